@@ -1,0 +1,106 @@
+"""Writing files so that a final name always holds a finished file.
+
+Everything is written under a temporary name in the same folder and renamed when complete. A process that is killed leaves at most
+a ``*.partial``, which the next writer of that name clears away.
+"""
+
+import contextlib
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from orthoforge.errors import LockedError, OutputExistsError, ResourceError
+
+PARTIAL = ".partial"
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield a temporary path beside ``path``; on leaving the block it becomes ``path``, on an error it is removed.
+
+    Raises ``OutputExistsError`` when ``path`` exists and ``overwrite`` is false, ``LockedError`` when another process is writing it
+    and ``ResourceError`` when the disk is full or the folder cannot be written.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another name.")
+    # GDAL picks nothing from the name, so the suffix may be anything; the dot hides it from a glob for rasters.
+    partial = path.with_name(f".{path.name}{PARTIAL}")
+    with writable(path.parent), lock(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            partial.unlink(missing_ok=True)
+            yield partial
+            sync(partial)
+            os.replace(partial, path)
+        finally:
+            for leftover in path.parent.glob(f"{partial.name}*"):  # GDAL writes side files such as .msk and .ovr.tmp
+                leftover.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def lock(path: Path) -> Iterator[None]:
+    """Hold the write lock of ``path``; ``LockedError`` when another process holds it.
+
+    The kernel drops the lock when its holder dies, however it dies, so a stale lock file is taken over.
+    """
+    path = Path(path)
+    with writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock_path = path.with_name(f".{path.name}.lock")
+        file_lock = FileLock(lock_path, timeout=0)
+        try:
+            file_lock.acquire()
+        except Timeout:
+            raise LockedError(f"{path} is being written by another process. Wait for it, or choose another name.") from None
+    try:
+        yield
+    finally:
+        # Unlinked while held: a waiter that opened the old inode would lock a file nobody sees, but nobody waits here (timeout 0).
+        with contextlib.suppress(OSError):
+            lock_path.unlink()
+        file_lock.release()
+
+
+@contextlib.contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn 'disk full', 'read-only' and 'permission denied' inside the block into a ``ResourceError`` that names ``folder``."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise ResourceError(f"{folder}: no space left on the disk. Free some space and run the same command again.") from error
+        if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
+            raise ResourceError(f"{folder}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
+        raise
+
+
+def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
+    """Raise ``ResourceError`` with both numbers when the disk of ``folder`` has less than ``needed_bytes`` left."""
+    existing = next(parent for parent in (Path(folder).absolute(), *Path(folder).absolute().parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed_bytes:
+        raise ResourceError(
+            f"{folder}: {what} needs about {needed_bytes / 1e6:.0f} MB, the disk has {free / 1e6:.0f} MB left. "
+            "Free some space or choose another disk."
+        )
+
+
+def sync(path: Path) -> None:
+    """Force a file's or a folder's content to the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file as 64 hex digits, read in pieces."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,129 @@
+"""Where pixels lie: a CRS, a transform and a size that travel together, and the windows into them. Opens no file."""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.warp import transform as transform_points
+
+from orthoforge.errors import GridError
+
+# WGS 84 ellipsoid: semi-major axis in metres, first eccentricity squared.
+_SEMI_MAJOR_M, _ECCENTRICITY_2 = 6378137.0, 6.69437999014e-3
+# Two transforms agree when no corner moves by more than this share of a pixel: room for the rounding of other people's writers.
+_SAME_PLACE_PX = 0.01
+
+
+class Window(NamedTuple):
+    """A rectangle of pixels: first row and column, height and width."""
+
+    row: int
+    col: int
+    height: int
+    width: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Row and column slices, for indexing an array."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A raster's size in pixels, its transform from pixels to the CRS, and its CRS (``None`` when it has none)."""
+
+    height: int
+    width: int
+    transform: Affine = Affine.identity()
+    crs: CRS | None = None
+
+    def __post_init__(self) -> None:
+        assert self.height > 0 and self.width > 0, (self.height, self.width)
+
+    @property
+    def bounds(self) -> tuple[float, float, float, float]:
+        """(left, bottom, right, top) in CRS units; in pixels when there is no CRS."""
+        corners = [
+            self.transform @ corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))
+        ]
+        xs, ys = zip(*corners, strict=True)
+        return min(xs), min(ys), max(xs), max(ys)
+
+    @property
+    def is_north_up(self) -> bool:
+        """Columns run east and rows run south, without rotation."""
+        t = self.transform
+        return t.b == 0 and t.d == 0 and t.a > 0 and t.e < 0
+
+    def window(self, window: Window) -> "Grid":
+        """The grid of ``window``."""
+        return Grid(
+            window.height, window.width, self.transform @ Affine.translation(window.col, window.row), self.crs
+        )
+
+    def resized(self, height: int, width: int) -> "Grid":
+        """The same ground covered by ``height`` × ``width`` pixels."""
+        return Grid(height, width, self.transform @ Affine.scale(self.width / width, self.height / height), self.crs)
+
+    def gsd_m(self) -> float | None:
+        """Ground sampling distance in metres at the grid's centre; ``None`` without a CRS.
+
+        Measured on the WGS 84 ellipsoid, so degrees and web-mercator pixels come out in true metres. The mean of both axes.
+        """
+        if self.crs is None:
+            return None
+        row, col = self.height / 2, self.width / 2
+        points = [self.transform @ (col, row), self.transform @ (col + 1, row), self.transform @ (col, row + 1)]
+        xs, ys = zip(*points, strict=True)
+        (lon, lon_x, lon_y), (lat, lat_x, lat_y) = transform_points(self.crs, CRS.from_epsg(4326), xs, ys)
+        sin_lat = math.sin(math.radians(lat))
+        flattening = math.sqrt(1 - _ECCENTRICITY_2 * sin_lat**2)
+        metres_per_lon = math.radians(_SEMI_MAJOR_M / flattening * math.cos(math.radians(lat)))
+        metres_per_lat = math.radians(_SEMI_MAJOR_M * (1 - _ECCENTRICITY_2) / flattening**3)
+        step_x_m = math.hypot((lon_x - lon) * metres_per_lon, (lat_x - lat) * metres_per_lat)
+        step_y_m = math.hypot((lon_y - lon) * metres_per_lon, (lat_y - lat) * metres_per_lat)
+        return (step_x_m + step_y_m) / 2
+
+    def offset_px(self, other: "Grid") -> float:
+        """Largest distance in pixels between the corners of both grids, in this grid's pixels."""
+        to_pixels = ~self.transform
+        offsets = []
+        for row, col in ((0, 0), (0, other.width), (other.height, 0), (other.height, other.width)):
+            x, y = to_pixels @ (other.transform @ (col, row))
+            offsets.append(math.hypot(x - col, y - row))
+        return max(offsets)
+
+
+def require_same_grid(name: str, image: Grid, mask: Grid) -> None:
+    """Raise ``GridError`` saying how the mask's grid differs from the image's, in size, CRS or place.
+
+    A side without a CRS takes the other's: only the sizes can then be compared.
+    """
+    if (mask.height, mask.width) != (image.height, image.width):
+        raise GridError(
+            f"{name}: mask is {mask.width}×{mask.height} but image is {image.width}×{image.height}. "
+            "Re-export one of them on the other's grid."
+        )
+    if mask.crs is None or image.crs is None:
+        return
+    if mask.crs != image.crs:
+        raise GridError(
+            f"{name}: mask is in {crs_name(mask.crs)} but image is in {crs_name(image.crs)}. "
+            "Warp the mask to the image's grid with nearest-neighbour resampling."
+        )
+    offset = image.offset_px(mask)
+    if offset > _SAME_PLACE_PX:
+        raise GridError(
+            f"{name}: mask lies {offset:.2f} px off the image's grid. "
+            "Warp the mask to the image's grid with nearest-neighbour resampling."
+        )
+
+
+def crs_name(crs: CRS | None) -> str:
+    """'EPSG:26914' where the CRS has a code, else the name in its WKT, else 'no CRS'."""
+    if crs is None:
+        return "no CRS"
+    epsg = crs.to_epsg()
+    return f"EPSG:{epsg}" if epsg else crs.to_wkt().split('"')[1]

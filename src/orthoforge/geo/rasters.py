@@ -1,0 +1,278 @@
+"""The only module that opens rasters: GeoTIFF, PNG and JPEG in; Cloud Optimized GeoTIFF and PNG out.
+
+Arrays are (H, W) for masks and (H, W, C) for images, uint8. A file is opened with the one driver that its name and its first bytes
+agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other file.
+"""
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from orthoforge.errors import DataError, ResourceError
+from orthoforge.files import new_file, writable
+from orthoforge.geo.grid import Grid, Window
+
+DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
+_MAGIC = {
+    b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff",
+    b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG",
+}  # fmt: skip
+# A header may declare any size. 50 000² is four times the area of the largest scenes in use.
+MAX_PIXELS = 50_000**2
+# Above this many distinct bad values a mask is most likely an image; the message then shows the first few only.
+_SHOWN_VALUES = 4
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An open raster. ``read`` gives pixels; ``grid`` says where they lie."""
+
+    path: Path
+    grid: Grid
+    band_count: int
+    dtype: str
+    _dataset: DatasetReader
+
+    def read(self, window: Window | None = None) -> np.ndarray:
+        """Pixels as (H, W, C) in the file's own dtype. ``DataError`` names the first rows that cannot be read."""
+        w = window or Window(0, 0, self.grid.height, self.grid.width)
+        needed = w.height * w.width * self.band_count * np.dtype(self.dtype).itemsize
+        require_memory(2 * needed, f"{self.path}: reading {w.width}×{w.height} px")
+        try:
+            bands = self._dataset.read(window=rasterio.windows.Window(w.col, w.row, w.width, w.height))
+        except RasterioError as error:
+            raise DataError(
+                f"{self.path}: pixels cannot be read near row {self._first_bad_row(w)} (truncated or damaged file). "
+                "Copy or download it again."
+            ) from error
+        return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
+
+    def _first_bad_row(self, window: Window) -> int:
+        """First row of the first block inside ``window`` that fails to read."""
+        step = self._dataset.block_shapes[0][0]
+        for row in range(window.row - window.row % step, window.row + window.height, step):
+            height = min(step, self.grid.height - row)
+            try:
+                self._dataset.read(window=rasterio.windows.Window(window.col, row, window.width, height))
+            except RasterioError:
+                return row
+        return window.row
+
+
+@contextlib.contextmanager
+def open_raster(path: Path) -> Iterator[Raster]:
+    """Open a GeoTIFF, PNG or JPEG for reading.
+
+    Raises ``DataError`` for a missing or empty file, another format behind the suffix, an unreadable header, or a declared size
+    above ``MAX_PIXELS``.
+    """
+    path = Path(path)
+    driver = _driver_of(path)
+    options = {"num_threads": "ALL_CPUS"} if driver == "GTiff" else {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            dataset = rasterio.open(path, driver=driver, sharing=False, **options)
+        except RasterioError as error:
+            raise DataError(f"{path}: not a readable {driver} file (truncated or damaged?): {error}") from error
+    with dataset:
+        if dataset.width * dataset.height > MAX_PIXELS:
+            raise DataError(
+                f"{path}: its header declares {dataset.width}×{dataset.height} px, more than the {MAX_PIXELS:.2g} that are "
+                "accepted. If the file is sound, cut it into smaller scenes."
+            )
+        grid = Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
+        yield Raster(path, grid, dataset.count, dataset.dtypes[0], dataset)
+
+
+def read_image(raster: Raster, window: Window | None = None) -> np.ndarray:
+    """RGB pixels as (H, W, 3) uint8. ``DataError`` when the file holds anything but three bands of 8 bits."""
+    if raster.dtype != "uint8":
+        hint = _nan_report(raster, window) if raster.dtype.startswith("float") else ""
+        raise DataError(
+            f"{raster.path}: image is {raster.dtype}{hint}; three bands of uint8 are expected. Scale it to 8 bits first, "
+            "for example with gdal_translate -ot Byte -scale."
+        )
+    if raster.band_count != 3:
+        raise DataError(
+            f"{raster.path}: image has {raster.band_count} band{'s' * (raster.band_count > 1)}; three (red, green, blue) are "
+            "expected. Keep three of them, for example with gdal_translate -b 1 -b 2 -b 3."
+        )
+    return raster.read(window)
+
+
+def read_mask(raster: Raster, window: Window | None = None, *, threshold: int | None = None) -> np.ndarray:
+    """Building mask as (H, W) uint8 of 0 and 255.
+
+    Takes one band, or three equal ones, with values 0, 1 and 255; above 0 is building. With ``threshold`` any values do, and those
+    at or above it are building. ``DataError`` names other values and the share of pixels that have them.
+    """
+    values = read_mask_values(raster, window)
+    if threshold is not None:
+        return np.where(values >= threshold, 255, 0).astype(np.uint8)
+    counts = np.bincount(values.ravel(), minlength=256)
+    bad = [value for value in np.flatnonzero(counts) if value not in (0, 1, 255)]
+    if bad:
+        named = ", ".join(f"value {value} in {_percent(counts[value] / values.size)}" for value in bad[:_SHOWN_VALUES])
+        more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
+        raise DataError(
+            f"{raster.path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}; pass --threshold "
+            "(for example 128), or --palette for a mask of classes."
+        )
+    return np.where(values > 0, 255, 0).astype(np.uint8)
+
+
+def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray:
+    """The mask's own values as (H, W) uint8: one band, or three equal ones. ``DataError`` otherwise."""
+    if raster.dtype not in ("uint8", "int8", "bool"):
+        raise DataError(f"{raster.path}: mask is {raster.dtype}; uint8 is expected. Export it with 8 bits.")
+    bands = raster.read(window)
+    if raster.band_count == 1:
+        return bands[..., 0].astype(np.uint8)
+    if raster.band_count == 3 and (bands == bands[..., :1]).all():
+        return bands[..., 0]
+    raise DataError(
+        f"{raster.path}: mask has {raster.band_count} bands that differ; one band, or three equal ones, are expected. "
+        "If it is a colour-coded mask of classes, pass --palette."
+    )
+
+
+def write_raster(
+    path: Path, array: np.ndarray, grid: Grid, *, tags: Mapping[str, str] | None = None, overwrite: bool = False
+) -> None:
+    """Write (H, W) or (H, W, C) uint8 to a Cloud Optimized GeoTIFF, or to a PNG when ``path`` ends in ``.png``.
+
+    Deflate, overviews, BigTIFF where needed. Written under a temporary name, read back and compared, then renamed.
+    Raises ``OutputExistsError``, ``LockedError`` or ``ResourceError`` (``orthoforge.files.new_file``).
+    """
+    path = Path(path)
+    bands = array[..., None] if array.ndim == 2 else array
+    assert bands.shape[:2] == (grid.height, grid.width), (bands.shape, grid)
+    assert bands.dtype == np.uint8
+    driver = DRIVERS.get(path.suffix.lower())
+    if driver not in ("GTiff", "PNG"):
+        raise DataError(f"{path}: images are written as .tif or .png.")
+    if driver == "PNG":
+        options = {"driver": "PNG", "WRITE_METADATA_AS_TEXT": "YES"}
+    else:
+        resampling = "NEAREST" if array.ndim == 2 else "AVERAGE"
+        options = {
+            "driver": "COG", "compress": "deflate", "predictor": "YES", "bigtiff": "IF_SAFER",
+            "overview_resampling": resampling, "num_threads": "ALL_CPUS", "transform": grid.transform, "crs": grid.crs,
+        }  # fmt: skip
+    profile = {"height": grid.height, "width": grid.width, "count": bands.shape[2], "dtype": "uint8"} | options
+    with new_file(path, overwrite=overwrite) as partial, warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(partial, "w", **profile) as dataset:
+                dataset.write(np.moveaxis(bands, -1, 0))
+                dataset.update_tags(**(tags or {}))
+        except RasterioError as error:
+            raise _write_error(path, bands.nbytes, error) from error
+        if not _reads_back(partial, driver, bands):
+            raise _write_error(path, bands.nbytes, "the file does not read back as it was written")
+
+
+def write_geotiff(
+    path: Path, array: np.ndarray, grid: Grid, *, tags: Mapping[str, str] | None = None, overwrite: bool = False
+) -> None:
+    """``write_raster`` for callers that mean a GeoTIFF."""
+    assert Path(path).suffix.lower() in (".tif", ".tiff"), path
+    write_raster(path, array, grid, tags=tags, overwrite=overwrite)
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """The file's metadata tags."""
+    with open_raster(path) as raster:
+        return dict(raster._dataset.tags())
+
+
+def require_memory(needed_bytes: int, what: str) -> None:
+    """Raise ``ResourceError`` with both numbers when ``what`` needs more memory than the machine has available."""
+    available = available_memory()
+    if needed_bytes > available:
+        raise ResourceError(
+            f"{what} needs about {needed_bytes / 1e9:.1f} GB of memory; {available / 1e9:.1f} GB are available. "
+            "Cut it into smaller pieces or use a larger machine."
+        )
+
+
+def available_memory() -> int:
+    """Bytes that can be allocated now without swapping; a container's own limit counts."""
+    pages = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                pages = int(line.split()[1]) * 1024
+    with contextlib.suppress(OSError, ValueError):
+        limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
+        pages = min(pages, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
+    return pages
+
+
+def _driver_of(path: Path) -> str:
+    """The driver that suffix and first bytes agree on."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    driver = DRIVERS.get(path.suffix.lower())
+    if driver is None:
+        raise DataError(f"{path}: unknown suffix {path.suffix!r}; GeoTIFF, PNG and JPEG are read.")
+    with open(path, "rb") as file:
+        head = file.read(4)
+    if not head:
+        raise DataError(f"{path}: the file is empty (0 bytes). Copy or download it again.")
+    found = next((name for magic, name in _MAGIC.items() if head.startswith(magic)), None)
+    if found is None:
+        raise DataError(f"{path}: not a {driver} file; it begins with {head!r}. Export the raster itself, not a page or a VRT.")
+    if found != driver:
+        right = next(suffix for suffix, name in DRIVERS.items() if name == found)
+        raise DataError(f"{path}: holds {found} data under the name of a {driver} file. Rename it to {path.stem}{right}.")
+    return driver
+
+
+def _nan_report(raster: Raster, window: Window | None) -> str:
+    """', with N NaN pixels, the first at row R, column C' for a float raster that has any."""
+    bad = np.isnan(raster.read(window)).any(axis=-1)
+    if not bad.any():
+        return ""
+    row, col = np.unravel_index(bad.argmax(), bad.shape)
+    return f", with {bad.sum()} NaN pixels, the first at row {row}, column {col}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"
+
+
+def _reads_back(path: Path, driver: str, bands: np.ndarray) -> bool:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            with rasterio.open(path, driver=driver) as dataset:
+                rows = max(1, 2**24 // max(1, bands.shape[1]))
+                for row in range(0, bands.shape[0], rows):
+                    part = bands[row : row + rows]
+                    read = dataset.read(window=rasterio.windows.Window(0, row, bands.shape[1], len(part)))
+                    if not np.array_equal(np.moveaxis(read, 0, -1), part):
+                        return False
+    except RasterioError:
+        return False
+    return True
+
+
+def _write_error(path: Path, size_bytes: int, cause: object) -> ResourceError:
+    """GDAL reports a full disk as a plain write error, so the message says what to look at."""
+    with writable(path.parent):
+        stat = os.statvfs(path.parent)
+    free = stat.f_bavail * stat.f_frsize
+    return ResourceError(
+        f"{path}: could not be written (up to {size_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB left on the disk): {cause}. "
+        "Nothing was left under that name."
+    )
