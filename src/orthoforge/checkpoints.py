@@ -1,0 +1,259 @@
+"""Checkpoints: tensors, plain values and a checksum over every byte; and the generator that comes out of one.
+
+``RUN/weights/`` holds ``last``, the one before it (``previous``) and ``best``. Each is a folder of three files:
+
+* ``model.safetensors``: the generator that makes images (the averaged one where the recipe averages),
+* ``train.safetensors``: everything else that the next step needs,
+* ``state.json``: recipe, progress, checksums of both files and of itself.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor, nn
+
+from orthoforge.config import Recipe, recipe_from
+from orthoforge.errors import CheckpointError, ConfigError, DataError
+from orthoforge.files import require_free_space, sync, writable
+from orthoforge.models.conditions import condition_channels, decode_image, encode_mask
+from orthoforge.models.generators import STRIDE, build_generator
+
+MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
+FORMAT = 1
+# Peak of a forward pass, in float32 feature maps at full resolution and first-layer width (measured by bench/generate_memory.py).
+_PEAK_FEATURE_MAPS = 6
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint that was read and whose every byte was checked."""
+
+    folder: Path
+    state: dict[str, Any]
+    model: dict[str, Tensor]
+    train: dict[str, Tensor]
+
+
+def save_checkpoint(folder: Path, *, model: Mapping[str, Tensor], train: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+    """Write a checkpoint beside ``folder``, then put it in its place; what was there becomes ``previous`` when it was ``last``.
+
+    Killed at any point, ``last`` or ``previous`` is whole. Raises ``ResourceError`` when the disk is full, leaving the old
+    checkpoint and nothing else.
+    """
+    payloads = {MODEL: save(_contiguous(model)), TRAIN: save(_contiguous(train))}
+    checksums = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
+    body = {"format": FORMAT, **state, "checksums": checksums}
+    payloads[STATE] = json.dumps(body | {"sha256": _state_sha256(body)}, indent=1).encode()
+
+    partial = folder.with_name(f".{folder.name}.partial")
+    with writable(folder.parent):
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            require_free_space(folder.parent, sum(map(len, payloads.values())), "a checkpoint")
+            for name, payload in payloads.items():
+                (partial / name).write_bytes(payload)
+                sync(partial / name)
+            sync(partial)
+            _replace(folder, partial)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(folder: Path, partial: Path) -> None:
+    """Put ``partial`` in ``folder``'s place. A kill between two of these lines leaves one whole checkpoint at least."""
+    former = folder.with_name("previous" if folder.name == "last" else f".{folder.name}.former")
+    if folder.exists():
+        shutil.rmtree(former, ignore_errors=True)
+        os.rename(folder, former)
+    os.rename(partial, folder)
+    if former.name != "previous":
+        shutil.rmtree(former, ignore_errors=True)
+    sync(folder.parent)
+
+
+def load_checkpoint(folder: Path) -> Checkpoint:
+    """Read a checkpoint whole. ``CheckpointError`` when any bit of it changed, a file is missing or its format is newer."""
+    state = _read_state(folder)
+    return Checkpoint(folder, state, _read_tensors(folder, MODEL, state), _read_tensors(folder, TRAIN, state))
+
+
+def newest_checkpoint(run: Path) -> Path:
+    """``last``, or ``previous`` where a kill left no ``last``. ``CheckpointError`` when the run has neither."""
+    for name in ("last", "previous"):
+        if (run / "weights" / name / STATE).is_file():
+            return run / "weights" / name
+    raise CheckpointError(f"{run}: no checkpoint here (looked for weights/last). Is it a run of `orthoforge train`?")
+
+
+def checkpoint_folder(run: Path) -> Path:
+    """The checkpoint that ``run`` means: itself, or its newest when it is a run folder."""
+    return run if (run / STATE).is_file() else newest_checkpoint(run)
+
+
+class TrainedGenerator:
+    """Turns masks into images: ``generator(mask) -> image``.
+
+    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building masks)
+    and ``sha256`` of its weights say what it is.
+    """
+
+    def __init__(self, network: nn.Module, *, recipe: Recipe, state: Mapping[str, Any], sha256: str, device: str) -> None:
+        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.recipe, self.sha256, self.device = recipe, sha256, device
+        self.gsd_m: float | None = state["tiles"]["gsd_m"]
+        self.classes: list[str] | None = state["tiles"]["classes"]
+        self.attribution: str = state["tiles"].get("attribution", "")
+        self.step: int = state["progress"]["step"]
+
+    def __call__(self, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
+        """Image (H, W, 3) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
+
+        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network; the
+        same mask and seed give the same image on the same machine. Raises ``DataError`` for another shape, type or value.
+        """
+        values = self._mask_values(np.asarray(mask))
+        height, width = values.shape
+        padded = _pad_to_stride(values)
+        condition = encode_mask(torch.from_numpy(padded)[None], self._class_count).to(self.device, memory_format=torch.channels_last)
+        with torch.random.fork_rng(devices=[] if self.device == "cpu" else [self.device]):
+            torch.manual_seed(seed)
+            with torch.inference_mode():
+                image = decode_image(self.network(condition))[0]
+        return image[:height, :width].cpu().numpy()
+
+    def memory_bytes(self, height: int, width: int) -> int:
+        """About how much memory an image of this size takes to generate in one piece."""
+        return _PEAK_FEATURE_MAPS * 4 * self.recipe.generator_width * (height + 16) * (width + 16)
+
+    @property
+    def _class_count(self) -> int | None:
+        return len(self.classes) if self.classes else None
+
+    def _mask_values(self, mask: np.ndarray) -> np.ndarray:
+        if mask.ndim != 2 or 0 in mask.shape:
+            raise DataError(f"a mask has shape (height, width); this one has {mask.shape}.")
+        if mask.dtype != np.bool_ and mask.dtype != np.uint8:
+            raise DataError(f"a mask is bool or uint8; this one is {mask.dtype}.")
+        if self._class_count is None:
+            values = np.unique(mask)
+            if not set(values.tolist()) <= {0, 1, 255}:
+                raise DataError(f"a building mask holds 0 and 1, or 0 and 255; this one also has {values[-2:].tolist()}.")
+            return np.where(mask > 0, np.uint8(255), np.uint8(0))
+        if mask.max() >= self._class_count:
+            raise DataError(f"this run knows {self._class_count} classes (0 to {self._class_count - 1}); the mask has {mask.max()}.")
+        return mask.astype(np.uint8)
+
+
+def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
+    """The generator of a run, ready to call.
+
+    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only the recipe
+    in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed.
+    """
+    run = Path(run)
+    if run.suffix in (".pt", ".pth", ".ckpt", ".pkl"):
+        raise CheckpointError(f"{run}: pickled weights can run any code when opened and are not read; safetensors are.")
+    folder = checkpoint_folder(run)
+    state = _read_state(folder)
+    tensors = _read_tensors(folder, MODEL, state)
+    recipe = recipe_of(state, folder)
+    network = new_generator(recipe, state["tiles"]["classes"])
+    load_weights(network, tensors, f"{folder / MODEL}")
+    return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
+
+
+def new_generator(recipe: Recipe, classes: list[str] | None) -> nn.Module:
+    """The recipe's generator with initial weights, for building masks (``None``) or masks of ``classes``."""
+    channels = condition_channels(len(classes) if classes else None)
+    return build_generator(recipe.generator, channels, width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample)
+
+
+def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
+    """The recipe in a checkpoint's state."""
+    try:
+        return recipe_from(state["recipe"], source=f"{folder / STATE}")
+    except ConfigError as error:
+        raise CheckpointError(f"{error} It was written by another version of orthoforge.") from error
+
+
+def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
+    """Copy ``tensors`` into ``network``. ``CheckpointError`` names the first one that is missing, left over or of another shape."""
+    own = network.state_dict()
+    for name in own.keys() | tensors.keys():
+        if name not in tensors or name not in own:
+            raise CheckpointError(f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ.")
+    for name, tensor in own.items():
+        if tensor.shape != tensors[name].shape:
+            what = f"{name} is {tuple(tensor.shape)} in the network and {tuple(tensors[name].shape)} in the file"
+            if tensor.dim() == 4 and tensor.shape[1] != tensors[name].shape[1] and name.startswith("stem"):
+                what = f"generator expects {tensor.shape[1]} mask channels, file has {tensors[name].shape[1]} ({what})"
+            raise CheckpointError(f"{source}: {what}.")
+    network.load_state_dict(dict(tensors))
+
+
+def _pad_to_stride(mask: np.ndarray) -> np.ndarray:
+    """Grow (H, W) to multiples of the stride, at the far edges, by reflection; edge pixels where it is too small to reflect."""
+    # A network that halves twice and pads by reflection needs two quarter-resolution pixels at least.
+    grow = [(0, max(2 * STRIDE, -(-side // STRIDE) * STRIDE) - side) for side in mask.shape]
+    if not any(after for _, after in grow):
+        return mask
+    reflects = all(after < side for (_, after), side in zip(grow, mask.shape, strict=True))
+    return np.pad(mask, grow, mode="reflect" if reflects else "edge")
+
+
+def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+
+def _state_sha256(body: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+
+
+def _read_state(folder: Path) -> dict[str, Any]:
+    path = folder / STATE
+    if not path.is_file():
+        raise CheckpointError(f"{folder}: no checkpoint here ({STATE} is missing).")
+    try:
+        state = json.loads(path.read_text(encoding="utf-8"))
+        body = {key: value for key, value in state.items() if key != "sha256"}
+        sound = state["sha256"] == _state_sha256(body)
+    except (ValueError, KeyError, AttributeError):
+        sound = False
+    if not sound:
+        raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
+    if body["format"] > FORMAT:
+        raise CheckpointError(f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it.")
+    return body
+
+
+def _read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
+    path = folder / name
+    if not path.is_file():
+        hint = " Start another run from its weights with --init-from." if name == TRAIN else ""
+        raise CheckpointError(f"{path}: missing, so training cannot go on from here.{hint}")
+    payload = path.read_bytes()
+    if hashlib.sha256(payload).hexdigest() != state["checksums"][name]:
+        raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
+    try:
+        return load(payload)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not readable as safetensors: {error}") from error
+
+
+def _alternative(folder: Path) -> str:
+    """Points to the checkpoint before a damaged ``last``."""
+    before = folder.with_name("previous")
+    if folder.name != "previous" and (before / STATE).is_file():
+        return f" The checkpoint before it is there: move {folder} away, and {before} is used."
+    return ""

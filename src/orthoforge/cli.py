@@ -1,0 +1,178 @@
+"""The command line: parse, call, print. Each command is the Python call of the same name with the same defaults."""
+
+import sys
+import warnings
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+
+from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
+from orthoforge.errors import OrthoforgeError, exit_code
+
+# Heavy imports (torch, matplotlib) wait inside the commands, so that `--help` answers at once.
+
+
+def check(data: Positional[Path], *, threshold: int | None = None, palette: Path | None = None, all: bool = False) -> int:
+    """Check image/mask pairs: names, sizes, CRS, grids, values, unreadable pixels, alignment. Exit 1 on a fault.
+
+    Args:
+        data: Inria's layout as downloaded, or a folder with images/ and masks/.
+        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        palette: JSON file of class names and colours, for colour-coded masks.
+        all: List the sound scenes too.
+    """
+    from rich.console import Console
+
+    from orthoforge.scenes.checks import check, format_report
+
+    report = check(data, threshold=threshold, palette=palette)
+    Console(soft_wrap=False).print(format_report(report, all=all))
+    return 1 if report.faults else 0
+
+
+def prepare(
+    data: Positional[Path],
+    tiles: Positional[Path],
+    *,
+    grid: int | None = None,
+    gsd: float | None = None,
+    size: int = 286,
+    split: Literal["digits", "inria", "blocks", "random"] = "blocks",
+    min_building: float = 0.0,
+    palette: Path | None = None,
+    threshold: int | None = None,
+    attribution: str = "",
+    skip_bad: bool = False,
+    seed: int = 0,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Cut scenes into tiles, once, for all trainings. Killed and run again, it goes on.
+
+    Args:
+        data: Inria's layout as downloaded, or a folder with images/ and masks/.
+        tiles: Folder to write.
+        grid: Cut each scene into GRID × GRID tiles and resize them (1 when --gsd is not given either).
+        gsd: Or cut tiles at this ground resolution, in metres per pixel.
+        size: Side of a tile in pixels.
+        split: Who trains and who tests: blocks (by place, no two splits touch), digits (the seed's: last digit of the scene number
+            0-6 train, 7-8 validation, 9 test), inria (numbers 1-5 of each city validate), random (by tile; neighbours leak).
+        min_building: Leave out tiles with a smaller share of building.
+        palette: JSON file of class names and colours, for colour-coded masks.
+        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        attribution: Whom to credit for the imagery; travels into runs and generated files.
+        skip_bad: Leave out scenes that cannot be read, and say which.
+        seed: Of the random choices of blocks and random.
+        workers: Scenes read at a time; all cores when left out.
+        overwrite: Replace tiles made with other settings.
+    """
+    from orthoforge.tiles.prepare import prepare
+
+    prepare(
+        data, tiles, grid=grid, gsd=gsd, size=size, split=split, min_building=min_building, palette=palette, threshold=threshold,
+        attribution=attribution, skip_bad=skip_bad, seed=seed, workers=workers, overwrite=overwrite,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a recipe. Every field of the recipe is an option, with the recipe's value as its default."""
+
+    recipe: Positional[str]
+    """A recipe's name (see `orthoforge recipes`) or file; a run's args.yaml is one."""
+    settings: OmitArgPrefixes[Recipe]
+    data: Path | None = None
+    """Tiles made by `orthoforge prepare`."""
+    out: Path | None = None
+    """Run folder; runs/NAME, numbered, when left out."""
+    resume: bool = False
+    """Go on with the run in --out from its last checkpoint, exactly as if it had never stopped."""
+    init_from: Path | None = None
+    """Start from the weights of another run."""
+    print_config: bool = False
+    """Show the resolved recipe and stop."""
+
+
+def train(argv: list[str]) -> None:
+    """``orthoforge train``: its options depend on the recipe, so that is looked for first."""
+    name = next((word for word in argv if not word.startswith("-")), None)
+    recipe = load_recipe(name) if name else Recipe(name="RECIPE")
+    options = tyro.cli(
+        FlagCreatePairsOff[TrainOptions],
+        prog="orthoforge train",
+        args=argv,
+        default=TrainOptions(recipe=name or tyro.MISSING, settings=recipe),
+    )
+    settings = replace(options.settings)
+    if options.print_config:
+        print(dump_yaml(recipe_values(settings)), end="")
+        return
+    if options.data is None:
+        raise SystemExit("orthoforge train: --data is needed: a folder made by `orthoforge prepare`.")
+    from orthoforge.training import train
+
+    train(settings, options.data, options.out, resume=options.resume, init_from=options.init_from)
+
+
+def generate(
+    run: Positional[str],
+    masks: Positional[tuple[Path, ...]],
+    *,
+    out: Path,
+    seed: int = 0,
+    threshold: int | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """Turn masks into images with a trained run. Size, CRS and transform of each mask are kept.
+
+    Args:
+        run: A run folder, or one of its checkpoints such as RUN/weights/best.
+        masks: Masks: GeoTIFF, PNG or JPEG of any size.
+        out: A .tif or .png for one mask, or a folder.
+        seed: Of all that is random in the network.
+        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        device: cpu or cuda.
+        overwrite: Replace images that are there.
+    """
+    from orthoforge.generation import generate
+
+    for path in generate(run, masks, out, seed=seed, threshold=threshold, device=device, overwrite=overwrite):
+        print(path)
+
+
+def recipes() -> None:
+    """List the recipes that come with Orthoforge."""
+    for name in recipe_names():
+        print(f"{name:24} {load_recipe(name).description}")
+
+
+# `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
+COMMANDS = {"check": check, "prepare": prepare, "train": TrainOptions, "generate": generate, "recipes": recipes}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code. An error of ours is one line on stderr; its kind decides the code (``errors.CODES``)."""
+    argv = sys.argv[1:] if argv is None else argv
+    warnings.showwarning = _show_warning
+    try:
+        if argv[:1] == ["train"]:
+            train(argv[1:])
+            return 0
+        result = tyro.extras.subcommand_cli_from_dict(
+            COMMANDS, prog="orthoforge", description="Masks to orthophotos.", args=argv, config=(FlagCreatePairsOff,)
+        )
+        return result if isinstance(result, int) else 0
+    except OrthoforgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+
+
+def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
+    print(f"warning: {message}", file=sys.stderr)

@@ -1,0 +1,150 @@
+"""One training from its first step or from a checkpoint to its end: settings, lock, stops and rollbacks around the loop."""
+
+from pathlib import Path
+from typing import Any
+
+from lightning_fabric import Fabric
+
+from orthoforge import runs
+from orthoforge.checkpoints import checkpoint_folder, load_checkpoint, newest_checkpoint
+from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
+from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
+from orthoforge.files import lock, require_free_space
+from orthoforge.tiles.store import TileStore
+from orthoforge.training.hardware import circumstances, new_fabric
+from orthoforge.training.loop import run_epochs, save, tiles_values
+from orthoforge.training.state import TrainingState
+from orthoforge.training.stopping import StopRequest
+
+MAX_ROLLBACKS = 3
+
+
+def train(
+    recipe: Recipe | str | Path,
+    data: Path,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    quiet: bool = False,
+) -> Path:
+    """Train ``recipe`` on the tiles in ``data``; returns the run folder (``runs/NAME`` when ``out`` is left out).
+
+    With ``resume`` a run goes on from its last checkpoint, with the same result as if it had never stopped. With ``init_from`` the
+    networks start from another run's weights. SIGTERM and Ctrl-C save and return.
+
+    Raises ``ConfigError`` when recipe and tiles do not fit or a resumed recipe differs, ``OutputExistsError`` when ``out`` holds a
+    run already, ``LockedError`` when another process trains it, ``CheckpointError`` for a damaged checkpoint, ``ResourceError``
+    for want of disk or memory, ``DivergedError`` when NaN or Inf return after every rollback.
+    """
+    recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    if out is None and resume:
+        raise ConfigError("--resume needs --out: the run to go on with.")
+    out = runs.numbered_run(recipe.name) if out is None else Path(out)
+    store = TileStore.open(data)
+    fabric = new_fabric(recipe)
+    require_fit(recipe, store, fabric.world_size)
+    if not fabric.is_global_zero:  # one process writes; the others only compute
+        _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=True)
+        return out
+    try:
+        with lock(out / "run"):
+            _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=quiet)
+    except LockedError:
+        raise LockedError(f"{out} is being trained by another process. Wait for it, or choose another --out.") from None
+    return out
+
+
+def _train_in(
+    fabric: Fabric, recipe: Recipe, store: TileStore, out: Path, *, resume: bool, init_from: Path | None, quiet: bool
+) -> None:
+    """``train`` inside the run's lock."""
+    say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+    state = TrainingState(fabric, recipe, store.class_names)
+    if has_checkpoint(out):
+        if not resume:
+            raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
+        checkpoint = load_checkpoint(newest_checkpoint(out))
+        for change in allowed_changes(recipe, store, checkpoint.state, out):
+            say(f"changed since the run began: {change}")
+        state.restore(checkpoint)
+        say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
+    else:
+        if init_from is not None:
+            for note in state.start_from(load_checkpoint(checkpoint_folder(init_from))):
+                say(note)
+        # Fails here, before the first step, when the folder cannot take a run: last, previous, best and the one being written.
+        tensors = state.model_tensors() | state.train_tensors()
+        adam_bytes = 2 * sum(p.nbytes for net in (state.generator, state.discriminator) for p in net.parameters())
+        needed = 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
+        require_free_space(out, needed, "a run of this recipe")
+        save(fabric, state, recipe, store, out / "weights" / "last")
+    if fabric.is_global_zero:
+        settings = {"data": str(store.path), "out": str(out), "init_from": init_from and str(init_from), "resume": resume}
+        runs.write_args(out, recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}})
+    with StopRequest() as stop:
+        while True:
+            if fabric.is_global_zero:
+                runs.truncate_results(out, state.progress.epoch)
+            try:
+                finished = run_epochs(fabric, recipe, store, state, out, stop, say)
+                break
+            except DivergedError as error:
+                _roll_back(fabric, recipe, store, state, out, error, say)
+    if fabric.is_global_zero:
+        runs.plot_results(out)
+    progress = state.progress
+    where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. Go on with --resume."
+    say(f"finished: {out}" if finished else f"stopped at {where}")
+
+
+def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
+    """Raise ``ConfigError`` or ``DataError`` when the recipe cannot be trained on these tiles."""
+    wanted = f" The recipe was made for `orthoforge prepare {recipe.tiles}`." if recipe.tiles else ""
+    if recipe.crop_px > store.size_px:
+        raise ConfigError(f"crop_px is {recipe.crop_px}, but the tiles in {store.path} are {store.size_px} px.{wanted}")
+    if recipe.batch_size % processes:
+        raise ConfigError(f"batch_size is {recipe.batch_size}; on {processes} processes it must be a multiple of {processes}.")
+    for split in ("train", "val"):
+        if not len(store.ids(split)):
+            raise DataError(f"{store.path}: no tile is in split {split}. Prepare again with more scenes or another --split.{wanted}")
+
+
+def has_checkpoint(out: Path) -> bool:
+    """Whether a run has begun in ``out``."""
+    return any((out / "weights" / name).exists() for name in ("last", "previous"))
+
+
+def allowed_changes(recipe: Recipe, store: TileStore, recorded: dict[str, Any], out: Path) -> list[str]:
+    """Differences that a resumed run may have, as lines; ``ConfigError`` with all the others when there are any."""
+    given = recipe_values(recipe)
+    changes = {
+        name: f"{name}: {recorded['recipe'].get(name)} → {value}"
+        for name, value in given.items()
+        if recorded["recipe"].get(name) != value
+    }
+    if recorded["tiles"]["fingerprint"] != store.fingerprint:
+        changes["tiles fingerprint"] = f"tiles: {recorded['tiles']['fingerprint'][:12]} → {store.fingerprint[:12]} ({store.path})"
+    refused = [text for name, text in changes.items() if name not in SAFE_TO_CHANGE]
+    if refused:
+        raise ConfigError(
+            f"{out} was begun with other settings: {'; '.join(refused)}. Resume with its own ({out / 'args.yaml'} is a recipe), "
+            "or start another run from its weights with --init-from."
+        )
+    return list(changes.values())
+
+
+def _roll_back(
+    fabric: Fabric, recipe: Recipe, store: TileStore, state: TrainingState, out: Path, error: DivergedError, say: Any
+) -> None:
+    """Return to the last checkpoint with another random stream; ``DivergedError`` when that was tried often enough."""
+    rollbacks = state.progress.rollbacks + 1
+    if rollbacks > MAX_ROLLBACKS:
+        raise DivergedError(
+            f"{error} Rolled back {MAX_ROLLBACKS} times, and it came again; the last sound checkpoint is in {out / 'weights'}. "
+            f"Lower learning_rate (it is {recipe.learning_rate}), or train with --precision float32."
+        ) from error
+    state.restore(load_checkpoint(newest_checkpoint(out)))
+    state.progress.rollbacks = rollbacks
+    save(fabric, state, recipe, store, out / "weights" / "last")
+    say(f"{error} Rolled back to step {state.progress.step} ({rollbacks} of {MAX_ROLLBACKS} times).")

@@ -1,0 +1,185 @@
+"""What a training carries from step to step, and its way into a checkpoint and back."""
+
+import dataclasses
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+from lightning_fabric import Fabric
+import torch
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from orthoforge.checkpoints import Checkpoint, load_weights, new_generator
+from orthoforge.config import Recipe
+from orthoforge.errors import CheckpointError, DivergedError
+from orthoforge.models.conditions import condition_channels
+from orthoforge.models.discriminators import build_discriminator
+
+
+@dataclass
+class Progress:
+    """How far a training is. Plain values, kept in ``state.json``."""
+
+    epoch: int = 0
+    """Finished epochs: rows in ``results.csv``."""
+    step_in_epoch: int = 0
+    """Steps taken in the epoch under way; all of them taken means that its validation is due."""
+    step: int = 0
+    """Steps taken altogether."""
+    rollbacks: int = 0
+    """How often NaN or Inf sent training back; decides the random stream from then on."""
+    sums: dict[str, float] = field(default_factory=dict)
+    """Losses of the epoch under way, summed over its steps."""
+    seconds: float = 0.0
+    """Training time of the epoch under way."""
+    best_ssim: float | None = None
+    """Best validation score so far, which ``weights/best`` reached."""
+
+
+class TrainingState:
+    """Both networks, their optimizers, the averaged generator and the progress.
+
+    ``generator`` and ``discriminator`` are the plain networks; ``train_generator`` and ``train_discriminator`` run them on the
+    right device, in the right precision and on several processes.
+    """
+
+    def __init__(self, fabric: Fabric, recipe: Recipe, classes: list[str] | None) -> None:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            self.generator = new_generator(recipe, classes).to(memory_format=torch.channels_last)
+            channels = condition_channels(len(classes) if classes else None)
+            self.discriminator = build_discriminator(channels, width=recipe.discriminator_width).to(memory_format=torch.channels_last)
+        self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
+        self.optimizer_g = _adam(self.generator, recipe)
+        self.optimizer_d = _adam(self.discriminator, recipe)
+        self.train_generator, self.step_g = fabric.setup(self.generator, self.optimizer_g)
+        self.train_discriminator, self.step_d = fabric.setup(self.discriminator, self.optimizer_d)
+        if self.averaged is not None:
+            self.averaged.to(fabric.device)
+        self.progress = Progress()
+
+    @property
+    def output_generator(self) -> nn.Module:
+        """The generator that is validated, shown and shipped: the averaged one where there is one."""
+        return self.generator if self.averaged is None else self.averaged.module
+
+    def model_tensors(self) -> dict[str, Tensor]:
+        """Weights for ``model.safetensors``."""
+        return dict(self.output_generator.state_dict())
+
+    def train_tensors(self) -> dict[str, Tensor]:
+        """Everything that ``model_tensors`` lacks and the next step needs, by names that can be read."""
+        tensors = {f"discriminator.{name}": tensor for name, tensor in self.discriminator.state_dict().items()}
+        if self.averaged is not None:
+            tensors |= {f"generator.{name}": tensor for name, tensor in self.generator.state_dict().items()}
+            tensors["averaged.count"] = self.averaged.n_averaged
+        tensors |= _optimizer_tensors("optimizer_g", self.generator, self.optimizer_g)
+        tensors |= _optimizer_tensors("optimizer_d", self.discriminator, self.optimizer_d)
+        return tensors
+
+    def require_finite(self) -> None:
+        """Raise ``DivergedError`` naming the first tensor that holds NaN or Inf; such a state is never saved."""
+        for name, tensor in (self.model_tensors() | self.train_tensors()).items():
+            if not bool(torch.isfinite(tensor).all()):
+                raise DivergedError(f"{name} holds NaN or Inf after step {self.progress.step}.")
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Take over everything from a checkpoint. ``CheckpointError`` when a part is missing."""
+        train, source = checkpoint.train, str(checkpoint.folder)
+        if self.averaged is None:
+            load_weights(self.generator, checkpoint.model, source)
+        else:
+            load_weights(self.averaged.module, checkpoint.model, source)
+            load_weights(self.generator, _part(train, "generator.", source), source)
+            self.averaged.n_averaged.copy_(train["averaged.count"])
+        load_weights(self.discriminator, _part(train, "discriminator.", source), source)
+        taken_steps = checkpoint.state["progress"]["step"] > 0
+        _restore_optimizer("optimizer_g", self.generator, self.optimizer_g, train, source, expected=taken_steps)
+        _restore_optimizer("optimizer_d", self.discriminator, self.optimizer_d, train, source, expected=taken_steps)
+        self.progress = Progress(**checkpoint.state["progress"])
+
+    def start_from(self, checkpoint: Checkpoint) -> list[str]:
+        """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
+        source = str(checkpoint.folder)
+        load_weights(self.generator, checkpoint.model, source)
+        notes = [f"carried over from {source}: generator"]
+        try:
+            load_weights(self.discriminator, _part(checkpoint.train, "discriminator.", source), source)
+            notes[0] += " and discriminator"
+        except CheckpointError as error:
+            notes.append(f"not carried over: discriminator ({error})")
+        if self.averaged is not None:
+            load_weights(self.averaged.module, checkpoint.model, source)
+        return [*notes, "not carried over: optimizers, learning rate, epoch"]
+
+    def average(self) -> None:
+        """Let the averaged generator follow."""
+        if self.averaged is not None:
+            self.averaged.update_parameters(self.generator)
+
+    def add_losses(self, losses: dict[str, float]) -> None:
+        """Count one step and add its losses to the epoch's."""
+        progress = self.progress
+        progress.step += 1
+        progress.step_in_epoch += 1
+        for name, value in losses.items():
+            progress.sums[name] = progress.sums.get(name, 0.0) + value
+
+    def set_learning_rate(self, rate: float) -> None:
+        """The rate of both optimizers from now on."""
+        for optimizer in (self.optimizer_g, self.optimizer_d):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+    def plain_values(self) -> dict[str, Any]:
+        """The progress for ``state.json``."""
+        assert all(math.isfinite(value) for value in self.progress.sums.values())
+        return dataclasses.asdict(self.progress)
+
+
+def _adam(network: nn.Module, recipe: Recipe) -> Adam:
+    return Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2))
+
+
+def _averaged(generator: nn.Module, decay: float) -> AveragedModel:
+    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+
+
+def _part(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
+    part = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    if not part:
+        raise CheckpointError(f"{source}: holds no {prefix.rstrip('.')}. Start another run from its weights with --init-from.")
+    return part
+
+
+def _optimizer_tensors(prefix: str, network: nn.Module, optimizer: Optimizer) -> dict[str, Tensor]:
+    """Adam's moments and step counts by parameter name: ``optimizer_g.head.1.weight.exp_avg``."""
+    return {
+        f"{prefix}.{name}.{key}": value
+        for name, parameter in network.named_parameters()
+        for key, value in optimizer.state[parameter].items()
+    }
+
+
+def _restore_optimizer(
+    prefix: str, network: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor], source: str, *, expected: bool
+) -> None:
+    optimizer.state.clear()
+    if not expected:
+        return
+    for name, parameter in network.named_parameters():
+        try:
+            moments = {key: tensors[f"{prefix}.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}
+        except KeyError as error:
+            raise CheckpointError(
+                f"{source}: the optimizer part is missing ({error.args[0]}), so training cannot go on from here. "
+                "Start another run from its weights with --init-from."
+            ) from None
+        # Same strides as the parameter: fused kernels may round otherwise, and the resumed run must agree to the bit.
+        optimizer.state[parameter] = {
+            "step": moments["step"].clone(),
+            "exp_avg": torch.empty_like(parameter).copy_(moments["exp_avg"]).detach(),
+            "exp_avg_sq": torch.empty_like(parameter).copy_(moments["exp_avg_sq"]).detach(),
+        }
