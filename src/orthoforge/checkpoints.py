@@ -53,7 +53,7 @@ def save_checkpoint(folder: Path, *, model: Mapping[str, Tensor], train: Mapping
     payloads = {MODEL: save(_contiguous(model)), TRAIN: save(_contiguous(train))}
     checksums = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
     body = {"format": FORMAT, **state, "checksums": checksums}
-    payloads[STATE] = json.dumps(body | {"sha256": _state_sha256(body)}, indent=1).encode()
+    payloads[STATE] = _state_bytes(body)
 
     partial = folder.with_name(f".{folder.name}.partial")
     with writable(folder.parent):
@@ -82,10 +82,15 @@ def _replace(folder: Path, partial: Path) -> None:
     sync(folder.parent)
 
 
-def load_checkpoint(folder: Path) -> Checkpoint:
-    """Read a checkpoint whole. ``CheckpointError`` when any bit of it changed, a file is missing or its format is newer."""
+def load_checkpoint(folder: Path, *, weights_only: bool = False) -> Checkpoint:
+    """Read a checkpoint whole. ``CheckpointError`` when any bit of it changed, a file is missing or its format is newer.
+
+    With ``weights_only``, ``train.safetensors`` may be missing; ``train`` is empty then.
+    """
     state = _read_state(folder)
-    return Checkpoint(folder, state, _read_tensors(folder, MODEL, state), _read_tensors(folder, TRAIN, state))
+    model = _read_tensors(folder, MODEL, state)
+    without_train = weights_only and not (folder / TRAIN).exists()
+    return Checkpoint(folder, state, model, {} if without_train else _read_tensors(folder, TRAIN, state))
 
 
 def newest_checkpoint(run: Path) -> Path:
@@ -104,16 +109,16 @@ def checkpoint_folder(run: Path) -> Path:
 class TrainedGenerator:
     """Turns masks into images: ``generator(mask) -> image``.
 
-    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building masks)
-    and ``sha256`` of its weights say what it is.
+    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building masks,
+    else ``names`` and ``colours`` by index), ``attribution`` of its training images and ``sha256`` of its weights say what it is.
     """
 
     def __init__(self, network: nn.Module, *, recipe: Recipe, state: Mapping[str, Any], sha256: str, device: str) -> None:
-        self.network = network.eval().requires_grad_(False).to(device, memory_format=torch.channels_last)
+        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.sha256, self.device = recipe, sha256, device
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
-        self.classes: list[str] | None = state["tiles"]["classes"]
-        self.attribution: str = state["tiles"].get("attribution", "")
+        self.classes: dict[str, list] | None = state["tiles"]["classes"]
+        self.attribution: str = state["tiles"]["attribution"]
         self.step: int = state["progress"]["step"]
 
     def __call__(self, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
@@ -125,7 +130,9 @@ class TrainedGenerator:
         values = self._mask_values(np.asarray(mask))
         height, width = values.shape
         padded = _pad_to_stride(values)
-        condition = encode_mask(torch.from_numpy(padded)[None], self._class_count).to(self.device, memory_format=torch.channels_last)
+        condition = encode_mask(torch.from_numpy(padded)[None], self._class_count).to(
+            self.device, memory_format=torch.channels_last
+        )
         with torch.random.fork_rng(devices=[] if self.device == "cpu" else [self.device]):
             torch.manual_seed(seed)
             with torch.inference_mode():
@@ -138,7 +145,7 @@ class TrainedGenerator:
 
     @property
     def _class_count(self) -> int | None:
-        return len(self.classes) if self.classes else None
+        return len(self.classes["names"]) if self.classes else None
 
     def _mask_values(self, mask: np.ndarray) -> np.ndarray:
         if mask.ndim != 2 or 0 in mask.shape:
@@ -151,15 +158,17 @@ class TrainedGenerator:
                 raise DataError(f"a building mask holds 0 and 1, or 0 and 255; this one also has {values[-2:].tolist()}.")
             return np.where(mask > 0, np.uint8(255), np.uint8(0))
         if mask.max() >= self._class_count:
-            raise DataError(f"this run knows {self._class_count} classes (0 to {self._class_count - 1}); the mask has {mask.max()}.")
+            raise DataError(
+                f"this run knows {self._class_count} classes (0 to {self._class_count - 1}); the mask has {mask.max()}."
+            )
         return mask.astype(np.uint8)
 
 
 def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     """The generator of a run, ready to call.
 
-    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only the recipe
-    in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed.
+    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only
+    the recipe in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed.
     """
     run = Path(run)
     if run.suffix in (".pt", ".pth", ".ckpt", ".pkl"):
@@ -168,14 +177,15 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     state = _read_state(folder)
     tensors = _read_tensors(folder, MODEL, state)
     recipe = recipe_of(state, folder)
-    network = new_generator(recipe, state["tiles"]["classes"])
+    classes = state["tiles"]["classes"]
+    network = new_generator(recipe, len(classes["names"]) if classes else None)
     load_weights(network, tensors, f"{folder / MODEL}")
     return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
 
 
-def new_generator(recipe: Recipe, classes: list[str] | None) -> nn.Module:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of ``classes``."""
-    channels = condition_channels(len(classes) if classes else None)
+def new_generator(recipe: Recipe, class_count: int | None) -> nn.Module:
+    """The recipe's generator with initial weights, for building masks (``None``) or masks of ``class_count`` classes."""
+    channels = condition_channels(class_count)
     return build_generator(recipe.generator, channels, width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample)
 
 
@@ -192,7 +202,9 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     own = network.state_dict()
     for name in own.keys() | tensors.keys():
         if name not in tensors or name not in own:
-            raise CheckpointError(f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ.")
+            raise CheckpointError(
+                f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ."
+            )
     for name, tensor in own.items():
         if tensor.shape != tensors[name].shape:
             what = f"{name} is {tuple(tensor.shape)} in the network and {tuple(tensors[name].shape)} in the file"
@@ -216,8 +228,10 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _state_sha256(body: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+def _state_bytes(body: Mapping[str, Any]) -> bytes:
+    """``state.json``, with its own checksum in it."""
+    sha256 = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
+    return json.dumps({**body, "sha256": sha256}, indent=1).encode()
 
 
 def _read_state(folder: Path) -> dict[str, Any]:
@@ -225,23 +239,28 @@ def _read_state(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{folder}: no checkpoint here ({STATE} is missing).")
     try:
-        state = json.loads(path.read_text(encoding="utf-8"))
-        body = {key: value for key, value in state.items() if key != "sha256"}
-        sound = state["sha256"] == _state_sha256(body)
-    except (ValueError, KeyError, AttributeError):
+        payload = path.read_bytes()
+        body = {key: value for key, value in json.loads(payload).items() if key != "sha256"}
+        # Byte for byte: JSON spells one value in several ways, so its content alone would hide some flipped bits.
+        sound = payload == _state_bytes(body)
+    except (ValueError, AttributeError):
         sound = False
     if not sound:
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     if body["format"] > FORMAT:
-        raise CheckpointError(f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it.")
+        raise CheckpointError(
+            f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it."
+        )
     return body
 
 
 def _read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
     path = folder / name
     if not path.is_file():
-        hint = " Start another run from its weights with --init-from." if name == TRAIN else ""
-        raise CheckpointError(f"{path}: missing, so training cannot go on from here.{hint}")
+        if name == TRAIN:
+            hint = " Start another run from its weights with --init-from."
+            raise CheckpointError(f"{path}: missing, so training cannot go on from here.{hint}")
+        raise CheckpointError(f"{path}: missing; it holds the weights.{_alternative(folder)}")
     payload = path.read_bytes()
     if hashlib.sha256(payload).hexdigest() != state["checksums"][name]:
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
@@ -252,8 +271,10 @@ def _read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str
 
 
 def _alternative(folder: Path) -> str:
-    """Points to the checkpoint before a damaged ``last``."""
-    before = folder.with_name("previous")
-    if folder.name != "previous" and (before / STATE).is_file():
+    """Points to what can be used instead of a damaged checkpoint."""
+    before, last = folder.with_name("previous"), folder.with_name("last")
+    if folder.name == "last" and (before / STATE).is_file():
         return f" The checkpoint before it is there: move {folder} away, and {before} is used."
+    if folder.name != "last" and (last / STATE).is_file():
+        return f" {last} is there too."
     return ""

@@ -4,10 +4,10 @@ import sys
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
 import tyro
-from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional, arg
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import OrthoforgeError, exit_code

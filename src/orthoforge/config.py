@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,13 +83,15 @@ class Recipe:
             "epochs": 0, "decay_epochs": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1, "panels_every": 1,
         }  # fmt: skip
         for name, minimum in least.items():
-            if getattr(self, name) < minimum:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {minimum}.")
+            if not minimum <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {minimum}, and finite.")
         if self.crop_px % 4:
             below = self.crop_px - self.crop_px % 4
             raise ConfigError(
                 f"crop_px is {self.crop_px}; the networks halve twice, so it must be a multiple of 4: {below} or {below + 4}."
             )
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}; it must be below 2**63.")
         if self.total_epochs < 1:
             raise ConfigError("epochs and decay_epochs are both 0; nothing would be trained.")
         if not 0 < self.learning_rate < 1:
@@ -123,7 +126,7 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
         raise ConfigError(f"unknown recipe `{name}`{hint} Recipes: {', '.join(recipe_names())}.")
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a recipe is a list of `key: value` lines.")
@@ -139,7 +142,9 @@ def recipe_from(values: Mapping[str, Any], *, source: str) -> Recipe:
     try:
         return _RECIPE.validate_python(dict(values))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (is {e['input']!r})" for e in error.errors())
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (is {e['input']!r})" for e in error.errors()
+        )
         raise ConfigError(f"{source}: {problems}.") from error
 
 

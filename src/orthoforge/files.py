@@ -6,6 +6,7 @@ a ``*.partial``, which the next writer of that name clears away.
 
 import contextlib
 import errno
+import glob
 import hashlib
 import os
 import shutil
@@ -27,19 +28,19 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     and ``ResourceError`` when the disk is full or the folder cannot be written.
     """
     path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another name.")
     # GDAL picks nothing from the name, so the suffix may be anything; the dot hides it from a glob for rasters.
     partial = path.with_name(f".{path.name}{PARTIAL}")
     with writable(path.parent), lock(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.exists() and not overwrite:  # asked under the lock: the writer before may have just finished
+            raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another name.")
         try:
             partial.unlink(missing_ok=True)
             yield partial
             sync(partial)
             os.replace(partial, path)
         finally:
-            for leftover in path.parent.glob(f"{partial.name}*"):  # GDAL writes side files such as .msk and .ovr.tmp
+            # GDAL writes side files such as .msk and .ovr.tmp. Escaped: a name may hold brackets.
+            for leftover in path.parent.glob(f"{glob.escape(partial.name)}*"):
                 leftover.unlink(missing_ok=True)
 
 
@@ -74,7 +75,9 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ResourceError(f"{folder}: no space left on the disk. Free some space and run the same command again.") from error
+            raise ResourceError(
+                f"{folder}: no space left on the disk. Free some space and run the same command again."
+            ) from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR):
             raise ResourceError(f"{folder}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
         raise

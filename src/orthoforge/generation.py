@@ -1,5 +1,6 @@
 """Masks to images: files in, georeferenced files out."""
 
+import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -7,9 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.checkpoints import TrainedGenerator, load_generator
-from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.errors import ConfigError, OutputExistsError
 from orthoforge.geo.grid import Grid
-from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask, read_mask_classes, require_memory, write_raster
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask, read_mask_rgb, require_memory, write_raster
+from orthoforge.scenes.palette import Palette, classes_from_palette
 
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 # A mask whose pixels are this much larger or smaller than those of the training tiles is worth a warning.
@@ -68,14 +70,12 @@ def read_condition(path: Path, generator: TrainedGenerator, *, threshold: int | 
         grid = raster.grid
         what = f"{path}: generating {grid.width}×{grid.height} px in one piece"
         require_memory(generator.memory_bytes(grid.height, grid.width), what)
-        if generator.palette is not None:
-            mask = read_mask_classes(raster, generator.palette)
-        else:
+        if generator.classes is None:
             mask = read_mask(raster, threshold=threshold)
+        else:
+            mask = classes_from_palette(read_mask_rgb(raster), Palette.of(**generator.classes), path)
     gsd_m = grid.gsd_m()
     if gsd_m and generator.gsd_m and abs(gsd_m / generator.gsd_m - 1) > GSD_TOLERANCE:
-        import warnings
-
         warnings.warn(
             f"{path}: its pixels are {gsd_m:.2f} m, the run was trained at {generator.gsd_m:.2f} m; buildings will come out in the "
             "wrong scale. Resample the mask.",

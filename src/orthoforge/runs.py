@@ -54,13 +54,18 @@ def truncate_results(run: Path, epochs: int) -> None:
     """Keep the first ``epochs`` rows: what came after the checkpoint will be computed again."""
     rows = read_results(run)
     if len(rows) < epochs:
-        raise CheckpointError(f"{run / 'results.csv'}: has {len(rows)} rows, the checkpoint is {epochs} epochs old. Put the file back.")
+        raise CheckpointError(
+            f"{run / 'results.csv'}: has {len(rows)} rows, the checkpoint is {epochs} epochs old. Put the file back."
+        )
     if rows:
         _write_results(run, rows[:epochs])
 
 
 def _write_results(run: Path, rows: Sequence[Mapping[str, float]]) -> None:
-    with new_file(run / "results.csv", overwrite=True) as partial, open(partial, "w", encoding="utf-8", newline="") as file:
+    with (
+        new_file(run / "results.csv", overwrite=True) as partial,
+        open(partial, "w", encoding="utf-8", newline="") as file,
+    ):
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
         for row in rows:
@@ -81,21 +86,23 @@ class Curves:
         """Log each value under its name."""
         if self._writer is not None:
             self._attempt(lambda: [self._writer.add_scalar(name, value, step) for name, value in values.items()])
+            self._flush()
 
     def picture(self, name: str, image: np.ndarray, step: int) -> None:
         """Log an image (H, W, 3) uint8."""
         if self._writer is not None:
             self._attempt(lambda: self._writer.add_image(name, image, step, dataformats="HWC"))
-
-    def flush(self) -> None:
-        """Bring what was logged to the disk."""
-        if self._writer is not None:
-            self._attempt(self._writer.flush)
+            self._flush()
 
     def close(self) -> None:
-        """Flush and close."""
+        """Close the file."""
         if self._writer is not None:
             self._attempt(self._writer.close)
+
+    def _flush(self) -> None:
+        """To the disk now: the next checkpoint counts on these points, and after a kill nobody computes them again."""
+        if self._writer is not None:
+            self._attempt(self._writer.flush)
 
     def _attempt(self, write: Any) -> None:
         try:
@@ -130,11 +137,23 @@ def plot_results(run: Path) -> None:
     rows = read_results(run)
     if not rows:
         return
-    plots = (("loss_d", "loss_g_gan"), ("loss_g_l1",), ("psnr", "psnr_seed"), ("ssim",), ("learning_rate",), ("images_per_s",))
+    plots = (
+        ("loss_d", "loss_g_gan"),
+        ("loss_g_l1",),
+        ("psnr", "psnr_seed"),
+        ("ssim",),
+        ("learning_rate",),
+        ("images_per_s",),
+    )
     figure = Figure(figsize=(12, 6), layout="constrained")
     for axes, names in zip(figure.subplots(2, 3).flat, plots, strict=True):
         for name in names:
-            axes.plot([row["epoch"] for row in rows], [row[name] for row in rows], label=name, marker="." if len(rows) < 40 else "")
+            axes.plot(
+                [row["epoch"] for row in rows],
+                [row[name] for row in rows],
+                label=name,
+                marker="." if len(rows) < 40 else "",
+            )
         axes.set_xlabel("epoch")
         axes.legend()
         axes.grid(alpha=0.3)

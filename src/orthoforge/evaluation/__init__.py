@@ -1,0 +1,1 @@
+"""Scores, and the reports that show them."""

@@ -6,6 +6,7 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 
 # 10·log10(2²): the seed put images in [-1, 1] into the formula for [0, 1].
 SEED_PSNR_OFFSET_DB = 6.020599913279624
+SSIM_WINDOW_PX = 11
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
@@ -18,10 +19,14 @@ def psnr(fake: Tensor, real: Tensor) -> Tensor:
 
 
 def ssim(fake: Tensor, real: Tensor) -> Tensor:
-    """Structural similarity of each image (N,), for images (N, C, H, W) in [-1, 1], H and W at least 11.
+    """Structural similarity of each image (N,), for images (N, C, H, W) in [-1, 1], H and W above 10.
 
-    Wang et al. 2004: Gaussian window of 11 px with σ 1.5, K1 0.01, K2 0.03, mean over bands.
+    Wang et al. 2004: Gaussian window of 11 px with σ 1.5, K1 0.01, K2 0.03; mean over bands and over all places where the whole
+    window lies in the image (torchmetrics' own mean also counts the border, where half of it is a reflection).
     """
-    scores = structural_similarity_index_measure(fake.float(), real.float(), data_range=2.0, reduction="none")
-    assert isinstance(scores, Tensor)
-    return scores
+    scores = structural_similarity_index_measure(
+        fake.float(), real.float(), data_range=2.0, reduction="none", return_full_image=True
+    )
+    assert isinstance(scores, tuple)
+    margin = SSIM_WINDOW_PX // 2
+    return scores[1][..., margin:-margin, margin:-margin].mean(dim=(1, 2, 3))

@@ -1,0 +1,1 @@
+"""Where pixels lie, and the files that hold them."""

@@ -5,7 +5,9 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from affine import Affine
+from rasterio._err import CPLE_BaseError  # GDAL's own errors, which reach the caller where rasterio does not wrap them
 from rasterio.crs import CRS
+from rasterio.errors import RasterioError
 from rasterio.warp import transform as transform_points
 
 from orthoforge.errors import GridError
@@ -36,7 +38,7 @@ class Grid:
 
     height: int
     width: int
-    transform: Affine = Affine.identity()
+    transform: Affine = Affine.identity()  # noqa: RUF009 (immutable)
     crs: CRS | None = None
 
     def __post_init__(self) -> None:
@@ -45,9 +47,7 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) in CRS units; in pixels when there is no CRS."""
-        corners = [
-            self.transform @ corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))
-        ]
+        corners = [self.transform @ corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))]
         xs, ys = zip(*corners, strict=True)
         return min(xs), min(ys), max(xs), max(ys)
 
@@ -59,32 +59,41 @@ class Grid:
 
     def window(self, window: Window) -> "Grid":
         """The grid of ``window``."""
-        return Grid(
-            window.height, window.width, self.transform @ Affine.translation(window.col, window.row), self.crs
-        )
+        return Grid(window.height, window.width, self.transform @ Affine.translation(window.col, window.row), self.crs)
 
     def resized(self, height: int, width: int) -> "Grid":
         """The same ground covered by ``height`` × ``width`` pixels."""
         return Grid(height, width, self.transform @ Affine.scale(self.width / width, self.height / height), self.crs)
 
     def gsd_m(self) -> float | None:
-        """Ground sampling distance in metres at the grid's centre; ``None`` without a CRS.
+        """Ground sampling distance in metres at the grid's centre, the mean of both axes; ``None`` without a CRS."""
+        pixel = self.pixel_m()
+        return None if pixel is None else sum(pixel) / 2
 
-        Measured on the WGS 84 ellipsoid, so degrees and web-mercator pixels come out in true metres. The mean of both axes.
+    def pixel_m(self) -> tuple[float, float] | None:
+        """Width and height of the centre pixel in metres on the ground.
+
+        ``None`` without a CRS, or with one that has no known place on Earth (a local grid, coordinates beyond its range).
+        Measured on the WGS 84 ellipsoid, so degrees and web-mercator pixels come out in true metres.
         """
         if self.crs is None:
             return None
         row, col = self.height / 2, self.width / 2
         points = [self.transform @ (col, row), self.transform @ (col + 1, row), self.transform @ (col, row + 1)]
         xs, ys = zip(*points, strict=True)
-        (lon, lon_x, lon_y), (lat, lat_x, lat_y) = transform_points(self.crs, CRS.from_epsg(4326), xs, ys)
+        try:
+            (lon, lon_x, lon_y), (lat, lat_x, lat_y) = transform_points(self.crs, CRS.from_epsg(4326), xs, ys)
+        except (RasterioError, CPLE_BaseError):
+            return None
+        if not all(map(math.isfinite, (lon, lon_x, lon_y, lat, lat_x, lat_y))):
+            return None
         sin_lat = math.sin(math.radians(lat))
         flattening = math.sqrt(1 - _ECCENTRICITY_2 * sin_lat**2)
         metres_per_lon = math.radians(_SEMI_MAJOR_M / flattening * math.cos(math.radians(lat)))
         metres_per_lat = math.radians(_SEMI_MAJOR_M * (1 - _ECCENTRICITY_2) / flattening**3)
-        step_x_m = math.hypot((lon_x - lon) * metres_per_lon, (lat_x - lat) * metres_per_lat)
-        step_y_m = math.hypot((lon_y - lon) * metres_per_lon, (lat_y - lat) * metres_per_lat)
-        return (step_x_m + step_y_m) / 2
+        width_m = math.hypot((lon_x - lon) * metres_per_lon, (lat_x - lat) * metres_per_lat)
+        height_m = math.hypot((lon_y - lon) * metres_per_lon, (lat_y - lat) * metres_per_lat)
+        return width_m, height_m
 
     def offset_px(self, other: "Grid") -> float:
         """Largest distance in pixels between the corners of both grids, in this grid's pixels."""
@@ -119,6 +128,18 @@ def require_same_grid(name: str, image: Grid, mask: Grid) -> None:
             f"{name}: mask lies {offset:.2f} px off the image's grid. "
             "Warp the mask to the image's grid with nearest-neighbour resampling."
         )
+
+
+def require_north_up(path: object, grid: Grid) -> None:
+    """Raise ``GridError`` for a georeferenced grid that is rotated, mirrored, or has its first row in the south."""
+    t = grid.transform
+    if t == Affine.identity() or grid.is_north_up:
+        return
+    how = "rotated" if t.b or t.d else "south-up" if t.a > 0 else "mirrored"
+    raise GridError(
+        f"{path}: its transform is {how}; rows must run from north to south and columns from west to east. "
+        "Warp it north-up, for example with gdalwarp."
+    )
 
 
 def crs_name(crs: CRS | None) -> str:

@@ -6,6 +6,7 @@ agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other fil
 
 import contextlib
 import os
+import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -29,6 +30,12 @@ _MAGIC = {
 MAX_PIXELS = 50_000**2
 # Above this many distinct bad values a mask is most likely an image; the message then shows the first few only.
 _SHOWN_VALUES = 4
+# Pixels of one strip of rows: 12 MB of RGB. Whatever goes through a scene strip by strip needs this much and no more.
+_STRIP_PIXELS = 2**22
+# GDAL's shortcut for a whole PNG returns a truncated file's missing rows as garbage, without an error; row by row it notices.
+_READ_OPTIONS = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
+# ``warnings.catch_warnings`` changes the whole process, so threads take turns in it.
+_warnings_lock = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -45,15 +52,42 @@ class Raster:
         """Pixels as (H, W, C) in the file's own dtype. ``DataError`` names the first rows that cannot be read."""
         w = window or Window(0, 0, self.grid.height, self.grid.width)
         needed = w.height * w.width * self.band_count * np.dtype(self.dtype).itemsize
-        require_memory(2 * needed, f"{self.path}: reading {w.width}×{w.height} px")
+        require_memory(needed, f"{self.path}: reading {w.width}×{w.height} px")
+        pixels = np.empty((w.height, w.width, self.band_count), self.dtype)
         try:
-            bands = self._dataset.read(window=rasterio.windows.Window(w.col, w.row, w.width, w.height))
+            # GDAL writes through the strides: no second copy to bring the bands last, and half the memory.
+            self._dataset.read(window=rasterio.windows.Window(w.col, w.row, w.width, w.height), out=np.moveaxis(pixels, -1, 0))
         except RasterioError as error:
             raise DataError(
                 f"{self.path}: pixels cannot be read near row {self._first_bad_row(w)} (truncated or damaged file). "
                 "Copy or download it again."
             ) from error
-        return np.ascontiguousarray(np.moveaxis(bands, 0, -1))
+        return pixels
+
+    def strips(self) -> Iterator[Window]:
+        """Windows over all rows, from the top, each as wide as the raster and made of whole blocks."""
+        block_rows = self._dataset.block_shapes[0][0]
+        rows = max(1, _STRIP_PIXELS // (self.grid.width * block_rows)) * block_rows
+        for row in range(0, self.grid.height, rows):
+            yield Window(row, 0, min(rows, self.grid.height - row), self.grid.width)
+
+    def colour_table(self) -> np.ndarray | None:
+        """Red, green and blue of each value as (256, 3) uint8; ``None`` when the first band has no colour table."""
+        try:
+            table = self._dataset.colormap(1)
+        except ValueError:
+            return None
+        return np.array([table.get(value, (0, 0, 0, 0))[:3] for value in range(256)], np.uint8)
+
+    def missing_blocks(self) -> tuple[int, int]:
+        """How many blocks of a GeoTIFF were never written, and how many there are. They read as zeros, without an error."""
+        if self._dataset.driver != "GTiff":
+            return 0, 0
+        block_height, block_width = self._dataset.block_shapes[0]
+        rows, cols = -(-self.grid.height // block_height), -(-self.grid.width // block_width)
+        tag = self._dataset.get_tag_item
+        missing = sum(tag(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=1) is None for y in range(rows) for x in range(cols))
+        return missing, rows * cols
 
     def _first_bad_row(self, window: Window) -> int:
         """First row of the first block inside ``window`` that fails to read."""
@@ -77,17 +111,16 @@ def open_raster(path: Path) -> Iterator[Raster]:
     path = Path(path)
     driver = _driver_of(path)
     options = {"num_threads": "ALL_CPUS"} if driver == "GTiff" else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**_READ_OPTIONS))
         try:
-            dataset = rasterio.open(path, driver=driver, sharing=False, **options)
+            dataset = stack.enter_context(_open_quietly(path, driver=driver, sharing=False, **options))
         except RasterioError as error:
             raise DataError(f"{path}: not a readable {driver} file (truncated or damaged?): {error}") from error
-    with dataset:
         if dataset.width * dataset.height > MAX_PIXELS:
             raise DataError(
-                f"{path}: its header declares {dataset.width}×{dataset.height} px, more than the {MAX_PIXELS:.2g} that are "
-                "accepted. If the file is sound, cut it into smaller scenes."
+                f"{path}: its header declares {dataset.width}×{dataset.height} px; more than {MAX_PIXELS / 1e9:.1f} billion "
+                "pixels are not accepted. If the file is sound, cut it into smaller scenes."
             )
         grid = Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
         yield Raster(path, grid, dataset.count, dataset.dtypes[0], dataset)
@@ -96,7 +129,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
 def read_image(raster: Raster, window: Window | None = None) -> np.ndarray:
     """RGB pixels as (H, W, 3) uint8. ``DataError`` when the file holds anything but three bands of 8 bits."""
     if raster.dtype != "uint8":
-        hint = _nan_report(raster, window) if raster.dtype.startswith("float") else ""
+        hint = _nan_report(raster) if raster.dtype.startswith("float") else ""
         raise DataError(
             f"{raster.path}: image is {raster.dtype}{hint}; three bands of uint8 are expected. Scale it to 8 bits first, "
             "for example with gdal_translate -ot Byte -scale."
@@ -116,18 +149,22 @@ def read_mask(raster: Raster, window: Window | None = None, *, threshold: int | 
     at or above it are building. ``DataError`` names other values and the share of pixels that have them.
     """
     values = read_mask_values(raster, window)
-    if threshold is not None:
-        return np.where(values >= threshold, 255, 0).astype(np.uint8)
-    counts = np.bincount(values.ravel(), minlength=256)
+    if threshold is None and ((values > 1) & (values < 255)).any():
+        # Row by row: bincount copies what it counts to int64, 200 MB for a scene of 5000².
+        require_mask_values(raster.path, sum(np.bincount(row, minlength=256) for row in values))
+    return (values >= (1 if threshold is None else threshold)).view(np.uint8) * np.uint8(255)
+
+
+def require_mask_values(path: Path, counts: np.ndarray) -> None:
+    """Raise ``DataError`` when a mask's pixel counts (256,) by value name values other than 0, 1 and 255."""
     bad = [value for value in np.flatnonzero(counts) if value not in (0, 1, 255)]
     if bad:
-        named = ", ".join(f"value {value} in {_percent(counts[value] / values.size)}" for value in bad[:_SHOWN_VALUES])
+        named = ", ".join(f"value {value} in {percent(counts[value] / counts.sum())}" for value in bad[:_SHOWN_VALUES])
         more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
         raise DataError(
-            f"{raster.path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}; pass --threshold "
+            f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}; pass --threshold "
             "(for example 128), or --palette for a mask of classes."
         )
-    return np.where(values > 0, 255, 0).astype(np.uint8)
 
 
 def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray:
@@ -142,6 +179,18 @@ def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray
     raise DataError(
         f"{raster.path}: mask has {raster.band_count} bands that differ; one band, or three equal ones, are expected. "
         "If it is a colour-coded mask of classes, pass --palette."
+    )
+
+
+def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
+    """A colour-coded mask as (H, W, 3) uint8: three bands, or one band with a colour table (a palette PNG)."""
+    if raster.dtype == "uint8" and raster.band_count == 3:
+        return raster.read(window)
+    if raster.dtype == "uint8" and raster.band_count == 1 and (table := raster.colour_table()) is not None:
+        return table[raster.read(window)[..., 0]]
+    raise DataError(
+        f"{raster.path}: mask has {raster.band_count} band{'s' * (raster.band_count > 1)} of {raster.dtype} and no colours; with a "
+        "palette, red, green and blue bands of uint8, or one band with a colour table, are expected."
     )
 
 
@@ -169,10 +218,9 @@ def write_raster(
             "overview_resampling": resampling, "num_threads": "ALL_CPUS", "transform": grid.transform, "crs": grid.crs,
         }  # fmt: skip
     profile = {"height": grid.height, "width": grid.width, "count": bands.shape[2], "dtype": "uint8"} | options
-    with new_file(path, overwrite=overwrite) as partial, warnings.catch_warnings(), rasterio.Env(GDAL_PAM_ENABLED="NO"):
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with new_file(path, overwrite=overwrite) as partial, rasterio.Env(GDAL_PAM_ENABLED="NO", **_READ_OPTIONS):
         try:
-            with rasterio.open(partial, "w", **profile) as dataset:
+            with _open_quietly(partial, "w", **profile) as dataset:
                 dataset.write(np.moveaxis(bands, -1, 0))
                 dataset.update_tags(**(tags or {}))
         except RasterioError as error:
@@ -238,30 +286,42 @@ def _driver_of(path: Path) -> str:
     return driver
 
 
-def _nan_report(raster: Raster, window: Window | None) -> str:
+def _nan_report(raster: Raster) -> str:
     """', with N NaN pixels, the first at row R, column C' for a float raster that has any."""
-    bad = np.isnan(raster.read(window)).any(axis=-1)
-    if not bad.any():
-        return ""
-    row, col = np.unravel_index(bad.argmax(), bad.shape)
-    return f", with {bad.sum()} NaN pixels, the first at row {row}, column {col}"
+    count, first = 0, None
+    for window in raster.strips():
+        bad = np.isnan(raster.read(window)).any(axis=-1)
+        count += int(bad.sum())
+        if first is None and bad.any():
+            row, col = np.unravel_index(bad.argmax(), bad.shape)
+            first = f"row {window.row + row}, column {col}"
+    return f", with {count} NaN pixel{'s' * (count > 1)}, the first at {first}" if first else ""
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.1f} %" if share >= 0.001 else f"{100 * share:.2g} %"
+def percent(share: float) -> str:
+    """'12.3 %', or two significant digits below 0.1 %."""
+    return f"{100 * share:.1f} %" if share >= 0.001 or share == 0 else f"{100 * share:.2g} %"
+
+
+@contextlib.contextmanager
+def _open_quietly(path: Path, *args: object, **options: object) -> Iterator[DatasetReader]:
+    """``rasterio.open`` without its warning that a raster has no place on the ground: that is allowed here."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path, *args, **options)
+    with dataset:
+        yield dataset
 
 
 def _reads_back(path: Path, driver: str, bands: np.ndarray) -> bool:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            with rasterio.open(path, driver=driver) as dataset:
-                rows = max(1, 2**24 // max(1, bands.shape[1]))
-                for row in range(0, bands.shape[0], rows):
-                    part = bands[row : row + rows]
-                    read = dataset.read(window=rasterio.windows.Window(0, row, bands.shape[1], len(part)))
-                    if not np.array_equal(np.moveaxis(read, 0, -1), part):
-                        return False
+        with _open_quietly(path, driver=driver) as dataset:
+            rows = max(1, _STRIP_PIXELS // bands.shape[1])
+            for row in range(0, bands.shape[0], rows):
+                part = bands[row : row + rows]
+                read = dataset.read(window=rasterio.windows.Window(0, row, bands.shape[1], len(part)))
+                if not np.array_equal(np.moveaxis(read, 0, -1), part):
+                    return False
     except RasterioError:
         return False
     return True

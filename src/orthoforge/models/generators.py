@@ -73,7 +73,9 @@ class ResidualBlock(nn.Module):
 
 def _down(inside: int, outside: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=has_bias(norm)), norm_layer(norm, outside), nn.ReLU(True)
+        nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=has_bias(norm)),
+        norm_layer(norm, outside),
+        nn.ReLU(True),
     )
 
 
@@ -83,7 +85,11 @@ def _up(inside: int, outside: int, norm: Norm, upsample: Upsample) -> nn.Sequent
     if upsample == "transposed":
         grow = [nn.ConvTranspose2d(inside, outside, 3, stride=2, padding=1, output_padding=1, bias=bias)]
     else:
-        grow = [nn.Upsample(scale_factor=2, mode="nearest"), nn.ReflectionPad2d(1), nn.Conv2d(inside, outside, 3, bias=bias)]
+        grow = [
+            nn.Upsample(scale_factor=2, mode="nearest"),
+            nn.ReflectionPad2d(1),
+            nn.Conv2d(inside, outside, 3, bias=bias),
+        ]
     return nn.Sequential(*grow, norm_layer(norm, outside), nn.ReLU(True))
 
 

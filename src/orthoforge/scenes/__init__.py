@@ -1,0 +1,1 @@
+"""Scenes: finding pairs, checking them, and a rendered town."""

@@ -1,0 +1,1 @@
+"""Tiles: cut once from scenes, split by place, read in batches."""

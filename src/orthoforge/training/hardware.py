@@ -1,11 +1,13 @@
 """Devices, precision and processes."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
 import torch
+from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
 from orthoforge.errors import ResourceError
@@ -42,15 +44,30 @@ def any_process(fabric: Fabric, asked: bool) -> bool:
     return bool(fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum") > 0)
 
 
-def memory_advice(error: RuntimeError, recipe: Recipe) -> Exception:
-    """Advice with the numbers when ``error`` is about memory; otherwise the error itself."""
-    if not isinstance(error, torch.OutOfMemoryError) and "allocate memory" not in str(error):
-        return error
-    return ResourceError(
-        f"out of memory at batch_size {recipe.batch_size}, crop_px {recipe.crop_px}, generator_width {recipe.generator_width}. "
-        f"Try --batch-size {max(1, recipe.batch_size // 2)}, or --crop-px {max(32, recipe.crop_px // 2)}."
-    )
+@contextlib.contextmanager
+def memory_advice(recipe: Recipe) -> Iterator[None]:
+    """Turn 'out of memory' inside the block into a ``ResourceError`` with the numbers and smaller ones to try."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        about_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
+        if not about_memory:
+            raise
+        least = {"batch_size": 1, "crop_px": 32, "generator_width": 1}
+        given = {name: getattr(recipe, name) for name in least}
+        smaller = {name: max(least[name], value // 2) for name, value in given.items() if value > least[name]}
+        if "crop_px" in smaller:
+            smaller["crop_px"] -= smaller["crop_px"] % 4
+        raise ResourceError(
+            f"out of memory at {', '.join(f'{name} {value}' for name, value in given.items())}. "
+            f"Try one of {', '.join(f'--{name} {value}'.replace('_', '-') for name, value in smaller.items())}."
+        ) from error
 
 
 def circumstances(fabric: Fabric) -> dict[str, Any]:
-    return {"torch": str(torch.__version__), "device": fabric.device.type, "threads": torch.get_num_threads(), "processes": fabric.world_size}
+    return {
+        "torch": str(torch.__version__),
+        "device": fabric.device.type,
+        "threads": torch.get_num_threads(),
+        "processes": fabric.world_size,
+    }

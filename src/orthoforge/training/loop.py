@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lightning_fabric import Fabric
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from orthoforge import runs
 from orthoforge.checkpoints import save_checkpoint
@@ -22,7 +22,7 @@ from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, psnr, ssim
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.losses import l1, lsgan_discriminator, lsgan_generator
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch, epoch_order
-from orthoforge.training.hardware import any_process, circumstances, memory_advice
+from orthoforge.training.hardware import any_process, circumstances
 from orthoforge.training.state import TrainingState
 from orthoforge.training.stopping import StopRequest
 
@@ -69,7 +69,10 @@ def run_epochs(
             if fabric.is_global_zero:
                 assert curves is not None
                 runs.append_result(out, row)
-                curves.scalars({f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}, progress.step)
+                curves.scalars(
+                    {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")},
+                    progress.step,
+                )
             epochs_left = recipe.total_epochs - progress.epoch
             if progress.epoch % recipe.panels_every == 0 or not epochs_left:
                 _record_panels(fabric, recipe, state, store, out, curves)
@@ -96,26 +99,24 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     """
     progress = state.progress
     # Dropout and noise, where a network has them, draw from here: a function of the step, so that a resumed run draws the same.
-    torch.manual_seed((recipe.seed << 40) ^ (progress.rollbacks << 36) ^ progress.step)
+    stream = np.random.SeedSequence([recipe.seed, progress.rollbacks, progress.step])
+    torch.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
     condition, real = to_tensors(batch, store, fabric.device)
-    try:
-        fake = state.train_generator(condition)  # (N, 3, H, W)
+    fake = state.train_generator(condition)  # (N, 3, H, W)
 
-        loss_d = lsgan_discriminator(
-            state.train_discriminator(condition, real), state.train_discriminator(condition, fake.detach())
-        )
-        state.step_d.zero_grad()
-        fabric.backward(loss_d)
-        state.step_d.step()
+    loss_d = lsgan_discriminator(
+        state.train_discriminator(condition, real), state.train_discriminator(condition, fake.detach())
+    )
+    state.step_d.zero_grad()
+    fabric.backward(loss_d)
+    state.step_d.step()
 
-        loss_g_gan = lsgan_generator(state.train_discriminator(condition, fake))
-        loss_g_l1 = recipe.lambda_l1 * l1(fake, real)
-        loss_g = loss_g_gan + loss_g_l1
-        state.step_g.zero_grad()
-        fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
-        state.step_g.step()
-    except RuntimeError as error:
-        raise memory_advice(error, recipe) from error
+    loss_g_gan = lsgan_generator(state.train_discriminator(condition, fake))
+    loss_g_l1 = recipe.lambda_l1 * l1(fake, real)
+    loss_g = loss_g_gan + loss_g_l1
+    state.step_g.zero_grad()
+    fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
+    state.step_g.step()
 
     values = torch.stack([loss.detach().float() for loss in (loss_d, loss_g, loss_g_gan, loss_g_l1)]).tolist()
     losses = dict(zip(("loss_d", "loss_g", "loss_g_gan", "loss_g_l1"), values, strict=True))
@@ -171,7 +172,12 @@ def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore,
     state.require_finite()
     if fabric.is_global_zero:
         values = {"recipe": recipe_values(recipe), "progress": state.plain_values(), "tiles": tiles_values(store)}
-        rng = {"stream": "function of", "seed": recipe.seed, "rollbacks": state.progress.rollbacks, "step": state.progress.step}
+        rng = {
+            "stream": "function of",
+            "seed": recipe.seed,
+            "rollbacks": state.progress.rollbacks,
+            "step": state.progress.step,
+        }
         values |= {"rng": rng, "versions": circumstances(fabric)}
         save_checkpoint(folder, model=state.model_tensors(), train=state.train_tensors(), state=values)
     fabric.barrier()
@@ -184,14 +190,14 @@ def linear_rate_factor(epoch: int, constant_epochs: int, decay_epochs: int) -> f
 
 def to_tensors(batch: Batch, store: TileStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
     """Condition (N, C, H, W) and real image (N, 3, H, W), float in [-1, 1], channels last in memory."""
-    class_count = len(store.class_names) if store.class_names else None
-    condition = encode_mask(torch.from_numpy(batch.mask).to(device), class_count)
+    condition = encode_mask(torch.from_numpy(batch.mask).to(device), store.class_count)
     return condition.contiguous(memory_format=torch.channels_last), encode_image(torch.from_numpy(batch.image).to(device))
 
 
 def tiles_values(store: TileStore) -> dict[str, Any]:
     """What a generator must know of the tiles that it learnt from."""
-    return {"fingerprint": store.fingerprint, "size_px": store.size_px, "gsd_m": store.gsd_m, "classes": store.class_names}
+    names = ("fingerprint", "size_px", "gsd_m", "classes", "attribution")
+    return {name: getattr(store, name) for name in names}
 
 
 def _finish_epoch(
@@ -231,6 +237,6 @@ def _epoch_line(row: dict[str, float], recipe: Recipe, seconds_left: float) -> s
     minutes, seconds = divmod(round(seconds_left), 60)
     left = f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes}:{seconds:02d}"
     return (
-        f"epoch {row['epoch']:.0f}/{recipe.total_epochs}  D {row['loss_d']:.3f}  G {row['loss_g_gan']:.3f} + {row['loss_g_l1']:.2f}  "
-        f"PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['images_per_s']:.1f} images/s  {left} left"
+        f"epoch {row['epoch']:.0f}/{recipe.total_epochs}  "
+        f"D {row['loss_d']:.3f}  G {row['loss_g_gan']:.3f} + {row['loss_g_l1']:.2f}  PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['images_per_s']:.1f} images/s  {left} left"
     )

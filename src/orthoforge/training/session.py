@@ -11,7 +11,7 @@ from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
 from orthoforge.files import lock, require_free_space
 from orthoforge.tiles.store import TileStore
-from orthoforge.training.hardware import circumstances, new_fabric
+from orthoforge.training.hardware import circumstances, memory_advice, new_fabric
 from orthoforge.training.loop import run_epochs, save, tiles_values
 from orthoforge.training.state import TrainingState
 from orthoforge.training.stopping import StopRequest
@@ -45,10 +45,11 @@ def train(
     fabric = new_fabric(recipe)
     require_fit(recipe, store, fabric.world_size)
     if not fabric.is_global_zero:  # one process writes; the others only compute
-        _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=True)
+        with memory_advice(recipe):
+            _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=True)
         return out
     try:
-        with lock(out / "run"):
+        with lock(out / "run"), memory_advice(recipe):
             _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=quiet)
     except LockedError:
         raise LockedError(f"{out} is being trained by another process. Wait for it, or choose another --out.") from None
@@ -60,7 +61,7 @@ def _train_in(
 ) -> None:
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
-    state = TrainingState(fabric, recipe, store.class_names)
+    state = TrainingState(fabric, recipe, store.class_count)
     if has_checkpoint(out):
         if not resume:
             raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
@@ -71,7 +72,7 @@ def _train_in(
         say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
     else:
         if init_from is not None:
-            for note in state.start_from(load_checkpoint(checkpoint_folder(init_from))):
+            for note in state.start_from(load_checkpoint(checkpoint_folder(init_from), weights_only=True)):
                 say(note)
         # Fails here, before the first step, when the folder cannot take a run: last, previous, best and the one being written.
         tensors = state.model_tensors() | state.train_tensors()
@@ -80,8 +81,16 @@ def _train_in(
         require_free_space(out, needed, "a run of this recipe")
         save(fabric, state, recipe, store, out / "weights" / "last")
     if fabric.is_global_zero:
-        settings = {"data": str(store.path), "out": str(out), "init_from": init_from and str(init_from), "resume": resume}
-        runs.write_args(out, recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}})
+        settings = {
+            "data": str(store.path),
+            "out": str(out),
+            "init_from": init_from and str(init_from),
+            "resume": resume,
+        }
+        runs.write_args(
+            out,
+            recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}},
+        )
     with StopRequest() as stop:
         while True:
             if fabric.is_global_zero:
@@ -107,7 +116,9 @@ def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
         raise ConfigError(f"batch_size is {recipe.batch_size}; on {processes} processes it must be a multiple of {processes}.")
     for split in ("train", "val"):
         if not len(store.ids(split)):
-            raise DataError(f"{store.path}: no tile is in split {split}. Prepare again with more scenes or another --split.{wanted}")
+            raise DataError(
+                f"{store.path}: no tile is in split {split}. Prepare again with more scenes or another --split.{wanted}"
+            )
 
 
 def has_checkpoint(out: Path) -> bool:
@@ -141,8 +152,9 @@ def _roll_back(
     rollbacks = state.progress.rollbacks + 1
     if rollbacks > MAX_ROLLBACKS:
         raise DivergedError(
-            f"{error} Rolled back {MAX_ROLLBACKS} times, and it came again; the last sound checkpoint is in {out / 'weights'}. "
-            f"Lower learning_rate (it is {recipe.learning_rate}), or train with --precision float32."
+            f"{error} Rolled back {MAX_ROLLBACKS} times, and it came again; the last sound checkpoint is {newest_checkpoint(out)}. "
+            f"Start another run from it: --init-from {out}, with a lower --learning-rate (it is {recipe.learning_rate}), or with "
+            "--precision float32."
         ) from error
     state.restore(load_checkpoint(newest_checkpoint(out)))
     state.progress.rollbacks = rollbacks

@@ -5,8 +5,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from lightning_fabric import Fabric
 import torch
+from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
@@ -45,12 +45,13 @@ class TrainingState:
     right device, in the right precision and on several processes.
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, classes: list[str] | None) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, class_count: int | None) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.generator = new_generator(recipe, classes).to(memory_format=torch.channels_last)
-            channels = condition_channels(len(classes) if classes else None)
-            self.discriminator = build_discriminator(channels, width=recipe.discriminator_width).to(memory_format=torch.channels_last)
+            self.generator = new_generator(recipe, class_count)
+            self.discriminator = build_discriminator(condition_channels(class_count), width=recipe.discriminator_width)
+        for network in (self.generator, self.discriminator):
+            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
         self.optimizer_g = _adam(self.generator, recipe)
         self.optimizer_d = _adam(self.discriminator, recipe)
@@ -93,7 +94,7 @@ class TrainingState:
         else:
             load_weights(self.averaged.module, checkpoint.model, source)
             load_weights(self.generator, _part(train, "generator.", source), source)
-            self.averaged.n_averaged.copy_(train["averaged.count"])
+            self.averaged.n_averaged.copy_(_part(train, "averaged.", source)["count"])
         load_weights(self.discriminator, _part(train, "discriminator.", source), source)
         taken_steps = checkpoint.state["progress"]["step"] > 0
         _restore_optimizer("optimizer_g", self.generator, self.optimizer_g, train, source, expected=taken_steps)

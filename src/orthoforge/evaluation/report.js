@@ -1,0 +1,39 @@
+// Click a picture: it fills the window. Arrow keys go through the pictures of its row, Escape or a click closes.
+const dialog = document.getElementById("zoom");
+const enlarged = dialog.querySelector("img");
+let row = [];
+let position = 0;
+
+function show() {
+  const small = row[position].querySelector("img");
+  const caption = row[position].querySelector("figcaption");
+  enlarged.src = small.src;
+  enlarged.alt = small.alt;
+  // Single pixels are shown as squares once there is room for it, instead of being blurred.
+  enlarged.classList.toggle("enlarged", innerWidth >= 2 * small.naturalWidth && innerHeight >= 2 * small.naturalHeight);
+  dialog.querySelector("p").textContent = caption ? caption.textContent : small.alt;
+  for (const button of dialog.querySelectorAll("[data-move]")) button.hidden = row.length < 2;
+}
+
+function move(by) {
+  position = (position + by + row.length) % row.length;
+  show();
+}
+
+for (const button of document.querySelectorAll("button.zoom")) {
+  button.addEventListener("click", () => {
+    row = [...button.closest(".row").querySelectorAll("figure")];
+    position = row.indexOf(button.closest("figure"));
+    show();
+    dialog.showModal();
+  });
+}
+dialog.addEventListener("click", (event) => {
+  const button = event.target.closest("button");
+  if (button && button.dataset.move) move(Number(button.dataset.move));
+  else dialog.close();
+});
+dialog.addEventListener("keydown", (event) => {
+  if (event.key === "ArrowLeft") move(-1);
+  if (event.key === "ArrowRight") move(1);
+});

@@ -1,0 +1,143 @@
+"""A ``CheckReport`` as a table for the terminal, 100 columns wide."""
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from orthoforge.scenes.alignment import MIN_SHIFT_PX, Shift
+from orthoforge.scenes.checks import CheckReport
+from orthoforge.scenes.scene_check import Finding, SceneCheck
+from orthoforge.scenes.sources import natural_key
+
+_STYLES = {"fault": "bold red", "warning": "yellow"}
+
+
+def format_report(report: CheckReport, *, all_scenes: bool = False) -> RenderableType:
+    """Scenes summed up by place (or one by one), every finding in full with the faults first, and the counts."""
+    findings = [*report.findings, *_merged(report.scenes)]
+    parts: list[RenderableType] = [_scene_table(report) if all_scenes else _place_table(report)]
+    if findings:
+        parts += [_finding_list(findings, str(report.data).rstrip("/") + "/"), Text()]
+    parts.append(_verdict(report))
+    return Group(*parts)
+
+
+def _place_table(report: CheckReport) -> Table:
+    rows = []
+    by_place = sorted(report.scenes, key=lambda scene: natural_key(scene.place))
+    for place, group in itertools.groupby(by_place, key=lambda scene: scene.place):
+        scenes = list(group)
+        shares = [100 * scene.building_share for scene in scenes if scene.building_share is not None]
+        rows.append([
+            Text(place),
+            Text(str(len(scenes))),
+            Text(_various([f"{scene.size[0]}×{scene.size[1]}" for scene in scenes if scene.size])),
+            Text(_various([scene.crs for scene in scenes if scene.crs])),
+            Text(_span([scene.gsd_m for scene in scenes if scene.gsd_m is not None], 2)),
+            Text(f"{np.mean(shares):.0f} ({_span(shares, 0)})" if len(shares) > 1 else _span(shares, 0)),
+            _shift_text(report.place_shifts.get(place) or (scenes[0].shift if len(scenes) == 1 else None)),
+            *_counts(scenes),
+        ])  # fmt: skip
+    return _table(["place", ">scenes", "size px", "CRS", ">GSD m", ">building %", ">shift", ">faults", ">warn."], rows)
+
+
+def _scene_table(report: CheckReport) -> Table:
+    rows = [
+        [
+            Text(scene.name),
+            Text(f"{scene.size[0]}×{scene.size[1]}" if scene.size else "–"),
+            Text(scene.bands or "–"),
+            Text(scene.crs or "–"),
+            Text(_span([scene.gsd_m] if scene.gsd_m is not None else [], 2)),
+            Text(_span([100 * scene.building_share] if scene.building_share is not None else [], 1)),
+            _shift_text(scene.shift),
+            *_counts([scene]),
+        ]
+        for scene in report.scenes
+    ]
+    return _table(["scene", "size px", "bands", "CRS", ">GSD m", ">building %", ">shift", ">faults", ">warn."], rows)
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
+    """A table whose first column, the name, is the one to be cut short. A '>' before a heading sets its column to the right."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
+    for index, heading in enumerate(headings):
+        label = heading.lstrip(">")
+        width = max(len(label), *(len(row[index]) for row in rows)) if index and rows else None
+        table.add_column(label, justify="left" if label == heading else "right", no_wrap=True, min_width=width)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _finding_list(findings: Sequence[Finding], prefix: str) -> Table:
+    """Faults, then warnings, without the path that all of them share."""
+    grid = Table.grid(padding=(0, 1))
+    grid.add_column(no_wrap=True)
+    grid.add_column()
+    for finding in sorted(findings, key=lambda finding: list(_STYLES).index(finding.severity)):
+        grid.add_row(Text(finding.severity, _STYLES[finding.severity]), Text(finding.message.replace(prefix, "")))
+    return grid
+
+
+def _merged(scenes: Sequence[SceneCheck]) -> list[Finding]:
+    """The scenes' findings; one that several scenes of a place share is said once, with their names."""
+    sharing: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
+    for scene in scenes:
+        for finding in scene.findings:
+            text = finding.message.removeprefix(f"{scene.name}: ")  # messages that begin with a path stay as they are
+            sharing.setdefault((scene.place, text), []).append((scene.name, finding))
+    merged = []
+    for (place, text), found in sharing.items():
+        names = ", ".join(name for name, _ in found)
+        alone = len(found) == 1
+        merged.append(found[0][1] if alone else Finding(found[0][1].severity, f"{len(found)} scenes of {place} ({names}): {text}"))
+    return merged
+
+
+def _verdict(report: CheckReport) -> Text:
+    sound = sum(not scene.findings for scene in report.scenes)
+    text = Text(f"{report.data}: {_plural(len(report.scenes), 'scene')}, {sound} without findings; ")
+    text.append(_plural(report.faults, "fault"), _STYLES["fault"] if report.faults else "green")
+    return text.append(", ").append(_plural(report.warnings, "warning"), _STYLES["warning"] if report.warnings else "green")
+
+
+def _plural(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _counts(scenes: Sequence[SceneCheck]) -> list[Text]:
+    """Faults and warnings of some scenes, for the last two columns."""
+    severities: Counter[str] = Counter(finding.severity for scene in scenes for finding in scene.findings)
+    return [Text(str(severities[kind]), style) if severities[kind] else Text("·", "dim") for kind, style in _STYLES.items()]
+
+
+def _various(values: Sequence[str]) -> str:
+    """The value that all share, or the first and how many others there are."""
+    distinct = sorted(set(values), key=natural_key)
+    if not distinct:
+        return "–"
+    return distinct[0] if len(distinct) == 1 else f"{distinct[0]} +{len(distinct) - 1}"
+
+
+def _span(values: Sequence[float], digits: int) -> str:
+    """'0.30', or '0.13-0.15' when they differ as printed."""
+    if not values:
+        return "–"
+    low, high = f"{min(values):.{digits}f}", f"{max(values):.{digits}f}"
+    return low if low == high else f"{low}-{high}"
+
+
+def _shift_text(shift: Shift | None) -> Text:
+    """The estimate; '?' for one that is far but not sure."""
+    if shift is None:
+        return Text("–", "dim")
+    if shift.is_sure:
+        return Text(f"{shift.distance_px:.0f} px", _STYLES["warning"])
+    return Text(f"{shift.distance_px:.0f} px" if shift.distance_px < MIN_SHIFT_PX else "?", "dim")

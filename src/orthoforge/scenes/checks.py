@@ -1,0 +1,156 @@
+"""Everything that can be wrong with a data set's scenes, found before hours of work are built on them.
+
+Every scene is read to its last pixel, and one bad scene never hides another: findings are collected, not raised.
+"""
+
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from orthoforge.errors import ConfigError
+from orthoforge.scenes.alignment import Shift, common_shift
+from orthoforge.scenes.palette import load_palette
+from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
+from orthoforge.scenes.sources import IMAGES, survey, twins_message
+
+# A place's common shift is the evidence of all its scenes: fewer than this many are no more than themselves.
+_SCENES_FOR_A_PLACE = 4
+# A scene is reported beside its place's common shift only when it lies further than this from it.
+_SAME_SHIFT_PX = 2.0
+
+
+@dataclass(frozen=True)
+class CheckReport:
+    """All scenes, and the findings that concern a place or the whole data set."""
+
+    data: Path
+    scenes: tuple[SceneCheck, ...]
+    place_shifts: dict[str, Shift] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def faults(self) -> int:
+        """Number of faults; the data set is usable at 0."""
+        return self._count("fault")
+
+    @property
+    def warnings(self) -> int:
+        """Number of warnings."""
+        return self._count("warning")
+
+    def _count(self, severity: Severity) -> int:
+        everything = [*self.findings, *(finding for scene in self.scenes for finding in scene.findings)]
+        return sum(finding.severity == severity for finding in everything)
+
+
+def check(
+    data: Path,
+    *,
+    threshold: int | None = None,
+    palette: Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> CheckReport:
+    """Read every scene below ``data`` and report what is wrong. ``progress`` is called with scenes done and scenes in all.
+
+    ``threshold`` and ``palette`` say how masks are to be read, as in ``prepare``. ``DataError`` when there are no
+    pairs to check or the palette cannot be used.
+    """
+    if threshold is not None and palette is not None:
+        raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")
+    colours = load_palette(palette) if palette else None
+    found = survey(data)
+    findings = [Finding("fault", twins_message(files)) for files in found.twins]
+    findings += [Finding("fault", _lonely_message(path)) for path in found.lonely]
+    if colours and colours.building_index is None:
+        findings.append(Finding("warning", f"{palette}: no class is named 'building', so shares and shifts are not estimated."))
+
+    scenes, totals = [], defaultdict(list)
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))  # GDAL and numpy release the GIL; a thread holds one strip of a scene
+    try:
+        for scene, votes in pool.map(lambda pair: check_scene(pair, threshold, colours), found.pairs):
+            scenes.append(scene)
+            if votes is not None:
+                totals[scene.place].append(votes)
+            if progress:
+                progress(len(scenes), len(found.pairs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+    place_shifts = {
+        place: shift
+        for place, votes in totals.items()
+        if len(votes) >= _SCENES_FOR_A_PLACE and (shift := common_shift(votes)) is not None
+    }
+    findings += [
+        Finding(
+            "warning",
+            f"{place}: its masks lie {shift.distance_px:.0f} px off their images ({shift}), the same in {shift.votes} scenes. "
+            "Compare some of them by eye and move all masks back.",
+        )
+        for place, shift in place_shifts.items()
+        if shift.is_sure
+    ]
+    findings += _crs_findings(scenes)
+    scenes = [_with_shift_finding(scene, place_shifts.get(scene.place)) for scene in scenes]
+    return CheckReport(Path(data), tuple(scenes), place_shifts, tuple(findings))
+
+
+def _with_shift_finding(scene: SceneCheck, common: Shift | None) -> SceneCheck:
+    """The scene with a warning for its own shift, unless that is its place's."""
+    shift = scene.shift
+    if shift is None or not shift.is_sure:
+        return scene
+    if common and common.is_sure and np.hypot(shift.down - common.down, shift.right - common.right) <= _SAME_SHIFT_PX:
+        return scene
+    message = f"{scene.name}: the mask seems to lie {shift.distance_px:.0f} px off the image ({shift}). Compare them by eye."
+    return replace(scene, findings=(*scene.findings, Finding("warning", message)))
+
+
+def _crs_findings(scenes: Sequence[SceneCheck]) -> list[Finding]:
+    """One line for all scenes without a CRS, and one for all in degrees."""
+    opened = [scene for scene in scenes if scene.crs]
+    lacking = [scene for scene in opened if scene.crs == "no CRS"]
+    degrees = [scene for scene in opened if scene.in_degrees]
+    findings = []
+    if lacking:
+        who = "no scene has a CRS" if len(lacking) == len(opened) else f"no CRS in {_named(lacking, opened)}"
+        findings.append(
+            Finding("warning", f"{who}. Images generated for them will have none either, and --gsd cannot be used on them.")
+        )
+    if degrees:
+        findings.append(
+            Finding(
+                "warning",
+                f"CRS in degrees, not metres, in {_named(degrees, opened)}. Tiles by --grid are fine; the GSD is taken at each "
+                "scene's centre.",
+            )
+        )
+    return findings
+
+
+def _named(some: Sequence[SceneCheck], everyone: Sequence[SceneCheck]) -> str:
+    """'all 21 scenes of inria_austin, 2 of 40 scenes of vienna (vienna3, vienna7)'."""
+    if len(some) == len(everyone):
+        return f"all {len(some)} scenes"
+    sizes = Counter(scene.place for scene in everyone)
+    places: dict[str, list[str]] = defaultdict(list)
+    for scene in some:
+        places[scene.place].append(scene.name)
+    parts = []
+    for place, names in places.items():
+        if len(names) == sizes[place]:
+            parts.append(f"all {len(names)} scenes of {place}" if len(names) > 1 else names[0])
+        else:
+            shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
+            parts.append(f"{len(names)} of {sizes[place]} scenes of {place} ({shown})")
+    return ", ".join(parts)
+
+
+def _lonely_message(path: Path) -> str:
+    partner = "image" if path.parent.name != IMAGES else "mask"
+    return f"{path}: has no {partner} of the same name. Add it, or remove this file."

@@ -1,0 +1,167 @@
+"""Windows of a scene, and the pixels of its tiles. Takes functions that read a window; opens no file.
+
+A scene passes by in strips of a few rows, so memory does not grow with the scene. Images are shrunk line by line first,
+then column by column, as torch itself does it: the tiles are the same to the bit as from one call on the whole window.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from orthoforge.errors import ConfigError, GridError
+from orthoforge.geo.grid import Grid, Window
+
+# A scene within this share of the wanted metres per pixel keeps its own pixels: resampling would only blur them.
+SAME_GSD = 0.005
+# Asking for pixels finer than the scene's by more than this invents detail.
+MAX_UPSAMPLING = 1.10
+# Pixels of one scene may be this much longer than wide on the ground and still be called square (web mercator: 0.7 %).
+_SQUARE = 0.02
+# Strips of a few MB stay in the processor's cache between reading and shrinking; larger ones were slower.
+_STRIP_PIXELS = 1_500_000
+
+Read = Callable[[Window], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Cut:
+    """``rows`` × ``cols`` windows of ``height`` × ``width`` scene pixels, side by side from the scene's top left corner."""
+
+    height: int
+    width: int
+    rows: int
+    cols: int
+
+    def window(self, row: int, col: int) -> Window:
+        """The window of one tile, in scene pixels."""
+        return Window(row * self.height, col * self.width, self.height, self.width)
+
+    def rest(self, grid: Grid) -> float:
+        """Share of the scene's pixels that lie in no window."""
+        return 1 - self.rows * self.height * self.cols * self.width / (grid.height * grid.width)
+
+
+def cut_by_number(grid: Grid, count: int) -> Cut | None:
+    """``count`` squares along the shorter side and as many as fit along the longer; ``None`` when a side is below one pixel."""
+    short = min(grid.height, grid.width)
+    side = short // count
+    if side == 0:
+        return None
+    return Cut(side, side, grid.height * count // short, grid.width * count // short)
+
+
+def cut_by_gsd(name: str, grid: Grid, gsd_m: float, size_px: int) -> Cut | None:
+    """Windows that become ``size_px`` pixels of ``gsd_m`` metres; ``None`` when the scene is smaller than one.
+
+    Raises ``GridError`` for a scene without CRS, ``ConfigError`` for pixels that are finer than the scene's.
+    """
+    pixel = grid.pixel_m()
+    if pixel is None:
+        raise GridError(
+            f"{name}: the scene has no CRS, so the size of its pixels on the ground is unknown. Cut by number with --grid "
+            "instead of --gsd, or give the scene its CRS."
+        )
+    width_m, height_m = pixel
+    mean_m = (width_m + height_m) / 2
+    if mean_m > MAX_UPSAMPLING * gsd_m:
+        raise ConfigError(
+            f"{name}: its pixels are {mean_m:.3g} m, so tiles of {gsd_m:g} m would hold invented detail. Pass --gsd {mean_m:.3g} "
+            "or coarser, or --skip-bad to leave the scene out."
+        )
+    if max(pixel) <= (1 + _SQUARE) * min(pixel):
+        width_m = height_m = mean_m
+    height, width = (_window_px(size_px, gsd_m, metres) for metres in (height_m, width_m))
+    rows, cols = grid.height // height, grid.width // width
+    return Cut(height, width, rows, cols) if rows and cols else None
+
+
+def _window_px(size_px: int, gsd_m: float, pixel_m: float) -> int:
+    """Scene pixels along one side of a tile."""
+    return size_px if abs(gsd_m / pixel_m - 1) <= SAME_GSD else max(1, round(size_px * gsd_m / pixel_m))
+
+
+def cut_images(read: Read, cut: Cut, row: int, size_px: int) -> np.ndarray:
+    """Tiles of one row of windows: (cols, S, S, 3) uint8, bicubic with antialiasing. ``read`` gives (h, w, 3) uint8."""
+    lines = np.empty((cut.height, cut.cols * size_px, 3), np.uint8)
+    for strip in _strips(cut, row):
+        pixels = read(strip).reshape(strip.height * cut.cols, cut.width, 3)  # one line per tile and row: no tile sees another
+        first = strip.row - row * cut.height
+        lines[first : first + strip.height] = _resize(pixels, *pixels.shape[:1], size_px).reshape(strip.height, -1, 3)
+    tiles = _resize(lines, size_px, lines.shape[1])
+    return np.ascontiguousarray(tiles.reshape(size_px, cut.cols, size_px, 3).swapaxes(0, 1))
+
+
+def cut_masks(
+    read: Read, cut: Cut, row: int, size_px: int, class_count: int | None, building: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Masks of one row of windows, (cols, S, S) uint8, and the share of building in each window, (cols,) float64.
+
+    Without ``class_count``, ``read`` gives 0 and 255, and a pixel is 255 when at least half of its area is. With it, ``read``
+    gives classes (``building`` is one of them, or ``None``) and a pixel takes the one that covers most of it: the nearest class
+    would drop or keep a thin road by chance. Areas are counted in whole numbers, so exactly half is half on every machine.
+    """
+    classes = range(class_count) if class_count else (255,)
+    areas = np.zeros((len(classes), size_px, cut.cols * cut.width), np.int32)
+    for strip in _strips(cut, row):
+        labels = read(strip)
+        for area, value in zip(areas, classes, strict=True):
+            member = (labels == value).view(np.uint8)
+            if member.any():
+                _add_rows(area, member, strip.row - row * cut.height, cut.height)
+    pixel_areas = np.stack([_sum_columns(area.reshape(size_px, cut.cols, cut.width), size_px) for area in areas])
+    whole = cut.height * cut.width  # one tile pixel, in units of 1/S² scene pixels
+    if class_count and building is None:
+        shares = np.zeros(cut.cols)
+    else:
+        shares = pixel_areas[building or 0].sum(axis=(0, 2)) / (whole * size_px**2)
+    if class_count:
+        masks = pixel_areas.argmax(axis=0).astype(np.uint8)
+    else:
+        masks = np.where(2 * pixel_areas[0] >= whole, np.uint8(255), np.uint8(0))
+    return np.ascontiguousarray(masks.swapaxes(0, 1)), shares
+
+
+def _strips(cut: Cut, row: int) -> Iterator[Window]:
+    """The rows of windows ``row`` from top to bottom, a few at a time."""
+    width = cut.cols * cut.width
+    step = max(1, _STRIP_PIXELS // width)
+    for first in range(0, cut.height, step):
+        yield Window(row * cut.height + first, 0, min(step, cut.height - first), width)
+
+
+def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
+    """(H, W, 3) uint8 to (height, width, 3)."""
+    if pixels.shape[:2] == (height, width):
+        return pixels
+    bands = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # channels last: six times faster than planar
+    resized = interpolate(bands, size=(height, width), mode="bicubic", antialias=True)
+    return resized[0].permute(1, 2, 0).contiguous().numpy()
+
+
+def _add_rows(area: np.ndarray, member: np.ndarray, first: int, height: int) -> None:
+    """Add rows ``first``... of a window of ``height`` rows to its (S, W) areas. In units of 1/S row, row r is [r·S, (r+1)·S) and
+    output row i is [i·height, (i+1)·height)."""
+    size, end = len(area), first + len(member)
+    for i in range(first * size // height, min(size, -(-end * size // height))):
+        low, high = i * height, (i + 1) * height
+        top, bottom = low // size, (high - 1) // size
+        for row in {top, bottom}:
+            if first <= row < end:
+                weight = min(high, (row + 1) * size) - max(low, row * size)
+                area[i] += np.multiply(member[row - first], weight, dtype=np.int32)
+        inner = member[max(top + 1, first) - first : max(0, min(bottom, end) - first)]
+        for part in range(0, len(inner), 255):  # 255 rows of ones still fit into a byte, the fastest sum there is
+            area[i] += np.multiply(np.add.reduce(inner[part : part + 255], axis=0, dtype=np.uint8), size, dtype=np.int32)
+
+
+def _sum_columns(area: np.ndarray, size: int) -> np.ndarray:
+    """(S, cols, W) row areas to (S, cols, S) pixel areas, by differences of running sums at the pixel borders."""
+    width = area.shape[2]
+    running = np.zeros((*area.shape[:2], width + 1), np.int64)
+    np.cumsum(area, axis=2, out=running[..., 1:])
+    column, part = np.divmod(np.arange(size + 1) * width, size)
+    at_border = size * running[..., column] + part * area[..., np.minimum(column, width - 1)]
+    return np.diff(at_border, axis=2)

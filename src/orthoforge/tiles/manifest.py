@@ -1,0 +1,94 @@
+"""A row of a store's manifest, and the files of a store: their names, shapes and checksums."""
+
+import hashlib
+import io
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from affine import Affine
+from rasterio.crs import CRS
+
+from orthoforge.geo.grid import Grid, Window
+
+FORMAT = 1
+STORE, MANIFEST = "store.json", "manifest.jsonl"
+
+
+@dataclass(frozen=True)
+class TileRow:
+    """A row of the manifest. ``index`` is the row in the scene's shards, ``window`` in scene pixels, ``grid`` the tile's own."""
+
+    scene: str
+    place: str
+    index: int
+    window: Window
+    grid: Grid
+    gsd_m: float | None
+    split: str
+    building_share: float
+    sha256: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values, as in the manifest."""
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        return plain | {
+            "window": list(self.window),
+            "grid": {"transform": list(self.grid.transform)[:6], "crs": crs_text(self.grid.crs)},
+        }
+
+    @staticmethod
+    def from_json(plain: dict[str, Any], size_px: int) -> "TileRow":
+        """The row of a manifest whose tiles are ``size_px`` wide and high."""
+        crs = plain["grid"]["crs"]
+        grid = Grid(size_px, size_px, Affine(*plain["grid"]["transform"]), _crs(crs) if crs else None)
+        return TileRow(**plain | {"window": Window(*plain["window"]), "grid": grid})
+
+
+def shard_paths(folder: Path, scene: str) -> tuple[Path, Path]:
+    """The files with a scene's images and masks."""
+    return folder / f"{scene}.images.npy", folder / f"{scene}.masks.npy"
+
+
+def shard_shapes(count: int, size_px: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Shapes of the arrays in both files."""
+    return (count, size_px, size_px, 3), (count, size_px, size_px)
+
+
+def shard_header(shape: tuple[int, ...]) -> bytes:
+    """What an .npy file of uint8 begins with. Its length does not depend on the first dimension."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": shape})
+    return header.getvalue()
+
+
+def has_size(shard: Path, shape: tuple[int, ...]) -> bool:
+    """Whether the file is there with as many bytes as an array of ``shape`` needs."""
+    return shard.is_file() and shard.stat().st_size == len(shard_header(shape)) + math.prod(shape)
+
+
+def manifest_sha256(manifest: bytes) -> str:
+    """The store's fingerprint: it changes when any tile, its split or its place does."""
+    return hashlib.sha256(manifest).hexdigest()
+
+
+def tile_sha256(image: np.ndarray, mask: np.ndarray) -> str:
+    """Checksum of a tile's bytes: image, then mask."""
+    return hashlib.sha256(image.tobytes() + mask.tobytes()).hexdigest()
+
+
+@lru_cache
+def crs_text(crs: CRS | None) -> str | None:
+    """'EPSG:26914' where that says it all, else WKT."""
+    if crs is None:
+        return None
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code and _crs(f"EPSG:{code}") == crs else crs.to_wkt()
+
+
+@lru_cache
+def _crs(text: str) -> CRS:
+    return CRS.from_user_input(text)

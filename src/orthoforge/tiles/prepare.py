@@ -1,0 +1,209 @@
+"""Scenes to tiles. Each scene is cut on its own and written at once, so a run that was killed goes on where it stopped.
+
+The files depend on the scenes and the settings only: not on the number of workers, the time or an interruption. What a later
+run needs to know (which source files, as they were) lies in a hidden folder inside the store.
+"""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import Progress
+
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.files import lock, new_file, require_free_space
+from orthoforge.geo.grid import Grid
+from orthoforge.scenes.palette import Palette, load_palette
+from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
+from orthoforge.tiles import manifest, shards, summary
+from orthoforge.tiles.manifest import TileRow
+from orthoforge.tiles.shards import Scene, Settings, cut_scene, finished_rows, survey_scene
+from orthoforge.tiles.splits import Method, Site, assign_splits, require_numbers
+from orthoforge.tiles.store import TileStore
+
+# A scene's record is named after it, and no scene's name begins with a dot.
+_FINISHED = ".finished.json"
+
+
+def prepare(
+    data: Path,
+    tiles: Path,
+    *,
+    grid: int | None = None,
+    gsd: float | None = None,
+    size: int = 286,
+    split: Method = "blocks",
+    min_building: float = 0.0,
+    palette: Path | None = None,
+    threshold: int | None = None,
+    attribution: str = "",
+    skip_bad: bool = False,
+    seed: int = 0,
+    workers: int | None = None,
+    overwrite: bool = False,
+) -> TileStore:
+    """Cut the image/mask pairs below ``data`` into tiles of ``size`` px, sort them into splits, and write a store to ``tiles``.
+
+    ``grid`` cuts so many squares along a scene's shorter side (1 by default), ``gsd`` squares of ``size`` pixels of so many metres.
+    Tiles with a smaller share of building than ``min_building`` are left out. ``split`` is described in ``tiles.splits``.
+    ``workers`` is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used
+    are left out and named at the end.
+
+    Run again after an interruption, it keeps the scenes that were finished; run again on a finished store with the same settings
+    and scenes, it only opens it. Raises ``ConfigError`` for impossible settings, ``DataError`` naming the file for bad scenes,
+    ``OutputExistsError`` when ``tiles`` holds other tiles, ``LockedError`` when another process writes them, and
+    ``ResourceError`` when the disk is full.
+    """
+    started_at = time.monotonic()
+    data, tiles = Path(data), Path(tiles)
+    if workers is not None and workers < 1:
+        raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
+    if tiles.exists() and not tiles.is_dir():
+        raise OutputExistsError(f"{tiles}: is a file. Choose a folder for the tiles.")
+    known = load_palette(palette) if palette else None
+    if known and known.building_index is None and min_building > 0:
+        raise ConfigError(f"{palette}: no class is called building, so --min-building has nothing to measure.")
+    grid = 1 if grid is None and gsd is None else grid
+    settings = Settings(grid, gsd, size, min_building, threshold, _classes(known), split, seed, attribution)
+    with lock(tiles):
+        pairs, left_out = _find(data, skip_bad)
+        signature = {"settings": asdict(settings), "sources": {pair.name: shards.stamp(pair) for pair in pairs}}
+        if (tiles / manifest.STORE).is_file() and not overwrite:
+            return _open_finished(tiles, signature, skip_bad)
+        require_numbers([pair.name for pair in pairs], split)
+        workers = workers or len(os.sched_getaffinity(0))
+        scenes = _for_each(pairs, partial(survey_scene, settings=settings), workers, skip_bad, left_out, "reading headers")
+        done = {name: rows for name, scene in scenes.items() if (rows := finished_rows(tiles, scene, settings)) is not None}
+        todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
+        _require_space(tiles, todo, size)
+        (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
+        cut = partial(cut_scene, tiles=tiles, settings=settings, palette=known)
+        made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
+        rows = [row for name in scenes for row in (done | made).get(name, [])]
+        if not rows:
+            raise _no_tiles(data, settings, list(scenes.values()), left_out)
+        sites = [_site(row, scenes[row.scene].grid) for row in rows]
+        rows = [replace(row, split=part) for row, part in zip(rows, assign_splits(sites, split, seed), strict=True)]
+        counts = summary.summarise(rows, list(scenes.values()), left_out, settings)
+        _write(tiles, rows, settings, counts)
+        _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
+        shards.write_json(tiles / shards.RECORDS / _FINISHED, signature | {"left_out": sorted(left_out)})
+        summary.show(tiles, counts, left_out, reused=len(done), seconds=time.monotonic() - started_at)
+        return TileStore.open(tiles)
+
+
+def _find(data: Path, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
+    """Pairs, and the files that cannot be paired with the reason."""
+    found = survey(data) if skip_bad else find_pairs(data)
+    left_out = {path.name: f"{path}: has no partner of the same name." for path in found.lonely}
+    left_out |= {files[0].stem: twins_message(files) for files in found.twins}
+    if left_out and not skip_bad:
+        more = f" {len(left_out) - 1} more files have none either." if len(left_out) > 1 else ""
+        raise DataError(f"{next(iter(left_out.values()))}{more} Add what is missing, or pass --skip-bad to leave them out.")
+    return list(found.pairs), left_out
+
+
+def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> TileStore:
+    finished = shards.read_json(tiles / shards.RECORDS / _FINISHED)
+    left_out = finished.pop("left_out", [])
+    if finished != json.loads(json.dumps(signature)) or (left_out and not skip_bad):
+        changed = "settings" if finished.get("settings") != signature["settings"] else "scenes"
+        raise OutputExistsError(
+            f"{tiles}: holds tiles made with other {changed}. Pass --overwrite to replace them, or choose another folder."
+        )
+    return TileStore.open(tiles)
+
+
+def _for_each(
+    items: list[Any], work: Callable[[Any], Any], workers: int, skip_bad: bool, left_out: dict[str, str], title: str
+) -> dict[str, Any]:
+    """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
+    results: dict[str, Any] = {}
+    errors: dict[str, str] = {}
+    console = Console()
+    names = [getattr(item, "pair", item).name for item in items]
+    # Threads: GDAL and torch let others run, and all share one import of torch.
+    with (
+        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        bar = progress.add_task(title, total=len(items))
+        futures = {pool.submit(work, item): name for name, item in zip(names, items, strict=True)}
+        try:
+            for future in as_completed(futures):
+                try:
+                    results[futures[future]] = future.result()
+                except (DataError, ConfigError) as error:
+                    if not skip_bad:
+                        raise
+                    errors[futures[future]] = str(error)
+                progress.advance(bar)
+        except BaseException:
+            pool.shutdown(cancel_futures=True)  # waits for the scenes under way, some seconds
+            raise
+    left_out |= errors
+    return {name: results[name] for name in names if name in results}
+
+
+def _require_space(tiles: Path, todo: list[Scene], size_px: int) -> None:
+    count = sum(scene.cut.rows * scene.cut.cols for scene in todo if scene.cut)
+    require_free_space(tiles, count * (4 * size_px**2 + 1000), f"a store of {count} tiles")
+
+
+def _no_tiles(data: Path, settings: Settings, scenes: list[Scene], left_out: dict[str, str]) -> DataError:
+    if any(scene.cut and scene.pair.name not in left_out for scene in scenes):
+        return DataError(f"{data}: no tile has a building share of {settings.min_building:g} or more. Lower --min-building.")
+    if left_out:
+        return DataError(f"{data}: no scene can be used. The first: {left_out[min(left_out)]}")
+    way_out = "Pass a smaller --size, a finer --gsd or a smaller --grid"
+    return DataError(f"{data}: all {len(scenes)} scenes are smaller than one tile of {settings.size} px. {way_out}.")
+
+
+def _site(row: TileRow, scene_grid: Grid) -> Site:
+    space = manifest.crs_text(row.grid.crs) or row.scene
+    return Site(row.scene, row.place, space, row.grid.bounds, scene_grid.bounds)
+
+
+def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: dict[str, Any]) -> None:
+    """The manifest, and last ``store.json``, which makes it a store."""
+    lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
+    with new_file(tiles / manifest.MANIFEST, overwrite=True) as partial_path:
+        partial_path.write_bytes(lines)
+    gsds = [row.gsd_m for row in rows if row.gsd_m is not None]
+    alike = len(gsds) == len(rows) and max(gsds) <= 1.01 * min(gsds)
+    body = {
+        "format": manifest.FORMAT,
+        "size_px": settings.size,
+        "gsd_m": float(f"{np.mean(gsds):.6g}") if alike else None,
+        "classes": settings.classes,
+        "counts": counts,
+        "settings": asdict(settings),
+        "versions": shards.versions(),
+        "fingerprint": manifest.manifest_sha256(lines),
+    }
+    shards.write_json(tiles / manifest.STORE, body)
+
+
+def _remove_stale(tiles: Path, current: set[str], in_use: set[str], left_out: Iterable[str]) -> None:
+    """Remove what earlier runs left of scenes that have no tiles now. Only files of scenes that this store knew are touched."""
+    records = {path.stem: path for path in (tiles / shards.RECORDS).glob("*.json") if path.name != _FINISHED}
+    for scene in {*records, *left_out} - in_use:
+        for shard in manifest.shard_paths(tiles, scene):
+            shard.unlink(missing_ok=True)
+    for scene in records.keys() - current:
+        records[scene].unlink()
+
+
+def _classes(palette: Palette | None) -> dict[str, list] | None:
+    if palette is None:
+        return None
+    colours = [[list(c) for c, i in palette.colours.items() if i == index] for index in range(len(palette.names))]
+    return {"names": list(palette.names), "colours": colours}

@@ -1,0 +1,198 @@
+"""One scene to its two shards, so that a run which was killed goes on where it stopped.
+
+Beside the shards stands a record in a hidden folder: which settings and which source files, as they were, the shards come from.
+It is written last and removed first, so a record always speaks of finished shards.
+"""
+
+import contextlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache, partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import rasterio
+
+from orthoforge.errors import ConfigError, DataError, ResourceError
+from orthoforge.files import new_file
+from orthoforge.geo.grid import Grid, Window, require_same_grid
+from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_rgb
+from orthoforge.scenes.palette import Palette, classes_from_palette
+from orthoforge.scenes.sources import Pair
+from orthoforge.tiles import manifest
+from orthoforge.tiles.cutting import Cut, Read, cut_by_gsd, cut_by_number, cut_images, cut_masks
+from orthoforge.tiles.manifest import TileRow
+from orthoforge.tiles.splits import Method
+
+RECORDS = ".records"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the tiles depend on beside the scenes. Everything but the last three decides the pixels of a scene's shards."""
+
+    grid: int | None
+    gsd: float | None
+    size: int
+    min_building: float
+    threshold: int | None
+    classes: dict[str, list] | None
+    split: Method
+    seed: int
+    attribution: str
+
+    def __post_init__(self) -> None:
+        if self.grid is not None and self.gsd is not None:
+            raise ConfigError("--grid cuts a scene into a number of tiles, --gsd into tiles of one ground size. Pass one of them.")
+        if self.grid is not None and self.grid < 1:
+            raise ConfigError(f"grid is {self.grid}; it is the number of tiles along a scene's shorter side, 1 or more.")
+        if self.gsd is not None and not 0 < self.gsd < float("inf"):
+            raise ConfigError(f"gsd is {self.gsd}; it is the ground size of a tile's pixel in metres, above 0.")
+        if self.size < 1:
+            raise ConfigError(f"size is {self.size}; it is the side of a tile in pixels, 1 or more.")
+        if not 0 <= self.min_building <= 1:
+            raise ConfigError(f"min_building is {self.min_building}; it is a share from 0 to 1 (0.25 for 25 %).")
+        if self.split not in get_args(Method):
+            raise ConfigError(f"split is {self.split!r}; known are {', '.join(get_args(Method))}.")
+        if self.threshold is not None and self.classes:
+            raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
+
+    @property
+    def pixels(self) -> dict[str, Any]:
+        """What a scene's shards depend on, the libraries that resize and read included."""
+        names = ("grid", "gsd", "size", "min_building", "threshold", "classes")
+        return {"format": manifest.FORMAT, "versions": versions()} | {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A pair whose headers were read; ``cut`` is ``None`` when it is smaller than one tile."""
+
+    pair: Pair
+    grid: Grid
+    cut: Cut | None
+
+
+def survey_scene(pair: Pair, settings: Settings) -> Scene:
+    """Read both headers and plan the cut. ``DataError`` when the pair does not fit together."""
+    with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
+        require_same_grid(pair.name, image.grid, mask.grid)
+        grid = mask.grid if image.grid.crs is None and mask.grid.crs is not None else image.grid
+    if settings.gsd is not None:
+        return Scene(pair, grid, cut_by_gsd(pair.name, grid, settings.gsd, settings.size))
+    assert settings.grid is not None
+    return Scene(pair, grid, cut_by_number(grid, settings.grid))
+
+
+def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette | None) -> list[TileRow]:
+    """Write a scene's shards and its record; the rows have no split yet."""
+    assert scene.cut
+    pair, cut, size = scene.pair, scene.cut, settings.size
+    rows: list[TileRow] = []
+    pixel_m = scene.grid.gsd_m()
+    classes: tuple[int | None, int | None] = (None, None)
+    sources = stamp(pair)  # before reading: a source that changes meanwhile will not fit it
+    record = tiles / RECORDS / f"{pair.name}.json"
+    record.unlink(missing_ok=True)  # it speaks of the shards that are replaced now
+    image_path, mask_path = manifest.shard_paths(tiles, pair.name)
+    with (
+        open_raster(pair.image) as image,
+        open_raster(pair.mask) as mask,
+        new_file(image_path, overwrite=True) as image_partial,
+        new_file(mask_path, overwrite=True) as mask_partial,
+        open(image_partial, "wb") as image_shard,
+        open(mask_partial, "wb") as mask_shard,
+    ):
+        pixels = _speaking_of_the_whole(partial(read_image, image))
+        if palette:
+            labels = _speaking_of_the_whole(lambda w: classes_from_palette(read_mask_rgb(mask, w), palette, pair.mask))
+            classes = len(palette.names), palette.building_index
+        else:
+            labels = _speaking_of_the_whole(partial(read_mask, mask, threshold=settings.threshold))
+        _write_headers(image_shard, mask_shard, 0, size)
+        for row in range(cut.rows):
+            masks, shares = cut_masks(labels, cut, row, size, *classes)
+            kept = np.flatnonzero(shares >= settings.min_building)
+            images = cut_images(pixels, cut, row, size) if len(kept) else None
+            for col in kept.tolist():
+                assert images is not None
+                image_shard.write(images[col])
+                mask_shard.write(masks[col])
+                sums = float(shares[col]), manifest.tile_sha256(images[col], masks[col])
+                rows.append(_row(scene, pixel_m, len(rows), cut.window(row, col), size, *sums))
+        _write_headers(image_shard, mask_shard, len(rows), size)
+    if not rows:
+        image_path.unlink()
+        mask_path.unlink()
+    write_json(record, {"made_by": settings.pixels, "sources": sources, "rows": [row.to_json() for row in rows]})
+    return rows
+
+
+def _speaking_of_the_whole(read: Callable[[Window | None], np.ndarray]) -> Read:
+    """``read``, but an error counts pixels of the whole file instead of those of a strip."""
+
+    def read_window(window: Window) -> np.ndarray:
+        try:
+            return read(window)
+        except DataError:
+            with contextlib.suppress(ResourceError):
+                read(None)
+            raise
+
+    return read_window
+
+
+def _write_headers(image_shard: Any, mask_shard: Any, count: int, size_px: int) -> None:
+    """Begin both files. Plain writes, no memory map: on a full disk a map dies of a signal, a write raises."""
+    for shard, shape in zip((image_shard, mask_shard), manifest.shard_shapes(count, size_px), strict=True):
+        shard.seek(0)
+        shard.write(manifest.shard_header(shape))
+
+
+def _row(scene: Scene, pixel_m: float | None, index: int, window: Window, size_px: int, share: float, sha256: str) -> TileRow:
+    grid = scene.grid.window(window).resized(size_px, size_px)
+    gsd_m = pixel_m and pixel_m * (window.width + window.height) / 2 / size_px
+    return TileRow(scene.pair.name, scene.pair.place, index, window, grid, gsd_m, "", share, sha256)
+
+
+def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow] | None:
+    """Rows of a scene whose shards were finished before, from the same source and settings; else ``None``."""
+    record = read_json(tiles / RECORDS / f"{scene.pair.name}.json")
+    if record.get("made_by") != settings.pixels or record.get("sources") != stamp(scene.pair):
+        return None
+    rows = [TileRow.from_json(row, settings.size) for row in record["rows"]]
+    shapes = manifest.shard_shapes(len(rows), settings.size)
+    for shard, shape in zip(manifest.shard_paths(tiles, scene.pair.name), shapes, strict=True):
+        if rows and not manifest.has_size(shard, shape):
+            return None
+    return rows
+
+
+def stamp(pair: Pair) -> list[list[int]]:
+    """Size and time of change of both files."""
+    stats = [path.stat() for path in (pair.image, pair.mask)]
+    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Versions of the libraries that read and resize: another one may round a pixel differently."""
+    names = ("torch", "rasterio", "numpy")
+    return {name: version(name) for name in names} | {"gdal": rasterio.__gdal_version__}
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON file's content; empty when it is missing or damaged, for then its work is done again."""
+    try:
+        return json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def write_json(path: Path, body: dict[str, Any]) -> None:
+    """Write ``body`` in one go, replacing what was there."""
+    with new_file(path, overwrite=True) as partial_path:
+        partial_path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -1,0 +1,231 @@
+"""Prepared tiles on disk: what the manifest says, and batches of crops out of memory maps.
+
+A store is a folder with ``store.json`` (settings, counts), ``manifest.jsonl`` (a row a tile) and for every scene two shards,
+``SCENE.images.npy`` (n, S, S, 3) and ``SCENE.masks.npy`` (n, S, S), uint8. Tiles of split ``buffer`` lie between two splits and
+belong to none; they stay in the manifest so that it describes the shards completely.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from orthoforge.errors import ConfigError, DataError
+from orthoforge.tiles.manifest import (
+    FORMAT,
+    MANIFEST,
+    STORE,
+    TileRow,
+    has_size,
+    manifest_sha256,
+    shard_paths,
+    shard_shapes,
+    tile_sha256,
+)
+
+_GOLDEN = 0x9E3779B97F4A7C15
+_ORDER, _CROP = 1, 2  # apart, so that the order of an epoch says nothing about its crops
+
+Flips = Literal["none", "horizontal", "dihedral"]
+Keys = Sequence[Sequence[int]] | np.ndarray
+
+
+@dataclass(frozen=True)
+class TileStore:
+    """Prepared tiles, read-only.
+
+    ``classes`` is ``None`` for building masks (0 and 255), else ``names`` and ``colours`` (each class may have several) by index.
+    ``gsd_m`` is ``None`` where tiles differ by more than 1 % or have no CRS.
+    """
+
+    path: Path
+    size_px: int
+    gsd_m: float | None
+    classes: dict[str, list] | None
+    fingerprint: str
+    settings: dict[str, Any]
+    rows: tuple[TileRow, ...]
+    _shards: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
+
+    @staticmethod
+    def open(path: Path) -> "TileStore":
+        """Open the store in the folder ``path``; shards are mapped when first used.
+
+        Raises ``DataError`` when there is no store, it is of a newer version, its manifest changed, or a shard is missing or of
+        another size than the manifest says.
+        """
+        path = Path(path)
+        body = _read_body(path)
+        manifest = (path / MANIFEST).read_bytes() if (path / MANIFEST).is_file() else b""
+        if manifest_sha256(manifest) != body["fingerprint"]:
+            raise DataError(f"{path / MANIFEST}: missing or changed since it was written. Run orthoforge prepare --overwrite.")
+        size = body["size_px"]
+        rows = tuple(TileRow.from_json(json.loads(line), size) for line in manifest.splitlines())
+        counts: dict[str, int] = {}
+        for row in rows:
+            counts[row.scene] = counts.get(row.scene, 0) + 1
+        for scene, count in counts.items():
+            for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size), strict=True):
+                _require_size(shard, shape)
+        fields = {name: body[name] for name in ("size_px", "gsd_m", "classes", "fingerprint", "settings")}
+        return TileStore(path=path, rows=rows, **fields)
+
+    @property
+    def attribution(self) -> str:
+        """Whom to name for the source images."""
+        return self.settings["attribution"]
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """Names of the classes by index; ``None`` for building masks."""
+        return self.classes["names"] if self.classes else None
+
+    @property
+    def class_count(self) -> int | None:
+        """How many classes; ``None`` for building masks."""
+        return len(self.classes["names"]) if self.classes else None
+
+    def ids(self, split: str) -> np.ndarray:
+        """Ids of the tiles of ``split`` ('train', 'val', 'test', 'buffer'), in manifest order."""
+        return np.array([tile_id for tile_id, row in enumerate(self.rows) if row.split == split], np.int64)
+
+    def tile(self, tile_id: int) -> tuple[np.ndarray, np.ndarray]:
+        """Image (S, S, 3) and mask (S, S), uint8, as read-only views of the memory maps."""
+        row = self.rows[tile_id]
+        shards = self._shards.get(row.scene)
+        if shards is None:
+            shards = tuple(np.load(path, mmap_mode="r").view(np.ndarray) for path in shard_paths(self.path, row.scene))
+            self._shards[row.scene] = shards
+        return shards[0][row.index], shards[1][row.index]
+
+    def describe(self, tile_id: int) -> str:
+        """'austin7 at row 1000, column 0', for messages."""
+        row = self.rows[tile_id]
+        return f"{row.scene} at row {row.window.row}, column {row.window.col}"
+
+    def mask_rgb(self, mask: np.ndarray) -> np.ndarray:
+        """A mask or a batch of them (..., H, W) as a picture (..., H, W, 3): black and white, or the palette's colours."""
+        if self.classes is None:
+            return np.repeat(mask[..., None], 3, axis=-1)
+        return np.array([colours[0] for colours in self.classes["colours"]], np.uint8)[mask]
+
+    def verify(self) -> list[str]:
+        """Tiles whose pixels no longer fit their checksum, described. Reads everything."""
+        return [self.describe(i) for i, row in enumerate(self.rows) if tile_sha256(*self.tile(i)) != row.sha256]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Crops: ``image`` (N, C, C, 3) and ``mask`` (N, C, C), uint8, and the tiles they come from."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    tile_ids: np.ndarray
+
+
+def epoch_order(tile_ids: np.ndarray, *, seed: int | Sequence[int], epoch: int) -> np.ndarray:
+    """``tile_ids`` in an order that is a function of ``seed`` (one or more whole numbers) and ``epoch`` only."""
+    tile_ids = np.asarray(tile_ids)
+    keys = np.empty((len(tile_ids), np.size(seed) + 2), np.int64)
+    keys[:, :-2], keys[:, -2], keys[:, -1] = seed, epoch, np.arange(len(tile_ids))
+    return tile_ids[np.argsort(_hash(keys, _ORDER), kind="stable")]
+
+
+def crop_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int, flips: Flips, keys: Keys) -> Batch:
+    """One random crop of each tile, image and mask alike, turned or mirrored as ``flips`` says.
+
+    All that is random about a crop is a function of its key, one or more whole numbers such as (seed, epoch, position): the same
+    crops come out in any process, and after resuming. Raises ``ConfigError`` when the crop is larger than the tiles.
+    """
+    assert len(keys) == len(tile_ids), (len(keys), len(tile_ids))
+    room = _room(store, crop_px)
+    state = _hash(np.asarray(keys, np.int64).reshape(len(tile_ids), -1), _CROP)
+    rows, cols = _below(_draw(state, 1), room + 1), _below(_draw(state, 2), room + 1)
+    turns = _below(_draw(state, 3), {"none": 1, "horizontal": 2, "dihedral": 8}[flips])
+    return _cut_out(store, tile_ids, crop_px, rows, cols, turns)
+
+
+def centre_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int) -> Batch:
+    """The centre of each tile, for validation. ``ConfigError`` when the crop is larger than the tiles."""
+    first = np.full(len(tile_ids), _room(store, crop_px) // 2)
+    return _cut_out(store, tile_ids, crop_px, first, first, np.zeros_like(first))
+
+
+def _read_body(path: Path) -> dict[str, Any]:
+    file = path / STORE
+    if not file.is_file():
+        raise DataError(f"{path}: no tile store (no {STORE}). Make one, or finish an interrupted one, with orthoforge prepare.")
+    try:
+        body = json.loads(file.read_text("utf-8"))
+        version = body["format"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: not a tile store's description, or damaged. Run orthoforge prepare --overwrite.") from error
+    if version > FORMAT:
+        raise DataError(f"{file}: written by a newer orthoforge (format {version}, this one reads {FORMAT}). Upgrade it.")
+    return body
+
+
+def _require_size(shard: Path, shape: tuple[int, ...]) -> None:
+    if not shard.is_file():
+        raise DataError(f"{shard}: missing, though the manifest lists its tiles. Run orthoforge prepare --overwrite.")
+    if not has_size(shard, shape):
+        raise DataError(
+            f"{shard}: has {shard.stat().st_size} bytes, not those of its {shape[0]} tiles. Cut short or changed: run "
+            "orthoforge prepare --overwrite."
+        )
+
+
+def _room(store: TileStore, crop_px: int) -> int:
+    if not 1 <= crop_px <= store.size_px:
+        raise ConfigError(
+            f"crop_px is {crop_px}, the tiles in {store.path} are {store.size_px} px. Take a crop of 1 to {store.size_px} px, or "
+            "prepare larger tiles with --size."
+        )
+    return store.size_px - crop_px
+
+
+def _cut_out(store: TileStore, tile_ids: np.ndarray, crop_px: int, rows: np.ndarray, cols: np.ndarray, turns: np.ndarray) -> Batch:
+    images = np.empty((len(tile_ids), crop_px, crop_px, 3), np.uint8)
+    masks = np.empty((len(tile_ids), crop_px, crop_px), np.uint8)
+    draws = zip(np.asarray(tile_ids).tolist(), rows.tolist(), cols.tolist(), turns.tolist(), strict=True)
+    for into_image, into_mask, (tile_id, row, col, turn) in zip(images, masks, draws, strict=True):
+        image, mask = store.tile(tile_id)
+        window = slice(row, row + crop_px), slice(col, col + crop_px)
+        if not turn:
+            into_image[...], into_mask[...] = image[window], mask[window]
+            continue
+        for channel in range(3):  # a mirrored copy goes byte by byte; by channel it is four times faster than by pixel
+            into_image[..., channel] = _turned(image[(*window, channel)], turn)
+        into_mask[...] = _turned(mask[window], turn)
+    return Batch(images, masks, np.asarray(tile_ids))
+
+
+def _turned(plane: np.ndarray, turn: int) -> np.ndarray:
+    """One of the eight states of a square: mirrored left-right (1), up-down (2) and across the diagonal (4)."""
+    plane = plane.T if turn & 4 else plane
+    plane = plane[::-1] if turn & 2 else plane
+    return plane[:, ::-1] if turn & 1 else plane
+
+
+def _hash(keys: np.ndarray, stream: int) -> np.ndarray:
+    """(N, k) whole numbers to (N,) of 64 random bits: splitmix64 (Steele, Lea, Flood 2014) over the columns."""
+    state = np.full(len(keys), stream, np.uint64)
+    for column in keys.astype(np.uint64).T:
+        state = _draw(state ^ column, 1)
+    return state
+
+
+def _draw(state: np.ndarray, number: int) -> np.ndarray:
+    """The draw ``number`` (1, 2, …) of splitmix64 from each state."""
+    bits = state + np.uint64(_GOLDEN * number % 2**64)
+    bits = (bits ^ (bits >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    bits = (bits ^ (bits >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return bits ^ (bits >> np.uint64(31))
+
+
+def _below(bits: np.ndarray, limit: int) -> np.ndarray:
+    """Whole numbers from 0 to ``limit`` − 1, from the upper 32 bits."""
+    return ((bits >> np.uint64(32)) * np.uint64(limit)) >> np.uint64(32)

@@ -1,0 +1,94 @@
+"""What ``prepare`` did: counts for ``store.json``, and the same in words."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from orthoforge.geo.grid import crs_name
+from orthoforge.tiles.splits import BUFFER, SPLITS
+from orthoforge.tiles.store import TileRow
+
+_SHOWN_NAMES = 5
+
+
+def summarise(rows: Sequence[TileRow], scenes: Sequence[Any], left_out: dict[str, str], settings: Any) -> dict[str, Any]:
+    """Counts of tiles by split and place, of what was dropped and why, and remarks on the split."""
+    places: dict[str, dict[str, int]] = {}
+    for row in rows:
+        counts = places.setdefault(row.place, dict.fromkeys((*SPLITS, BUFFER), 0))
+        counts[row.split] += 1
+    cut = [scene for scene in scenes if scene.cut and scene.pair.name not in left_out]
+    pixels = sum(scene.grid.height * scene.grid.width for scene in cut)
+    rest = sum(scene.cut.rest(scene.grid) * scene.grid.height * scene.grid.width for scene in cut)
+    return {
+        "splits": {split: sum(counts[split] for counts in places.values()) for split in (*SPLITS, BUFFER)},
+        "places": places,
+        "below_min_building": sum(scene.cut.rows * scene.cut.cols for scene in cut) - len(rows),
+        "rest_share": round(rest / pixels, 6),
+        "too_small": [scene.pair.name for scene in scenes if scene.cut is None],
+        "left_out": sorted(left_out),
+        "notes": _notes(rows, settings.split),
+    }
+
+
+def show(tiles: Path, counts: dict[str, Any], left_out: dict[str, str], *, reused: int, seconds: float) -> None:
+    """Print the counts: one line for the whole, one for each place, and what was left out."""
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console.print(f"{tiles}: {_of(counts['splits'])} in {seconds:.1f} s")
+    for place, splits in counts["places"].items() if len(counts["places"]) > 1 else ():
+        console.print(f"  {place}: {_of(splits)}")
+    if reused:
+        console.print(f"  {_scenes(reused)} kept from an earlier run")
+    if counts["rest_share"]:
+        console.print(f"  {100 * counts['rest_share']:.2g} % of the pixels, at the right and bottom of scenes, fill no whole tile")
+    if counts["below_min_building"]:
+        console.print(f"  {counts['below_min_building']} tiles left out for their small share of building")
+    if counts["too_small"]:
+        console.print(f"  {_scenes(len(counts['too_small']))} skipped, smaller than one tile: {_some(counts['too_small'])}")
+    if left_out:
+        console.print(f"  {len(left_out)} left out because they cannot be used:")
+        subjects: dict[str, list[str]] = {}
+        for name in sorted(left_out):
+            subject, _, reason = left_out[name].partition(": ")
+            subjects.setdefault(reason, []).append(subject)
+        for reason, names in subjects.items():
+            console.print(f"    {', '.join(names)}: {reason}")
+    for note in counts["notes"]:
+        console.print(f"  note: {note}")
+
+
+def _notes(rows: Sequence[TileRow], method: str) -> list[str]:
+    """What a user should know before trusting a score on these splits."""
+    notes = []
+    if method == "random":
+        notes.append("--split random puts neighbours into different splits: scores on val and test measure memory, too.")
+    if method == "blocks":
+        unplaced = len({row.scene for row in rows if row.grid.crs is None})
+        if unplaced:
+            notes.append(
+                f"{_scenes(unplaced)} without CRS: whether they touch one another cannot be known, so each is split on its own."
+            )
+        names = sorted({crs_name(row.grid.crs) for row in rows if row.grid.crs})
+        if len(names) > 1:
+            notes.append(f"scenes in different CRSs are taken not to touch ({_some(names)}).")
+    empty = [split for split in SPLITS if not any(row.split == split for row in rows)]
+    if empty and not (method == "inria" and empty == ["test"]):
+        notes.append(f"no tile is in {' or '.join(empty)}: too few scenes or tiles for --split {method}.")
+    return notes
+
+
+def _of(splits: dict[str, int]) -> str:
+    kept = [f"{splits[split]} {split}" for split in SPLITS]
+    dropped = f", {splits[BUFFER]} dropped between them" if splits[BUFFER] else ""
+    return f"{sum(splits.values())} tiles ({', '.join(kept)}{dropped})"
+
+
+def _scenes(count: int) -> str:
+    return f"{count} scene{'s' * (count != 1)}"
+
+
+def _some(names: Sequence[str], shown: int = _SHOWN_NAMES) -> str:
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return ", ".join(names[:shown]) + more

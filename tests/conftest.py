@@ -1,0 +1,99 @@
+"""Small rasters for tests, and the folder of real ones."""
+
+import os
+import warnings
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from rasterio.crs import CRS
+from rasterio.errors import NotGeoreferencedWarning
+
+from orthoforge.geo.grid import Grid
+
+UTM = CRS.from_epsg(32633)
+# Sub-folders of DATA: Inria's archive as downloaded, and what other people have.
+LAYOUTS = {
+    "folders": ("images", "masks"),
+    "gt": ("images", "gt"),
+    "inria": ("train/images", "train/gt"),
+    "archive": ("AerialImageDataset/train/images", "AerialImageDataset/train/gt"),
+}
+
+
+def make_grid(size: int | tuple[int, int] = 64, *, crs: CRS | None = UTM, gsd_m: float = 0.3) -> Grid:
+    """A north-up grid in central Europe; without a CRS its transform is the identity."""
+    height, width = (size, size) if isinstance(size, int) else size
+    transform = Affine(gsd_m, 0, 500_000, 0, -gsd_m, 5_000_000) if crs else Affine.identity()
+    return Grid(height, width, transform, crs)
+
+
+def make_mask(size: int | tuple[int, int] = 64, *, seed: int = 0) -> np.ndarray:
+    """Rectangular buildings on about a fifth of (H, W) uint8, 0 and 255."""
+    rng = np.random.default_rng(seed)
+    height, width = (size, size) if isinstance(size, int) else size
+    mask = np.zeros((height, width), np.uint8)
+    for row in range(4, height - 12, 24):
+        for col in range(4, width - 12, 24):
+            high, wide = rng.integers(6, 15, 2)
+            mask[row : row + high, col : col + wide] = 255
+    return mask
+
+
+def make_image(mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8: ground with texture, and roofs, brighter, where the mask is."""
+    rng = np.random.default_rng(seed)
+    ground = rng.normal((90, 100, 70), 12, (*mask.shape, 3))
+    return np.clip(ground + (mask[..., None] > 0) * np.array([70, 50, 60]), 0, 255).astype(np.uint8)
+
+
+def write_tiff(path: Path, array: np.ndarray, grid: Grid | None = None, **options: object) -> Path:
+    """A plain GeoTIFF of any kind, good or bad, as other programs write them: (H, W) or (H, W, C), any dtype."""
+    bands = array[..., None] if array.ndim == 2 else array
+    place = {"transform": grid.transform, "crs": grid.crs} if grid else {}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        shape = {"height": bands.shape[0], "width": bands.shape[1], "count": bands.shape[2], "dtype": bands.dtype}
+        with rasterio.open(path, "w", **({"driver": "GTiff"} | shape | place | options)) as dataset:
+            dataset.write(np.moveaxis(bands, -1, 0))
+    return path
+
+
+def make_pair(
+    root: Path,
+    name: str,
+    size: int | tuple[int, int] = 64,
+    *,
+    crs: CRS | None = UTM,
+    layout: str = "folders",
+    suffix: str = ".tif",
+    seed: int = 0,
+) -> tuple[Path, Path]:
+    """Write an image and its mask below ``root`` and return their paths."""
+    grid, mask = make_grid(size, crs=crs), make_mask(size, seed=seed)
+    image_folder, mask_folder = LAYOUTS[layout]
+    options = {"driver": "PNG"} if suffix.lower() == ".png" else {}
+    place = None if options else grid
+    image = write_tiff(root / image_folder / f"{name}{suffix}", make_image(mask, seed=seed), place, **options)
+    return image, write_tiff(root / mask_folder / f"{name}{suffix}", mask, place, **options)
+
+
+def make_dataset(root: Path, names: Iterable[str], size: int | tuple[int, int] = 64, **options: object) -> Path:
+    """Write pairs of these names below ``root``, each with its own seed, and return ``root``."""
+    for seed, name in enumerate(names):
+        make_pair(root, name, size, seed=seed, **options)
+    return root
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real pairs (mark the test ``real_data``)."""
+    beside = Path(__file__).resolve().parents[1].parent / "shared" / "data"
+    folder = Path(os.environ.get("ORTHOFORGE_SHARED_DATA", beside))
+    if not folder.is_dir():
+        pytest.skip(f"no real data: {folder} is not there (set ORTHOFORGE_SHARED_DATA)")
+    return folder

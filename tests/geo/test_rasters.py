@@ -1,0 +1,288 @@
+import struct
+import warnings
+import zlib
+
+import numpy as np
+import pytest
+import rasterio
+from conftest import UTM, make_grid, make_image, make_mask, write_tiff
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from orthoforge.errors import DataError, OutputExistsError, ResourceError
+from orthoforge.geo import rasters
+from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_values, read_tags, write_raster
+
+TAGS = {"SYNTHETIC": "YES", "SEED": "7"}
+
+
+def read(path, reader=read_image, **options):
+    with open_raster(path) as raster:
+        return reader(raster, **options)
+
+
+# What comes in
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.tif", b"", r"a\.tif: the file is empty \(0 bytes\)"),
+        ("a.png", b"", r"a\.png: the file is empty"),
+        ("a.tif", b"<!DOCTYPE html><html>Not found</html>", "not a GTiff file; it begins with b'<!DO'.*not a page or a VRT"),
+        ("a.tif", b"\xff\xd8\xff\xe0rest", r"holds JPEG data under the name of a GTiff file\. Rename it to a\.jpg"),
+        ("a.png", b"II*\0rest", r"holds GTiff data under the name of a PNG file\. Rename it to a\.tif"),
+        ("a.tif", b"II*\0\x08\0\0\0", "not a readable GTiff file"),
+        ("a.jp2", b"xx", "unknown suffix '.jp2'; GeoTIFF, PNG and JPEG are read"),
+    ],
+)
+def test_files_that_are_not_what_their_name_says(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / name)
+
+
+def test_a_missing_file_and_a_folder(tmp_path):
+    (tmp_path / "folder.tif").mkdir()
+    for name in ("none.tif", "folder.tif"):
+        with pytest.raises(DataError, match=f"{name}: no such file"):
+            read(tmp_path / name)
+
+
+def test_a_vrt_named_tif_reads_nothing_of_the_file_it_points_to(tmp_path):
+    secret = write_tiff(tmp_path / "secret.tif", np.full((4, 4), 77, np.uint8))
+    leak = tmp_path / "leak.tif"
+    leak.write_text(
+        '<VRTDataset rasterXSize="4" rasterYSize="4"><VRTRasterBand dataType="Byte" band="1"><SimpleSource>'
+        f"<SourceFilename>{secret}</SourceFilename><SourceBand>1</SourceBand></SimpleSource></VRTRasterBand></VRTDataset>"
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with rasterio.open(leak) as leaking:  # left to itself, GDAL does follow it
+            assert leaking.read().max() == 77
+    with pytest.raises(DataError, match="not a GTiff file") as raised:
+        read(leak, read_mask_values)
+    assert "secret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("compress", [None, "deflate", "jpeg"])
+def test_a_truncated_tiff_names_the_first_rows_that_are_lost(tmp_path, compress):
+    image = make_image(make_mask(128))
+    path = write_tiff(tmp_path / "a.tif", image, make_grid(128), blockysize=16, **({"compress": compress} if compress else {}))
+    whole = path.read_bytes()
+    # Plain TIFFs keep their directory in front when small, so a file cut in the middle opens as if it were sound.
+    path.write_bytes(whole[: len(whole) // 2])
+    with open_raster(path) as raster:
+        assert np.array_equal(raster.read(Window(0, 0, 16, 128)), read_rows(whole, tmp_path, 16))
+        with pytest.raises(DataError, match=r"pixels cannot be read near row (\d+) \(truncated or damaged file\)") as raised:
+            read_image(raster)
+    row = int(str(raised.value).split("row ")[1].split(" ")[0])
+    assert row % 16 == 0
+    assert 32 <= row <= 80
+
+
+def read_rows(content, folder, rows):
+    (folder / "whole.tif").write_bytes(content)
+    return read(folder / "whole.tif")[:rows]
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
+def test_a_truncated_png_or_jpeg_is_noticed(tmp_path, suffix, share):
+    # GDAL's default returns garbage for the missing rows of a PNG read as a whole, and no error.
+    path = tmp_path / f"a{suffix}"
+    Image.fromarray(make_image(make_mask(128))).save(path)
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+    with pytest.raises(DataError, match=r"cannot be read near row|not a readable"):
+        read(path)
+
+
+def test_a_small_file_that_declares_a_giant_raster_is_refused_before_reading(tmp_path):
+    path = tmp_path / "giant.tif"
+    giant = {"driver": "GTiff", "height": 200_000, "width": 200_000, "count": 3, "dtype": "uint8"}
+    sparse = {"tiled": True, "blockxsize": 4096, "blockysize": 4096, "sparse_ok": True, "bigtiff": "yes"}
+    with rasterio.open(path, "w", crs=UTM, transform=make_grid(1).transform, **giant, **sparse):
+        pass
+    assert path.stat().st_size < 2_000_000
+    with pytest.raises(DataError, match="header declares 200000×200000 px; more than 2.5 billion pixels are not accepted"):
+        read(path)
+
+
+def test_a_png_bomb_is_refused_before_reading(tmp_path):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    rows = zlib.compress(bytes(10_000_000), 9)
+    bomb = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    (tmp_path / "bomb.png").write_bytes(bomb)
+    with pytest.raises(DataError, match="declares 60000×60000 px"):
+        read(tmp_path / "bomb.png")
+
+
+def test_a_raster_larger_than_memory_is_refused_with_both_numbers(tmp_path, monkeypatch):
+    path = write_tiff(tmp_path / "a.tif", make_image(make_mask(64)), make_grid(64))
+    monkeypatch.setattr(rasters, "available_memory", lambda: 1000)
+    with pytest.raises(ResourceError, match=r"a\.tif: reading 64×64 px needs about .* GB of memory; .* are available"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (np.zeros((8, 8, 3), np.uint16), "image is uint16; three bands of uint8 are expected.*-ot Byte -scale"),
+        (np.zeros((8, 8, 3), np.float32), "image is float32; three bands of uint8"),
+        (np.zeros((8, 8, 4), np.uint8), "image has 4 bands; three .red, green, blue. are expected.*-b 1 -b 2 -b 3"),
+        (np.zeros((8, 8), np.uint8), "image has 1 band; three"),
+    ],
+)
+def test_images_of_other_types_and_band_counts(tmp_path, array, message):
+    path = write_tiff(tmp_path / "a.tif", array, make_grid(8))
+    with pytest.raises(DataError, match=message):
+        read(path)
+
+
+def test_nan_pixels_are_counted_over_the_whole_file_and_the_first_is_placed(tmp_path, monkeypatch):
+    pixels = np.zeros((40, 8, 3), np.float32)
+    pixels[21, 5, 1] = pixels[21, 6] = pixels[33, 0] = np.nan
+    path = write_tiff(tmp_path / "a.tif", pixels, make_grid((40, 8)), blockysize=4)
+    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 64)  # strips of 8 rows
+    for window in (None, Window(30, 0, 10, 8)):
+        with pytest.raises(DataError, match="float32, with 3 NaN pixels, the first at row 21, column 5; three bands"):
+            read(path, window=window)
+
+
+def test_mask_values_other_than_0_1_255_are_named_with_their_share(tmp_path):
+    mask = np.zeros((50, 20), np.uint8)
+    mask[:10], mask[10:20] = 1, 255
+    mask[30, :3] = 37
+    path = write_tiff(tmp_path / "m.tif", mask, make_grid((50, 20)))
+    with pytest.raises(DataError, match=r"m\.tif: mask must hold 0 and 1, or 0 and 255; it has value 37 in 0\.3 % of pixels; pass --threshold"):
+        read(path, read_mask)
+    assert np.count_nonzero(read(path, read_mask, threshold=37)) == 10 * 20 + 3
+    assert np.count_nonzero(read(path, read_mask, threshold=38)) == 10 * 20
+
+
+def test_a_photo_given_as_a_mask_shows_a_few_values_only(tmp_path):
+    path = write_tiff(tmp_path / "m.tif", np.arange(256, dtype=np.uint8).reshape(16, 16), make_grid(16))
+    with pytest.raises(DataError, match=r"value 2 in 0\.4 %, value 3 in 0\.4 %, .* of pixels and 249 more values"):
+        read(path, read_mask)
+
+
+@pytest.mark.parametrize("high", [1, 255])
+@pytest.mark.parametrize("bands", [1, 3])
+def test_masks_of_0_and_1_or_255_in_one_band_or_three_equal_ones(tmp_path, high, bands):
+    mask = make_mask(32)
+    path = write_tiff(tmp_path / "m.tif", np.repeat((mask // 255 * high)[..., None], bands, 2), make_grid(32))
+    assert np.array_equal(read(path, read_mask), mask)
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (make_image(make_mask(16)), "mask has 3 bands that differ.*pass --palette"),
+        (np.zeros((16, 16), np.float32), "mask is float32; uint8 is expected"),
+        (np.zeros((16, 16), np.uint16), "mask is uint16"),
+    ],
+)
+def test_masks_of_other_kinds(tmp_path, array, message):
+    path = write_tiff(tmp_path / "m.tif", array, make_grid(16))
+    with pytest.raises(DataError, match=message):
+        read(path, read_mask)
+
+
+def test_strips_cover_every_row_once_and_hold_whole_blocks(tmp_path, monkeypatch):
+    path = write_tiff(tmp_path / "a.tif", make_image(make_mask((100, 40))), make_grid((100, 40)), blockysize=16)
+    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 40 * 40)
+    with open_raster(path) as raster:
+        strips = list(raster.strips())
+        assert [(strip.row, strip.height) for strip in strips] == [(0, 32), (32, 32), (64, 32), (96, 4)]
+        assert np.array_equal(np.concatenate([raster.read(strip) for strip in strips]), raster.read())
+
+
+def test_blocks_that_were_never_written_are_counted(tmp_path):
+    path = tmp_path / "a.tif"
+    profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "uint8", "blockysize": 16}
+    place = {"crs": UTM, "transform": make_grid(1).transform}
+    with rasterio.open(path, "w", sparse_ok=True, **profile, **place) as dataset:
+        dataset.write(np.full((1, 16, 64), 9, np.uint8), window=rasterio.windows.Window(0, 16, 64, 16))
+    with open_raster(path) as raster:
+        assert raster.missing_blocks() == (3, 4)
+    with open_raster(write_tiff(tmp_path / "b.tif", np.zeros((64, 64), np.uint8), make_grid(64), blockysize=16)) as raster:
+        assert raster.missing_blocks() == (0, 4)
+
+
+# What goes out
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (37, 300), (600, 700)])
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_what_is_written_reads_back_with_its_place_and_tags(tmp_path, size, suffix):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    grid = make_grid(size)
+    path = tmp_path / f"a{suffix}"
+    write_raster(path, image, grid, tags=TAGS)
+    with open_raster(path) as raster:
+        assert np.array_equal(read_image(raster), image)
+        if suffix == ".tif":
+            assert raster.grid == grid
+    assert read_tags(path).items() >= TAGS.items()
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+
+
+def test_a_raster_without_a_crs_stays_without_one(tmp_path):
+    mask = make_mask(32)
+    write_raster(tmp_path / "m.tif", mask, Grid(32, 32))
+    with open_raster(tmp_path / "m.tif") as raster:
+        assert raster.grid == Grid(32, 32)
+        assert np.array_equal(read_mask(raster), mask)
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 90), st.data())
+def test_any_window_of_a_written_raster_is_that_part_of_it(tmp_path_factory, height, width, data):
+    row, col = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    window = Window(row, col, data.draw(st.integers(1, height - row)), data.draw(st.integers(1, width - col)))
+    image = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, 3), np.uint8)
+    path = tmp_path_factory.mktemp("window") / "a.tif"
+    write_raster(path, image, make_grid((height, width)))
+    assert np.array_equal(read(path, window=window), image[window.slices])
+
+
+def test_the_geotiff_is_cloud_optimized(tmp_path):
+    write_raster(tmp_path / "a.tif", make_image(make_mask(1100)), make_grid(1100))
+    with rasterio.open(tmp_path / "a.tif") as dataset:
+        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
+        assert dataset.overviews(1)
+        assert dataset.profile["compress"] == "deflate"
+
+
+def test_an_existing_file_is_kept_unless_asked(tmp_path):
+    path, first, second = tmp_path / "m.tif", make_mask(32, seed=1), make_mask(32, seed=2)
+    write_raster(path, first, make_grid(32))
+    with pytest.raises(OutputExistsError, match=r"m\.tif exists\. Pass --overwrite"):
+        write_raster(path, second, make_grid(32))
+    assert np.array_equal(read(path, read_mask), first)
+    write_raster(path, second, make_grid(32), overwrite=True)
+    assert np.array_equal(read(path, read_mask), second)
+
+
+@pytest.mark.parametrize("name", ["a.tif", "with [brackets] and *.tif", "a.png"])
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, name):
+    path, mask = tmp_path / name, make_mask(32)
+    write_raster(path, mask, make_grid(32))
+    monkeypatch.setattr(rasters, "_reads_back", lambda *_: False)
+    with pytest.raises(ResourceError, match=r"could not be written .* does not read back.*Nothing was left"):
+        write_raster(path, 255 - mask, make_grid(32), overwrite=True)
+    with pytest.raises(ResourceError):
+        write_raster(tmp_path / f"new {name}", mask, make_grid(32))
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+    assert np.array_equal(read(path, read_mask), mask)
+
+
+def test_images_are_not_written_as_jpeg(tmp_path):
+    with pytest.raises(DataError, match=r"a\.jpg: images are written as \.tif or \.png"):
+        write_raster(tmp_path / "a.jpg", make_mask(8), make_grid(8))
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,69 @@
+"""Who may import whom: the imports of every module against the table in docs/decisions/rooms.md."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "src" / "orthoforge"
+
+# A room may import the rooms beside it. `a.b` allows that module alone.
+ALLOWED = {
+    "errors": set(),
+    "files": {"errors"},
+    "config": {"errors"},
+    "geo": {"errors", "files"},
+    "scenes": {"errors", "files", "geo"},
+    "tiles": {"errors", "files", "geo", "scenes"},
+    "models": {"errors"},
+    "checkpoints": {"errors", "files", "config", "models"},
+    "runs": {"errors", "files", "config"},
+    "training": {"errors", "files", "config", "tiles", "models", "checkpoints", "runs", "evaluation.metrics"},
+    "generation": {"errors", "files", "config", "geo", "models", "checkpoints", "scenes.palette"},
+    "evaluation": {"errors", "files", "config", "tiles", "models", "checkpoints", "generation", "runs"},
+    "demo": {"errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs"},
+    "cli": {"errors", "config", "scenes", "tiles", "training", "generation", "evaluation", "demo"},
+    "__init__": {"checkpoints", "tiles", "training", "generation", "errors", "config"},
+}  # fmt: skip
+# Packages that a room must not import, whatever it imports of ours.
+FORBIDDEN = {"geo": {"torch"}, "scenes": {"torch"}, "models": {"rasterio"}, "errors": {"torch", "rasterio"}}
+MODULES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
+    return parts[0]
+
+
+def imports_of(path: Path) -> set[str]:
+    """Dotted names of everything that a module imports, also inside functions."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {node.module} if node.module != "orthoforge" else {f"orthoforge.{alias.name}" for alias in node.names}
+    return names
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_imports_only_what_its_room_may(path):
+    room = room_of(path)
+    assert room in ALLOWED, f"{room} is a new room: say in ALLOWED what it may import"
+    for name in imports_of(path):
+        package, _, inside = name.partition(".")
+        assert package not in FORBIDDEN.get(room, set()), f"{path} imports {name}"
+        if package == "orthoforge":
+            target = inside.split(".")[0]
+            allowed = ALLOWED[room] | {room}
+            assert target in allowed or inside in allowed, f"{path} imports {name}"
+
+
+def test_only_rasters_opens_rasters():
+    openers = {path.name for path in MODULES if "rasterio.open" in path.read_text(encoding="utf-8")}
+    assert openers == {"rasters.py"}
+
+
+def test_torchvision_stays_out():
+    assert not any(name.split(".")[0] == "torchvision" for path in MODULES for name in imports_of(path))

@@ -1,0 +1,143 @@
+"""Recipes: complete files, strict keys, values refused by name."""
+
+import dataclasses
+from typing import get_args, get_type_hints
+
+import pytest
+import yaml
+
+from orthoforge.config import (
+    FIELD_NAMES,
+    RECIPES,
+    SAFE_TO_CHANGE,
+    Recipe,
+    dump_yaml,
+    load_recipe,
+    recipe_from,
+    recipe_names,
+    recipe_values,
+)
+from orthoforge.errors import ConfigError
+from orthoforge.models.generators import GENERATORS, Norm, Upsample
+
+
+@pytest.mark.parametrize("name", recipe_names())
+def test_a_shipped_recipe_is_complete_and_comes_back_from_its_own_dump(name, tmp_path):
+    written = yaml.safe_load((RECIPES / f"{name}.yaml").read_text(encoding="utf-8"))
+    assert tuple(written) == FIELD_NAMES, "every field, in the order of the dataclass, and nothing else"
+    recipe = load_recipe(name)
+    assert recipe.name == name
+    assert recipe_values(recipe) == written
+    copy = tmp_path / "copy.yaml"
+    copy.write_text(dump_yaml(recipe_values(recipe)), encoding="utf-8")
+    assert load_recipe(copy) == recipe
+
+
+def test_baseline_has_the_numbers_of_the_seed():
+    recipe = load_recipe("baseline")
+    seed = {
+        "crop_px": 256, "flips": "horizontal", "batch_size": 16, "generator": "resnet9", "generator_width": 64, "norm": "batch",
+        "upsample": "transposed", "discriminator_width": 64, "gan_loss": "lsgan", "lambda_l1": 100, "learning_rate": 2e-4,
+        "beta1": 0.5, "beta2": 0.999, "epochs": 450, "decay_epochs": 450, "ema_decay": 0, "crops_per_tile": 1,
+    }  # fmt: skip
+    assert {name: getattr(recipe, name) for name in seed} == seed
+    assert recipe.total_epochs == 900
+    assert recipe.tiles == "--grid 1 --size 286 --split digits"
+
+
+def test_instance_norm_differs_from_baseline_in_the_norm_alone():
+    baseline, instance = (recipe_values(load_recipe(name)) for name in ("baseline", "instance-norm"))
+    assert {name for name in baseline if baseline[name] != instance[name]} == {"name", "description", "norm"}
+
+
+def test_choices_are_the_keys_of_the_registries():
+    hints = get_type_hints(Recipe)
+    assert get_args(hints["generator"]) == tuple(GENERATORS)
+    assert get_args(hints["norm"]) == get_args(Norm)
+    assert get_args(hints["upsample"]) == get_args(Upsample)
+
+
+def test_fields_that_are_safe_to_change_are_fields():
+    assert SAFE_TO_CHANGE <= set(FIELD_NAMES)
+    assert not SAFE_TO_CHANGE & {"learning_rate", "seed", "batch_size", "generator", "lambda_l1", "crop_px", "flips"}
+
+
+def test_overrides_replace_fields_and_are_checked_like_the_file():
+    recipe = load_recipe("tiny", epochs=1, learning_rate="1e-3")
+    assert (recipe.epochs, recipe.learning_rate) == (1, 1e-3)
+    assert dataclasses.replace(recipe, epochs=6, learning_rate=2e-4) == load_recipe("tiny")
+    with pytest.raises(ConfigError, match="unknown `epoch`; did you mean `epochs`?"):
+        load_recipe("tiny", epoch=1)
+
+
+def test_a_recipe_file_may_leave_fields_to_their_defaults(tmp_path):
+    path = tmp_path / "mine.yml"
+    path.write_text("name: mine\nepochs: 3\n")
+    assert load_recipe(path) == Recipe(name="mine", epochs=3)
+    assert load_recipe(str(path)).epochs == 3
+
+
+def test_args_yaml_of_a_run_is_a_recipe(tmp_path):
+    recipe = load_recipe("tiny", epochs=2)
+    path = tmp_path / "args.yaml"
+    path.write_text(dump_yaml(recipe_values(recipe) | {"run": {"data": "tiles", "versions": {"torch": "2"}}}), encoding="utf-8")
+    assert load_recipe(path) == recipe
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: x\nepoch: 3\n", "mine.yaml: unknown `epoch`; did you mean `epochs`?"),
+        ("name: x\nqqqqqq: 3\n", "mine.yaml: unknown `qqqqqq`."),
+        ("name: x\n1: 3\n", "mine.yaml: unknown `1`."),
+        ("epochs: 3\n", "mine.yaml: name: Field required"),
+        ("- a\n- b\n", "mine.yaml: a recipe is a list of `key: value` lines."),
+        ("", "mine.yaml: a recipe is a list of `key: value` lines."),
+        ("name: [x\n", "mine.yaml: not valid YAML"),
+        ("name: \x80\n", "mine.yaml: not valid YAML"),
+    ],
+)
+def test_a_recipe_file_that_cannot_be_used_says_why(text, message, tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(ConfigError) as caught:
+        load_recipe(path)
+    assert message in str(caught.value)
+
+
+def test_an_unknown_recipe_offers_the_nearest_and_lists_all():
+    with pytest.raises(ConfigError) as caught:
+        load_recipe("basline")
+    assert str(caught.value) == f"unknown recipe `basline`; did you mean `baseline`? Recipes: {', '.join(recipe_names())}."
+    with pytest.raises(ConfigError, match="unknown recipe `nowhere.yaml`"):
+        load_recipe("nowhere.yaml")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("crop_px", 28), ("crops_per_tile", 0), ("batch_size", 0), ("generator_width", 0), ("discriminator_width", 0),
+        ("lambda_l1", -1.0), ("lambda_l1", float("nan")), ("lambda_l1", float("inf")), ("epochs", -1), ("decay_epochs", -2),
+        ("ema_decay", -0.1), ("ema_decay", 1.0), ("beta1", 1.0), ("beta2", -0.5), ("beta1", float("nan")),
+        ("learning_rate", 0.0), ("learning_rate", 1.0), ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63),
+        ("checkpoint_every", 0), ("panels_every", 0), ("norm", "group"), ("generator", "resnet7"), ("flips", "vertical"),
+        ("upsample", "bilinear"), ("gan_loss", "hinge"), ("precision", "fp16"), ("epochs", "many"), ("batch_size", 2.5),
+        ("lambda_l1", None),
+    ],
+)  # fmt: skip
+def test_an_impossible_value_is_refused_with_its_name_and_value(field, value):
+    with pytest.raises(ConfigError) as caught:
+        recipe_from({"name": "x", field: value}, source="the source")
+    assert field in str(caught.value)
+    assert str(value) in str(caught.value)
+
+
+def test_nothing_to_train_is_refused():
+    with pytest.raises(ConfigError, match="epochs and decay_epochs are both 0"):
+        Recipe(name="x", epochs=0, decay_epochs=0)
+
+
+@pytest.mark.parametrize(("crop_px", "valid"), [(130, "128 or 132"), (255, "252 or 256"), (33, "32 or 36")])
+def test_a_crop_that_the_networks_cannot_halve_twice_offers_the_nearest_that_they_can(crop_px, valid):
+    with pytest.raises(ConfigError, match=rf"crop_px is {crop_px}.*multiple of 4: {valid}"):
+        Recipe(name="x", crop_px=crop_px)
