@@ -19,7 +19,7 @@ import numpy as np
 
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, write_raster
-from orthoforge.scenes.alignment import Shift, cast_votes, common_shift, estimate
+from orthoforge.scenes.alignment import CONFIDENT, MIN_SHIFT_PX, Shift, cast_votes, common_shift, estimate
 from orthoforge.scenes.sources import find_pairs
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data" / "building"
@@ -46,7 +46,12 @@ def measure(scenes: dict[str, list[tuple[str, np.ndarray, np.ndarray]]], seed: i
     single: dict[tuple[str, int], list[Shift | None]] = defaultdict(list)
     errors: dict[int, list[float]] = defaultdict(list)
     shared: dict[tuple[str, int], Shift | None] = {}
+    foreign: list[Shift] = []
     for site, group in scenes.items():
+        for index, (_, image, _) in enumerate(group):
+            for _, _, mask in (group * 2)[index + 1 : index + min(4, len(group))]:
+                if mask.shape == image.shape[:2] and (shift := estimate(cast_votes(image, mask))):
+                    foreign.append(shift)
         for length in SHIFTS_PX:
             together, totals = direction(rng, length), []
             for _, image, mask in group:
@@ -72,11 +77,24 @@ def measure(scenes: dict[str, list[tuple[str, np.ndarray, np.ndarray]]], seed: i
         if any(shared[site, length] for length in SHIFTS_PX):
             told = [shared[site, length] for length in SHIFTS_PX]
             print(f"{site + ', moved alike':<26}" + "".join(f"{'warned' if s and s.is_sure else '-':>10}" for s in told))
+    if foreign:
+        warned, alone = (100 * np.mean([test(s) for s in foreign]) for test in (_is_sure, _would_be_sure_without_agreement))
+        print(f"masks of other scenes: {warned:.0f} % of {len(foreign)} warned, {alone:.0f} % without asking for agreement")
     print("\nwarned at other thresholds (%), all sites")
     for confidence in (2, 3, 4, 5):
         for distance in (1.4, 2, 2.5, 3):
-            rates = [np.mean([s.confidence >= confidence and s.distance_px >= distance for s in f]) for f in everything]
+            rates = [
+                np.mean([s.is_seen and s.confidence >= confidence and s.distance_px >= distance for s in f]) for f in everything
+            ]
             print(f"confidence {confidence}, {distance} px".ljust(26) + "".join(f"{100 * share:>8.0f} %" for share in rates))
+
+
+def _is_sure(shift: Shift) -> bool:
+    return shift.is_sure
+
+
+def _would_be_sure_without_agreement(shift: Shift) -> bool:
+    return shift.confidence >= CONFIDENT and shift.distance_px >= MIN_SHIFT_PX
 
 
 def draw_alarms(scenes: dict[str, list[tuple[str, np.ndarray, np.ndarray]]], folder: Path) -> None:

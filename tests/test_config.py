@@ -58,7 +58,7 @@ def test_choices_are_the_keys_of_the_registries():
 
 
 def test_fields_that_are_safe_to_change_are_fields():
-    assert SAFE_TO_CHANGE <= set(FIELD_NAMES)
+    assert not SAFE_TO_CHANGE - set(FIELD_NAMES)
     assert not SAFE_TO_CHANGE & {"learning_rate", "seed", "batch_size", "generator", "lambda_l1", "crop_px", "flips"}
 
 
@@ -66,7 +66,7 @@ def test_overrides_replace_fields_and_are_checked_like_the_file():
     recipe = load_recipe("tiny", epochs=1, learning_rate="1e-3")
     assert (recipe.epochs, recipe.learning_rate) == (1, 1e-3)
     assert dataclasses.replace(recipe, epochs=6, learning_rate=2e-4) == load_recipe("tiny")
-    with pytest.raises(ConfigError, match="unknown `epoch`; did you mean `epochs`?"):
+    with pytest.raises(ConfigError, match=r"unknown `epoch`; did you mean `epochs`\?"):
         load_recipe("tiny", epoch=1)
 
 
@@ -109,7 +109,7 @@ def test_an_unknown_recipe_offers_the_nearest_and_lists_all():
     with pytest.raises(ConfigError) as caught:
         load_recipe("basline")
     assert str(caught.value) == f"unknown recipe `basline`; did you mean `baseline`? Recipes: {', '.join(recipe_names())}."
-    with pytest.raises(ConfigError, match="unknown recipe `nowhere.yaml`"):
+    with pytest.raises(ConfigError, match=r"unknown recipe `nowhere\.yaml`"):
         load_recipe("nowhere.yaml")
 
 

@@ -30,8 +30,9 @@ from orthoforge.models.generators import STRIDE, build_generator
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
-# Peak of a forward pass, in float32 feature maps at full resolution and first-layer width (measured by bench/generate_memory.py).
-_PEAK_FEATURE_MAPS = 6
+# Peak of a forward pass, in float32 feature maps of full resolution and first-layer width; skip connections and resizing keep or make
+# wider ones. bench/generation.py measures it: up to 5.2, and 3.3 and 3.1 more.
+_PEAK_MAPS, _MORE_FOR_SKIPS, _MORE_FOR_RESIZE = 6.0, 3.5, 3.5
 
 
 @dataclass(frozen=True)
@@ -141,7 +142,9 @@ class TrainedGenerator:
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
-        return _PEAK_FEATURE_MAPS * 4 * self.recipe.generator_width * (height + 16) * (width + 16)
+        skips, resizes = self.recipe.generator.startswith("resunet"), self.recipe.upsample == "resize"
+        maps = _PEAK_MAPS + _MORE_FOR_SKIPS * skips + _MORE_FOR_RESIZE * resizes
+        return round(maps * 4 * self.recipe.generator_width * (height + 16) * (width + 16))
 
     @property
     def _class_count(self) -> int | None:
@@ -200,7 +203,7 @@ def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy ``tensors`` into ``network``. ``CheckpointError`` names the first one that is missing, left over or of another shape."""
     own = network.state_dict()
-    for name in own.keys() | tensors.keys():
+    for name in [*own, *tensors]:
         if name not in tensors or name not in own:
             raise CheckpointError(
                 f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ."

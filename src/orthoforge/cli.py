@@ -2,9 +2,10 @@
 
 import sys
 import warnings
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
@@ -26,10 +27,11 @@ def check(data: Positional[Path], *, threshold: int | None = None, palette: Path
     """
     from rich.console import Console
 
-    from orthoforge.scenes.checks import check, format_report
+    from orthoforge.scenes.check_table import format_report
+    from orthoforge.scenes.checks import check
 
     report = check(data, threshold=threshold, palette=palette)
-    Console(soft_wrap=False).print(format_report(report, all=all))
+    Console().print(format_report(report, all_scenes=all))
     return 1 if report.faults else 0
 
 
@@ -98,7 +100,8 @@ class TrainOptions:
 
 def train(argv: list[str]) -> None:
     """``orthoforge train``: its options depend on the recipe, so that is looked for first."""
-    name = next((word for word in argv if not word.startswith("-")), None)
+    words = [word for word in argv if not word.startswith("-")]
+    name = next((word for word in words if word in recipe_names() or word.endswith((".yaml", ".yml"))), next(iter(words), None))
     recipe = load_recipe(name) if name else Recipe(name="RECIPE")
     options = tyro.cli(
         FlagCreatePairsOff[TrainOptions],
@@ -106,7 +109,7 @@ def train(argv: list[str]) -> None:
         args=argv,
         default=TrainOptions(recipe=name or tyro.MISSING, settings=recipe),
     )
-    settings = replace(options.settings)
+    settings = options.settings
     if options.print_config:
         print(dump_yaml(recipe_values(settings)), end="")
         return
@@ -144,6 +147,48 @@ def generate(
         print(path)
 
 
+def evaluate(
+    run: Positional[str],
+    *,
+    data: Path,
+    out: Path,
+    split: Literal["train", "val", "test"] = "test",
+    seed: int = 0,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """Score a run's images against the real ones: report.json and report.html, beside a floor that makes the numbers readable.
+
+    Args:
+        run: A run folder, or one of its checkpoints such as RUN/weights/best.
+        data: Tiles made by `orthoforge prepare`.
+        out: Folder for the report.
+        split: Whose tiles are generated and scored.
+        seed: Of all that is random in the network.
+        device: cpu or cuda.
+        overwrite: Replace a report that is there.
+    """
+    from orthoforge.evaluation.paired import REPORT_HTML, evaluate, summary_lines
+
+    result = evaluate(run, data, out, split=split, seed=seed, device=device, overwrite=overwrite)
+    print("\n".join(summary_lines(result)))
+    print(out / REPORT_HTML)
+
+
+def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
+    """Simulate towns, train on them, generate scenes that were never seen, and write report.html: minutes on two cores.
+
+    Interrupted and run again, it goes on.
+
+    Args:
+        out: Folder for everything.
+        overwrite: Begin anew, replacing the demo that is there.
+    """
+    from orthoforge.demo import demo
+
+    demo(out, overwrite=overwrite)
+
+
 def recipes() -> None:
     """List the recipes that come with Orthoforge."""
     for name in recipe_names():
@@ -151,27 +196,36 @@ def recipes() -> None:
 
 
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
-COMMANDS = {"check": check, "prepare": prepare, "train": TrainOptions, "generate": generate, "recipes": recipes}
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "demo": demo, "check": check, "prepare": prepare, "train": TrainOptions, "generate": generate, "evaluate": evaluate,
+    "recipes": recipes,
+}  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code. An error of ours is one line on stderr; its kind decides the code (``errors.CODES``)."""
     argv = sys.argv[1:] if argv is None else argv
-    warnings.showwarning = _show_warning
     try:
-        if argv[:1] == ["train"]:
-            train(argv[1:])
-            return 0
-        result = tyro.extras.subcommand_cli_from_dict(
-            COMMANDS, prog="orthoforge", description="Masks to orthophotos.", args=argv, config=(FlagCreatePairsOff,)
-        )
-        return result if isinstance(result, int) else 0
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            warnings.showwarning = _show_warning
+            return _run(argv)
     except OrthoforgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
+
+
+def _run(argv: list[str]) -> int:
+    if argv[:1] == ["train"]:
+        train(argv[1:])
+        return 0
+    result: Any = tyro.extras.subcommand_cli_from_dict(
+        COMMANDS, prog="orthoforge", description="Masks to orthophotos.", args=argv, config=(FlagCreatePairsOff,)
+    )
+    return result if isinstance(result, int) else 0
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:

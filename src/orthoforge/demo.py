@@ -1,4 +1,4 @@
-"""The whole road on a simulated country, in minutes: scenes, tiles, a trained run, images of scenes it never saw, scores, a report."""
+"""The whole road on simulated towns, in minutes: scenes, tiles, a run, images of scenes that it never saw, scores, a report."""
 
 import contextlib
 import io
@@ -36,8 +36,8 @@ RECIPE = "tiny"
 JOURNAL, REPORT = "demo.json", "report.html"
 # Everything that a demo writes into its folder, and all that --overwrite removes.
 _OWN = ("scenes", ".simulating", "tiles", "run", "generated", "evaluation", REPORT, JOURNAL)
-# Side of the part of each scene that is shown pixel by pixel.
-_DETAIL_PX = 256
+# Side of the part of each scene that is shown pixel by pixel: three of them fill the width of the page.
+_DETAIL_PX = 376
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,8 @@ def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
 
     Takes a few minutes on two cores. Interrupted and called again it goes on; finished, it only says so.
 
-    Raises ``OutputExistsError`` when ``out`` holds other things, or a demo of other settings and not ``overwrite``; ``LockedError``,
-    ``ResourceError``.
+    Raises ``OutputExistsError`` when ``out`` holds other things, or a demo of other settings without ``overwrite``;
+    ``LockedError``, ``ResourceError``.
     """
     return run_demo(Path(out), Extent(), load_recipe(RECIPE), overwrite=overwrite)
 
@@ -73,6 +73,7 @@ def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = Fal
         if (out / REPORT).is_file():
             print(f"{out / REPORT} is there already. Pass --overwrite to make it again.")
             return out / REPORT
+        print(f"{out}: a few minutes on two cores. Stopped by Ctrl-C, the same command goes on.")
         _make_scenes(out, extent, journal)
         _check_scenes(out, journal)
         store = _make_tiles(out, extent, journal)
@@ -108,7 +109,7 @@ class _Journal:
             elapsed = time.monotonic() - started_at
             self.seconds[name] = before + elapsed
             self.write()
-        print(f"{', '.join([*outcome, f'{elapsed:.0f} s'])}", flush=True)
+        print(", ".join([*outcome, _seconds(elapsed)]), flush=True)
 
     def write(self) -> None:
         with new_file(self.path, overwrite=True) as partial:
@@ -162,7 +163,9 @@ def _check_scenes(out: Path, journal: _Journal) -> None:
         found = check(out / "scenes" / "train")
         done(f"{found.faults} faults")
     if found.faults:
-        raise DataError(f"{out / 'scenes'}: {found.faults} faults; `orthoforge check {out / 'scenes'}` lists them. Pass --overwrite.")
+        raise DataError(
+            f"{out / 'scenes'}: {found.faults} faults; `orthoforge check {out / 'scenes'}` lists them. Pass --overwrite."
+        )
 
 
 def _make_tiles(out: Path, extent: Extent, journal: _Journal) -> TileStore:
@@ -233,21 +236,21 @@ def _read_unseen(out: Path) -> list[_Unseen]:
     return scenes
 
 
-def _page(
-    out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: dict[str, Any], seconds: dict[str, float]
-) -> Html:
+def _page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: dict[str, Any], seconds: dict[str, float]) -> Html:
     unseen = _read_unseen(out)
     # Not the best one: the middle one of the ranking, so that the first picture is what to expect.
     headline = sorted(unseen, key=lambda scene: scene.scores["ssim"])[len(unseen) // 2]
     side_m = extent.scene_px * extent.gsd_m
     return report.page(
         "Orthoforge demo: from building masks to orthophotos",
-        f"A small network learnt, from {len(store.ids('train'))} image tiles and their building masks, to turn a mask into an image. "
-        "Below is what it makes of masks of scenes that it never saw. All scenes here are simulated: rendered towns, no photographs.",
+        f"A small network learnt, from {len(store.ids('train'))} image tiles and their building masks, to turn a mask into an "
+        "image. Here is what it makes of the masks of scenes that it never saw. All scenes are simulated: rendered towns, no "
+        "photographs.",
         report.picture_row(headline.pictures(), stack=True),
         report.paragraph(
-            f"Scene {headline.name}, {side_m:.0f} × {side_m:.0f} m, in the simulated town {headline.place}. By SSIM it is the middle one "
-            f"of the {len(unseen)} unseen scenes below. Click any picture to enlarge it; the arrow keys then compare its row."
+            f"Scene {headline.name}, {side_m:.0f} × {side_m:.0f} m, in the simulated town {headline.place}. By SSIM it is the "
+            f"middle one of the {len(unseen)} unseen scenes below. Click any picture to enlarge it; the arrow keys then compare "
+            "its row."
         ),
         report.section("What happened", _steps(extent, recipe, out, store, result, len(unseen), seconds)),
         report.section("Every unseen scene", *_unseen_rows(unseen)),
@@ -269,7 +272,7 @@ def _steps(
     counts = {split: len(store.ids(split)) for split in ("train", "val", "test", "buffer")}
     scenes, places = len(extent.places) * extent.scenes_per_place, len(extent.places)
     dropped = f" {counts['buffer']} between them are dropped, so that no two splits touch." if counts["buffer"] else ""
-    took = {name: f"{value:.0f} s" for name, value in seconds.items()}
+    took = {name: _seconds(value) for name, value in seconds.items()}
     boxes = report.steps(
         [
             Step(
@@ -301,8 +304,8 @@ def _steps(
 def _unseen_rows(unseen: list[_Unseen]) -> list[Html]:
     parts = [
         report.paragraph(
-            "All of them, none picked. Each was generated in one piece. Under each, its middle at full resolution: one pixel of the "
-            "image is one pixel here where the screen is wide enough."
+            "All of them, none picked, each generated in one piece. Below each scene its middle at full size: a pixel of the image "
+            "on a pixel of the page."
         )
     ]
     for scene in unseen:
@@ -330,7 +333,9 @@ def _learning(out: Path, recipe: Recipe) -> list[Html]:
         ("SSIM on validation tiles", {"SSIM": "ssim"}),
     ]
     return [
-        report.paragraph(f"Validation tiles after {', '.join(map(str, epochs[:-1]))} and {epochs[-1]} epochs, the same tiles each time."),
+        report.paragraph(
+            f"Validation tiles after {', '.join(map(str, epochs[:-1]))} and {epochs[-1]} epochs, the same tiles each time."
+        ),
         *rows,
         report.plots(
             [
@@ -384,11 +389,15 @@ def _files(out: Path) -> list[Html]:
 def _next(out: Path, extent: Extent, recipe: Recipe, scene: _Unseen) -> list[Html]:
     prepare_options = f"--gsd {extent.gsd_m:g} --size {extent.tile_px}"
     return [
-        report.paragraph("Generate from a mask of your own (GeoTIFF, PNG or JPEG; 0 and 255, or 0 and 1):"),
+        report.paragraph(
+            "Generate one of the scenes again, or put a mask of your own there (GeoTIFF, PNG or JPEG; 0 and 255, or 0 and 1):"
+        ),
         report.commands(f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out {scene.name}.tif"),
         report.paragraph("Train longer on the same tiles; two minutes are a beginning:"),
         report.commands(f"orthoforge train {recipe.name} --data {out}/tiles --out runs/longer --epochs {recipe.epochs * 10}"),
-        report.paragraph("Use real imagery: a folder with `images/` and `masks/` of the same names, or Inria's data set as downloaded:"),
+        report.paragraph(
+            "Use real imagery: a folder with `images/` and `masks/` of the same names, or Inria's data set as downloaded:"
+        ),
         report.commands(
             "orthoforge check DATA\n"
             f"orthoforge prepare DATA tiles {prepare_options}\n"
@@ -406,6 +415,10 @@ def _is_learnt(name: str) -> bool:
 
 def _millions(count: int) -> str:
     return f"{count / 1e6:.2g} million" if count >= 1e5 else f"{count}"
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
 
 
 def _cores() -> int:

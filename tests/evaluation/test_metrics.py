@@ -26,9 +26,7 @@ def test_psnr_is_that_of_scikit_image_image_by_image(pairs):
 def test_ssim_is_that_of_scikit_image_image_by_image(pairs):
     fake, real = pairs
     expected = [
-        structural_similarity(
-            r, f, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=2
-        )
+        structural_similarity(r, f, channel_axis=0, gaussian_weights=True, sigma=1.5, use_sample_covariance=False, data_range=2)
         for f, r in zip(fake, real, strict=True)
     ]
     assert max(expected) - min(expected) > 0.3, "the pairs must differ in quality"

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from conftest import UTM, make_grid
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
+from conftest import UTM, make_grid
 from orthoforge.errors import DataError, OutputExistsError
 from orthoforge.geo.footprints import rasterize_footprints, read_footprints, write_footprints
 from orthoforge.geo.grid import Grid

@@ -2,11 +2,11 @@ import math
 
 import pytest
 from affine import Affine
-from conftest import UTM, make_grid
 from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
+from conftest import UTM, make_grid
 from orthoforge.errors import GridError
 from orthoforge.geo.grid import Grid, Window, crs_name, require_north_up, require_same_grid
 
@@ -56,7 +56,7 @@ def test_resizing_covers_the_same_ground(grid, height, width):
 @given(grids())
 def test_gsd_in_metres_is_the_pixel_in_a_utm_zone(grid):
     # UTM's scale runs from 0.9996 at its middle to about 1.0001 where zones are cut at 200 km.
-    if 0 < grid.bounds[1] and grid.bounds[3] < 9.3e6:
+    if grid.bounds[1] > 0 and grid.bounds[3] < 9.3e6:
         assert grid.gsd_m() == pytest.approx(grid.transform.a, rel=2e-3)
 
 

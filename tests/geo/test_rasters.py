@@ -5,11 +5,11 @@ import zlib
 import numpy as np
 import pytest
 import rasterio
-from conftest import UTM, make_grid, make_image, make_mask, write_tiff
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from conftest import UTM, make_grid, make_image, make_mask, write_tiff
 from orthoforge.errors import DataError, OutputExistsError, ResourceError
 from orthoforge.geo import rasters
 from orthoforge.geo.grid import Grid, Window
@@ -106,7 +106,7 @@ def test_a_small_file_that_declares_a_giant_raster_is_refused_before_reading(tmp
     with rasterio.open(path, "w", crs=UTM, transform=make_grid(1).transform, **giant, **sparse):
         pass
     assert path.stat().st_size < 2_000_000
-    with pytest.raises(DataError, match="header declares 200000×200000 px; more than 2.5 billion pixels are not accepted"):
+    with pytest.raises(DataError, match=r"header declares 200000×200000 px; more than 2\.5 billion pixels are not accepted"):
         read(path)
 
 
@@ -159,7 +159,9 @@ def test_mask_values_other_than_0_1_255_are_named_with_their_share(tmp_path):
     mask[:10], mask[10:20] = 1, 255
     mask[30, :3] = 37
     path = write_tiff(tmp_path / "m.tif", mask, make_grid((50, 20)))
-    with pytest.raises(DataError, match=r"m\.tif: mask must hold 0 and 1, or 0 and 255; it has value 37 in 0\.3 % of pixels; pass --threshold"):
+    with pytest.raises(
+        DataError, match=r"m\.tif: mask must hold 0 and 1, or 0 and 255; it has value 37 in 0\.3 % of pixels; pass --threshold"
+    ):
         read(path, read_mask)
     assert np.count_nonzero(read(path, read_mask, threshold=37)) == 10 * 20 + 3
     assert np.count_nonzero(read(path, read_mask, threshold=38)) == 10 * 20

@@ -26,11 +26,13 @@ METRICS = {
     "ssim": "structural similarity (Gaussian window of 11 px, σ 1.5), 1 when equal; higher is closer",
     "psnr_seed": "psnr by the formula of the 2021 project, 6.02 dB lower; only for comparison with its figures",
     "l1_levels": "mean absolute difference in levels of 0 to 255; lower is closer",
-    "detail_levels": "mean absolute difference between neighbouring pixels of one image, in levels; near the real images' is better",
+    "detail_levels": "mean absolute difference between neighbouring pixels of an image, in levels; best near the real images'",
 }
 # Equal images have no finite PSNR. Rounding to bytes alone allows 59 dB, so nothing else reaches this.
 PSNR_OF_EQUAL_DB = 100.0
 SHOWN_TILES = 5
+_IMAGES = {"generated": "generated", "mean_colours": "floor: mean colours", "real": "real images"}
+_COLUMNS = {"psnr": ">PSNR, dB", "ssim": ">SSIM", "l1_levels": ">L1, levels", "detail_levels": ">Detail, levels"}
 
 
 def evaluate(
@@ -45,11 +47,11 @@ def evaluate(
 ) -> dict[str, Any]:
     """Generate the tiles of ``split`` with a run and score them; writes ``report.json`` and ``report.html`` to the folder ``out``.
 
-    Returns what ``report.json`` holds: the means with standard error and n, over all tiles and by place, for the generated images and
-    for a floor (pictures of each place's mean colours), with the checkpoint, tiles, split and seed that they belong to.
+    Returns what ``report.json`` holds: the means with standard error and n, over all tiles and by place, for the generated images
+    and for a floor (pictures of each place's mean colours), with the checkpoint, tiles, split and seed that they belong to.
 
-    Raises ``DataError`` when the split has no tiles or its masks are of another kind than the run's, ``ConfigError`` when ``run`` is a
-    folder of images, ``CheckpointError``, ``OutputExistsError``.
+    Raises ``DataError`` when the split has no tiles or its masks are of another kind than the run's, ``ConfigError`` when ``run``
+    is a folder of images, ``CheckpointError``, ``OutputExistsError``.
     """
     out = Path(out)
     if not overwrite:  # said before minutes of work, not after them
@@ -58,8 +60,8 @@ def evaluate(
                 raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another --out.")
     generator = _load_run(Path(run), device)
     store = TileStore.open(data)
-    if generator.classes != store.class_names:
-        raise DataError(f"{store.path}: its masks hold {_kind(store.class_names)}, the run was trained on {_kind(generator.classes)}.")
+    if generator.classes != store.classes:
+        raise DataError(f"{store.path}: its masks hold {_kind(store.classes)}, the run was trained on {_kind(generator.classes)}.")
     tile_ids = _ids_of_split(store, split)
     floor, floor_from = mean_colours(store, tile_ids)
 
@@ -82,7 +84,8 @@ def evaluate(
         },
         "data": {
             "tiles": str(store.path), "fingerprint": store.fingerprint, "trained_on_these": store.fingerprint == trained_on,
-            "split": split, "split_method": store.settings["split"], "n": len(tiles), "size_px": store.size_px, "gsd_m": store.gsd_m,
+            "split": split, "split_method": store.settings["split"], "n": len(tiles),
+            "size_px": store.size_px, "gsd_m": store.gsd_m,
         },
         "seed": seed,
         "metrics": METRICS,
@@ -104,7 +107,8 @@ def tile_scores(image: np.ndarray, real: np.ndarray) -> dict[str, float]:
     decibels = min(float(psnr(fake_tensor, real_tensor)), PSNR_OF_EQUAL_DB)
     return {
         "psnr": decibels,
-        "ssim": float(ssim(fake_tensor, real_tensor)),
+        # From 0 to 2 instead of from -1 to 1: SSIM compares mean brightness as a ratio, which means nothing around 0.
+        "ssim": float(ssim(fake_tensor + 1, real_tensor + 1)),
         "psnr_seed": decibels - SEED_PSNR_OFFSET_DB,
         "l1_levels": float(np.abs(image.astype(np.int16) - real).mean()),
         "detail_levels": detail_levels(image),
@@ -121,7 +125,7 @@ def mean_colours(store: TileStore, tile_ids: np.ndarray) -> tuple[dict[str, np.n
     """The mean colour of each mask value (256, 3) uint8 for each place of ``tile_ids``, and in words where they come from.
 
     Indexed with a mask it is the picture of a generator that learnt each place's colours and no texture. The colours come from
-    training tiles, of the same place where it has any; without training tiles from ``tile_ids`` themselves, which flatters the floor.
+    training tiles, of the same place where it has any; without training tiles from ``tile_ids`` themselves, which flatters it.
     """
     source, words = store.ids("train"), "the training tiles of each place"
     if not len(source):
@@ -140,19 +144,29 @@ def mean_colours(store: TileStore, tile_ids: np.ndarray) -> tuple[dict[str, np.n
     return {place: _colours(sums.get(place, everywhere)) for place in places}, words
 
 
+def summary_lines(result: Mapping[str, Any]) -> list[str]:
+    """The means of an ``evaluate`` result and what they belong to, for a terminal."""
+    data, scores = result["data"], result["scores"]
+    rows = [["", *(heading.removeprefix(">") for heading in _COLUMNS.values())]]
+    for name, label in _IMAGES.items():
+        rows.append([label, *(_cell(scores[name].get(metric), metric) for metric in _COLUMNS)])
+    lines = ["  ".join([f"{label:20}", *(f"{cell:>15}" for cell in cells)]) for label, *cells in rows]
+    text, is_warning = overlap_statement(data)
+    count = f"{data['n']} tile{'s' * (data['n'] > 1)}"
+    return [f"{count} of split {data['split']} in {data['tiles']}", *lines, f"{'warning: ' * is_warning}{text}"]
+
+
 def score_parts(result: Mapping[str, Any]) -> list[Html]:
     """Tables of an ``evaluate`` result, what they mean, and their circumstances; for this report and for others."""
     scores, data, checkpoint = result["scores"], result["data"], result["checkpoint"]
-    names = {"generated": "generated", "mean_colours": "floor: mean colours", "real": "real images"}
-    columns = {"psnr": ">PSNR, dB", "ssim": ">SSIM", "l1_levels": ">L1, levels", "detail_levels": ">detail, levels"}
     overall = report.table(
-        ["", *columns.values()],
-        [[label, *(_cell(scores[name].get(metric), metric) for metric in columns)] for name, label in names.items()],
+        ["", *_COLUMNS.values()],
+        [[label, *(_cell(scores[name].get(metric), metric) for metric in _COLUMNS)] for name, label in _IMAGES.items()],
         f"Mean ± standard error over {data['n']} tiles of split {data['split']}. The error is that of independent tiles; "
         "tiles of one scene resemble each other, so the true one is larger.",
     )
     by_place = report.table(
-        ["Place", ">Tiles", ">PSNR", ">floor", ">SSIM", ">floor", ">Detail", ">real"],
+        ["Place", ">Tiles", ">PSNR", ">its floor", ">SSIM", ">its floor", ">Detail", ">real"],
         [
             [
                 place,
@@ -181,11 +195,17 @@ def score_parts(result: Mapping[str, Any]) -> list[Html]:
         ],
     )
     text, is_warning = overlap_statement(data)
-    return [overall, *(report.paragraph(line) for line in _reading(scores)), report.note(text, warning=is_warning), by_place, circumstances]
+    return [
+        overall,
+        *(report.paragraph(line) for line in _reading(scores)),
+        report.note(text, warning=is_warning),
+        by_place,
+        circumstances,
+    ]
 
 
 def overlap_statement(data: Mapping[str, Any]) -> tuple[str, bool]:
-    """Whether the scored tiles were trained on, in words, and whether that is a warning. ``data`` is part of ``evaluate``'s result."""
+    """Whether the scored tiles were trained on, in words, and whether that is a warning. ``data``: of ``evaluate``'s result."""
     split = data["split"]
     if not data["trained_on_these"]:
         return (
@@ -197,13 +217,13 @@ def overlap_statement(data: Mapping[str, Any]) -> tuple[str, bool]:
         return "The run was trained on exactly these tiles: the scores measure memory.", True
     if data["split_method"] == "random":
         return (
-            f"The run was not trained on tiles of split {split}, but the tiles were split at random, so neighbours of nearly all of "
-            "them were trained on: the scores measure memory in part.",
+            f"The run was not trained on tiles of split {split}, but the tiles were split at random, so it was trained on "
+            "neighbours of nearly all of them: the scores measure memory in part.",
             True,
         )
     if split == "val":
         return "The run was not trained on these tiles, but they chose its best checkpoint.", False
-    return f"The run was not trained on tiles of split {split}: it belongs to the tiles that the run was trained on.", False
+    return f"The run was trained on other tiles of this set; split {split} was kept out of its training.", False
 
 
 def _load_run(run: Path, device: str) -> TrainedGenerator:
@@ -226,8 +246,8 @@ def _ids_of_split(store: TileStore, split: str) -> np.ndarray:
     return tile_ids
 
 
-def _kind(class_names: Sequence[str] | None) -> str:
-    return f"the classes {', '.join(class_names)}" if class_names else "buildings only"
+def _kind(classes: Mapping[str, Any] | None) -> str:
+    return f"the classes {', '.join(classes['names'])}" if classes else "buildings only"
 
 
 def _colours(sums: np.ndarray) -> np.ndarray:
@@ -267,9 +287,9 @@ def _reading(scores: Mapping[str, Any]) -> list[str]:
     share = f"{100 * detail['generated'] / detail['real']:.0f} %" if detail["real"] else "–"
     above = decibels["generated"] >= decibels["mean_colours"]
     return [
-        "PSNR, SSIM and L1 compare pixel by pixel. The floor is a picture of two flat colours, the place's mean inside and outside "
-        f"the mask: what a generator that learnt no texture would get. The generated images are {'above' if above else 'below'} it in "
-        f"PSNR by {abs(decibels['generated'] - decibels['mean_colours']):.2f} dB.",
+        "PSNR, SSIM and L1 compare pixel by pixel. The floor is a picture of flat colours, the place's mean inside and outside the "
+        "mask: what a generator that learnt no texture would get. The generated images are "
+        f"{'above' if above else 'below'} it in PSNR by {abs(decibels['generated'] - decibels['mean_colours']):.2f} dB.",
         "A mask does not say where a tree stands. A sharp tree in the wrong place costs more PSNR than no tree at all, so a flat "
         "picture does well here, and such scores cannot tell how real an image looks. Detail (the mean difference between "
         f"neighbouring pixels) shows the other side: the generated images have {share} of the real ones', the floor "

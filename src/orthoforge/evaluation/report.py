@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -19,8 +20,8 @@ from orthoforge.files import new_file
 
 _ROOM = Path(__file__).parent
 # At 90 a photo is a fifth of its PNG and no difference shows; without chroma subsampling, red roofs keep their edges.
-_JPEG = {"format": "JPEG", "quality": 90, "subsampling": 0, "optimize": True}
-_PNG = {"format": "PNG", "optimize": True}
+_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0, "optimize": True}
+_PNG: dict[str, Any] = {"format": "PNG", "optimize": True}
 # Nothing may be fetched, even if a later edit of this file asks for it.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 # Text and grid of a plot on a light and on a dark page; the lines' colours are read well on both.
@@ -103,8 +104,9 @@ def table(columns: Sequence[Text], rows: Sequence[Sequence[Text]], caption: Text
     for first, *others in rows:
         cells = "".join(f"<td {kind}>{escape(cell)}</td>" for cell, kind in zip(others, kind[1:], strict=True))
         body += f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>\n'
-    label = f"<caption>{escape(caption)}</caption>" if caption else ""
-    return Html(f'<div class="scroll"><table>{label}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>')
+    label = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""  # outside the part that scrolls
+    cells = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return Html(f'<figure class="table">{label}<div class="scroll"><table>{cells}</table></div></figure>')
 
 
 def steps(entries: Sequence[Step]) -> Html:
@@ -119,11 +121,11 @@ def steps(entries: Sequence[Step]) -> Html:
 def picture_row(pictures: Sequence[Picture], *, heading: Text = "", stack: bool = False, natural: bool = False) -> Html:
     """Pictures side by side, to be compared. ``stack`` puts them below one another on a narrow screen.
 
-    ``natural`` shows each at one pixel a pixel where there is room, instead of filling the row.
+    ``natural`` shows each pixel by pixel instead of filling the row; where there is no room for all of it, its middle.
     """
     style = "row" + " stack" * stack + " natural" * natural
     label = f"<h3>{escape(heading)}</h3>" if heading else ""
-    figures = "\n".join(_figure(picture) for picture in pictures)
+    figures = "\n".join(_figure(picture, natural) for picture in pictures)
     return Html(f'{label}<div class="{style}" style="--columns: {len(pictures)}">\n{figures}\n</div>')
 
 
@@ -212,7 +214,7 @@ def write_page(path: Path, content: Html, *, overwrite: bool = False) -> None:
         partial.write_text(content, encoding="utf-8")
 
 
-def _figure(picture: Picture) -> str:
+def _figure(picture: Picture, natural: bool) -> str:
     pixels = picture.pixels
     assert pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2:] == (3,)), (pixels.dtype, pixels.shape)
     exact = picture.lossless or pixels.ndim == 2
@@ -220,10 +222,12 @@ def _figure(picture: Picture) -> str:
     Image.fromarray(pixels).save(buffer, **(_PNG if exact else _JPEG))
     uri = _data_uri(buffer.getvalue(), "png" if exact else "jpeg")
     height, width = pixels.shape[:2]
-    alt = html.escape(picture.alt or re.sub(r"<[^>]*>", "", picture.caption))
+    plain = re.sub(r"<[^>]*>", "", picture.caption) if isinstance(picture.caption, Html) else html.escape(picture.caption)
+    alt = html.escape(picture.alt) or plain
+    limit = f' style="max-width: {width}px"' if natural else ""
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
     return (
-        f'<figure><button type="button" class="zoom"><img src="{uri}" width="{width}" height="{height}" alt="{alt}"></button>'
+        f'<figure><button type="button" class="zoom"{limit}><img src="{uri}" width="{width}" height="{height}" alt="{alt}"></button>'
         f"{caption}</figure>"
     )
 

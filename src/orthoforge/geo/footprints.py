@@ -153,6 +153,8 @@ def _read_geopackage(path: Path) -> tuple[Iterator[tuple[int, Any]], CRS | None]
 def _crs_from(text: str) -> CRS:
     """The CRS, by its EPSG code where it has one, so that it equals the same CRS of a raster."""
     crs = CRS.from_user_input(text)
+    if crs.to_authority() == ("OGC", "CRS84"):  # what GDAL calls EPSG:4326 in GeoJSON: longitude first, as everywhere here
+        return CRS.from_epsg(4326)
     return CRS.from_epsg(epsg) if (epsg := crs.to_epsg()) else crs
 
 

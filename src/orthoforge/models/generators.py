@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 Norm = Literal["batch", "instance"]
@@ -71,6 +72,20 @@ class ResidualBlock(nn.Module):
         return torch.relu(x + self.body(x))
 
 
+class ResizeConv2d(nn.Conv2d):
+    """Nearest-neighbour resizing by 2 and a 3×3 convolution with zero padding, in one (Odena et al. 2016).
+
+    Each weight meets two equal pixels along each axis, so both steps are one transposed convolution whose 4×4 kernel sums the
+    3×3 one over shifts of a pixel. Its four phases come from the same weights, which is why it leaves no checkerboard. Less than half
+    the arithmetic, and no wide feature map of full resolution in between.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        shifted = [F.pad(self.weight.flip(2, 3), (col, 1 - col, row, 1 - row)) for row in (0, 1) for col in (0, 1)]
+        kernel = torch.stack(shifted).sum(dim=0).transpose(0, 1)  # (in, out, 4, 4)
+        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+
+
 def _down(inside: int, outside: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=has_bias(norm)),
@@ -85,11 +100,7 @@ def _up(inside: int, outside: int, norm: Norm, upsample: Upsample) -> nn.Sequent
     if upsample == "transposed":
         grow = [nn.ConvTranspose2d(inside, outside, 3, stride=2, padding=1, output_padding=1, bias=bias)]
     else:
-        grow = [
-            nn.Upsample(scale_factor=2, mode="nearest"),
-            nn.ReflectionPad2d(1),
-            nn.Conv2d(inside, outside, 3, bias=bias),
-        ]
+        grow = [ResizeConv2d(inside, outside, 3, bias=bias)]
     return nn.Sequential(*grow, norm_layer(norm, outside), nn.ReLU(True))
 
 

@@ -103,9 +103,10 @@ def _merged(scenes: Sequence[SceneCheck]) -> list[Finding]:
 
 def _verdict(report: CheckReport) -> Text:
     sound = sum(not scene.findings for scene in report.scenes)
-    text = Text(f"{report.data}: {_plural(len(report.scenes), 'scene')}, {sound} without findings; ")
-    text.append(_plural(report.faults, "fault"), _STYLES["fault"] if report.faults else "green")
-    return text.append(", ").append(_plural(report.warnings, "warning"), _STYLES["warning"] if report.warnings else "green")
+    text = Text(f"{_plural(len(report.scenes), 'scene')}, {sound} without findings; ")
+    text.append(_plural(report.faults, "fault"), _STYLES["fault"] if report.faults else "green").append(", ")
+    text.append(_plural(report.warnings, "warning"), _STYLES["warning"] if report.warnings else "green")
+    return text.append(f" in {report.data}")
 
 
 def _plural(count: int, noun: str) -> str:
@@ -135,9 +136,9 @@ def _span(values: Sequence[float], digits: int) -> str:
 
 
 def _shift_text(shift: Shift | None) -> Text:
-    """The estimate; '?' for one that is far but not sure."""
+    """The estimate; '?' where the mask was not recognised in the image, or seems far off but not surely."""
     if shift is None:
         return Text("–", "dim")
     if shift.is_sure:
         return Text(f"{shift.distance_px:.0f} px", _STYLES["warning"])
-    return Text(f"{shift.distance_px:.0f} px" if shift.distance_px < MIN_SHIFT_PX else "?", "dim")
+    return Text(f"{shift.distance_px:.0f} px" if shift.is_seen and shift.distance_px < MIN_SHIFT_PX else "?", "dim")

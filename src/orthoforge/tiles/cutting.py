@@ -20,8 +20,8 @@ SAME_GSD = 0.005
 MAX_UPSAMPLING = 1.10
 # Pixels of one scene may be this much longer than wide on the ground and still be called square (web mercator: 0.7 %).
 _SQUARE = 0.02
-# Strips of a few MB stay in the processor's cache between reading and shrinking; larger ones were slower.
-_STRIP_PIXELS = 1_500_000
+# Strips of 1.5 MB stay in the processor's cache between reading and shrinking; larger ones are no faster and take more memory.
+_STRIP_PIXELS = 500_000
 
 Read = Callable[[Window], np.ndarray]
 
@@ -104,7 +104,7 @@ def cut_masks(
     would drop or keep a thin road by chance. Areas are counted in whole numbers, so exactly half is half on every machine.
     """
     classes = range(class_count) if class_count else (255,)
-    areas = np.zeros((len(classes), size_px, cut.cols * cut.width), np.int32)
+    areas = np.zeros((len(classes), size_px, cut.cols * cut.width), np.uint32)
     for strip in _strips(cut, row):
         labels = read(strip)
         for area, value in zip(areas, classes, strict=True):
@@ -136,7 +136,10 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, 3) uint8 to (height, width, 3)."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    bands = torch.from_numpy(pixels).permute(2, 0, 1)[None]  # channels last: six times faster than planar
+    rows, cols, _ = pixels.shape
+    # (1, 3, H, W), channels last: six times faster than planar. Strides are given because those of a view with one image are
+    # ambiguous, and torch would answer with planar.
+    bands = torch.from_numpy(pixels).as_strided((1, 3, rows, cols), (rows * cols * 3, 1, cols * 3, 3))
     resized = interpolate(bands, size=(height, width), mode="bicubic", antialias=True)
     return resized[0].permute(1, 2, 0).contiguous().numpy()
 
@@ -151,17 +154,18 @@ def _add_rows(area: np.ndarray, member: np.ndarray, first: int, height: int) -> 
         for row in {top, bottom}:
             if first <= row < end:
                 weight = min(high, (row + 1) * size) - max(low, row * size)
-                area[i] += np.multiply(member[row - first], weight, dtype=np.int32)
+                area[i] += np.multiply(member[row - first], weight, dtype=np.uint32)
         inner = member[max(top + 1, first) - first : max(0, min(bottom, end) - first)]
         for part in range(0, len(inner), 255):  # 255 rows of ones still fit into a byte, the fastest sum there is
-            area[i] += np.multiply(np.add.reduce(inner[part : part + 255], axis=0, dtype=np.uint8), size, dtype=np.int32)
+            area[i] += np.multiply(np.add.reduce(inner[part : part + 255], axis=0, dtype=np.uint8), size, dtype=np.uint32)
 
 
 def _sum_columns(area: np.ndarray, size: int) -> np.ndarray:
     """(S, cols, W) row areas to (S, cols, S) pixel areas, by differences of running sums at the pixel borders."""
     width = area.shape[2]
-    running = np.zeros((*area.shape[:2], width + 1), np.int64)
-    np.cumsum(area, axis=2, out=running[..., 1:])
-    column, part = np.divmod(np.arange(size + 1) * width, size)
-    at_border = size * running[..., column] + part * area[..., np.minimum(column, width - 1)]
+    running = np.cumsum(area, axis=2, dtype=np.uint32)  # scenes of up to 2³² pixels
+    column, part = np.divmod(np.arange(1, size + 1) * width, size)  # the border after each pixel, in whole columns and a rest
+    beyond = area[..., np.minimum(column, width - 1)].astype(np.int64)
+    at_border = np.zeros((*area.shape[:2], size + 1), np.int64)
+    at_border[..., 1:] = size * np.where(column > 0, running[..., column - 1], 0) + part * beyond
     return np.diff(at_border, axis=2)

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -136,21 +136,21 @@ def _for_each(
         ThreadPoolExecutor(workers) as pool,
     ):
         bar = progress.add_task(title, total=len(items))
-        futures = {pool.submit(work, item): name for name, item in zip(names, items, strict=True)}
+        futures = [pool.submit(work, item) for item in items]
         try:
-            for future in as_completed(futures):
+            for name, future in zip(names, futures, strict=True):  # in order: of several bad scenes the first is named
                 try:
-                    results[futures[future]] = future.result()
+                    results[name] = future.result()
                 except (DataError, ConfigError) as error:
                     if not skip_bad:
                         raise
-                    errors[futures[future]] = str(error)
+                    errors[name] = str(error)
                 progress.advance(bar)
         except BaseException:
             pool.shutdown(cancel_futures=True)  # waits for the scenes under way, some seconds
             raise
     left_out |= errors
-    return {name: results[name] for name in names if name in results}
+    return results
 
 
 def _require_space(tiles: Path, todo: list[Scene], size_px: int) -> None:

@@ -68,6 +68,8 @@ def assign_splits(sites: Sequence[Site], method: Method, seed: int = 0) -> list[
     if method in ("digits", "inria"):
         require_numbers([site.scene for site in sites], method)
         return [_by_number(site, method) for site in sites]
+    if not sites:
+        return []
     if method == "random":
         return _at_random(len(sites), seed)
     return _by_blocks(sites, seed)

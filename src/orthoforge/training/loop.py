@@ -38,7 +38,11 @@ def run_epochs(
     """Epochs from where ``state`` stands to the recipe's last. False when asked to stop; everything is saved then."""
     last = out / "weights" / "last"
     progress = state.progress
-    curves = runs.Curves(out, first_step=progress.step + 1) if fabric.is_global_zero else None
+    steps = steps_an_epoch(store, recipe, fabric)
+    # An epoch's points stand at its last step, which has none of its own: so it is known what a stop in validation has to purge.
+    validation_due = progress.step_in_epoch == steps
+    first_step = progress.step + (0 if validation_due else 1)
+    curves = runs.Curves(out, first_step=first_step) if fabric.is_global_zero else None
     saved_at, began, began_epoch = time.monotonic(), time.monotonic(), progress.epoch
     try:
         while progress.epoch < recipe.total_epochs:
@@ -48,7 +52,7 @@ def run_epochs(
             for batch in epoch_batches(store, recipe, state, fabric):
                 losses = train_step(fabric, recipe, state, batch, store)
                 progress.seconds += time.monotonic() - step_began
-                if curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0:
+                if curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
                     curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
                 if any_process(fabric, stop.requested):
                     save(fabric, state, recipe, store, last)
@@ -104,9 +108,7 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     condition, real = to_tensors(batch, store, fabric.device)
     fake = state.train_generator(condition)  # (N, 3, H, W)
 
-    loss_d = lsgan_discriminator(
-        state.train_discriminator(condition, real), state.train_discriminator(condition, fake.detach())
-    )
+    loss_d = lsgan_discriminator(state.train_discriminator(condition, real), state.train_discriminator(condition, fake.detach()))
     state.step_d.zero_grad()
     fabric.backward(loss_d)
     state.step_d.step()
@@ -141,9 +143,13 @@ def epoch_batches(store: TileStore, recipe: Recipe, state: TrainingState, fabric
         yield crop_batch(store, order[positions], crop_px=recipe.crop_px, flips=recipe.flips, keys=keys)
 
 
-def validate(
-    fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest
-) -> dict[str, float] | None:
+def steps_an_epoch(store: TileStore, recipe: Recipe, fabric: Fabric) -> int:
+    """Batches that ``epoch_batches`` makes of a whole epoch."""
+    crops = len(store.ids("train")) * recipe.crops_per_tile
+    return -(-(crops - crops % fabric.world_size) // recipe.batch_size)
+
+
+def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest) -> dict[str, float] | None:
     """Mean scores of the output generator over the centre crops of all validation tiles; ``None`` when asked to stop.
 
     Every process computes them all, so that none waits and all agree.

@@ -44,20 +44,28 @@ def train(
     store = TileStore.open(data)
     fabric = new_fabric(recipe)
     require_fit(recipe, store, fabric.world_size)
-    if not fabric.is_global_zero:  # one process writes; the others only compute
-        with memory_advice(recipe):
-            _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=True)
-        return out
-    try:
-        with lock(out / "run"), memory_advice(recipe):
-            _train_in(fabric, recipe, store, out, resume=resume, init_from=init_from, quiet=quiet)
-    except LockedError:
-        raise LockedError(f"{out} is being trained by another process. Wait for it, or choose another --out.") from None
+    with memory_advice(recipe), StopRequest() as stop:
+        if not fabric.is_global_zero:  # one process writes; the others only compute
+            _train_in(fabric, recipe, store, out, stop, resume=resume, init_from=init_from, quiet=True)
+            return out
+        try:
+            with lock(out / "run"):
+                _train_in(fabric, recipe, store, out, stop, resume=resume, init_from=init_from, quiet=quiet)
+        except LockedError:
+            raise LockedError(f"{out} is being trained by another process. Wait for it, or choose another --out.") from None
     return out
 
 
 def _train_in(
-    fabric: Fabric, recipe: Recipe, store: TileStore, out: Path, *, resume: bool, init_from: Path | None, quiet: bool
+    fabric: Fabric,
+    recipe: Recipe,
+    store: TileStore,
+    out: Path,
+    stop: StopRequest,
+    *,
+    resume: bool,
+    init_from: Path | None,
+    quiet: bool,
 ) -> None:
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
@@ -91,15 +99,14 @@ def _train_in(
             out,
             recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}},
         )
-    with StopRequest() as stop:
-        while True:
-            if fabric.is_global_zero:
-                runs.truncate_results(out, state.progress.epoch)
-            try:
-                finished = run_epochs(fabric, recipe, store, state, out, stop, say)
-                break
-            except DivergedError as error:
-                _roll_back(fabric, recipe, store, state, out, error, say)
+    while True:
+        if fabric.is_global_zero:
+            runs.truncate_results(out, state.progress.epoch)
+        try:
+            finished = run_epochs(fabric, recipe, store, state, out, stop, say)
+            break
+        except DivergedError as error:
+            _roll_back(fabric, recipe, store, state, out, error, say)
     if fabric.is_global_zero:
         runs.plot_results(out)
     progress = state.progress

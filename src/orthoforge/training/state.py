@@ -151,7 +151,7 @@ def _averaged(generator: nn.Module, decay: float) -> AveragedModel:
 def _part(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
     part = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     if not part:
-        raise CheckpointError(f"{source}: holds no {prefix.rstrip('.')}. Start another run from its weights with --init-from.")
+        raise CheckpointError(f"{source}: holds no {prefix.rstrip('.')}.")
     return part
 
 

@@ -1,0 +1,63 @@
+"""Peak memory of generating a scene in one piece, beside what `TrainedGenerator.memory_bytes` says before it starts.
+
+    python -m bench.generation [--sizes 512 1024 1536]
+
+The estimate decides which masks are refused, so it must not be lower than the truth.
+"""
+
+import argparse
+import itertools
+import resource
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orthoforge.checkpoints import load_generator, new_generator, save_checkpoint
+from orthoforge.config import Recipe, load_recipe, recipe_values
+
+TILES = {"fingerprint": "", "size_px": 256, "gsd_m": None, "classes": None, "attribution": ""}
+
+
+def untrained_run(folder: Path, recipe: Recipe) -> Path:
+    """A run folder whose generator has seen no training."""
+    torch.manual_seed(0)
+    state = {"recipe": recipe_values(recipe), "progress": {"step": 0}, "tiles": TILES}
+    save_checkpoint(folder / "weights" / "last", model=new_generator(recipe, None).state_dict(), train={}, state=state)
+    return folder
+
+
+def measure(run: str, size: int) -> None:
+    """In a fresh process: generate once; print the growth of the peak, and the estimate, in bytes."""
+    generator = load_generator(run)
+    generator(np.zeros((64, 64), np.uint8))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    generator(np.zeros((size, size), np.uint8))
+    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, generator.memory_bytes(size, size))
+
+
+def main() -> None:
+    """Measure each size and network in a process of its own, and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024, 1536])
+    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure[0], int(options.measure[1]))
+        return
+    print("generating in one piece: peak memory and estimate, MB")
+    for generator, upsample in itertools.product(("resnet9", "resunet9"), ("transposed", "resize")):
+        recipe = load_recipe("baseline", generator=generator, upsample=upsample, generator_width=32)
+        with tempfile.TemporaryDirectory() as folder:
+            run = untrained_run(Path(folder), recipe)
+            for size in options.sizes:
+                words = [sys.executable, "-m", "bench.generation", "--measure", str(run), str(size)]
+                peak, estimate = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
+                print(f"  {generator:8} {upsample:10} {size}²  peak {peak / 1e6:6.0f}  estimate {estimate / 1e6:6.0f}  ratio {estimate / peak:.2f}")
+
+
+if __name__ == "__main__":
+    main()

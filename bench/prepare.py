@@ -1,0 +1,129 @@
+"""How long `prepare` takes for a scene of Inria's size, beside rasterio alone reading it, and how much memory.
+
+    python bench/prepare.py [--repeats 5] [--json PATH]
+
+Each measurement is a fresh process, all kinds take turns, so a busy machine slows them alike. Time: one scene on one worker, from
+the call to a finished store on disk, the second time in a process (the first, which loads PROJ and the like, is printed as well);
+CPU seconds besides, as other work on the machine disturbs them less. Memory: the peak of the whole process, imports included, with
+two scenes on two workers.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio.transform import from_origin
+
+SIDE = 5000
+RECIPES = {"low": 1, "mid-2x2": 2, "high-5x5": 5}
+GOAL_RATIO, GOAL_MB = 1.5, 400
+
+# Each prints [[wall seconds, CPU seconds] of the first and the second time, peak MB].
+READ = """
+import json, resource, sys, time
+import rasterio
+times = []
+for _ in range(2):
+    wall, cpu = time.perf_counter(), time.process_time()
+    for path in sys.argv[1:]:
+        with rasterio.open(path) as dataset:
+            dataset.read()
+    times.append([time.perf_counter() - wall, time.process_time() - cpu])
+print(json.dumps([times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+PREPARE = """
+import json, resource, sys, tempfile, time
+from pathlib import Path
+from orthoforge.tiles.prepare import prepare
+data, grid, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
+times = []
+with tempfile.TemporaryDirectory(dir=data.parent) as folder:
+    for number in range(2):
+        wall, cpu = time.perf_counter(), time.process_time()
+        prepare(data, Path(folder) / str(number), grid=grid, size=286, workers=workers)
+        times.append([time.perf_counter() - wall, time.process_time() - cpu])
+print(json.dumps([times, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024]))
+"""
+
+
+def write_scene(root: Path, name: str) -> tuple[Path, Path]:
+    """A pair as Inria's: 72 MB of uncompressed RGB, and an LZW mask of about a fifth building."""
+    rng = np.random.default_rng(0)
+    mask = np.zeros((SIDE, SIDE), np.uint8)
+    for row, col, height, width in zip(*rng.integers(0, SIDE - 120, (2, 2500)), *rng.integers(15, 90, (2, 2500)), strict=True):
+        mask[row : row + height, col : col + width] = 255
+    noise = rng.integers(60, 140, (500, 500, 3), np.uint8)
+    image = np.tile(noise, (SIDE // 500, SIDE // 500, 1)) + (mask[..., None] // 4)
+    options = {
+        "driver": "GTiff", "height": SIDE, "width": SIDE, "dtype": "uint8", "crs": "EPSG:26914",
+        "transform": from_origin(616_500, 3_345_000, 0.3, 0.3),
+    }  # fmt: skip
+    paths = root / "images" / f"{name}.tif", root / "gt" / f"{name}.tif"
+    for path, array, more in zip(paths, (image, mask[..., None]), ({"photometric": "RGB"}, {"compress": "lzw"}), strict=True):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with rasterio.open(path, "w", count=array.shape[2], interleave="pixel", **options, **more) as dataset:
+            dataset.write(np.moveaxis(array, -1, 0))
+    return paths
+
+
+def measure(code: str, *args: object) -> tuple[list[list[float]], float]:
+    """What a fresh process prints on its last line."""
+    command = [sys.executable, "-c", code, *map(str, args)]
+    return tuple(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--json", type=Path)
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        one, two = Path(folder) / "one", Path(folder) / "two"
+        pair = write_scene(one, "austin1")
+        for path, number in ((path, number) for path in pair for number in (1, 2)):
+            link = two / path.parent.name / f"austin{number}.tif"
+            link.parent.mkdir(parents=True, exist_ok=True)
+            os.link(path, link)
+        read, made, peaks = [], {name: [] for name in RECIPES}, {}
+        for _ in range(args.repeats):
+            read.append(measure(READ, *pair)[0])
+            for name, grid in RECIPES.items():
+                made[name].append(measure(PREPARE, one, grid, 1)[0])
+        for name, grid in RECIPES.items():
+            peaks[name] = max(measure(PREPARE, two, grid, 2)[1] for _ in range(2))
+    # (repeat, first or second time, wall or CPU)
+    reading = np.array(read)
+    figures = {"rasterio_read": describe(reading, reading), "recipes": {}}
+    print(f"rasterio alone, both files: {reading[:, 1, 0].min():.2f} s wall, {reading[:, 1, 1].min():.2f} s CPU")
+    for name, results in made.items():
+        found = describe(np.array(results), reading) | {"peak_mb_two_workers": round(peaks[name])}
+        figures["recipes"][name] = found
+        reached = found["ratio"] <= GOAL_RATIO and peaks[name] < GOAL_MB
+        print(
+            f"{name:9} {found['wall_s']:.2f} s wall, {found['cpu_s']:.2f} s CPU: {found['ratio']:.2f} of reading (median "
+            f"{found['median_ratio']:.2f}, CPU {found['cpu_ratio']:.2f}, first scene of a process {found['first_ratio']:.2f}); "
+            f"{peaks[name]:.0f} MB with two workers; goal {GOAL_RATIO} and {GOAL_MB} MB: {'reached' if reached else 'MISSED'}"
+        )
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def describe(times: np.ndarray, reading: np.ndarray) -> dict[str, float]:
+    """Seconds (minima over the repeats) and ratios to reading, of (repeats, 2, 2) times."""
+    wall, cpu = times[:, 1].min(axis=0)
+    return {
+        "wall_s": round(wall, 3), "cpu_s": round(cpu, 3), "ratio": round(wall / reading[:, 1, 0].min(), 2),
+        "median_ratio": round(statistics.median(times[:, 1, 0] / reading[:, 1, 0]), 2),
+        "cpu_ratio": round(cpu / reading[:, 1, 1].min(), 2), "first_ratio": round(times[:, 0, 0].min() / reading[:, 0, 0].min(), 2),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Training speed at 256 px: our step beside the same networks and losses in plain eager float32, in turns.
+
+    python -m bench.training [--batch 2] [--rounds 5]
+
+Images/s of each and the median ratio. Goal: at least 1.6. The plain side is what one writes first: default memory layout, no autocast.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from bench import small_store
+from orthoforge.config import load_recipe
+from orthoforge.models.discriminators import build_discriminator
+from orthoforge.models.generators import build_generator
+from orthoforge.models.losses import l1, lsgan_discriminator, lsgan_generator
+from orthoforge.tiles.store import crop_batch
+from orthoforge.training.hardware import new_fabric, resolved_precision
+from orthoforge.training.loop import to_tensors, train_step
+from orthoforge.training.state import TrainingState
+
+
+def plain_step(width: int) -> Callable[[torch.Tensor, torch.Tensor], None]:
+    """A training step of the baseline as a tutorial would write it."""
+    generator = build_generator("resnet9", 3, width=width, norm="batch", upsample="transposed")
+    discriminator = build_discriminator(3, width=width)
+    optimizer_g = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
+    optimizer_d = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
+
+    def step(condition: torch.Tensor, real: torch.Tensor) -> None:
+        fake = generator(condition)
+        loss_d = lsgan_discriminator(discriminator(condition, real), discriminator(condition, fake.detach()))
+        optimizer_d.zero_grad()
+        loss_d.backward()
+        optimizer_d.step()
+        loss_g = lsgan_generator(discriminator(condition, fake)) + 100 * l1(fake, real)
+        optimizer_g.zero_grad()
+        loss_g.backward()
+        optimizer_g.step()
+
+    return step
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+
+    recipe = load_recipe("baseline", batch_size=options.batch)
+    with tempfile.TemporaryDirectory() as folder:
+        store = small_store(Path(folder), size_px=286)
+        fabric = new_fabric(recipe)
+        state = TrainingState(fabric, recipe, None)
+        step = plain_step(recipe.generator_width)
+        ids = np.resize(store.ids("train"), options.batch)
+        ours, plain = [], []
+        for round_number in range(options.rounds + 1):
+            keys = [(round_number, position) for position in range(options.batch)]
+            batch = crop_batch(store, ids, crop_px=recipe.crop_px, flips=recipe.flips, keys=keys)
+            condition, real = (tensor.contiguous() for tensor in to_tensors(batch, store, fabric.device))
+            began = time.perf_counter()
+            step(condition, real)
+            plain.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            train_step(fabric, recipe, state, batch, store)
+            ours.append(time.perf_counter() - began)
+    ratios = [a / b for a, b in zip(plain[1:], ours[1:], strict=True)]  # the first round warms up
+    print(f"training at 256 px, batch {options.batch}, {torch.get_num_threads()} threads, {resolved_precision('auto')} here")
+    print(f"  plain float32  {options.batch / statistics.median(plain[1:]):.2f} images/s")
+    print(f"  ours           {options.batch / statistics.median(ours[1:]):.2f} images/s")
+    print(f"  ratio          {statistics.median(ratios):.2f} (goal 1.6; {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)")
+
+
+if __name__ == "__main__":
+    main()

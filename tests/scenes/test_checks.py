@@ -1,0 +1,347 @@
+import functools
+import io
+import json
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+from rasterio.crs import CRS
+from rich.console import Console
+
+from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
+from orthoforge.errors import ConfigError, DataError
+from orthoforge.geo import rasters
+from orthoforge.geo.grid import Grid
+from orthoforge.scenes import scene_check
+from orthoforge.scenes.alignment import RADIUS_PX, cast_votes, common_shift, estimate
+from orthoforge.scenes.check_table import format_report
+from orthoforge.scenes.checks import check
+
+
+def printed(report, **options):
+    console = Console(width=100, file=io.StringIO())
+    console.print(format_report(report, **options))
+    return console.file.getvalue()
+
+
+def messages(report, severity):
+    everything = [*report.findings, *(finding for scene in report.scenes for finding in scene.findings)]
+    return [finding.message for finding in everything if finding.severity == severity]
+
+
+def row(report, name):
+    return next(scene for scene in report.scenes if scene.name == name)
+
+
+def only_fault(report):
+    (fault,) = messages(report, "fault")
+    return fault
+
+
+def truncate(path, share=0.5):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * share)])
+
+
+def test_a_sound_data_set_has_no_findings_and_its_facts_in_the_rows(tmp_path):
+    make_dataset(tmp_path, ["austin1", "austin2", "vienna1"], (60, 80), layout="inria")
+    done = []
+    report = check(tmp_path, progress=lambda count, total: done.append((count, total)))
+    assert (report.faults, report.warnings) == (0, 0)
+    assert done == [(1, 3), (2, 3), (3, 3)]
+    scene = row(report, "austin2")
+    assert (scene.size, scene.bands, scene.crs, scene.place) == ((80, 60), "3×uint8", "EPSG:32633", "austin")
+    assert scene.gsd_m == pytest.approx(0.3, rel=1e-3)
+    assert scene.building_share == pytest.approx((make_mask((60, 80), seed=1) > 0).mean())
+    assert "3 scenes, 3 without findings; 0 faults, 0 warnings" in printed(report)
+
+
+@functools.cache
+def not_a_number():
+    pixels = np.zeros((64, 64, 3), np.float32)
+    pixels[12, 34] = np.nan
+    return pixels
+
+
+def bad_values():
+    mask = make_mask(64)
+    mask[0, :41] = 37
+    return mask
+
+
+GRID = make_grid(64)
+FAULTS = {
+    "image of 0 bytes": ("images", lambda path: path.write_bytes(b""), r"images/b2\.tif: the file is empty"),
+    "mask is HTML": ("masks", lambda path: path.write_bytes(b"<html>"), r"masks/b2\.tif: not a GTiff file"),
+    "truncated image": ("images", truncate, r"images/b2\.tif: pixels cannot be read near row \d+"),
+    "truncated mask": ("masks", truncate, r"masks/b2\.tif: pixels cannot be read near row \d+"),
+    "uint16": ("images", lambda path: write_tiff(path, np.zeros((64, 64, 3), np.uint16), GRID), "image is uint16"),
+    "four bands": ("images", lambda path: write_tiff(path, np.zeros((64, 64, 4), np.uint8), GRID), "image has 4 bands"),
+    "NaN": ("images", lambda path: write_tiff(path, not_a_number(), GRID), "1 NaN pixel, the first at row 12, column 34"),
+    "values": ("masks", lambda path: write_tiff(path, bad_values(), GRID), r"value 37 in 1\.0 % of pixels; pass --threshold"),
+    "other size": (
+        "masks",
+        lambda path: write_tiff(path, make_mask((64, 63)), make_grid((64, 63))),
+        "b2: mask is 63×64 but image is 64×64",
+    ),
+    "other CRS": (
+        "masks",
+        lambda path: write_tiff(path, make_mask(64), make_grid(64, crs=CRS.from_epsg(3857))),
+        "mask is in EPSG:3857 but image is in EPSG:32633",
+    ),
+    "half a pixel off": (
+        "masks",
+        lambda path: write_tiff(path, make_mask(64), Grid(64, 64, GRID.transform @ Affine.translation(0.5, 0), UTM)),
+        r"mask lies 0\.50 px off the image's grid",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", FAULTS)
+def test_one_bad_scene_is_named_and_the_others_are_still_checked(tmp_path, kind):
+    folder, spoil, message = FAULTS[kind]
+    make_dataset(tmp_path, ["b1", "b2", "b3"])
+    spoil(tmp_path / folder / "b2.tif")
+    report = check(tmp_path)
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(only_fault(report))
+    assert row(report, "b1").building_share > 0
+    assert row(report, "b3").building_share > 0
+    assert [scene.name for scene in report.scenes if scene.findings] == ["b2"]
+
+
+def test_a_rotated_scene_is_a_fault_of_both_its_files(tmp_path):
+    make_dataset(tmp_path, ["b1"])
+    grid = Grid(64, 64, GRID.transform @ Affine.rotation(5), UTM)
+    write_tiff(tmp_path / "images/b1.tif", make_image(make_mask(64)), grid)
+    write_tiff(tmp_path / "masks/b1.tif", make_mask(64), grid)
+    faults = messages(check(tmp_path), "fault")
+    assert len(faults) == 2
+    assert all("transform is rotated" in fault for fault in faults)
+
+
+def test_all_faults_of_one_scene_are_collected(tmp_path):
+    make_dataset(tmp_path, ["b1", "b2"])
+    write_tiff(tmp_path / "images/b1.tif", np.zeros((64, 64), np.uint16), GRID)
+    write_tiff(tmp_path / "masks/b1.tif", bad_values()[:, :50], make_grid((64, 50)))
+    faults = " ".join(messages(check(tmp_path), "fault"))
+    assert "image is uint16" in faults
+    assert "mask is 50×64" in faults
+    assert "value 37" in faults
+
+
+def test_lonely_files_and_twins_are_faults_and_the_rest_is_checked(tmp_path):
+    make_dataset(tmp_path, ["b1", "b2", "b3", "b4"])
+    (tmp_path / "masks/b2.tif").unlink()
+    (tmp_path / "images/b4.tif").unlink()
+    make_pair(tmp_path, "b3", suffix=".png", crs=None)
+    report = check(tmp_path)
+    assert [scene.name for scene in report.scenes] == ["b1"]
+    faults = messages(report, "fault")
+    assert report.faults == len(faults) == 4
+    assert sum("share one stem" in fault for fault in faults) == 2
+    assert any("images/b2.tif: has no mask" in fault for fault in faults)
+    assert any("masks/b4.tif: has no image" in fault for fault in faults)
+
+
+def test_values_are_judged_over_all_strips(tmp_path, monkeypatch):
+    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 64 * 8)
+    make_dataset(tmp_path, ["b1"])
+    mask = make_mask(64)
+    mask[63, :41] = 37  # a thirteenth of its strip, but 1 % of the mask
+    write_tiff(tmp_path / "masks/b1.tif", mask, GRID, blockysize=8)
+    assert "value 37 in 1.0 % of pixels" in only_fault(check(tmp_path))
+    assert check(tmp_path, threshold=128).faults == 0
+
+
+def test_missing_crs_is_said_once_for_all_and_by_name_for_some(tmp_path):
+    make_dataset(tmp_path / "none", ["b1", "b2"], crs=None)
+    (warning,) = messages(check(tmp_path / "none"), "warning")
+    assert "no scene has a CRS" in warning
+    make_dataset(tmp_path / "some", ["b1", "c1", "c2"])
+    make_pair(tmp_path / "some", "c3", crs=None)
+    (warning,) = messages(check(tmp_path / "some"), "warning")
+    assert "no CRS in 1 of 3 scenes of c (c3)" in warning
+
+
+def test_degrees_are_a_warning_that_says_where_gsd_is_taken(tmp_path):
+    grid = Grid(64, 64, Affine(1e-6, 0, 85.5, 0, -1e-6, 27.6), CRS.from_epsg(4326))
+    write_tiff(tmp_path / "images/b1.tif", make_image(make_mask(64)), grid)
+    write_tiff(tmp_path / "masks/b1.tif", make_mask(64), grid)
+    report = check(tmp_path)
+    (warning,) = messages(report, "warning")
+    assert "CRS in degrees, not metres, in all 1 scenes" in warning
+    assert "GSD is taken at each scene's centre" in warning
+    assert row(report, "b1").gsd_m == pytest.approx(0.105, abs=0.002)
+
+
+def blocks():
+    """A building of 8×8 px on a plot of 16×16."""
+    return np.pad(np.full((8, 8), 255, np.uint8), 4)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda mask: 0 * mask, r"the mask is empty \(building share 0 %\)"),
+        (lambda mask: 255 - np.tile(blocks(), (4, 4)), r"looks inverted: building share 75\.0 %, and its outlines enclose holes"),
+        (lambda mask: 255 - 0 * mask, r"looks inverted: building share 100\.0 %, and it is nearly full"),
+    ],
+)
+def test_empty_and_inverted_masks_are_warnings_with_the_share(tmp_path, change, message):
+    make_dataset(tmp_path, ["b1"])
+    write_tiff(tmp_path / "masks/b1.tif", change(make_mask(64)), GRID)
+    report = check(tmp_path)
+    assert report.faults == 0
+    with pytest.raises(AssertionError, match=message):
+        raise AssertionError(*messages(report, "warning"))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
+def test_turning_changes_its_sign_with_the_mask(seed, share):
+    mask = np.random.default_rng(seed).random((17, 23)) < share
+    assert scene_check._turning(mask) == -scene_check._turning(~mask)
+    assert scene_check._turning(np.tile(blocks(), (2, 3))) == 6 * 4  # six buildings of four corners
+
+
+def test_blocks_that_were_never_written_are_a_warning(tmp_path):
+    make_dataset(tmp_path, ["b1"])
+    image = make_image(make_mask(64))
+    image[16:32] = 0
+    write_tiff(tmp_path / "images/b1.tif", image, GRID, blockysize=16, sparse_ok=True, compress="deflate")
+    (warning,) = messages(check(tmp_path), "warning")
+    assert "1 of 4 blocks were never written and read as zeros" in warning
+
+
+def test_masks_by_palette(tmp_path):
+    colours = {"Road": [110, 193, 228], "Building": [60, 16, 152]}
+    (tmp_path / "palette.json").write_text(json.dumps(colours))
+    mask = make_mask(64)
+    rgb = np.where(mask[..., None] > 0, colours["Building"], colours["Road"]).astype(np.uint8)
+    for folder, array in (("images", make_image(mask)), ("masks", rgb)):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(array).save(tmp_path / folder / "b1.png")
+    report = check(tmp_path, palette=tmp_path / "palette.json")
+    assert report.faults == 0
+    assert row(report, "b1").building_share == pytest.approx((mask > 0).mean())
+    assert "pass --palette" in only_fault(check(tmp_path))
+
+    rgb[5, 5] = (1, 2, 3)
+    Image.fromarray(rgb).save(tmp_path / "masks/b1.png")
+    fault = only_fault(check(tmp_path, palette=tmp_path / "palette.json"))
+    assert "masks/b1.png: colours that are not in the palette: [1, 2, 3] in 0.024 % of pixels" in fault
+
+    (tmp_path / "palette.json").write_text(json.dumps({"Road": [110, 193, 228], "Roof": [60, 16, 152], "?": [1, 2, 3]}))
+    report = check(tmp_path, palette=tmp_path / "palette.json")
+    assert any("no class is named 'building'" in warning for warning in messages(report, "warning"))
+    assert row(report, "b1").building_share is None
+
+
+def test_threshold_and_palette_exclude_each_other(tmp_path):
+    with pytest.raises(ConfigError, match="exclude each other"):
+        check(tmp_path, threshold=1, palette=tmp_path / "p.json")
+    with pytest.raises(DataError, match="no such folder"):
+        check(tmp_path / "nowhere")
+
+
+# Shifts
+
+
+def town(size, seed):
+    mask = make_mask(size, seed=seed)
+    return make_image(mask, seed=seed), mask
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.integers(-RADIUS_PX, RADIUS_PX), st.integers(-RADIUS_PX, RADIUS_PX), st.booleans())
+def test_a_moved_mask_is_found_to_the_pixel_on_bright_roofs_and_dark_ones(down, right, dark):
+    image, mask = town(240, seed=3)
+    shift = estimate(cast_votes(255 - image if dark else image, np.roll(mask, (down, right), (0, 1))))
+    assert (shift.down, shift.right) == (down, right)
+    assert shift.is_sure == (np.hypot(down, right) >= 2)
+
+
+def test_an_image_that_has_nothing_to_do_with_the_mask_moves_nothing():
+    alarms = 0
+    for seed in range(30):
+        noise = np.random.default_rng(seed).integers(0, 256, (240, 240, 3), np.uint8)
+        alarms += estimate(cast_votes(noise, make_mask(240, seed=seed))).is_sure
+    assert alarms <= 3
+
+
+def test_too_little_to_see_gives_no_estimate():
+    assert estimate(cast_votes(*town(64, seed=0))) is None  # smaller than a cell and its margins
+    image, mask = town(240, seed=0)
+    assert estimate(cast_votes(image, 0 * mask)) is None
+
+
+def test_fewer_cells_still_find_the_shift():
+    image, mask = town(400, seed=1)
+    votes = cast_votes(image, np.roll(mask, 5, 1), limit=8)
+    assert len(votes) == 8
+    assert (estimate(votes).down, estimate(votes).right) == (0, 5)
+
+
+def test_a_shift_that_a_place_shares_is_said_once_and_another_ones_beside_it(tmp_path):
+    for index in range(5):
+        image, mask = town(240, seed=index)
+        down, right = (3, 4) if index < 4 else (-6, 0)
+        write_tiff(tmp_path / f"images/c{index}.tif", image, make_grid(240))
+        write_tiff(tmp_path / f"masks/c{index}.tif", np.roll(mask, (down, right), (0, 1)), make_grid(240))
+    make_dataset(tmp_path, ["d1", "d2"], 240)
+    warnings = messages(check(tmp_path), "warning")
+    assert len(warnings) == 2
+    assert "c: its masks lie 5 px off their images (4 px right, 3 px down), the same in 5 scenes" in warnings[0]
+    assert "c4: the mask seems to lie 6 px off the image (6 px up)" in warnings[1]
+
+
+def test_strips_lead_to_the_estimate_of_the_whole(tmp_path, monkeypatch):
+    image, mask = town(400, seed=2)
+    write_tiff(tmp_path / "images/c1.tif", image, make_grid(400), blockysize=16)
+    write_tiff(tmp_path / "masks/c1.tif", np.roll(mask, 7, 0), make_grid(400), blockysize=16)
+    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 400 * 130)
+    shift = check(tmp_path).scenes[0].shift
+    assert (shift.down, shift.right) == (7, 0)
+
+
+def test_one_scene_has_one_vote_in_its_place():
+    votes = [cast_votes(image, np.roll(mask, 4, 1)).sum(axis=0) for image, mask in (town(240, seed) for seed in range(5))]
+    loud = 1000 * cast_votes(*town(240, seed=9)).sum(axis=0)
+    assert common_shift([*votes, loud]).right == 4
+    assert common_shift([]) is None
+
+
+# The table
+
+
+def test_the_table_fits_100_columns_and_puts_faults_before_warnings(tmp_path):
+    make_dataset(tmp_path, [f"a_place_with_quite_a_long_name{n}" for n in range(12)])
+    write_tiff(tmp_path / "masks/a_place_with_quite_a_long_name3.tif", 0 * make_mask(64), GRID)
+    (tmp_path / "images/a_place_with_quite_a_long_name7.tif").write_bytes(b"")
+    report = check(tmp_path)
+    for options in ({}, {"all_scenes": True}):
+        text = printed(report, **options)
+        assert max(map(len, text.splitlines())) <= 100
+        assert text.index("fault ") < text.index("warning ")
+        assert "12 scenes, 10 without findings; 1 fault, 1 warning" in text
+        assert f"{tmp_path}/images" not in text  # what all paths share is said once, in the last line
+    assert printed(report).count("a_place_with") == 3  # the place, and its two findings
+    assert printed(report, all_scenes=True).count("a_place_with") == 14
+
+
+def test_what_many_scenes_share_is_one_line(tmp_path):
+    make_dataset(tmp_path, [f"b{n}" for n in range(5)])
+    for n in range(3):
+        write_tiff(tmp_path / f"masks/b{n}.tif", 0 * make_mask(64), GRID)
+    report = check(tmp_path)
+    assert report.warnings == 3
+    assert printed(report).count("the mask is empty") == 1
+    assert "3 scenes of b (b0, b1, b2): the mask is empty" in printed(report)
+
+
+def test_brackets_in_a_name_are_no_markup(tmp_path):
+    make_dataset(tmp_path, ["[red]b1", "c1"])
+    (tmp_path / "masks/[red]b1.tif").write_bytes(b"")
+    assert "masks/[red]b1.tif: the file is empty" in printed(check(tmp_path))

@@ -1,0 +1,108 @@
+"""The command line: what it prints, where, and with which exit code."""
+
+import inspect
+
+import pytest
+import yaml
+
+import orthoforge
+from conftest import make_dataset, make_grid, make_mask, write_tiff
+from orthoforge import errors
+from orthoforge.cli import COMMANDS, main
+from orthoforge.config import FIELD_NAMES, recipe_names
+from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
+
+
+def run(*words):
+    """Exit code of the command line, whether it returns or raises it (the parser does)."""
+    try:
+        return main([str(word) for word in words])
+    except SystemExit as stopped:
+        return stopped.code
+
+
+def test_every_error_has_an_exit_code_of_its_own_and_a_http_status():
+    kinds = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, OrthoforgeError)]
+    assert len({exit_code(kind("x")) for kind in CODES}) == len(CODES)
+    assert all(exit_code(kind("x")) > 0 and 400 <= http_status(kind("x")) < 600 for kind in kinds)
+    assert exit_code(errors.GridError("x")) == exit_code(errors.DataError("x"))  # no row of its own: its parent's
+
+
+def test_an_error_is_one_line_on_stderr(capsys, tmp_path):
+    assert run("generate", tmp_path / "run", tmp_path / "mask.tif", "--out", tmp_path / "out.tif") == 6
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+def test_check_exits_0_on_sound_pairs_and_1_on_a_fault(capsys, tmp_path):
+    make_dataset(tmp_path / "data", ["a1", "a2"])
+    assert run("check", tmp_path / "data") == 0
+    (tmp_path / "data" / "masks" / "a2.tif").unlink()
+    capsys.readouterr()
+    assert run("check", tmp_path / "data") == 1
+    assert "a2" in capsys.readouterr().out
+
+
+def test_prepare_train_generate(capsys, tmp_path):
+    make_dataset(tmp_path / "data", [f"town{n}" for n in range(10)], 64)
+    assert run("prepare", tmp_path / "data", tmp_path / "tiles", "--size", 48, "--split", "digits") == 0
+    words = ["train", "tiny", "--data", tmp_path / "tiles", "--out", tmp_path / "run", "--crop-px", 32, "--epochs", 1]
+    small = ["--decay-epochs", 0, "--generator-width", 4, "--discriminator_width", 4, "--batch-size", 4, "--crops-per-tile", 1]
+    assert run(*words, *small) == 0
+    assert "epoch 1/1" in capsys.readouterr().out
+    assert run(*words, *small) == 4  # the run is there
+    assert "--resume" in capsys.readouterr().err
+    mask = write_tiff(tmp_path / "mask.tif", make_mask(40), make_grid(40))
+    assert run("generate", tmp_path / "run", mask, "--out", tmp_path / "image.tif", "--seed", 1) == 0
+    out, err = capsys.readouterr()
+    assert out.strip() == str(tmp_path / "image.tif")
+    assert err.startswith("warning: ")
+    assert "its pixels are 0.30 m, the run was trained at 0.40 m" in err
+
+
+def test_print_config_shows_the_resolved_recipe_and_stops(capsys):
+    assert run("train", "baseline", "--learning-rate", "1e-3", "--norm", "instance", "--print-config") == 0
+    shown = yaml.safe_load(capsys.readouterr().out)
+    assert tuple(shown) == FIELD_NAMES
+    assert (shown["learning_rate"], shown["norm"], shown["lambda_l1"]) == (1e-3, "instance", 100)
+
+
+def test_the_recipe_may_stand_behind_its_options(capsys):
+    assert run("train", "--epochs", "7", "baseline", "--print-config") == 0
+    assert yaml.safe_load(capsys.readouterr().out)["epochs"] == 7
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train", "basline", "--print-config"], "did you mean `baseline`?"),
+        (["train", "baseline", "--epoch", "3"], "--epochs"),
+        (["train", "baseline", "--norm", "layer"], "layer"),
+        (["train", "baseline", "--crop-px", "130", "--print-config"], "128 or 132"),
+        (["train", "baseline"], "--data is needed"),
+        (["prepair"], "prepare"),
+    ],
+)
+def test_a_slip_of_the_hand_is_answered_with_what_was_meant(capsys, words, message):
+    code = run(*words)
+    assert code not in (0, None)
+    assert message in capsys.readouterr().err + str(code)
+
+
+def test_recipes_lists_them_all(capsys):
+    assert run("recipes") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in lines] == recipe_names()
+    assert all(len(line.split()) > 3 for line in lines)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("train", "recipes")])
+def test_a_command_has_the_defaults_of_its_call(command):
+    call = inspect.signature(getattr(orthoforge, command)).parameters
+    for name, parameter in inspect.signature(COMMANDS[command]).parameters.items():
+        if name in call and parameter.default is not inspect.Parameter.empty:
+            assert parameter.default == call[name].default, f"{command} --{name}"
+
+

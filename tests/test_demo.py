@@ -1,0 +1,215 @@
+"""The demo, shrunken: the real road on scenes of a few pixels and a network of two channels."""
+
+import json
+import re
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from orthoforge import cli, demo, runs
+from orthoforge.config import load_recipe
+from orthoforge.errors import OutputExistsError
+from orthoforge.evaluation.paired import tile_scores
+from orthoforge.generation import SOURCE_TYPE
+from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from orthoforge.scenes.sources import find_pairs
+from orthoforge.tiles.store import TileStore
+from pages import read_page
+
+EXTENT = demo.Extent(places=("arden", "brennau"), scenes_per_place=2, scene_px=160, gsd_m=0.6, tile_px=32)
+RECIPE = load_recipe(
+    "tiny",
+    crop_px=32,
+    generator_width=2,
+    discriminator_width=2,
+    batch_size=8,
+    epochs=2,
+    decay_epochs=1,
+    precision="float32",
+    panels_every=1,
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A finished demo."""
+    torch.set_num_threads(1)  # with more, tiny networks wait for each other's threads
+    out = tmp_path_factory.mktemp("demo") / "country"
+    assert demo.run_demo(out, EXTENT, RECIPE) == out / "report.html"
+    return out
+
+
+@pytest.fixture(scope="module")
+def page(made):
+    return read_page((made / "report.html").read_text(encoding="utf-8"))
+
+
+def test_the_last_scene_of_each_place_is_set_aside(made):
+    unseen = find_pairs(made / "scenes" / "unseen").pairs
+    assert [pair.name for pair in unseen] == ["arden2", "brennau2"]
+    store = TileStore.open(made / "tiles")
+    assert {row.scene for row in store.rows} == {"arden1", "brennau1"}
+    assert all(len(store.ids(split)) for split in ("train", "val", "test"))
+    # On other ground too: no tile's box meets an unseen scene's.
+    for pair in unseen:
+        with open_raster(pair.mask) as mask:
+            left, bottom, right, top = mask.grid.bounds
+        for row in store.rows:
+            if row.place == pair.place:
+                west, south, east, north = row.grid.bounds
+                assert east <= left or right <= west or north <= bottom or top <= south
+
+
+def test_generated_scenes_lie_on_their_masks_grids(made):
+    for pair in find_pairs(made / "scenes" / "unseen").pairs:
+        path = made / "generated" / f"{pair.name}.tif"
+        with open_raster(pair.mask) as mask, open_raster(path) as image:
+            assert image.grid == mask.grid
+            assert read_image(image).std() > 1
+        assert read_tags(path)["DIGITAL_SOURCE_TYPE"] == SOURCE_TYPE
+
+
+def test_the_report_fetches_nothing_and_every_picture_decodes(page):
+    assert page.unclosed == []
+    assert [address for address in page.addresses if not address.startswith("data:")] == []
+    assert not re.search(r"https?:|//cdn|url\(|@import", page.source)
+    # The headline, each of two unseen scenes with its detail, four validation tiles over three epochs, three plots for two schemes.
+    shown_tiles = min(4, page.source.count('alt="epoch 1"'))
+    assert shown_tiles > 0
+    assert len(page.images()) == 3 + 2 * (3 + 3) + shown_tiles * 5 + 3 * 2
+    assert len(page.source) < 10e6
+
+
+def test_the_report_shows_the_unseen_scenes_as_they_are(made, page):
+    sizes = {(160, 160)}
+    shown = [np.asarray(image.convert("RGB")).astype(int) for _, image in page.images() if image.size in sizes]
+    for pair in find_pairs(made / "scenes" / "unseen").pairs:
+        for path in (pair.image, made / "generated" / f"{pair.name}.tif"):
+            with open_raster(path) as raster:
+                pixels = read_image(raster).astype(int)
+            assert min(np.abs(image - pixels).mean() for image in shown) < 8, path  # JPEG's loss
+
+
+def test_the_numbers_on_the_page_are_those_of_the_files(made, page):
+    store, rows = TileStore.open(made / "tiles"), runs.read_results(made / "run")
+    text = page.text
+    for split in ("train", "val", "test"):
+        assert re.search(rf"\b{len(store.ids(split))} to {split}", text)
+    assert "4 scenes" in text
+    assert "simulated" in text
+    assert f"{rows[-1]['step']:.0f} steps" in text
+    for pair in find_pairs(made / "scenes" / "unseen").pairs:
+        with open_raster(pair.image) as real, open_raster(made / "generated" / f"{pair.name}.tif") as fake:
+            scores = tile_scores(read_image(fake), read_image(real))
+        assert f"{pair.name}: PSNR {scores['psnr']:.1f} dB, SSIM {scores['ssim']:.2f}" in text
+    result = json.loads((made / "evaluation" / "report.json").read_text())
+    assert result["data"]["trained_on_these"]
+    assert result["data"]["n"] == len(store.ids("test"))
+    assert f"{result['scores']['generated']['psnr']['mean']:.2f} ±" in text
+
+
+def test_links_lead_to_files_and_commands_exist(made, page):
+    assert page.links
+    for link in page.links:
+        assert (made / link).exists(), link
+    typed = re.findall(r"^(?:<pre><code>)?orthoforge (\w+)", page.source, flags=re.MULTILINE)
+    assert len(typed) >= 6
+    assert set(typed) <= set(cli.COMMANDS)
+
+
+def test_a_panel_is_taken_apart_as_it_was_put_together():
+    rng = np.random.default_rng(0)
+    masks, fakes, reals = rng.integers(0, 256, (3, 2, 24, 24, 3), dtype=np.uint8)
+    for row, parts in enumerate(demo._panel_rows(runs.panel(masks, fakes, reals), 24)):
+        for part, whole in zip(parts, (masks, fakes, reals), strict=True):
+            assert np.array_equal(part, whole[row])
+
+
+def test_a_finished_demo_is_kept(made, capsys):
+    before = (made / "report.html").stat().st_mtime_ns
+    assert demo.run_demo(made, EXTENT, RECIPE) == made / "report.html"
+    assert "is there already" in capsys.readouterr().out
+    assert (made / "report.html").stat().st_mtime_ns == before
+
+
+def test_another_demos_folder_and_a_strangers_are_left_alone(made, tmp_path):
+    with pytest.raises(OutputExistsError, match="other settings"):
+        demo.run_demo(made, EXTENT, load_recipe("tiny"))
+    (tmp_path / "letter.txt").write_text("dear")
+    for overwrite in (False, True):
+        with pytest.raises(OutputExistsError, match="not of a demo"):
+            demo.run_demo(tmp_path, EXTENT, RECIPE, overwrite=overwrite)
+    assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
+
+
+def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, monkeypatch, capsys):
+    out, stops = tmp_path / "demo", ["training", "scenes"]
+    whole_simulate, whole_train = demo.simulate, demo.train
+
+    def simulate(*args, **options):
+        whole_simulate(*args, **options)
+        if stops[-1:] == ["scenes"]:
+            stops.pop()
+            raise KeyboardInterrupt
+
+    def train(recipe, *args, **options):
+        # As after Ctrl-C: training saves what it has and returns.
+        if stops[-1:] == ["training"]:
+            stops.pop()
+            recipe = replace(recipe, epochs=1, decay_epochs=1)
+        return whole_train(recipe, *args, **options)
+
+    monkeypatch.setattr(demo, "simulate", simulate)
+    monkeypatch.setattr(demo, "train", train)
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            demo.run_demo(out, EXTENT, RECIPE)
+        assert not (out / "report.html").exists()
+    before = (out / "scenes" / "train" / "images" / "arden1.tif").stat().st_mtime_ns
+    capsys.readouterr()
+    demo.run_demo(out, EXTENT, RECIPE)
+    assert (out / "scenes" / "train" / "images" / "arden1.tif").stat().st_mtime_ns == before
+    assert "simulate" not in capsys.readouterr().out
+    assert len(runs.read_results(out / "run")) == RECIPE.total_epochs
+    panels = sorted(path.name for path in (made / "run" / "panels").iterdir())
+    assert panels[0] == "epoch00001.png"
+    first = [np.asarray(Image.open(folder / "run" / "panels" / panels[0])) for folder in (made, out)]
+    assert np.array_equal(*first)
+
+
+def test_overwriting_removes_the_demo_and_nothing_else(made, tmp_path, monkeypatch):
+    out = tmp_path / "demo"
+    out.mkdir()
+    (out / demo.JOURNAL).write_text(json.dumps({"settings": {}, "seconds": {}}))
+    (out / "run").mkdir()
+    (out / "run" / "old").touch()
+    (out / "mine.txt").touch()
+    with pytest.raises(OutputExistsError, match="Pass --overwrite"):
+        demo.run_demo(out, EXTENT, RECIPE)
+
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(demo, "simulate", stop)
+    with pytest.raises(KeyboardInterrupt):
+        demo.run_demo(out, EXTENT, RECIPE, overwrite=True)
+    assert not (out / "run").exists()
+    assert (out / "mine.txt").exists()
+
+
+def test_the_real_demo_uses_the_recipes_own_tiles():
+    extent = demo.Extent()
+    assert load_recipe(demo.RECIPE).tiles == f"--gsd {extent.gsd_m} --size {extent.tile_px}"
+    assert extent.scenes_per_place >= 2
+    assert extent.scene_px % extent.tile_px == 0  # no strip of a scene is lost
+
+
+def test_the_command_line_calls_it(monkeypatch):
+    calls = []
+    monkeypatch.setattr(demo, "demo", lambda *args, **options: calls.append((args, options)))
+    assert cli.main(["demo", "--out", "somewhere", "--overwrite"]) == 0
+    [((out,), options)] = calls
+    assert (str(out), options) == ("somewhere", {"overwrite": True})

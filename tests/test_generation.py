@@ -1,0 +1,171 @@
+"""A mask file becomes an image file in the same place, of the same size, marked as synthetic; or an error says why not."""
+
+import numpy as np
+import pytest
+import rasterio
+from affine import Affine
+from PIL import Image
+from rasterio.crs import CRS
+
+from conftest import UTM, make_grid, make_mask, write_tiff
+from orthoforge import checkpoints
+from orthoforge.checkpoints import MODEL, load_generator
+from orthoforge.errors import CheckpointError, ConfigError, DataError, LockedError, OutputExistsError, ResourceError
+from orthoforge.files import lock
+from orthoforge.generation import SOURCE_TYPE, generate
+from orthoforge.geo.grid import Grid
+from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from test_checkpoints import save_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    run = tmp_path_factory.mktemp("run")
+    save_run(run)
+    return run
+
+
+@pytest.fixture
+def mask_path(tmp_path):
+    return write_tiff(tmp_path / "masks" / "town.tif", make_mask(64), make_grid(64))
+
+
+def read(path):
+    with open_raster(path) as raster:
+        return read_image(raster), raster.grid
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 500), (37, 53), (64, 64)])
+@pytest.mark.parametrize("crs", [UTM, CRS.from_epsg(4326), None], ids=["projected", "geographic", "no CRS"])
+def test_size_crs_and_transform_are_the_masks(run, tmp_path, size, crs):
+    step = 3.25e-6 if crs and crs.is_geographic else 0.3
+    transform = Affine(step, 0, 15.1234567, 0, -step, 48.7654321) if crs else Affine.identity()
+    grid = Grid(*size, transform, crs)
+    mask = write_tiff(tmp_path / "mask.tif", make_mask(size), grid if crs else None)
+    (path,) = generate(run, [mask], tmp_path / "out.tif")
+    image, written = read(path)
+    assert written == grid  # to the last digit
+    assert image.shape == (*size, 3)
+
+
+def test_the_file_holds_what_the_generator_makes(run, tmp_path, mask_path):
+    (path,) = generate(run, [mask_path], tmp_path / "out.tif", seed=5)
+    assert np.array_equal(read(path)[0], load_generator(run)(make_mask(64), seed=5))
+
+
+def test_same_seed_same_bytes(run, tmp_path, mask_path):
+    first, second = (generate(run, [mask_path], tmp_path / f"{n}.tif", seed=3)[0].read_bytes() for n in (1, 2))
+    assert first == second
+
+
+def test_tags_say_that_it_is_synthetic_and_where_it_comes_from(run, tmp_path, mask_path):
+    for name in ("out.tif", "out.png"):
+        (path,) = generate(run, [mask_path], tmp_path / name, seed=9)
+        tags = read_tags(path)
+        assert tags["SYNTHETIC"] == "YES"
+        assert tags["DIGITAL_SOURCE_TYPE"] == SOURCE_TYPE
+        assert tags["SEED"] == "9"
+        assert tags["SOURCE_ATTRIBUTION"] == "© Survey"
+        state = checkpoints.load_checkpoint(run / "weights" / "last").state
+        assert tags["MODEL_SHA256"] == state["checksums"][MODEL]
+
+
+def test_a_png_mask_becomes_a_png_or_a_tiff_without_crs(run, tmp_path):
+    Image.fromarray(make_mask(40)).save(tmp_path / "mask.png")
+    png, tif = (generate(run, [tmp_path / "mask.png"], tmp_path / name)[0] for name in ("out.png", "out.tif"))
+    assert np.array_equal(np.asarray(Image.open(png)), read(tif)[0])
+    assert read(tif)[1] == Grid(40, 40)
+
+
+def test_several_masks_go_into_a_folder_by_stem(run, tmp_path):
+    masks = [write_tiff(tmp_path / f"{name}.tif", make_mask(32), make_grid(32)) for name in ("a", "b")]
+    assert generate(run, masks, tmp_path / "out") == [tmp_path / "out" / "a.tif", tmp_path / "out" / "b.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
+
+
+def test_best_weights_can_be_named(tmp_path, mask_path):
+    save_run(tmp_path / "run", step=1, name="best")
+    save_run(tmp_path / "run", step=2)
+    images = [
+        read(generate(tmp_path / "run" / which, [mask_path], tmp_path / f"{n}.tif")[0])[0]
+        for n, which in enumerate(("", "weights/last", "weights/best"))
+    ]
+    assert np.array_equal(images[0], images[1])
+    assert not np.array_equal(images[0], images[2])
+
+
+def test_classes_are_read_by_the_runs_own_palette(tmp_path):
+    save_run(tmp_path / "run", classes=["ground", "building", "water"])  # colours [0,0,0], [1,0,0], [2,0,0]
+    classes = np.arange(32 * 32, dtype=np.uint8).reshape(32, 32) % 3
+    rgb = np.zeros((32, 32, 3), np.uint8)
+    rgb[..., 0] = classes
+    mask = write_tiff(tmp_path / "mask.tif", rgb, make_grid(32))
+    (path,) = generate(tmp_path / "run", [mask], tmp_path / "out.tif")
+    assert np.array_equal(read(path)[0], load_generator(tmp_path / "run")(classes))
+    rgb[0, 0] = 99
+    with pytest.raises(DataError, match=r"not in the palette: \[99, 99, 99\]"):
+        generate(tmp_path / "run", [write_tiff(tmp_path / "bad.tif", rgb, make_grid(32))], tmp_path / "bad-out.tif")
+
+
+def test_a_mask_of_another_resolution_is_warned_about(run, tmp_path):
+    mask = write_tiff(tmp_path / "mask.tif", make_mask(32), make_grid(32, gsd_m=1.0))
+    with pytest.warns(UserWarning, match=r"its pixels are 1\.00 m, the run was trained at 0\.30 m"):
+        generate(run, [mask], tmp_path / "out.tif")
+
+
+def test_a_scene_that_would_not_fit_into_memory_is_refused_before_it_is_read(run, tmp_path):
+    mask, grid = tmp_path / "mask.tif", make_grid(40_000)
+    profile = {"height": grid.height, "width": grid.width, "count": 1, "dtype": "uint8", "transform": grid.transform, "crs": UTM}
+    rasterio.open(mask, "w", driver="GTiff", tiled=True, SPARSE_OK="TRUE", **profile).close()
+    with pytest.raises(ResourceError, match=r"generating 40000×40000 px in one piece needs about \d+\.\d GB of memory"):
+        generate(run, [mask], tmp_path / "out.tif")
+    assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [([0, 1, 37, 255], r"value 37 in .* of pixels; pass --threshold"), ([0, 7], r"value 7 in .* pass --threshold")],
+)
+def test_odd_mask_values_are_named_and_a_threshold_takes_them(run, tmp_path, values, message):
+    mask = np.resize(np.array(values, np.uint8), (32, 32))
+    path = write_tiff(tmp_path / "mask.tif", mask, make_grid(32))
+    with pytest.raises(DataError, match=message):
+        generate(run, [path], tmp_path / "out.tif")
+    assert not (tmp_path / "out.tif").exists()
+    (made,) = generate(run, [path], tmp_path / "out.tif", threshold=5)
+    assert np.array_equal(read(made)[0], load_generator(run)(mask >= 5))
+
+
+def test_what_is_there_is_kept_unless_asked_for(run, tmp_path, mask_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "b.tif").write_bytes(b"mine")
+    other = write_tiff(tmp_path / "b.tif", make_mask(32), make_grid(32))
+    with pytest.raises(OutputExistsError, match=r"b\.tif exists\. Pass --overwrite"):
+        generate(run, [mask_path, other], tmp_path / "out")
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["b.tif"]  # not even the first was begun
+    assert (tmp_path / "out" / "b.tif").read_bytes() == b"mine"
+    generate(run, [mask_path, other], tmp_path / "out", overwrite=True)
+    assert read(tmp_path / "out" / "b.tif")[0].shape == (32, 32, 3)
+
+
+def test_one_of_two_writers_is_refused(run, tmp_path, mask_path):
+    with lock(tmp_path / "out.tif"), pytest.raises(LockedError, match=r"out\.tif is being written by another process"):
+        generate(run, [mask_path], tmp_path / "out.tif")
+
+
+def test_names_that_cannot_work(run, tmp_path, mask_path):
+    twin = write_tiff(tmp_path / "elsewhere" / "town.tif", make_mask(32), make_grid(32))
+    for masks, out, message in (
+        ([mask_path, twin], "out", "two masks are called town"),
+        ([mask_path, twin], "out.tif", "is one file, but 2 masks were given"),
+        ([], "out", "no mask was given"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            generate(run, masks, tmp_path / out)
+    with pytest.raises(DataError, match=r"written as \.tif or \.png"):
+        generate(run, [mask_path], tmp_path / "out.jpg")
+
+
+def test_a_run_without_checkpoint_is_named(tmp_path, mask_path):
+    with pytest.raises(CheckpointError, match="no checkpoint here"):
+        generate(tmp_path / "nothing", [mask_path], tmp_path / "out.tif")

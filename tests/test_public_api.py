@@ -1,0 +1,34 @@
+"""The names that code outside may rely on. Adding one is a decision; taking one away breaks somebody."""
+
+import subprocess
+import sys
+
+import orthoforge
+
+PUBLIC = {
+    "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "demo", "evaluate", "generate", "load_generator",
+    "load_recipe", "prepare", "recipe_names", "simulate", "train",
+}  # fmt: skip
+
+
+def test_public_names_are_these():
+    assert set(orthoforge.__all__) == PUBLIC
+    assert set(dir(orthoforge)) == PUBLIC | {"__version__"}
+
+
+def test_each_name_is_a_class_or_a_function_with_a_docstring():
+    for name in PUBLIC:
+        thing = getattr(orthoforge, name)
+        assert callable(thing), name
+        assert thing.__doc__, name
+
+
+def test_commands_and_calls_share_names():
+    from orthoforge.cli import COMMANDS
+
+    assert {name for name in COMMANDS if name != "recipes"} <= PUBLIC
+
+
+def test_importing_the_package_is_cheap():
+    code = "import sys, orthoforge, orthoforge.cli; print([m for m in ('torch', 'rasterio', 'matplotlib') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"

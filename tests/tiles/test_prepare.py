@@ -1,0 +1,337 @@
+import json
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+from rasterio.crs import CRS
+
+from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
+from orthoforge import files
+from orthoforge.errors import ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
+from orthoforge.files import lock
+from orthoforge.geo.grid import Grid, Window
+from orthoforge.tiles import prepare as prepare_module
+from orthoforge.tiles.prepare import prepare
+
+NAMES = [f"austin{number}" for number in range(1, 5)]
+SRC = Path(__file__).parents[2] / "src"
+
+
+@pytest.fixture
+def data(tmp_path):
+    return make_dataset(tmp_path / "data", NAMES)
+
+
+def content(folder):
+    """Every file of a folder, hidden ones too, by name."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def body(folder):
+    return json.loads((folder / "store.json").read_text())
+
+
+def test_tiles_lie_where_their_window_says(data, tmp_path):
+    store = prepare(data, tmp_path / "tiles", grid=2, size=32)
+    image, mask = make_image(make_mask(seed=1), seed=1), make_mask(seed=1)
+    rows = [row for row in store.rows if row.scene == "austin2"]
+    assert [row.window for row in rows] == [Window(r, c, 32, 32) for r in (0, 32) for c in (0, 32)]
+    for tile_id, row in enumerate(store.rows):
+        if row.scene == "austin2":
+            np.testing.assert_array_equal(store.tile(tile_id)[0], image[row.window.slices])
+            np.testing.assert_array_equal(store.tile(tile_id)[1], mask[row.window.slices])
+            assert row.building_share == (mask[row.window.slices] > 0).mean()
+    assert rows[3].grid == Grid(32, 32, make_grid().transform @ Affine.translation(32, 32), UTM)
+    assert store.verify() == []
+
+
+def test_the_whole_scene_is_the_default(data, tmp_path):
+    store = prepare(data, tmp_path / "tiles", size=16)
+    assert len(store.rows) == 4
+    assert store.settings["grid"] == 1
+    assert store.gsd_m == pytest.approx(4 * 0.3, rel=0.01)
+    assert store.rows[0].grid.transform.a == pytest.approx(1.2)
+
+
+def test_gsd_cuts_by_ground_size(data, tmp_path, capsys):
+    make_pair(data, "hut1", 20)
+    make_pair(data, "vienna1", 100)
+    store = prepare(data, tmp_path / "tiles", gsd=0.6, size=20)
+    assert {row.window[2:] for row in store.rows} == {(40, 40)}
+    assert [row.scene for row in store.rows] == [*NAMES, *["vienna1"] * 4]
+    assert store.gsd_m == pytest.approx(0.6, rel=0.001)
+    assert body(tmp_path / "tiles")["counts"]["too_small"] == ["hut1"]
+    said = capsys.readouterr().out
+    assert "1 scene skipped, smaller than one tile: hut1" in said
+    assert "at the right and bottom of scenes, fill no whole tile" in said
+
+
+def test_a_rest_is_dropped_and_never_squeezed_in(tmp_path):
+    make_pair(tmp_path / "data", "a1", (64, 100))
+    store = prepare(tmp_path / "data", tmp_path / "tiles", grid=1, size=64)
+    assert [row.window for row in store.rows] == [Window(0, 0, 64, 64)]
+    assert body(tmp_path / "tiles")["counts"]["rest_share"] == 0.36
+
+
+def test_tiles_with_little_building_are_left_out(data, tmp_path, capsys):
+    whole = prepare(data, tmp_path / "all", grid=2, size=32)
+    share = float(np.median([row.building_share for row in whole.rows]))
+    store = prepare(data, tmp_path / "some", grid=2, size=32, min_building=share)
+    kept = [row for row in whole.rows if row.building_share >= share]
+    assert [(row.scene, row.window, row.sha256) for row in store.rows] == [(row.scene, row.window, row.sha256) for row in kept]
+    assert store.verify() == []
+    assert f"{16 - len(kept)} tiles left out for their small share of building" in capsys.readouterr().out
+    with pytest.raises(DataError, match=r"no tile has a building share of 0\.99 or more"):
+        prepare(data, tmp_path / "none", grid=2, min_building=0.99)
+
+
+def test_classes_come_from_a_palette(tmp_path):
+    labels = np.array([[0, 0, 1, 1], [0, 2, 1, 1], [2, 2, 2, 0], [2, 2, 0, 0]], np.uint8).repeat(8, 0).repeat(8, 1)
+    colours = np.array([[0, 0, 0], [200, 30, 30], [10, 20, 250]], np.uint8)
+    (tmp_path / "palette.json").write_text('{"Land": [0, 0, 0], "Building": [200, 30, 30], "Water": [10, 20, 250]}')
+    write_tiff(tmp_path / "data/images/a1.tif", np.zeros((32, 32, 3), np.uint8), make_grid(32))
+    write_tiff(tmp_path / "data/masks/a1.tif", colours[labels], make_grid(32))
+    store = prepare(tmp_path / "data", tmp_path / "tiles", size=2, palette=tmp_path / "palette.json")
+    assert store.class_names == ["Land", "Building", "Water"]
+    assert store.tile(0)[1].tolist() == [[0, 1], [2, 0]]
+    assert store.rows[0].building_share == 0.25
+    assert store.mask_rgb(store.tile(0)[1])[0, 1].tolist() == [200, 30, 30]
+    (tmp_path / "palette.json").write_text('{"Land": [0, 0, 0], "Roof": [200, 30, 30]}')
+    with pytest.raises(DataError, match=r"a1\.tif: colours that are not in the palette: \[10, 20, 250\] in 37\.5 % of pixels"):
+        prepare(tmp_path / "data", tmp_path / "other", palette=tmp_path / "palette.json")
+    with pytest.raises(ConfigError, match="no class is called building"):
+        prepare(tmp_path / "data", tmp_path / "other", palette=tmp_path / "palette.json", min_building=0.1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"grid": 2, "gsd": 0.3}, "Pass one of them"),
+        ({"grid": 0}, "grid is 0"),
+        ({"gsd": -1}, "gsd is -1"),
+        ({"size": 0}, "size is 0"),
+        ({"min_building": 25}, r"min_building is 25; it is a share from 0 to 1"),
+        ({"split": "odd"}, "split is 'odd'; known are digits, inria, blocks, random"),
+        ({"workers": 0}, "workers is 0"),
+        ({"gsd": 0.1}, r"austin1: its pixels are 0\.3 m, so tiles of 0\.1 m would hold invented detail"),
+    ],
+)
+def test_impossible_settings_are_refused(data, tmp_path, options, message):
+    with pytest.raises(ConfigError, match=message):
+        prepare(data, tmp_path / "tiles", **options)
+    assert not (tmp_path / "tiles" / "store.json").exists()
+
+
+def test_scenes_without_crs_need_a_number_of_tiles(tmp_path, capsys):
+    make_dataset(tmp_path / "data", [f"a{number}" for number in range(10)], crs=None, suffix=".png")
+    with pytest.raises(GridError, match=r"a0: the scene has no CRS.*--grid"):
+        prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.3)
+    store = prepare(tmp_path / "data", tmp_path / "tiles", grid=1, size=32)
+    assert store.gsd_m is None
+    assert store.rows[0].grid.crs is None
+    assert "10 scenes without CRS: whether they touch one another cannot be known" in capsys.readouterr().out
+
+
+def test_a_mask_may_lend_its_crs(tmp_path):
+    grid, mask = make_grid(32), make_mask(32)
+    write_tiff(tmp_path / "data/images/a1.tif", make_image(mask))
+    write_tiff(tmp_path / "data/masks/a1.tif", mask, grid)
+    assert prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.3, size=32).rows[0].grid == grid
+
+
+def test_an_image_and_a_mask_apart_are_refused(data, tmp_path):
+    shifted = Grid(64, 64, make_grid().transform @ Affine.translation(0.5, 0), UTM)
+    write_tiff(data / "masks/austin2.tif", make_mask(), shifted)
+    with pytest.raises(GridError, match=r"austin2: mask lies 0\.50 px off the image's grid"):
+        prepare(data, tmp_path / "tiles")
+    write_tiff(data / "masks/austin2.tif", make_mask(), make_grid(crs=CRS.from_epsg(32634)))
+    with pytest.raises(GridError, match="austin2: mask is in EPSG:32634 but image is in EPSG:32633"):
+        prepare(data, tmp_path / "tiles")
+
+
+def break_scenes(data):
+    """A truncated image, a mask of odd values, an image of four bands, a lonely file, and a good rest."""
+    image = data / "images/austin1.tif"
+    image.write_bytes(image.read_bytes()[:9000])
+    mask = make_mask()
+    mask[0, :41] = 37
+    write_tiff(data / "masks/austin2.tif", mask, make_grid())
+    write_tiff(data / "images/austin3.tif", np.zeros((64, 64, 4), np.uint8), make_grid())
+    (data / "masks/austin5.tif").write_bytes((data / "masks/austin4.tif").read_bytes())
+
+
+def test_bad_scenes_are_named(data, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("orthoforge.tiles.cutting._STRIP_PIXELS", 64 * 10)
+    break_scenes(data)
+    tiles = tmp_path / "tiles"
+    with pytest.raises(DataError, match=r"masks/austin5\.tif: has no partner.*--skip-bad"):
+        prepare(data, tiles)
+    (data / "masks/austin5.tif").rename(tmp_path / "austin5.tif")
+    with pytest.raises(DataError, match=r"images/austin1\.tif: pixels cannot be read near row|image has 4 bands|value 37"):
+        prepare(data, tiles)
+    assert not (tiles / "store.json").exists()
+    (tmp_path / "austin5.tif").rename(data / "masks/austin5.tif")
+    store = prepare(data, tiles, skip_bad=True)
+    assert [row.scene for row in store.rows] == ["austin4"]
+    assert not list(tiles.glob("austin[123]*"))
+    said = capsys.readouterr().out
+    assert "4 left out because they cannot be used" in said
+    assert "austin1.tif: pixels cannot be read near row" in said
+    assert "austin2.tif: mask must hold 0 and 1, or 0 and 255; it has value 37 in 1.0 % of pixels" in said  # of all, not of a strip
+    assert body(tiles)["counts"]["left_out"] == ["austin1", "austin2", "austin3", "austin5.tif"]
+    assert prepare(data, tiles, skip_bad=True).fingerprint == store.fingerprint
+    (data / "masks/austin5.tif").unlink()
+    with pytest.raises(OutputExistsError, match="made with other scenes"):  # the bad ones would have to be errors now
+        prepare(data, tiles)
+
+
+def test_nothing_usable_is_an_error(data, tmp_path):
+    with pytest.raises(DataError, match=r"no scene can be used\. The first: austin1: its pixels are"):
+        prepare(data, tmp_path / "tiles", gsd=0.1, skip_bad=True)
+    with pytest.raises(DataError, match="all 4 scenes are smaller than one tile of 286 px"):
+        prepare(data, tmp_path / "tiles", gsd=0.3)
+
+
+def test_a_scene_without_number_stops_digits_before_any_work(data, tmp_path):
+    make_pair(data, "harbour")
+    with pytest.raises(DataError, match="harbour: has no number"):
+        prepare(data, tmp_path / "tiles", split="digits")
+    assert not (tmp_path / "tiles").exists()
+
+
+def test_workers_change_nothing(data, tmp_path):
+    for workers in (1, 3):
+        prepare(data, tmp_path / str(workers), grid=3, size=20, workers=workers)
+    assert content(tmp_path / "1") == content(tmp_path / "3")
+
+
+def test_the_same_again_is_done_at_once(data, tmp_path, capsys, monkeypatch):
+    first = prepare(data, tmp_path / "tiles", size=32)
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "tiles").rglob("*")}
+    monkeypatch.setattr(prepare_module, "_for_each", None)
+    assert prepare(data, tmp_path / "tiles", size=32).fingerprint == first.fingerprint
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "tiles").rglob("*")} == before
+
+
+def test_other_settings_or_scenes_need_overwrite(data, tmp_path, capsys):
+    tiles = tmp_path / "tiles"
+    prepare(data, tiles, grid=2, size=32)
+    for options in ({"size": 16}, {"seed": 1}, {"attribution": "me"}):
+        with pytest.raises(OutputExistsError, match=r"holds tiles made with other settings.*--overwrite"):
+            prepare(data, tiles, **{"grid": 2, "size": 32} | options)
+    make_pair(data, "austin3", seed=9)
+    with pytest.raises(OutputExistsError, match="holds tiles made with other scenes"):
+        prepare(data, tiles, grid=2, size=32)
+    for kind in ("images", "masks"):
+        (data / kind / "austin4.tif").unlink()
+    capsys.readouterr()
+    store = prepare(data, tiles, grid=2, size=32, overwrite=True)
+    assert "2 scenes kept from an earlier run" in capsys.readouterr().out
+    assert not list(tiles.rglob("*austin4*"))
+    assert content(tiles) == content(prepare(data, tmp_path / "fresh", grid=2, size=32).path)
+    assert store.verify() == []
+
+
+def test_another_split_keeps_all_pixels(data, tmp_path, capsys):
+    prepare(data, tmp_path / "tiles", size=32)
+    store = prepare(data, tmp_path / "tiles", size=32, split="digits", overwrite=True)
+    assert [row.split for row in store.rows] == ["train"] * 4
+    said = capsys.readouterr().out
+    assert "4 scenes kept from an earlier run" in said
+    assert "no tile is in val or test" in said
+
+
+def test_random_is_warned_about(data, tmp_path, capsys):
+    prepare(data, tmp_path / "tiles", grid=4, size=16, split="random")
+    assert "--split random puts neighbours into different splits" in capsys.readouterr().out
+
+
+def test_two_writers_on_one_store(data, tmp_path):
+    with lock(tmp_path / "tiles"), pytest.raises(LockedError, match="tiles is being written by another process"):
+        prepare(data, tmp_path / "tiles")
+
+
+def test_a_file_in_the_way(data, tmp_path):
+    (tmp_path / "tiles").write_text("")
+    with pytest.raises(OutputExistsError, match="tiles: is a file"):
+        prepare(data, tmp_path / "tiles")
+
+
+def test_room_on_the_disk_is_looked_at_first(data, tmp_path, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(files.shutil, "disk_usage", lambda path: usage._replace(free=10_000))
+    with pytest.raises(ResourceError, match="a store of 4 tiles needs about 1 MB, the disk has 0 MB left"):
+        prepare(data, tmp_path / "tiles")
+    assert not (tmp_path / "tiles").exists()
+
+
+def test_a_disk_that_fills_up_leaves_nothing_half_written(data, tmp_path):
+    tiles = tmp_path / "tiles"
+    kept = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, kept[1]))  # the kernel refuses to let a file grow beyond it
+    try:
+        with pytest.raises(ResourceError, match="no space left"):
+            prepare(data, tiles, size=128, workers=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, kept)
+    assert not list(tiles.rglob("*.npy*"))
+    assert not (tiles / "store.json").exists()
+    assert prepare(data, tiles, size=128).verify() == []
+
+
+SLOW = """
+import sys, time
+from pathlib import Path
+from orthoforge.tiles import shards
+from orthoforge.tiles.prepare import prepare
+cut_images = shards.cut_images
+def slowly(*args):
+    time.sleep(0.05)
+    return cut_images(*args)
+shards.cut_images = slowly
+prepare(Path(sys.argv[1]), Path(sys.argv[2]), grid=2, size=32, workers=2)
+"""
+
+
+def test_killed_and_run_again_it_goes_on(tmp_path, capsys):
+    data, tiles = make_dataset(tmp_path / "data", [f"a{number}" for number in range(12)]), tmp_path / "tiles"
+    process = subprocess.Popen([sys.executable, "-c", SLOW, data, tiles], env=os.environ | {"PYTHONPATH": str(SRC)})
+    deadline = time.monotonic() + 60
+    while len(list((tiles / ".records").glob("a*.json"))) < 3 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    records = len(list((tiles / ".records").glob("a*.json")))
+    assert 3 <= records < 12
+    assert not (tiles / "store.json").exists()
+    for shard in tiles.glob("*.npy"):  # what has its final name is whole
+        assert np.load(shard, mmap_mode="r").shape[0] == 4
+    prepare(data, tiles, grid=2, size=32)
+    said = capsys.readouterr().out
+    assert f"{records} scenes kept from an earlier run" in said
+    assert not list(tiles.rglob("*.partial"))
+    whole = prepare(data, tmp_path / "whole", grid=2, size=32).path
+    visible = {name: text for name, text in content(tiles).items() if not name.endswith(".lock")}
+    assert visible == content(whole)
+
+
+@pytest.mark.real_data
+def test_real_scenes_are_split_without_contact(shared_data, tmp_path):
+    store = prepare(shared_data / "building", tmp_path / "tiles", grid=2, size=64)
+    counts = body(tmp_path / "tiles")["counts"]["splits"]
+    assert sum(counts.values()) == len(store.rows) >= 400
+    assert min(counts["val"], counts["test"]) >= 0.1 * len(store.rows)
+    assert counts["buffer"] <= 0.15 * len(store.rows)
+    boxes = [(row.grid.crs, np.array(row.grid.bounds), row.split) for row in store.rows if row.grid.crs]
+    for i, (crs, box, split) in enumerate(boxes):
+        for other_crs, other, other_split in boxes[:i]:
+            if split != other_split and "buffer" not in (split, other_split) and crs is other_crs:
+                assert (box[:2] > other[2:]).any() or (other[:2] > box[2:]).any()

@@ -1,0 +1,119 @@
+"""Trainings to be killed: a process that imports everything once, then forks a child for each that is asked for.
+
+Started by ``harness.py`` with the number of a socket. Hooks that announce, hold or poison a moment live here, never in the package.
+"""
+
+import json
+import os
+import resource
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+
+def serve(connection: socket.socket) -> None:
+    """Answer ``{"args": …}`` with the pid of a child, and ``{"wait": pid}`` with its exit code."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 2)
+        if not message:
+            return
+        request = json.loads(message)
+        if "wait" in request:
+            _, status = os.waitpid(request["wait"], 0)
+            connection.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
+            continue
+        pid = os.fork()
+        if not pid:
+            connection.close()
+            os.dup2(descriptors[0], 1)
+            os.dup2(descriptors[0], 2)
+            os.dup2(descriptors[1], 0)
+            os._exit(run(request))
+        for descriptor in descriptors:
+            os.close(descriptor)
+        connection.send(json.dumps(pid).encode())
+
+
+def run(request: dict[str, Any]) -> int:
+    """``orthoforge train ARGS``, with hooks; returns the exit code."""
+    import traceback
+
+    from orthoforge import cli
+
+    if "headroom_bytes" in request:  # what it may allocate on top of what it has
+        pages = int(Path("/proc/self/statm").read_text().split()[0])
+        limit = pages * resource.getpagesize() + request["headroom_bytes"]
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
+    install_hooks(**request.get("hooks", {}))
+    try:
+        code = cli.main(["train", *request["args"]])
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+        code = 70
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+def say(text: str) -> None:
+    os.write(1, f"{text}\n".encode())
+
+
+def install_hooks(
+    hold: tuple[str, int] | None = None,
+    poison: dict[str, int] | None = None,
+    save_every_step: bool = False,
+    plot: bool = False,
+) -> None:
+    """``hold`` stops at the n-th time of a moment, says so, and waits for a line; ``poison`` spoils D's weights at a step."""
+    from orthoforge import checkpoints
+    from orthoforge.training import loop, session
+
+    loop.STEPS_BETWEEN_CURVE_POINTS = 2
+    if save_every_step:
+        loop.SECONDS_BETWEEN_CHECKPOINTS = -1
+    if not plot:  # half of the time of so short a training
+        session.runs.plot_results = lambda run: None
+    counts: dict[str, int] = {}
+
+    def moment(name: str) -> None:
+        counts[name] = counts.get(name, 0) + 1
+        if hold and (name, counts[name]) == tuple(hold):
+            say(f"holding {name}")
+            while os.read(0, 1) not in (b"\n", b""):
+                pass
+
+    def before(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def wrapped(*arguments: Any, **options: Any) -> Any:
+            moment(name)
+            return function(*arguments, **options)
+
+        return wrapped
+
+    loop.lsgan_generator = before("step", loop.lsgan_generator)  # D has its step, G not yet
+    loop.psnr = before("validation", loop.psnr)
+    loop.runs.append_result = before("row", loop.runs.append_result)
+    checkpoints.sync = before("checkpoint", checkpoints.sync)  # four times a checkpoint, then once when it is in place
+    os.rename = before("rename", os.rename)
+
+    if poison:
+        inner = loop.train_step
+
+        def train_step(fabric: Any, recipe: Any, state: Any, batch: Any, store: Any) -> Any:
+            if state.progress.step + 1 == poison["step"] and state.progress.rollbacks < poison["times"]:
+                next(state.discriminator.parameters()).data[0, 0, 0, 0] = float("nan")
+            return inner(fabric, recipe, state, batch, store)
+
+        loop.train_step = train_step
+
+
+if __name__ == "__main__":
+    import torch
+    import torch.utils.tensorboard
+
+    torch.set_num_threads(1)
+    serve(socket.socket(fileno=int(sys.argv[1])))

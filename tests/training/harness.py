@@ -1,0 +1,181 @@
+"""What the training tests share: a few small tiles, a tiny recipe, and trainings in children that can be killed."""
+
+import contextlib
+import csv
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from conftest import make_dataset
+from orthoforge.config import Recipe, dump_yaml, recipe_values
+from orthoforge.runs import TIMING_COLUMNS
+from orthoforge.tiles.prepare import prepare
+
+torch.set_num_threads(1)  # with more, tiny networks wait for each other's threads
+
+
+def make_tiles(root: Path, names: tuple[str, ...] = ("town1", "town2", "town7"), size: int = 48, **options: Any) -> Path:
+    """8 tiles to train on and 4 to validate on, by the digits of the scenes; returns the store's folder."""
+    data = make_dataset(root / "data", names, 128)
+    prepare(data, root / "tiles", **({"grid": 2, "size": size, "split": "digits", "workers": 1} | options))
+    return root / "tiles"
+
+
+def tiny(**changes: Any) -> Recipe:
+    """5 epochs of 3 steps: 8 tiles in batches of 3, the last of 2."""
+    values = {
+        "name": "tiny", "crop_px": 32, "batch_size": 3, "generator": "resnet6", "generator_width": 2, "discriminator_width": 2,
+        "norm": "batch", "flips": "dihedral", "epochs": 3, "decay_epochs": 2, "ema_decay": 0.9, "precision": "float32",
+        "learning_rate": 2e-3, "panels_every": 2,
+    }  # fmt: skip
+    return Recipe(**values | changes)
+
+
+class Trainers:
+    """Starts trainings in children of one warm process; a context manager."""
+
+    def __enter__(self) -> "Trainers":
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        command = [sys.executable, str(Path(__file__).with_name("child.py")), str(theirs.fileno())]
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
+        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
+        theirs.close()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+        self._process.wait(timeout=30)
+
+    def start(self, recipe: Recipe, tiles: Path, out: Path, *args: str, **request: Any) -> "Trainer":
+        """``orthoforge train`` with these tiles; ``hooks`` are those of ``child.install_hooks``."""
+        path = out.with_name(f"{out.name}.recipe.yaml")
+        path.write_text(dump_yaml(recipe_values(recipe)), encoding="utf-8")
+        request |= {"args": [str(path), "--data", str(tiles), "--out", str(out), *args]}
+        out_read, out_write = os.pipe()
+        in_read, in_write = os.pipe()
+        socket.send_fds(self._socket, [json.dumps(request).encode()], [out_write, in_read])
+        os.close(out_write)
+        os.close(in_read)
+        return Trainer(self, json.loads(self._socket.recv(4096)), os.fdopen(out_read, "r"), in_write)
+
+    def run(self, recipe: Recipe, tiles: Path, out: Path, *args: str, **options: Any) -> "Trainer":
+        """``start`` and wait for the end."""
+        trainer = self.start(recipe, tiles, out, *args, **options)
+        trainer.wait()
+        return trainer
+
+    def exit_code(self, pid: int) -> int:
+        self._socket.send(json.dumps({"wait": pid}).encode())
+        return json.loads(self._socket.recv(4096))
+
+
+@dataclass
+class Trainer:
+    """A training in a child."""
+
+    trainers: Trainers
+    pid: int
+    stdout: Any
+    stdin: int
+    lines: list[str] = field(default_factory=list)
+    code: int | None = None
+    seconds: float = 0.0
+    """From the signal to the end."""
+
+    @property
+    def text(self) -> str:
+        return "".join(self.lines)
+
+    def until(self, words: str) -> str:
+        """Read on until a line holds ``words``."""
+        for line in self.stdout:
+            self.lines.append(line)
+            if words in line:
+                return line
+        raise AssertionError(f"the training ended without saying {words!r}:\n{self.text}")
+
+    def signal(self, number: int) -> None:
+        """Send a signal, and let a held training go on."""
+        self._signalled_at = time.monotonic()
+        os.kill(self.pid, number)
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.stdin, b"\n")
+
+    def interrupt(self) -> None:
+        """SIGINT, without letting a held training go on."""
+        os.kill(self.pid, signal.SIGINT)
+
+    def ended_within(self, seconds: float) -> bool:
+        """Whether its output ends in that time."""
+        while select.select([self.stdout], [], [], seconds)[0]:
+            line = self.stdout.readline()
+            if not line:
+                return True
+            self.lines.append(line)
+        return False
+
+    def kill(self) -> None:
+        """SIGKILL, while held."""
+        os.kill(self.pid, signal.SIGKILL)
+        self.wait()
+
+    def wait(self) -> int:
+        """Its exit code."""
+        self.lines += self.stdout.readlines()
+        self.code = self.trainers.exit_code(self.pid)
+        self.seconds = time.monotonic() - getattr(self, "_signalled_at", time.monotonic())
+        self.stdout.close()
+        os.close(self.stdin)
+        return self.code
+
+
+def rows(run: Path) -> list[dict[str, str]]:
+    """``results.csv`` to the letter, without its timing columns."""
+    with open(run / "results.csv", newline="") as file:
+        return [{name: text for name, text in row.items() if name not in TIMING_COLUMNS} for row in csv.DictReader(file)]
+
+
+def curves(run: Path) -> dict[str, list[tuple[int, float]]]:
+    """TensorBoard's scalars (step, value), without timing."""
+    events = EventAccumulator(str(run))
+    events.Reload()
+    names = [name for name in events.Tags()["scalars"] if name.removeprefix("epoch/") not in TIMING_COLUMNS]
+    return {name: [(point.step, point.value) for point in events.Scalars(name)] for name in sorted(names)}
+
+
+def largest_difference(a: Path, b: Path) -> float:
+    """Over all tensors of both runs' checkpoints: G, D, EMA and both optimizers."""
+    differences = [0.0]
+    for weights in ("last", "best"):
+        for name in ("model", "train"):
+            one, other = (load_file(run / "weights" / weights / f"{name}.safetensors") for run in (a, b))
+            assert one.keys() == other.keys()
+            differences += [float((one[key].double() - other[key].double()).abs().max()) for key in one]
+    return max(differences)
+
+
+def assert_same_run(run: Path, reference: Path) -> None:
+    """Bit-identical weights, rows and curves; the same progress."""
+    assert rows(run) == rows(reference)
+    assert curves(run) == curves(reference)
+    assert largest_difference(run, reference) == 0
+    one, other = (json.loads((folder / "weights/last/state.json").read_text()) for folder in (run, reference))
+    assert one["progress"] == other["progress"]
+    assert one["checksums"] == other["checksums"]
+
+
+def hidden_leftovers(run: Path) -> list[str]:
+    """Temporary files that a killed process left and nobody cleared."""
+    return sorted(str(path.relative_to(run)) for path in run.rglob(".*"))
