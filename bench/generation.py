@@ -56,7 +56,8 @@ def main() -> None:
             for size in options.sizes:
                 words = [sys.executable, "-m", "bench.generation", "--measure", str(run), str(size)]
                 peak, estimate = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
-                print(f"  {generator:8} {upsample:10} {size}²  peak {peak / 1e6:6.0f}  estimate {estimate / 1e6:6.0f}  ratio {estimate / peak:.2f}")
+                sizes = f"peak {peak / 1e6:6.0f}  estimate {estimate / 1e6:6.0f}  ratio {estimate / peak:.2f}"
+                print(f"  {generator:8} {upsample:10} {size}²  {sizes}")
 
 
 if __name__ == "__main__":

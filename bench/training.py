@@ -2,7 +2,8 @@
 
     python -m bench.training [--batch 2] [--rounds 5]
 
-Images/s of each and the median ratio. Goal: at least 1.6. The plain side is what one writes first: default memory layout, no autocast.
+Images/s of each and the median ratio. Goal: at least 1.6. The plain side is what one writes first: default memory layout, no
+autocast.
 """
 
 import argparse
@@ -76,7 +77,8 @@ def main() -> None:
     print(f"training at 256 px, batch {options.batch}, {torch.get_num_threads()} threads, {resolved_precision('auto')} here")
     print(f"  plain float32  {options.batch / statistics.median(plain[1:]):.2f} images/s")
     print(f"  ours           {options.batch / statistics.median(ours[1:]):.2f} images/s")
-    print(f"  ratio          {statistics.median(ratios):.2f} (goal 1.6; {min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)")
+    spread = f"{min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds"
+    print(f"  ratio          {statistics.median(ratios):.2f} (goal 1.6; {spread})")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from orthoforge.geo.grid import Grid
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as cli.py does, before torch is imported
+
 UTM = CRS.from_epsg(32633)
 # Sub-folders of DATA: Inria's archive as downloaded, and what other people have.
 LAYOUTS = {
@@ -97,3 +99,23 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not there (set ORTHOFORGE_SHARED_DATA)")
     return folder
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """With ORTHOFORGE_REAL_DATA=required (as .ci/run sets it beside the real pairs) skipping their tests is a failure."""
+    if skipped := _unwanted_skips(terminalreporter):
+        terminalreporter.write_line(f"{len(skipped)} tests of real data were skipped, though the data is there:", red=True)
+        for report in skipped:
+            terminalreporter.write_line(f"  {report.nodeid}: {report.longrepr[2]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session) -> None:
+    if _unwanted_skips(session.config.pluginmanager.get_plugin("terminalreporter")):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unwanted_skips(terminalreporter) -> list:
+    if os.environ.get("ORTHOFORGE_REAL_DATA") != "required":
+        return []
+    return [report for report in terminalreporter.stats.get("skipped", []) if "real_data" in report.keywords]

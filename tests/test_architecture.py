@@ -21,8 +21,10 @@ ALLOWED = {
     "training": {"errors", "files", "config", "tiles", "models", "checkpoints", "runs", "evaluation.metrics"},
     "generation": {"errors", "files", "config", "geo", "models", "checkpoints", "scenes.palette"},
     "evaluation": {"errors", "files", "config", "tiles", "models", "checkpoints", "generation", "runs"},
-    "demo": {"errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs"},
-    "cli": {"errors", "config", "scenes", "tiles", "training", "generation", "evaluation", "demo"},
+    "demonstration": {
+        "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
+    },
+    "cli": {"errors", "config", "scenes", "tiles", "training", "generation", "evaluation", "demonstration"},
     "__init__": {"checkpoints", "tiles", "training", "generation", "errors", "config"},
 }  # fmt: skip
 # Packages that a room must not import, whatever it imports of ours.

@@ -104,5 +104,3 @@ def test_a_command_has_the_defaults_of_its_call(command):
     for name, parameter in inspect.signature(COMMANDS[command]).parameters.items():
         if name in call and parameter.default is not inspect.Parameter.empty:
             assert parameter.default == call[name].default, f"{command} --{name}"
-
-

@@ -22,7 +22,7 @@ _HOMES = {
     "TileStore": "tiles.store",
     "TrainedGenerator": "checkpoints",
     "check": "scenes.checks",
-    "demo": "demo",
+    "demo": "demonstration",
     "evaluate": "evaluation.paired",
     "generate": "generation",
     "load_generator": "checkpoints",
@@ -38,7 +38,7 @@ __all__ = sorted(_HOMES)
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module 'orthoforge' has no attribute {name!r}")
-    # Not kept in the module: `orthoforge.demo` and others are also names of submodules, which an import would bind here.
+    # Not kept in the module: `orthoforge.demonstration` and others are also names of submodules, which an import would bind here.
     return getattr(import_module(f"orthoforge.{_HOMES[name]}"), name)
 
 

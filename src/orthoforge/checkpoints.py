@@ -30,9 +30,9 @@ from orthoforge.models.generators import STRIDE, build_generator
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
-# Peak of a forward pass, in float32 feature maps of full resolution and first-layer width; skip connections and resizing keep or make
-# wider ones. bench/generation.py measures it: up to 5.2, and 3.3 and 3.1 more.
-_PEAK_MAPS, _MORE_FOR_SKIPS, _MORE_FOR_RESIZE = 6.0, 3.5, 3.5
+# Peak of a forward pass, in float32 feature maps of full resolution and first-layer width: bench/generation.py measures up to 5.2,
+# and 3.5 more with skip connections.
+_PEAK_MAPS, _MORE_FOR_SKIPS = 6.0, 3.5
 
 
 @dataclass(frozen=True)
@@ -142,8 +142,7 @@ class TrainedGenerator:
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
-        skips, resizes = self.recipe.generator.startswith("resunet"), self.recipe.upsample == "resize"
-        maps = _PEAK_MAPS + _MORE_FOR_SKIPS * skips + _MORE_FOR_RESIZE * resizes
+        maps = _PEAK_MAPS + _MORE_FOR_SKIPS * self.recipe.generator.startswith("resunet")
         return round(maps * 4 * self.recipe.generator_width * (height + 16) * (width + 16))
 
     @property

@@ -1,5 +1,6 @@
 """The command line: parse, call, print. Each command is the Python call of the same name with the same defaults."""
 
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -12,6 +13,10 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import OrthoforgeError, exit_code
+
+# Before torch is imported. Threads that wait for each other by spinning trained eight times slower when another program had one of two
+# cores; waiting in the kernel costs nothing that could be measured on idle ones.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Heavy imports (torch, matplotlib) wait inside the commands, so that `--help` answers at once.
 
@@ -184,7 +189,7 @@ def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
         out: Folder for everything.
         overwrite: Begin anew, replacing the demo that is there.
     """
-    from orthoforge.demo import demo
+    from orthoforge.demonstration import demo
 
     demo(out, overwrite=overwrite)
 
@@ -230,3 +235,7 @@ def _run(argv: list[str]) -> int:
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
     print(f"warning: {message}", file=sys.stderr)
+
+
+if __name__ == "__main__":  # torchrun -m orthoforge.cli
+    sys.exit(main())

@@ -142,9 +142,7 @@ def recipe_from(values: Mapping[str, Any], *, source: str) -> Recipe:
     try:
         return _RECIPE.validate_python(dict(values))
     except ValidationError as error:
-        problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (is {e['input']!r})" for e in error.errors()
-        )
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (is {e['input']!r})" for e in error.errors())
         raise ConfigError(f"{source}: {problems}.") from error
 
 

@@ -75,9 +75,7 @@ def writable(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            raise ResourceError(
-                f"{folder}: no space left on the disk. Free some space and run the same command again."
-            ) from error
+            raise ResourceError(f"{folder}: no space left on the disk. Free some space and run the same command again.") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise ResourceError(f"{folder}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
         raise

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.generators import GENERATORS, STRIDE, ResidualBlock, build_generator
+from orthoforge.models.generators import GENERATORS, STRIDE, ResidualBlock, ResizeConv2d, build_generator
 
 NORMS, UPSAMPLES = ("batch", "instance"), ("transposed", "resize")
 EVERY = list(itertools.product(GENERATORS, NORMS, UPSAMPLES))
@@ -107,6 +107,31 @@ def test_initial_weights(norm):
         assert values.mean().item() == pytest.approx(1, abs=5 * 0.02 / len(values) ** 0.5)
         assert values.std().item() == pytest.approx(0.02, rel=0.2)
         assert not any(m.bias.any() for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_resizing_and_convolving_in_one_is_the_same_as_one_after_the_other(bias):
+    torch.manual_seed(0)
+    layer = ResizeConv2d(3, 5, 3, bias=bias).double()
+    x = torch.randn(2, 3, 6, 7, dtype=torch.float64, requires_grad=True)
+    resized = nn.functional.interpolate(x, scale_factor=2, mode="nearest")
+    expected = nn.functional.conv2d(resized, layer.weight, layer.bias, padding=1)
+    found = layer(x)
+    torch.testing.assert_close(found, expected)
+    direction = torch.randn_like(found)
+    for wanted in (x, *layer.parameters()):
+        one, other = (torch.autograd.grad((y * direction).sum(), wanted, retain_graph=True)[0] for y in (found, expected))
+        torch.testing.assert_close(one, other)
+
+
+def test_a_flat_image_stays_flat_through_resizing_and_shows_a_checkerboard_through_transposing():
+    # One level after another, at random weights: inside, away from the borders.
+    flat = torch.ones(1, 3, 12, 12)
+    torch.manual_seed(0)
+    resized = ResizeConv2d(3, 4, 3)(flat)[..., 3:-3, 3:-3]
+    transposed = nn.ConvTranspose2d(3, 4, 3, stride=2, padding=1, output_padding=1)(flat)[..., 3:-3, 3:-3]
+    assert resized.std(dim=(2, 3)).max() < 1e-6
+    assert transposed.std(dim=(2, 3)).min() > 1e-3
 
 
 def test_initial_weights_are_a_function_of_the_seed():

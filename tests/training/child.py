@@ -3,6 +3,7 @@
 Started by ``harness.py`` with the number of a socket. Hooks that announce, hold or poison a moment live here, never in the package.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -111,9 +112,13 @@ def install_hooks(
         loop.train_step = train_step
 
 
+# Imported before the first fork, so that no child has to.
+WARM = ("matplotlib.figure", "torch.utils.tensorboard", "orthoforge.cli", "orthoforge.training.session", "orthoforge.checkpoints")
+
 if __name__ == "__main__":
+    for module in WARM:
+        importlib.import_module(module)
     import torch
-    import torch.utils.tensorboard
 
     torch.set_num_threads(1)
     serve(socket.socket(fileno=int(sys.argv[1])))

@@ -21,11 +21,12 @@ def psnr(fake: Tensor, real: Tensor) -> Tensor:
 def ssim(fake: Tensor, real: Tensor) -> Tensor:
     """Structural similarity of each image (N,), for images (N, C, H, W) in [-1, 1], H and W above 10.
 
-    Wang et al. 2004: Gaussian window of 11 px with σ 1.5, K1 0.01, K2 0.03; mean over bands and over all places where the whole
+    Wang et al. 2004: Gaussian window of 11 px with σ 1.5, K1 0.01, K2 0.03, on values counted from black as the paper's are (its
+    brightness term is a ratio, and makes no sense around 0); mean over bands and over all places where the whole
     window lies in the image (torchmetrics' own mean also counts the border, where half of it is a reflection).
     """
     scores = structural_similarity_index_measure(
-        fake.float(), real.float(), data_range=2.0, reduction="none", return_full_image=True
+        fake.float() + 1, real.float() + 1, data_range=2.0, reduction="none", return_full_image=True
     )
     assert isinstance(scores, tuple)
     margin = SSIM_WINDOW_PX // 2

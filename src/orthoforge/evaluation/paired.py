@@ -108,7 +108,7 @@ def tile_scores(image: np.ndarray, real: np.ndarray) -> dict[str, float]:
     return {
         "psnr": decibels,
         # From 0 to 2 instead of from -1 to 1: SSIM compares mean brightness as a ratio, which means nothing around 0.
-        "ssim": float(ssim(fake_tensor + 1, real_tensor + 1)),
+        "ssim": float(ssim(fake_tensor, real_tensor)),
         "psnr_seed": decibels - SEED_PSNR_OFFSET_DB,
         "l1_levels": float(np.abs(image.astype(np.int16) - real).mean()),
         "detail_levels": detail_levels(image),

@@ -6,12 +6,11 @@ let position = 0;
 
 function show() {
   const small = row[position].querySelector("img");
-  const caption = row[position].querySelector("figcaption");
   enlarged.src = small.src;
   enlarged.alt = small.alt;
   // Single pixels are shown as squares once there is room for it, instead of being blurred.
   enlarged.classList.toggle("enlarged", innerWidth >= 2 * small.naturalWidth && innerHeight >= 2 * small.naturalHeight);
-  dialog.querySelector("p").textContent = caption ? caption.textContent : small.alt;
+  dialog.querySelector("p").textContent = small.alt;
   for (const button of dialog.querySelectorAll("[data-move]")) button.hidden = row.length < 2;
 }
 

@@ -226,10 +226,8 @@ def _figure(picture: Picture, natural: bool) -> str:
     alt = html.escape(picture.alt) or plain
     limit = f' style="max-width: {width}px"' if natural else ""
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
-    return (
-        f'<figure><button type="button" class="zoom"{limit}><img src="{uri}" width="{width}" height="{height}" alt="{alt}"></button>'
-        f"{caption}</figure>"
-    )
+    image = f'<img src="{uri}" width="{width}" height="{height}" alt="{alt}">'
+    return f'<figure><button type="button" class="zoom"{limit}>{image}</button>{caption}</figure>'
 
 
 def _data_uri(payload: bytes, kind: str) -> str:

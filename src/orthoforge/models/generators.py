@@ -76,8 +76,8 @@ class ResizeConv2d(nn.Conv2d):
     """Nearest-neighbour resizing by 2 and a 3×3 convolution with zero padding, in one (Odena et al. 2016).
 
     Each weight meets two equal pixels along each axis, so both steps are one transposed convolution whose 4×4 kernel sums the
-    3×3 one over shifts of a pixel. Its four phases come from the same weights, which is why it leaves no checkerboard. Less than half
-    the arithmetic, and no wide feature map of full resolution in between.
+    3×3 one over shifts of a pixel. Its four phases come from the same weights, which is why it leaves no checkerboard. Less than
+    half the arithmetic, and no wide feature map of full resolution in between.
     """
 
     def forward(self, x: Tensor) -> Tensor:

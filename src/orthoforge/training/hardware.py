@@ -41,7 +41,9 @@ def any_process(fabric: Fabric, asked: bool) -> bool:
     """Whether any process asks; all must agree on it, or they would wait for each other for ever."""
     if fabric.world_size == 1:
         return asked
-    return bool(fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum") > 0)
+    count = fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum")
+    assert isinstance(count, torch.Tensor)
+    return bool(count > 0)
 
 
 @contextlib.contextmanager
@@ -65,6 +67,7 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
 
 
 def circumstances(fabric: Fabric) -> dict[str, Any]:
+    """What a run was computed with and on."""
     return {
         "torch": str(torch.__version__),
         "device": fabric.device.type,

@@ -244,5 +244,6 @@ def _epoch_line(row: dict[str, float], recipe: Recipe, seconds_left: float) -> s
     left = f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes}:{seconds:02d}"
     return (
         f"epoch {row['epoch']:.0f}/{recipe.total_epochs}  "
-        f"D {row['loss_d']:.3f}  G {row['loss_g_gan']:.3f} + {row['loss_g_l1']:.2f}  PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['images_per_s']:.1f} images/s  {left} left"
+        f"D {row['loss_d']:.3f}  G {row['loss_g_gan']:.3f} + {row['loss_g_l1']:.2f}  "
+        f"PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['images_per_s']:.1f} images/s  {left} left"
     )

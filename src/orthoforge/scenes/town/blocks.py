@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import shapely
@@ -59,7 +60,8 @@ def _lot(site: Site, front: Front, f0: float, f1: float, depth: float) -> None:
     along = [x, y, angle, half_l, half_w, hip, hip]
     if turned:
         along = [x, y, angle + np.pi / 2, half_w, half_l, hip, hip]
-    parts, outline = [along], shapely.Polygon(corners)
+    parts = [along]
+    outline: Any = shapely.Polygon(corners)  # one polygon, also after a wing joined it
     if site.chance(0.5):
         reach, wing_w = width / 2 + site.uniform(2.0, 5.0), site.uniform(0.36, 0.5) * length
         side = 1 if site.chance(0.65) else -1  # behind the house, or towards the street
@@ -278,7 +280,8 @@ def industry(site: Site, rect: Rect) -> None:
             _block_building(site, front, (f0 + f1) / 2, (g0 + g1) / 2, length, depth, site.uniform(6, 11))
         _yard(site, front, f0 + 2, f1 - 2, split + 1, front.depth - 2)
         if site.chance(0.6):
-            site.wall(*front.points([(f1, 0.5), (f1, front.depth - 0.5)]), 0.2, 2.0, "#8f8f89")
+            start, end = front.points([(f1, 0.5), (f1, front.depth - 0.5)])
+            site.wall(start, end, 0.2, 2.0, "#8f8f89")
     site.scatter_trees(front, 0, front.length, 0, 4, 1.0)
 
 

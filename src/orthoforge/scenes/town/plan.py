@@ -170,9 +170,9 @@ def _street_life(site: Site, water: Water | None, box: Rect) -> None:
                         places.append((lines[i] + side * (width / 2 + streets.sidewalk_m * 0.75), along, "tree"))
             if not places:
                 continue
-            turn = slice(None) if axis == 0 else slice(None, None, -1)
-            x, y = np.array([streets.to_ground(*place_[:2][turn]) for place_ in places]).T
-            x1, y1 = np.array([streets.to_ground(*(place_[0], place_[1] + 1.0)[turn]) for place_ in places]).T
+            turn: slice = slice(None) if axis == 0 else slice(None, None, -1)
+            x, y = np.array([streets.to_ground(*[place_[0], place_[1]][turn]) for place_ in places]).T
+            x1, y1 = np.array([streets.to_ground(*[place_[0], place_[1] + 1.0][turn]) for place_ in places]).T
             inside = (x > low_x) & (x < high_x) & (y > low_y) & (y < high_y)
             if water is not None:
                 inside &= water.distance(x, y) > 3

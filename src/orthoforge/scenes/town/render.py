@@ -9,6 +9,7 @@ the picture is drawn in blocks, so neither resolution nor size changes what a pl
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import shapely
@@ -272,6 +273,7 @@ class _Roofs:
         self.run = np.full(len(self.flat), -1e6)  # horizontal distance to the eaves of the part in front
         self.across, self.along = np.zeros(shape[1]), np.zeros(shape[1])
         self.ridge = np.zeros(shape[1])  # horizontal distance to the ridge
+        self.edge = np.full(shape[1], -1e6)  # horizontal distance to the nearest wall
         self.out = np.zeros(shape)  # downhill direction
         for part in range(2):
             cx, cy, cos, sin, half_l, half_w, hip_low, hip_high = town.parts[self.owner, part].T
@@ -292,9 +294,7 @@ class _Roofs:
             out_y = np.where(on_hip, sign_p * sin, sign_q * cos)
             self.out[0, front], self.out[1, front] = out_x[front], out_y[front]
             self.ridge[front] = np.abs(q)[front]
-            self.edge = (
-                np.minimum(side, end) if part == 0 else np.maximum(self.edge, np.where(half_l < 0, -1e5, np.minimum(side, end)))
-            )
+            self.edge = np.maximum(self.edge, np.where(half_l < 0, -1e5, np.minimum(side, end)))
         self.run = np.clip(self.run, 0, None)
         eaves, pitch, level = town.roofs[self.owner, :3].T
         self.level = level > 0
@@ -318,7 +318,7 @@ def _burn_boxes(scene: _Scene, building: np.ndarray, window: _Window) -> np.ndar
     along, across = np.stack([cos, sin], 1) * half[:, :1], np.stack([-sin, cos], 1) * half[:, 1:]
     middle = boxes[chosen, :2]
     rings = np.stack([middle - along - across, middle + along - across, middle + along + across, middle - along + across], 1)
-    polygons = shapely.polygons(rings)
+    polygons: Any = shapely.polygons(rings)
     box = rasterize(zip(polygons, (chosen + 1).tolist(), strict=True), out_shape=shape, transform=window.transform, dtype="int32")
     flat = np.flatnonzero(box)
     wrong = (boxes[box.flat[flat] - 1, 7] == ROOF) != (building.flat[flat] > 0)

@@ -47,7 +47,7 @@ class Extent:
     places: tuple[str, ...] = tuple(PLACES)
     scenes_per_place: int = 5
     """The last of each place becomes no tile: it is for looking at what was learnt."""
-    scene_px: int = 640
+    scene_px: int = 480
     gsd_m: float = 0.6
     """Of scenes and tiles alike, so that a scene's mask is on the scale that the run was trained at."""
     tile_px: int = 160
@@ -169,7 +169,7 @@ def _check_scenes(out: Path, journal: _Journal) -> None:
 
 
 def _make_tiles(out: Path, extent: Extent, journal: _Journal) -> TileStore:
-    with journal.stage("prepare", f"tiles of {extent.tile_px} px") as done:
+    with journal.stage("prepare", f"tiles of {extent.tile_px} px", goes_on=True) as done:
         with contextlib.redirect_stdout(io.StringIO()):  # its summary is longer than the demo's line
             store = prepare(out / "scenes" / "train", out / "tiles", gsd=extent.gsd_m, size=extent.tile_px, seed=extent.seed)
         done(", ".join(f"{len(store.ids(split))} {split}" for split in ("train", "val", "test")))

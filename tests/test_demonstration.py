@@ -9,7 +9,8 @@ import pytest
 import torch
 from PIL import Image
 
-from orthoforge import cli, demo, runs
+from orthoforge import cli, runs
+from orthoforge import demonstration as demo
 from orthoforge.config import load_recipe
 from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.paired import tile_scores
