@@ -14,7 +14,8 @@ from rasterio.errors import NotGeoreferencedWarning
 
 from orthoforge.geo.grid import Grid
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # as cli.py does, before torch is imported
+# Before torch is imported: on networks of a few channels two threads mostly wait for each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 UTM = CRS.from_epsg(32633)
 # Sub-folders of DATA: Inria's archive as downloaded, and what other people have.

@@ -1,6 +1,5 @@
 """The command line: parse, call, print. Each command is the Python call of the same name with the same defaults."""
 
-import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,10 +12,6 @@ from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import OrthoforgeError, exit_code
-
-# Before torch is imported. Threads that wait for each other by spinning trained eight times slower when another program had one of two
-# cores; waiting in the kernel costs nothing that could be measured on idle ones.
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # Heavy imports (torch, matplotlib) wait inside the commands, so that `--help` answers at once.
 

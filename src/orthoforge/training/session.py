@@ -1,5 +1,6 @@
 """One training from its first step or from a checkpoint to its end: settings, lock, stops and rollbacks around the loop."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
 from orthoforge.files import lock, require_free_space
 from orthoforge.tiles.store import TileStore
-from orthoforge.training.hardware import circumstances, memory_advice, new_fabric
+from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
 from orthoforge.training.loop import run_epochs, save, tiles_values
 from orthoforge.training.state import TrainingState
 from orthoforge.training.stopping import StopRequest
@@ -38,6 +39,8 @@ def train(
     for want of disk or memory, ``DivergedError`` when NaN or Inf return after every rollback.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
+    # Resumed on other hardware, "auto" would mean something else; what it means here is part of the run.
+    recipe = replace(recipe, precision=resolved_precision(recipe.precision))
     if out is None and resume:
         raise ConfigError("--resume needs --out: the run to go on with.")
     out = runs.numbered_run(recipe.name) if out is None else Path(out)

@@ -1,0 +1,98 @@
+"""Every command and every line of Python in the README is run, in order, and does what it says."""
+
+import os
+import re
+import shlex
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conftest import make_dataset
+from orthoforge.cli import main
+from orthoforge.config import FIELD_NAMES, Recipe, load_recipe
+from orthoforge.geo.rasters import open_raster, read_mask
+from orthoforge.scenes.simulate import simulate
+from orthoforge.training import session
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+# All that the test changes: networks of a few channels, and one epoch. Recipe, tiles and every option of the README stay.
+SMALL = {"generator_width": 4, "discriminator_width": 4, "epochs": 1, "decay_epochs": 0}
+SMALL_OPTIONS = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+
+
+def blocks(language):
+    return re.findall(rf"```{language}\n(.*?)```", README, flags=re.S)
+
+
+def commands(text):
+    return [shlex.split(line)[1:] for line in text.splitlines() if line.startswith("orthoforge ")]
+
+
+def run(words):
+    print("orthoforge", *words)
+    assert main([*words, *(SMALL_OPTIONS if words[0] == "train" else [])]) == 0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder such as `make demo` leaves, smaller, and a small Inria."""
+    folder = tmp_path_factory.mktemp("reader")
+    places = ("arden", "brennau", "hohental")
+    simulate(folder / "demo" / "scenes", places=places, scenes_per_place=5, size_px=320, gsd_m=0.6)
+    for kind in ("images", "gt", "footprints"):
+        unseen = folder / "demo" / "scenes" / "unseen" / kind
+        unseen.mkdir(parents=True)
+        for path in (folder / "demo" / "scenes" / "train" / kind).glob("*5.*"):
+            path.rename(unseen / path.name)
+    make_dataset(folder / "inria", [f"vienna{n}" for n in range(1, 10)], 300, layout="archive")
+    (folder / "inria" / "AerialImageDataset").rename(folder / "AerialImageDataset")
+    before = Path.cwd()
+    os.chdir(folder)
+    yield folder
+    os.chdir(before)
+
+
+def test_the_steps_on_your_own_pairs(folder, capsys):
+    steps, _ = blocks("sh")
+    for words in commands(steps):
+        run(words)
+    with open_raster(folder / "arden5.tif") as image, open_raster(folder / "demo/scenes/unseen/gt/arden5.tif") as mask:
+        assert image.grid == mask.grid
+    assert (folder / "scores" / "report.html").is_file()
+
+    resume = commands("\n".join(re.findall(r"`(orthoforge train [^`]*--resume)`", README)))
+    assert len(resume) == 1
+    run(resume[0])
+    assert "resuming runs/first" in capsys.readouterr().out
+
+
+def test_python(folder, monkeypatch, capsys):
+    (code,) = blocks("python")
+    monkeypatch.setattr(session, "load_recipe", lambda name: load_recipe(name, **SMALL))
+    with open_raster(folder / "demo/scenes/unseen/gt/arden5.tif") as raster:
+        names = {"mask": read_mask(raster)}
+    exec(code, names)
+    assert names["image"].shape == (*names["mask"].shape, 3)
+    assert names["image"].dtype == np.uint8
+
+
+def test_inria(folder):
+    for words in commands(blocks("sh")[1]):
+        run(words)
+    assert (folder / "runs" / "baseline" / "results.csv").is_file()
+
+
+def test_every_link_leads_somewhere():
+    root = Path(__file__).parents[1]
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", README):
+        assert (root / target).exists(), target
+
+
+def test_it_fits_on_a_few_screens():
+    assert len(README.splitlines()) <= 150
+
+
+def test_the_small_fields_are_fields():
+    assert set(SMALL) <= set(FIELD_NAMES)
+    assert Recipe(name="x", **SMALL).total_epochs == 1
