@@ -63,9 +63,9 @@ def test_fields_that_are_safe_to_change_are_fields():
 
 
 def test_overrides_replace_fields_and_are_checked_like_the_file():
-    recipe = load_recipe("tiny", epochs=1, learning_rate="1e-3")
+    recipe = load_recipe("baseline", epochs=1, learning_rate="1e-3")
     assert (recipe.epochs, recipe.learning_rate) == (1, 1e-3)
-    assert dataclasses.replace(recipe, epochs=6, learning_rate=2e-4) == load_recipe("tiny")
+    assert dataclasses.replace(recipe, epochs=450, learning_rate=2e-4) == load_recipe("baseline")
     with pytest.raises(ConfigError, match=r"unknown `epoch`; did you mean `epochs`\?"):
         load_recipe("tiny", epoch=1)
 

@@ -7,6 +7,7 @@ It is written last and removed first, so a record always speaks of finished shar
 import contextlib
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cache, partial
 from importlib.metadata import version
@@ -105,6 +106,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
         new_file(mask_path, overwrite=True) as mask_partial,
         open(image_partial, "wb") as image_shard,
         open(mask_partial, "wb") as mask_shard,
+        ThreadPoolExecutor(1) as beside,
     ):
         pixels = _speaking_of_the_whole(partial(read_image, image))
         if palette:
@@ -114,11 +116,10 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
             labels = _speaking_of_the_whole(partial(read_mask, mask, threshold=settings.threshold))
         _write_headers(image_shard, mask_shard, 0, size)
         for row in range(cut.rows):
-            masks, shares = cut_masks(labels, cut, row, size, *classes)
-            kept = np.flatnonzero(shares >= settings.min_building)
-            images = cut_images(pixels, cut, row, size) if len(kept) else None
-            for col in kept.tolist():
-                assert images is not None
+            masks_beside = beside.submit(cut_masks, labels, cut, row, size, *classes)
+            images = cut_images(pixels, cut, row, size)
+            masks, shares = masks_beside.result()
+            for col in np.flatnonzero(shares >= settings.min_building).tolist():
                 image_shard.write(images[col])
                 mask_shard.write(masks[col])
                 sums = float(shares[col]), manifest.tile_sha256(images[col], masks[col])
