@@ -7,7 +7,7 @@ The estimate decides which masks are refused, so it must not be lower than the t
 
 import argparse
 import itertools
-import resource
+import re
 import subprocess
 import sys
 import tempfile
@@ -34,9 +34,16 @@ def measure(run: str, size: int) -> None:
     """In a fresh process: generate once; print the growth of the peak, and the estimate, in bytes."""
     generator = load_generator(run)
     generator(np.zeros((64, 64), np.uint8))
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_kib()
     generator(np.zeros((size, size), np.uint8))
-    print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024, generator.memory_bytes(size, size))
+    print((peak_kib() - before) * 1024, generator.memory_bytes(size, size))
+
+
+def peak_kib() -> int:
+    """Peak memory of this process so far; ru_maxrss would begin at the size of the process that started it."""
+    found = re.search(r"VmHWM:\s*(\d+)", Path("/proc/self/status").read_text())
+    assert found
+    return int(found[1])
 
 
 def main() -> None:

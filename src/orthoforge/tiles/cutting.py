@@ -20,8 +20,8 @@ SAME_GSD = 0.005
 MAX_UPSAMPLING = 1.10
 # Pixels of one scene may be this much longer than wide on the ground and still be called square (web mercator: 0.7 %).
 _SQUARE = 0.02
-# Strips of 3 MB stay in the processor's cache between reading and shrinking; larger ones are no faster and take more memory.
-_STRIP_PIXELS = 1_000_000
+# Strips of 2 MB stay in the processor's cache between reading and shrinking; larger ones are no faster and take more memory.
+_STRIP_PIXELS = 600_000
 
 Read = Callable[[Window], np.ndarray]
 
