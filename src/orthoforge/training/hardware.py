@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -26,7 +26,7 @@ def new_fabric(recipe: Recipe) -> Fabric:
     return fabric
 
 
-def resolved_precision(precision: str) -> str:
+def resolved_precision(precision: Literal["auto", "bf16", "float32"]) -> Literal["bf16", "float32"]:
     """``bf16`` or ``float32`` for ``auto``: bf16 where the hardware multiplies in it."""
     if precision != "auto":
         return precision
