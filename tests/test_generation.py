@@ -15,6 +15,7 @@ from orthoforge.files import lock
 from orthoforge.generation import SOURCE_TYPE, generate
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from small_disk import small_disk
 from test_checkpoints import save_run
 
 
@@ -151,6 +152,16 @@ def test_what_is_there_is_kept_unless_asked_for(run, tmp_path, mask_path):
 def test_one_of_two_writers_is_refused(run, tmp_path, mask_path):
     with lock(tmp_path / "out.tif"), pytest.raises(LockedError, match=r"out\.tif is being written by another process"):
         generate(run, [mask_path], tmp_path / "out.tif")
+
+
+def test_a_disk_without_room_is_said_before_the_network_runs(run, tmp_path, monkeypatch):
+    mask = write_tiff(tmp_path / "mask.tif", np.zeros((1200, 1200), np.uint8), make_grid(1200))
+    generator = load_generator(run)
+    monkeypatch.setattr(generator, "network", None)  # would fail if it were called
+    with small_disk(tmp_path / "disk", 1) as disk:
+        with pytest.raises(ResourceError, match=r"the image for .*mask\.tif needs about 1 MB, the disk has [01] MB left"):
+            generate(generator, [mask], disk / "out.tif")
+        assert [path.name for path in disk.iterdir()] == []
 
 
 def test_names_that_cannot_work(run, tmp_path, mask_path):

@@ -9,6 +9,7 @@ import numpy as np
 
 from orthoforge.checkpoints import TrainedGenerator, load_generator
 from orthoforge.errors import ConfigError, OutputExistsError
+from orthoforge.files import require_free_space
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask, read_mask_rgb, require_memory, write_raster
 from orthoforge.scenes.palette import Palette, classes_from_palette
@@ -16,6 +17,8 @@ from orthoforge.scenes.palette import Palette, classes_from_palette
 SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 # A mask whose pixels are this much larger or smaller than those of the training tiles is worth a warning.
 GSD_TOLERANCE = 0.15
+# Deflate leaves at least so much of an image with texture: with less room than that the disk would fill up for certain.
+LEAST_SHARE = 0.3
 
 
 def generate(
@@ -44,6 +47,7 @@ def generate(
                 raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another --out.")
     for mask_path, path in zip(masks, targets, strict=True):
         mask, grid = read_condition(Path(mask_path), generator, threshold=threshold)
+        require_free_space(path.parent, round(LEAST_SHARE * 3 * mask.size), f"the image for {mask_path}")
         image = generator(mask, seed=seed)
         write_raster(path, image, grid, tags=synthetic_tags(generator, seed), overwrite=overwrite)
     return targets
