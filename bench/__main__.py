@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-SCRIPTS = (("bench.prepare",), ("bench.store",), ("bench.training",), ("bench.generation",), ("bench.faults_training", "6"))
+SCRIPTS = (("bench.prepare",), ("bench.store",), ("bench.training",), ("bench.generation",), ("bench.faults_training", "12"))
 
 
 def main() -> int:
