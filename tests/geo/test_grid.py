@@ -114,8 +114,10 @@ def test_a_mask_on_another_grid_is_refused_with_the_difference():
 
 def test_rounding_and_a_missing_crs_are_no_difference():
     image = make_grid(50)
-    require_same_grid("a1", image, Grid(50, 50, image.transform @ Affine.translation(1e-4, -1e-4), UTM))
-    require_same_grid("a1", image, Grid(50, 50))
+    rounded = Grid(50, 50, image.transform @ Affine.translation(1e-4, -1e-4), UTM)
+    for same in (rounded, Grid(50, 50)):
+        assert same != image
+        require_same_grid("a1", image, same)  # raises otherwise
 
 
 def test_names_of_crs():
