@@ -81,7 +81,8 @@ def test_the_recipe_may_stand_behind_its_options(capsys):
         (["train", "baseline", "--epoch", "3"], "--epochs"),
         (["train", "baseline", "--norm", "layer"], "layer"),
         (["train", "baseline", "--crop-px", "130", "--print-config"], "128 or 132"),
-        (["train", "baseline"], "--data is needed"),
+        (["train", "baseline"], "error: --data is needed"),
+        (["train", "nowhere.yaml"], "nowhere.yaml: no such recipe file"),
         (["prepair"], "prepare"),
     ],
 )

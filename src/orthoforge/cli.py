@@ -4,6 +4,7 @@ import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,7 +12,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
 from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
-from orthoforge.errors import OrthoforgeError, exit_code
+from orthoforge.errors import ConfigError, OrthoforgeError, exit_code
 
 # Heavy imports (torch, matplotlib) wait inside the commands, so that `--help` answers at once.
 
@@ -60,7 +61,7 @@ def prepare(
         grid: Cut each scene into GRID × GRID tiles and resize them (1 when --gsd is not given either).
         gsd: Or cut tiles at this ground resolution, in metres per pixel.
         size: Side of a tile in pixels.
-        split: Who trains and who tests: blocks (by place, no two splits touch), digits (the seed's: last digit of the scene number
+        split: Who trains and who tests: blocks (by place, no two splits touch), digits (as in 2021: last digit of the scene number
             0-6 train, 7-8 validation, 9 test), inria (numbers 1-5 of each city validate), random (by tile; neighbours leak).
         min_building: Leave out tiles with a smaller share of building.
         palette: JSON file of class names and colours, for colour-coded masks.
@@ -114,7 +115,7 @@ def train(argv: list[str]) -> None:
         print(dump_yaml(recipe_values(settings)), end="")
         return
     if options.data is None:
-        raise SystemExit("orthoforge train: --data is needed: a folder made by `orthoforge prepare`.")
+        raise ConfigError("--data is needed: a folder made by `orthoforge prepare`.")
     from orthoforge.training import train
 
     train(settings, options.data, options.out, resume=options.resume, init_from=options.init_from)
@@ -219,6 +220,9 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str]) -> int:
+    if argv == ["--version"]:
+        print(version("orthoforge"))
+        return 0
     if argv[:1] == ["train"]:
         train(argv[1:])
         return 0

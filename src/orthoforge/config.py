@@ -46,7 +46,7 @@ class Recipe:
     norm: Literal["batch", "instance"] = "batch"
     """Normalisation of the generator. The discriminator keeps batch norm."""
     upsample: Literal["transposed", "resize"] = "transposed"
-    """Transposed convolution (the seed's; checkerboard), or resizing and a convolution."""
+    """Transposed convolution (as in 2021; leaves a checkerboard), or resizing and a convolution."""
     discriminator_width: int = 64
     """Channels of its first layer."""
 
@@ -122,6 +122,8 @@ def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
     """
     path = Path(name) if str(name).endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
     if not path.is_file():
+        if path != RECIPES / f"{name}.yaml":
+            raise ConfigError(f"{path}: no such recipe file.")
         hint = _nearest(str(name), recipe_names())
         raise ConfigError(f"unknown recipe `{name}`{hint} Recipes: {', '.join(recipe_names())}.")
     try:

@@ -180,7 +180,8 @@ def _train(out: Path, recipe: Recipe, store: TileStore, journal: _Journal) -> No
     crops = len(store.ids("train")) * recipe.crops_per_tile
     steps = -(-crops // recipe.batch_size) * recipe.total_epochs
     with journal.stage("train", f"recipe {recipe.name}, {recipe.total_epochs} epochs, {steps} steps", goes_on=True) as done:
-        train(recipe, out / "tiles", out / "run", resume=True, quiet=True)
+        print(flush=True)  # a line an epoch follows
+        train(recipe, out / "tiles", out / "run", resume=(out / "run" / "weights").exists())
         rows = runs.read_results(out / "run")
         if len(rows) < recipe.total_epochs:  # it saved and returned: Ctrl-C or SIGTERM
             raise KeyboardInterrupt

@@ -46,8 +46,8 @@ def test_files_that_are_not_what_their_name_says(tmp_path, name, content, messag
 
 def test_a_missing_file_and_a_folder(tmp_path):
     (tmp_path / "folder.tif").mkdir()
-    for name in ("none.tif", "folder.tif"):
-        with pytest.raises(DataError, match=f"{name}: no such file"):
+    for name, message in (("none.tif", "no such file"), ("folder.tif", r"is a folder; name the files in it")):
+        with pytest.raises(DataError, match=f"{name}: {message}"):
             read(tmp_path / name)
 
 

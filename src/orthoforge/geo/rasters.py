@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
@@ -187,7 +188,7 @@ def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray
         return bands[..., 0]
     raise DataError(
         f"{raster.path}: mask has {raster.band_count} bands that differ; one band, or three equal ones, are expected. "
-        "If it is a colour-coded mask of classes, pass --palette."
+        "Is it the image instead of its mask? A colour-coded mask of classes is read by `check` and `prepare` with --palette."
     )
 
 
@@ -230,6 +231,8 @@ def write_raster(
     with new_file(path, overwrite=overwrite) as partial, rasterio.Env(GDAL_PAM_ENABLED="NO", **_READ_OPTIONS):
         try:
             with _open_quietly(partial, "w", **profile) as dataset:
+                if bands.shape[2] == 3:
+                    dataset.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
                 dataset.write(np.moveaxis(bands, -1, 0))
                 dataset.update_tags(**(tags or {}))
         except GDAL_ERRORS as error:
@@ -277,6 +280,8 @@ def available_memory() -> int:
 
 def _driver_of(path: Path) -> str:
     """The driver that suffix and first bytes agree on."""
+    if path.is_dir():
+        raise DataError(f"{path}: is a folder; name the files in it, for example {path}/*.tif.")
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     driver = DRIVERS.get(path.suffix.lower())

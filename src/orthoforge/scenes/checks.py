@@ -107,7 +107,8 @@ def _with_shift_finding(scene: SceneCheck, common: Shift | None) -> SceneCheck:
         return scene
     if common and common.is_sure and np.hypot(shift.down - common.down, shift.right - common.right) <= _SAME_SHIFT_PX:
         return scene
-    message = f"{scene.name}: the mask seems to lie {shift.distance_px:.0f} px off the image ({shift}). Compare them by eye."
+    message = f"{scene.name}: the mask seems to lie {shift.distance_px:.0f} px off the image ({shift}). "
+    message += "Compare them by eye: long shadows can look like it."
     return replace(scene, findings=(*scene.findings, Finding("warning", message)))
 
 

@@ -62,7 +62,7 @@ def cut_by_gsd(name: str, grid: Grid, gsd_m: float, size_px: int) -> Cut | None:
     if pixel is None:
         raise GridError(
             f"{name}: the scene has no CRS, so the size of its pixels on the ground is unknown. Cut by number with --grid "
-            "instead of --gsd, or give the scene its CRS."
+            "instead of --gsd, give the scene its CRS, or leave it out with --skip-bad."
         )
     width_m, height_m = pixel
     mean_m = (width_m + height_m) / 2

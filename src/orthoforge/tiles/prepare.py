@@ -119,6 +119,7 @@ def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> Ti
         raise OutputExistsError(
             f"{tiles}: holds tiles made with other {changed}. Pass --overwrite to replace them, or choose another folder."
         )
+    print(f"{tiles}: made before from these scenes with these settings; nothing to do.")
     return TileStore.open(tiles)
 
 

@@ -157,6 +157,8 @@ def centre_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int) -> Bat
 def _read_body(path: Path) -> dict[str, Any]:
     file = path / STORE
     if not file.is_file():
+        if not path.is_dir():
+            raise DataError(f"{path}: no such folder. Tiles are made by orthoforge prepare.")
         raise DataError(f"{path}: no tile store (no {STORE}). Make one, or finish an interrupted one, with orthoforge prepare.")
     try:
         body = json.loads(file.read_text("utf-8"))

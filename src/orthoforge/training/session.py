@@ -82,6 +82,8 @@ def _train_in(
         state.restore(checkpoint)
         say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
     else:
+        if resume:
+            say(f"{out} holds no run yet; a new one begins")
         if init_from is not None:
             for note in state.start_from(load_checkpoint(checkpoint_folder(init_from), weights_only=True)):
                 say(note)
