@@ -109,7 +109,7 @@ def test_an_unknown_recipe_offers_the_nearest_and_lists_all():
     with pytest.raises(ConfigError) as caught:
         load_recipe("basline")
     assert str(caught.value) == f"unknown recipe `basline`; did you mean `baseline`? Recipes: {', '.join(recipe_names())}."
-    with pytest.raises(ConfigError, match=r"unknown recipe `nowhere\.yaml`"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml: no such recipe file"):
         load_recipe("nowhere.yaml")
 
 

@@ -184,7 +184,7 @@ def test_masks_of_0_and_1_or_255_in_one_band_or_three_equal_ones(tmp_path, high,
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (make_image(make_mask(16)), "mask has 3 bands that differ.*pass --palette"),
+        (make_image(make_mask(16)), "mask has 3 bands that differ.*Is it the image instead of its mask.*with --palette"),
         (np.zeros((16, 16), np.float32), "mask is float32; uint8 is expected"),
         (np.zeros((16, 16), np.uint16), "mask is uint16"),
     ],

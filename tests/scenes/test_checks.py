@@ -226,7 +226,7 @@ def test_masks_by_palette(tmp_path):
     report = check(tmp_path, palette=tmp_path / "palette.json")
     assert report.faults == 0
     assert row(report, "b1").building_share == pytest.approx((mask > 0).mean())
-    assert "pass --palette" in only_fault(check(tmp_path))
+    assert "`check` and `prepare` with --palette" in only_fault(check(tmp_path))
 
     rgb[5, 5] = (1, 2, 3)
     Image.fromarray(rgb).save(tmp_path / "masks/b1.png")

@@ -43,7 +43,7 @@ def show(tiles: Path, counts: dict[str, Any], left_out: dict[str, str], *, reuse
         console.print(f"  {_scenes(reused)} kept from an earlier run")
     if counts["rest_share"]:
         share = f"{100 * counts['rest_share']:.2g} %"
-        console.print(f"  {share} of the pixels, right and bottom in scenes, fill no whole tile; smaller tiles lose less")
+        console.print(f"  {share} of the pixels, at the right and bottom of scenes, fill no whole tile; smaller ones lose less")
     if counts["below_min_building"]:
         console.print(f"  {counts['below_min_building']} tiles left out for their small share of building")
     if counts["too_small"]:
