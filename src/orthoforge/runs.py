@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from PIL import Image
 
 from orthoforge.config import dump_yaml
@@ -33,6 +34,12 @@ def write_args(run: Path, values: Mapping[str, Any]) -> None:
     """``args.yaml``: every setting, resolved."""
     with new_file(run / "args.yaml", overwrite=True) as partial:
         partial.write_text(dump_yaml(values), encoding="utf-8")
+
+
+def read_args(run: Path) -> dict[str, Any]:
+    """What ``args.yaml`` holds; nothing when it is not there."""
+    path = run / "args.yaml"
+    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def read_results(run: Path) -> list[dict[str, float]]:

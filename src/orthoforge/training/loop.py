@@ -179,7 +179,6 @@ def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore,
     if fabric.is_global_zero:
         values = {"recipe": recipe_values(recipe), "progress": state.plain_values(), "tiles": tiles_values(store)}
         rng = {
-            "stream": "function of",
             "seed": recipe.seed,
             "rollbacks": state.progress.rollbacks,
             "step": state.progress.step,

@@ -73,6 +73,7 @@ def _train_in(
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
     state = TrainingState(fabric, recipe, store.class_count)
+    started_from = str(init_from) if init_from else None
     if has_checkpoint(out):
         if not resume:
             raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
@@ -80,6 +81,9 @@ def _train_in(
         for change in allowed_changes(recipe, store, checkpoint.state, out):
             say(f"changed since the run began: {change}")
         state.restore(checkpoint)
+        if init_from is not None:
+            say(f"--init-from {init_from} is left aside: the run has weights of its own")
+        started_from = runs.read_args(out).get("run", {}).get("init_from")
         say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
     else:
         if resume:
@@ -97,7 +101,7 @@ def _train_in(
         settings = {
             "data": str(store.path),
             "out": str(out),
-            "init_from": init_from and str(init_from),
+            "init_from": started_from,
             "resume": resume,
         }
         runs.write_args(
