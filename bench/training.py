@@ -22,8 +22,9 @@ from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.generators import build_generator
 from orthoforge.models.losses import l1, lsgan_discriminator, lsgan_generator
 from orthoforge.tiles.store import crop_batch
+from orthoforge.training.batches import to_tensors
 from orthoforge.training.hardware import new_fabric, resolved_precision
-from orthoforge.training.loop import to_tensors, train_step
+from orthoforge.training.loop import train_step
 from orthoforge.training.state import TrainingState
 
 

@@ -15,16 +15,18 @@ ALLOWED = {
     "geo": {"errors", "files"},
     "scenes": {"errors", "files", "geo"},
     "tiles": {"errors", "files", "geo", "scenes"},
-    "models": {"errors"},
+    "models": {"errors", "files"},
     "checkpoints": {"errors", "files", "config", "models"},
     "runs": {"errors", "files", "config"},
-    "training": {"errors", "files", "config", "tiles", "models", "checkpoints", "runs", "evaluation.metrics"},
+    "trackers": {"errors", "files"},
+    "training": {"errors", "files", "config", "tiles", "models", "checkpoints", "runs", "trackers", "evaluation.metrics"},
     "generation": {"errors", "files", "config", "geo", "models", "checkpoints", "scenes.palette"},
     "evaluation": {"errors", "files", "config", "tiles", "models", "checkpoints", "generation", "runs"},
+    "experiments": {"errors", "config", "runs", "tiles", "training", "evaluation"},
     "demonstration": {
         "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
     },
-    "cli": {"errors", "config", "scenes", "tiles", "training", "generation", "evaluation", "demonstration"},
+    "cli": {"errors", "config", "scenes", "tiles", "training", "generation", "evaluation", "experiments", "demonstration"},
     "__init__": {"checkpoints", "tiles", "training", "generation", "errors", "config"},
 }  # fmt: skip
 # Packages that a room must not import, whatever it imports of ours.

@@ -1,6 +1,7 @@
 """Recipes: complete files, strict keys, values refused by name."""
 
 import dataclasses
+import inspect
 from typing import get_args, get_type_hints
 
 import pytest
@@ -18,7 +19,11 @@ from orthoforge.config import (
     recipe_values,
 )
 from orthoforge.errors import ConfigError
-from orthoforge.models.generators import GENERATORS, Norm, Upsample
+from orthoforge.models.generators import GENERATORS, generator_stride
+from orthoforge.models.layers import Norm, Upsample
+from orthoforge.models.losses import GAN_LOSSES
+from orthoforge.models.perceptual import PERCEPTUAL_LAYERS
+from orthoforge.tiles.prepare import prepare
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -45,9 +50,48 @@ def test_baseline_has_the_numbers_of_the_seed():
     assert recipe.tiles == "--grid 1 --size 286 --split digits"
 
 
-def test_instance_norm_differs_from_baseline_in_the_norm_alone():
-    baseline, instance = (recipe_values(load_recipe(name)) for name in ("baseline", "instance-norm"))
-    assert {name for name in baseline if baseline[name] != instance[name]} == {"name", "description", "norm"}
+# Rows of the seed's table: what each changes, beside the words about it.
+LOW, MID = "--grid 1 --size 286 --split digits", "--grid 2 --size 286 --split digits"
+INSTANCE = {"norm": "instance"}
+VGG = INSTANCE | {"perceptual": "vgg19", "perceptual_layers": ["relu5_4"], "perceptual_normalize": False, "lambda_perceptual": 100}
+SUBSET = {"tiles_per_place": 28, "epochs": 100, "decay_epochs": 100}
+TABLE = {
+    "lr-collapse": {"learning_rate": 2e-3},
+    "lr-1e-4": {"learning_rate": 1e-4},
+    "lr-3e-4": {"learning_rate": 3e-4},
+    "lr-1e-3": {"learning_rate": 1e-3},
+    **{f"lambda-{value}": {"lambda_l1": value} for value in (1, 2, 10, 25, 50)},
+    "generator-only": {"gan_loss": "none"},
+    "instance-norm": INSTANCE,
+    "mid-2x2": {"tiles": MID},
+    "mid-2x2-from-baseline": {"tiles": MID, "starts_from": "baseline"} | SUBSET,
+    "mid-2x2-instance": INSTANCE | {"tiles": MID, "batch_size": 2},
+    "mid-2x2-from-instance": INSTANCE | {"tiles": MID, "batch_size": 2, "starts_from": "instance-norm"} | SUBSET,
+    "mid-full-512": INSTANCE | {"tiles": "--grid 1 --size 542 --split digits", "crop_px": 512, "batch_size": 4},
+    "high-5x5": INSTANCE
+    | {"tiles": "--grid 5 --size 286 --split digits", "lambda_l1": 10, "epochs": 210, "decay_epochs": 210, "batch_size": 2},
+    "mid-2x2-filtered": INSTANCE | {"tiles": f"{MID} --min-building 0.25", "batch_size": 8},
+    "vgg-only": VGG | {"lambda_l1": 0},
+    "vgg-l1": VGG,
+    "plateau": {"schedule": "plateau-2021", "epochs": 900, "decay_epochs": 0},
+}
+
+
+@pytest.mark.parametrize("name", TABLE)
+def test_a_row_of_the_seeds_table_changes_what_the_table_says_and_nothing_else(name):
+    baseline, other = (recipe_values(load_recipe(row)) for row in ("baseline", name))
+    changed = {field for field in baseline if baseline[field] != other[field]}
+    assert {field: other[field] for field in changed - {"name", "description", "outcome"}} == TABLE[name]
+    assert other["outcome"], "the seed says what came of it"
+
+
+def test_a_recipe_says_in_the_options_of_prepare_which_tiles_it_needs():
+    assert load_recipe("mid-2x2-filtered").tile_options == {"grid": 2, "size": 286, "split": "digits", "min_building": 0.25}
+    for name in recipe_names():
+        assert set(load_recipe(name).tile_options) <= set(inspect.signature(prepare).parameters)
+    for text in ("--grid two", "--grid", "--sizes 3", "grid 2 extra"):
+        with pytest.raises(ConfigError, match="options of orthoforge prepare"):
+            Recipe(name="mine", tiles=text)
 
 
 def test_choices_are_the_keys_of_the_registries():
@@ -55,6 +99,37 @@ def test_choices_are_the_keys_of_the_registries():
     assert get_args(hints["generator"]) == tuple(GENERATORS)
     assert get_args(hints["norm"]) == get_args(Norm)
     assert get_args(hints["upsample"]) == get_args(Upsample)
+    assert set(get_args(hints["gan_loss"])) == {*GAN_LOSSES, "none"}
+    assert set(get_args(hints["perceptual"])) == set(PERCEPTUAL_LAYERS)
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_crops_must_be_multiples_of_what_the_generator_takes(name):
+    recipe = Recipe(name="mine", generator=name, crop_px=512)
+    assert recipe.crop_multiple_px == generator_stride(name)
+    with pytest.raises(ConfigError, match=f"multiple of {generator_stride(name)}"):
+        Recipe(name="mine", generator=name, crop_px=510)
+
+
+def test_perceptual_layers_of_recipes_exist():
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        assert set(recipe.perceptual_layers) <= set(PERCEPTUAL_LAYERS[recipe.perceptual])
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"gan_loss": "wgan-gp"}, "--discriminator-norm instance, group or none"),
+        ({"gan_loss": "none", "lambda_l1": 0}, "nothing would be trained"),
+        ({"lambda_perceptual": 1, "perceptual_layers": ()}, "names no layer"),
+        ({"discriminator_layers": 5, "crop_px": 64}, "needs crops of 96 px at least"),
+        ({"discriminator_layers": 6}, "at most 5"),
+    ],
+)
+def test_settings_that_cannot_work_together_are_refused(fields, words):
+    with pytest.raises(ConfigError, match=words):
+        Recipe(name="mine", **fields)
 
 
 def test_fields_that_are_safe_to_change_are_fields():
@@ -120,8 +195,9 @@ def test_an_unknown_recipe_offers_the_nearest_and_lists_all():
         ("lambda_l1", -1.0), ("lambda_l1", float("nan")), ("lambda_l1", float("inf")), ("epochs", -1), ("decay_epochs", -2),
         ("ema_decay", -0.1), ("ema_decay", 1.0), ("beta1", 1.0), ("beta2", -0.5), ("beta1", float("nan")),
         ("learning_rate", 0.0), ("learning_rate", 1.0), ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63),
-        ("checkpoint_every", 0), ("panels_every", 0), ("norm", "group"), ("generator", "resnet7"), ("flips", "vertical"),
-        ("upsample", "bilinear"), ("gan_loss", "hinge"), ("precision", "fp16"), ("epochs", "many"), ("batch_size", 2.5),
+        ("checkpoint_every", 0), ("panels_every", 0), ("norm", "layer"), ("generator", "resnet7"), ("flips", "vertical"),
+            ("schedule", "exponential"), ("warmup_steps", -1), ("step_epochs", 0), ("tiles_per_place", -1),
+        ("upsample", "bilinear"), ("gan_loss", "relativistic"), ("precision", "fp16"), ("epochs", "many"), ("batch_size", 2.5),
         ("lambda_l1", None),
     ],
 )  # fmt: skip

@@ -22,14 +22,17 @@ _HOMES = {
     "TileStore": "tiles.store",
     "TrainedGenerator": "checkpoints",
     "check": "scenes.checks",
+    "compare": "evaluation.compare",
     "demo": "demonstration",
     "evaluate": "evaluation.paired",
+    "experiment": "experiments",
     "generate": "generation",
     "load_generator": "checkpoints",
     "load_recipe": "config",
     "prepare": "tiles.prepare",
     "recipe_names": "config",
     "simulate": "scenes.simulate",
+    "sweep": "experiments",
     "train": "training.session",
 }
 __all__ = sorted(_HOMES)

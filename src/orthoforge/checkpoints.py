@@ -26,7 +26,7 @@ from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels, decode_image, encode_mask
-from orthoforge.models.generators import STRIDE, build_generator
+from orthoforge.models.generators import build_generator, generator_stride
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
@@ -130,7 +130,7 @@ class TrainedGenerator:
         """
         values = self._mask_values(np.asarray(mask))
         height, width = values.shape
-        padded = _pad_to_stride(values)
+        padded = _pad_to_stride(values, generator_stride(self.recipe.generator))
         condition = encode_mask(torch.from_numpy(padded)[None], self._class_count).to(
             self.device, memory_format=torch.channels_last
         )
@@ -216,10 +216,11 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     network.load_state_dict(dict(tensors))
 
 
-def _pad_to_stride(mask: np.ndarray) -> np.ndarray:
+def _pad_to_stride(mask: np.ndarray, stride: int) -> np.ndarray:
     """Grow (H, W) to multiples of the stride, at the far edges, by reflection; edge pixels where it is too small to reflect."""
-    # A network that halves twice and pads by reflection needs two quarter-resolution pixels at least.
-    grow = [(0, max(2 * STRIDE, -(-side // STRIDE) * STRIDE) - side) for side in mask.shape]
+    # A network that halves twice and pads by reflection needs two quarter-resolution pixels at least; a U-Net ends in one.
+    least = 2 * stride if stride == 4 else stride
+    grow = [(0, max(least, -(-side // stride) * stride) - side) for side in mask.shape]
     if not any(after for _, after in grow):
         return mask
     reflects = all(after < side for (_, after), side in zip(grow, mask.shape, strict=True))

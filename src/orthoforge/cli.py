@@ -95,6 +95,10 @@ class TrainOptions:
     """Go on with the run in --out from its last checkpoint, exactly as if it had never stopped."""
     init_from: Path | None = None
     """Start from the weights of another run."""
+    stop_after: int | None = None
+    """Train so many epochs now, save, and leave the rest to --resume."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where curves and pictures go besides the run folder; none of them can stop a training."""
     print_config: bool = False
     """Show the resolved recipe and stop."""
 
@@ -118,7 +122,10 @@ def train(argv: list[str]) -> None:
         raise ConfigError("--data is needed: a folder made by `orthoforge prepare`.")
     from orthoforge.training import train
 
-    train(settings, options.data, options.out, resume=options.resume, init_from=options.init_from)
+    train(
+        settings, options.data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,
+        trackers=options.trackers,
+    )  # fmt: skip
 
 
 def generate(
@@ -176,6 +183,107 @@ def evaluate(
     print(out / REPORT_HTML)
 
 
+def compare(
+    runs: Positional[tuple[Path, ...]],
+    *,
+    out: Path,
+    data: Path | None = None,
+    split: Literal["train", "val", "test"] = "test",
+    price_per_hour: float | None = None,
+    currency: str = "€",
+    seed: int = 0,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """Put runs beside each other in one page: pictures of the same ground, curves, settings that differ, time, cost, scores.
+
+    Args:
+        runs: Run folders.
+        out: The page, a .html file; the same figures go to a .json beside it.
+        data: Tiles, where they are no longer at the place that the runs name.
+        split: Whose tiles are shown and scored; validation where a run has no others.
+        price_per_hour: Of the machine, for a column of costs.
+        currency: Of that price.
+        seed: Of all that is random in the networks.
+        device: cpu or cuda.
+        overwrite: Replace a page that is there.
+    """
+    from orthoforge.evaluation.compare import compare
+
+    print(
+        compare(
+            runs, out, data=data, split=split, price_per_hour=price_per_hour, currency=currency, seed=seed, device=device,
+            overwrite=overwrite,
+        )
+    )  # fmt: skip
+
+
+def experiment(
+    recipes: Positional[tuple[str, ...]],
+    *,
+    scenes: Path,
+    out: Path = Path("experiments"),
+    set: tuple[str, ...] = (),
+    price_per_hour: float | None = None,
+) -> int:
+    """Cut the tiles that recipes ask for, train them, and compare the runs. Interrupted and run again, it goes on.
+
+    Args:
+        recipes: Names of recipes; those whose weights they start from are trained too.
+        scenes: Inria's layout as downloaded, or a folder with images/ and masks/.
+        out: Folder for tiles, runs and report.html.
+        set: Fields to change in every recipe: --set epochs=10 generator_width=16.
+        price_per_hour: Of the machine, for a column of costs.
+    """
+    from orthoforge.experiments import experiment
+
+    return _show(experiment(recipes, scenes, out, overrides=_fields(set), price_per_hour=price_per_hour))
+
+
+def sweep(
+    recipe: Positional[str],
+    *,
+    data: Path,
+    out: Path,
+    over: tuple[str, ...],
+    set: tuple[str, ...] = (),
+    init_from: Path | None = None,
+    price_per_hour: float | None = None,
+) -> int:
+    """Train a recipe with every combination of some settings, and compare the runs. Interrupted and run again, it goes on.
+
+    Args:
+        recipe: A recipe's name or file.
+        data: Tiles made by `orthoforge prepare`.
+        out: Folder for runs and report.html.
+        over: Fields and their values: --over learning_rate=1e-4,2e-4 lambda_l1=10,100.
+        set: Fields to change in every run: --set epochs=10.
+        init_from: Start all of them from the weights of another run.
+        price_per_hour: Of the machine, for a column of costs.
+    """
+    from orthoforge.experiments import sweep
+
+    values = {name: text.split(",") for name, text in _fields(over).items()}
+    return _show(sweep(recipe, data, out, values, overrides=_fields(set), init_from=init_from, price_per_hour=price_per_hour))
+
+
+def _fields(words: tuple[str, ...]) -> dict[str, str]:
+    """'epochs=10' to {'epochs': '10'}; dashes are taken for underscores, as in options."""
+    for word in words:
+        if not all(word.partition("=")):
+            raise ConfigError(f"`{word}` is not a setting; write FIELD=VALUE, as in epochs=10.")
+    return {name.replace("-", "_"): value for name, _, value in (word.partition("=") for word in words)}
+
+
+def _show(outcome: Any) -> int:
+    """Print an experiment's outcome; the exit code."""
+    for name, reason in outcome.failures.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    if outcome.report:
+        print(outcome.report)
+    return 1 if outcome.failures else 0
+
+
 def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
     """Simulate towns, train on them, generate scenes that were never seen, and write report.html: minutes on two cores.
 
@@ -191,15 +299,16 @@ def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
 
 
 def recipes() -> None:
-    """List the recipes that come with Orthoforge."""
+    """List the recipes that come with Orthoforge, and what came of them in the 2021 project."""
     for name in recipe_names():
-        print(f"{name:24} {load_recipe(name).description}")
+        recipe = load_recipe(name)
+        print(f"{name:22} {recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}")
 
 
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": demo, "check": check, "prepare": prepare, "train": TrainOptions, "generate": generate, "evaluate": evaluate,
-    "recipes": recipes,
+    "compare": compare, "experiment": experiment, "sweep": sweep, "recipes": recipes,
 }  # fmt: skip
 
 

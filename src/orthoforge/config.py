@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +17,13 @@ from orthoforge.errors import ConfigError
 RECIPES = Path(__file__).parent / "recipes"
 
 # Changing one of these between a run and its resumption changes no step that was already taken.
-SAFE_TO_CHANGE = frozenset({"name", "description", "tiles", "epochs", "decay_epochs", "checkpoint_every", "panels_every"})
+SAFE_TO_CHANGE = frozenset(
+    {
+        "name", "description", "outcome", "tiles", "starts_from", "epochs", "decay_epochs", "perceptual_weights",
+        "checkpoint_every", "panels_every",
+    }
+)  # fmt: skip
+_HALVINGS = {"unet256": 8, "unet512": 9}  # of the feature maps; the other generators halve twice
 
 
 @dataclass(frozen=True)
@@ -26,34 +33,59 @@ class Recipe:
     name: str
     """What runs are called that name no folder."""
     description: str = ""
-    """One line: what it changes, or what came out."""
+    """One line: what it is, or what it changes."""
+    outcome: str = ""
+    """One line: what came out of it in 2021."""
     tiles: str = ""
     """The options of ``orthoforge prepare`` that make its tiles."""
+    starts_from: str = ""
+    """The recipe whose run ``--init-from`` must name; empty for a training from scratch."""
 
     crop_px: int = 256
-    """Side of the random crops, in pixels; a multiple of 4."""
+    """Side of the random crops, in pixels; a multiple of 4 (of 256 or 512 for the U-Nets)."""
     flips: Literal["none", "horizontal", "dihedral"] = "horizontal"
     """Random orientation, the same for mask and image: none, left-right, or all eight flips and quarter turns."""
     crops_per_tile: int = 1
     """How many crops of each tile make an epoch."""
+    tiles_per_place: int = 0
+    """Train on so many tiles of each place, spread evenly over its scenes and drawn by ``seed``; 0 takes all."""
     batch_size: int = 16
     """Crops a step, over all processes together."""
 
-    generator: Literal["resnet6", "resnet9", "resunet6", "resunet9"] = "resnet9"
-    """Residual network by its number of blocks; ``resunet`` adds skip connections."""
+    generator: Literal["resnet6", "resnet9", "resunet6", "resunet9", "unet256", "unet512"] = "resnet9"
+    """Residual network by its number of blocks, ``resunet`` with skip connections; ``unet``: pix2pix's own, with dropout."""
     generator_width: int = 64
     """Channels of its first layer."""
-    norm: Literal["batch", "instance"] = "batch"
-    """Normalisation of the generator. The discriminator keeps batch norm."""
+    norm: Literal["batch", "instance", "group"] = "batch"
+    """Normalisation of the generator."""
     upsample: Literal["transposed", "resize"] = "transposed"
     """Transposed convolution (as in 2021; leaves a checkerboard), or resizing and a convolution."""
+
+    discriminator: Literal["patch", "pixel"] = "patch"
+    """PatchGAN, or one that judges single pixels."""
+    discriminator_layers: int = 3
+    """Halvings of the PatchGAN, which decide how much each logit sees: 1 to 5 give 16, 34, 70, 142, 286 px."""
     discriminator_width: int = 64
     """Channels of its first layer."""
+    discriminator_norm: Literal["batch", "instance", "group", "none"] = "batch"
+    """Normalisation of the discriminator."""
 
-    gan_loss: Literal["lsgan"] = "lsgan"
-    """Adversarial loss."""
+    gan_loss: Literal["lsgan", "vanilla", "hinge", "wgan-gp", "none"] = "lsgan"
+    """Adversarial loss; ``none`` trains the generator alone."""
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the real image."""
+    lambda_perceptual: float = 0.0
+    """Weight of the L1 distance between features of both images; 0 leaves it out."""
+    perceptual: Literal["vgg19", "efficientnet-lite0"] = "efficientnet-lite0"
+    """Network of the perceptual loss. EfficientNet's weights are installed; VGG19's are a file to bring along."""
+    perceptual_layers: tuple[str, ...] = ("stem", "stage1", "stage2", "stage3", "stage4")
+    """Its layers that are compared: relu1_1 … relu5_4, conv1_1 … conv5_4 or logits; stem, stage1 … stage7, head or logits."""
+    perceptual_normalize: bool = True
+    """Whether it sees images as it was trained on; the 2021 project left them in [-1, 1]."""
+    perceptual_weights: str = ""
+    """File of VGG19's weights; when left out, where torch hub keeps it."""
+    perceptual_sha256: str = ""
+    """SHA-256 of weights of your own (or its first digits); the published file's when left out."""
 
     learning_rate: float = 2e-4
     """Adam's rate for both networks."""
@@ -61,10 +93,17 @@ class Recipe:
     """Adam's first decay rate."""
     beta2: float = 0.999
     """Adam's second decay rate."""
+    schedule: Literal["linear", "cosine", "step", "plateau", "plateau-2021"] = "linear"
+    """``linear`` and ``cosine`` fall towards 0 over ``decay_epochs``; ``step`` is a tenth every ``step_epochs``; ``plateau`` halves
+    when the smoothed validation SSIM stands still, down to a hundredth; ``plateau-2021`` falls to 0 by the training losses."""
     epochs: int = 450
     """Epochs at the constant rate."""
     decay_epochs: int = 450
-    """Epochs over which the rate then falls linearly towards 0."""
+    """Epochs after them, over which ``linear`` and ``cosine`` lower the rate."""
+    step_epochs: int = 50
+    """Epochs between two steps of ``step``."""
+    warmup_steps: int = 0
+    """Steps over which the rate first rises from 0."""
     ema_decay: float = 0.0
     """Decay a step of the averaged generator that is saved and validated; 0 turns averaging off."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
@@ -79,17 +118,14 @@ class Recipe:
 
     def __post_init__(self) -> None:
         least = {
-            "crop_px": 32, "crops_per_tile": 1, "batch_size": 1, "generator_width": 1, "discriminator_width": 1, "lambda_l1": 0,
-            "epochs": 0, "decay_epochs": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1, "panels_every": 1,
+            "crop_px": 32, "crops_per_tile": 1, "tiles_per_place": 0, "batch_size": 1, "generator_width": 1,
+            "discriminator_width": 1, "discriminator_layers": 1, "lambda_l1": 0, "lambda_perceptual": 0, "epochs": 0,
+            "decay_epochs": 0, "step_epochs": 1, "warmup_steps": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1,
+            "panels_every": 1,
         }  # fmt: skip
         for name, minimum in least.items():
             if not minimum <= getattr(self, name) < math.inf:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {minimum}, and finite.")
-        if self.crop_px % 4:
-            below = self.crop_px - self.crop_px % 4
-            raise ConfigError(
-                f"crop_px is {self.crop_px}; the networks halve twice, so it must be a multiple of 4: {below} or {below + 4}."
-            )
         if self.seed >= 2**63:
             raise ConfigError(f"seed is {self.seed}; it must be below 2**63.")
         if self.total_epochs < 1:
@@ -99,11 +135,57 @@ class Recipe:
         for name in ("beta1", "beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
+        self.tile_options  # noqa: B018  # raises for options that prepare does not have
+        self._require_fitting_networks()
+
+    def _require_fitting_networks(self) -> None:
+        stride = self.crop_multiple_px
+        if self.crop_px % stride:
+            below = self.crop_px - self.crop_px % stride
+            sizes = f"{below} or {below + stride}" if below else str(stride)
+            raise ConfigError(
+                f"crop_px is {self.crop_px}; {self.generator} halves {stride.bit_length() - 1} times, so it must be a multiple of "
+                f"{stride}: {sizes}."
+            )
+        if self.discriminator_layers > 5:
+            raise ConfigError(f"discriminator_layers is {self.discriminator_layers}; it must be at most 5 (286 px).")
+        least_px = 3 * 2**self.discriminator_layers
+        if self.gan_loss != "none" and self.discriminator == "patch" and self.crop_px < least_px:
+            raise ConfigError(
+                f"discriminator_layers is {self.discriminator_layers}, which needs crops of {least_px} px at least; crop_px is "
+                f"{self.crop_px}."
+            )
+        if self.gan_loss == "wgan-gp" and self.discriminator_norm == "batch":
+            raise ConfigError(
+                "wgan-gp penalises the gradient of each image alone, which batch norm in the discriminator mixes with the others'. "
+                "Pass --discriminator-norm instance, group or none."
+            )
+        if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_perceptual:
+            raise ConfigError("gan_loss is none, lambda_l1 and lambda_perceptual are 0; nothing would be trained.")
+        if self.lambda_perceptual and not self.perceptual_layers:
+            raise ConfigError("lambda_perceptual is not 0, but perceptual_layers names no layer to compare.")
 
     @property
     def total_epochs(self) -> int:
-        """Epochs at the constant rate and while it falls."""
+        """``epochs`` and ``decay_epochs``."""
         return self.epochs + self.decay_epochs
+
+    @property
+    def crop_multiple_px(self) -> int:
+        """What ``crop_px`` must be a multiple of."""
+        return 2 ** _HALVINGS.get(self.generator, 2)
+
+    @property
+    def tile_options(self) -> dict[str, Any]:
+        """``tiles`` as arguments of ``orthoforge.prepare``."""
+        kinds = {"grid": int, "gsd": float, "size": int, "split": str, "min_building": float}
+        words = shlex.split(self.tiles)
+        try:
+            named = {name.removeprefix("--").replace("-", "_"): value for name, value in zip(words[::2], words[1::2], strict=True)}
+            return {name: kinds[name](value) for name, value in named.items()}
+        except (ValueError, KeyError) as error:
+            known = " ".join(f"--{name.replace('_', '-')} …" for name in kinds)
+            raise ConfigError(f"tiles is `{self.tiles}`; it may hold these options of orthoforge prepare: {known}.") from error
 
 
 _RECIPE = TypeAdapter(Recipe)
@@ -150,7 +232,7 @@ def recipe_from(values: Mapping[str, Any], *, source: str) -> Recipe:
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """Every field as a plain value, in order."""
-    return dataclasses.asdict(recipe)
+    return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(recipe).items()}
 
 
 def dump_yaml(values: Mapping[str, Any]) -> str:

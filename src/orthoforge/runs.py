@@ -2,8 +2,7 @@
 
 import csv
 import itertools
-import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,8 @@ from orthoforge.config import dump_yaml
 from orthoforge.errors import CheckpointError
 from orthoforge.files import new_file, writable
 
-COLUMNS = (
-    "epoch", "step", "learning_rate", "loss_d", "loss_g", "loss_g_gan", "loss_g_l1", "psnr", "ssim", "psnr_seed",
-    "seconds", "images_per_s",
-)  # fmt: skip
-"""Columns of ``results.csv``. All but the last two are the same, to the bit, for a run that was stopped and resumed."""
-
-TIMING_COLUMNS = COLUMNS[-2:]
+TIMING_COLUMNS = ("seconds", "images_per_s")
+"""Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""
 
 
 def numbered_run(name: str, parent: Path = Path("runs")) -> Path:
@@ -73,50 +67,10 @@ def _write_results(run: Path, rows: Sequence[Mapping[str, float]]) -> None:
         new_file(run / "results.csv", overwrite=True) as partial,
         open(partial, "w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.DictWriter(file, COLUMNS)
+        writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         for row in rows:
             writer.writerow({key: f"{value:.0f}" if key in ("epoch", "step") else repr(value) for key, value in row.items()})
-
-
-class Curves:
-    """TensorBoard curves. A tracker never stops a training: after its first failure it warns once and is left out."""
-
-    def __init__(self, run: Path, *, first_step: int) -> None:
-        """Curves continue at ``first_step``; points from there on, logged before a kill, are purged."""
-        from torch.utils.tensorboard import SummaryWriter
-
-        self._writer: Any = None
-        self._attempt(lambda: setattr(self, "_writer", SummaryWriter(str(run), purge_step=first_step)))
-
-    def scalars(self, values: Mapping[str, float], step: int) -> None:
-        """Log each value under its name."""
-        if self._writer is not None:
-            self._attempt(lambda: [self._writer.add_scalar(name, value, step) for name, value in values.items()])
-            self._flush()
-
-    def picture(self, name: str, image: np.ndarray, step: int) -> None:
-        """Log an image (H, W, 3) uint8."""
-        if self._writer is not None:
-            self._attempt(lambda: self._writer.add_image(name, image, step, dataformats="HWC"))
-            self._flush()
-
-    def close(self) -> None:
-        """Close the file."""
-        if self._writer is not None:
-            self._attempt(self._writer.close)
-
-    def _flush(self) -> None:
-        """To the disk now: the next checkpoint counts on these points, and after a kill nobody computes them again."""
-        if self._writer is not None:
-            self._attempt(self._writer.flush)
-
-    def _attempt(self, write: Any) -> None:
-        try:
-            write()
-        except Exception as error:  # whatever a tracker throws, training goes on
-            self._writer = None
-            warnings.warn(f"TensorBoard curves stop here: {error}. Training goes on.", stacklevel=3)
 
 
 def panel(masks: np.ndarray, fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
@@ -137,6 +91,16 @@ def write_png(path: Path, image: np.ndarray) -> None:
         Image.fromarray(image).save(partial, format="PNG")
 
 
+def plot_groups(columns: Iterable[str]) -> list[list[str]]:
+    """The columns of ``results.csv`` by plot: those of one unit and size together."""
+    groups = (
+        ("loss_d", "loss_g_gan", "loss_d_penalty"), ("loss_g_l1", "loss_g_perceptual"), ("psnr", "psnr_seed"), ("ssim",),
+        ("detail",), ("learning_rate", "learning_rate_d"), ("images_per_s",),
+    )  # fmt: skip
+    present = set(columns)
+    return [[name for name in group if name in present] for group in groups if present & set(group)]
+
+
 def plot_results(run: Path) -> None:
     """``results.png``: losses, validation scores and rate over epochs."""
     from matplotlib.figure import Figure
@@ -144,16 +108,13 @@ def plot_results(run: Path) -> None:
     rows = read_results(run)
     if not rows:
         return
-    plots = (
-        ("loss_d", "loss_g_gan"),
-        ("loss_g_l1",),
-        ("psnr", "psnr_seed"),
-        ("ssim",),
-        ("learning_rate",),
-        ("images_per_s",),
-    )
-    figure = Figure(figsize=(12, 6), layout="constrained")
-    for axes, names in zip(figure.subplots(2, 3).flat, plots, strict=True):
+    plots = plot_groups(rows[0])
+    figure = Figure(figsize=(12, 3 * -(-len(plots) // 3)), layout="constrained")
+    all_axes = figure.subplots(-(-len(plots) // 3), 3, squeeze=False).flat
+    for axes, names in itertools.zip_longest(all_axes, plots):
+        if names is None:
+            axes.set_axis_off()
+            continue
         for name in names:
             axes.plot(
                 [row["epoch"] for row in rows],

@@ -72,7 +72,7 @@ def install_hooks(
 ) -> None:
     """``hold`` stops at the n-th time of a moment, says so, and waits for a line; ``poison`` spoils D's weights at a step."""
     from orthoforge import checkpoints
-    from orthoforge.training import loop, session
+    from orthoforge.training import loop, session, validation
 
     loop.STEPS_BETWEEN_CURVE_POINTS = 2
     if save_every_step:
@@ -95,8 +95,8 @@ def install_hooks(
 
         return wrapped
 
-    loop.lsgan_generator = before("step", loop.lsgan_generator)  # D has its step, G not yet
-    loop.psnr = before("validation", loop.psnr)
+    loop.l1 = before("step", loop.l1)  # D has its step, G not yet
+    validation.psnr = before("validation", validation.psnr)
     loop.runs.append_result = before("row", loop.runs.append_result)
     checkpoints.sync = before("checkpoint", checkpoints.sync)  # four times a checkpoint, then once when it is in place
     os.rename = before("rename", os.rename)

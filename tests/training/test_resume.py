@@ -15,7 +15,7 @@ import pytest
 from harness import Trainers, assert_same_run, curves, hidden_leftovers, make_tiles, rows, tiny
 
 from orthoforge.tiles.store import TileStore
-from orthoforge.training.loop import epoch_batches, steps_an_epoch
+from orthoforge.training.batches import epoch_batches, steps_an_epoch
 
 # Two recipes that differ in all that a checkpoint may or may not have to hold. 8 tiles: the last batch of an epoch is smaller.
 BATCH_EMA = tiny()

@@ -59,7 +59,8 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
         given = {name: getattr(recipe, name) for name in least}
         smaller = {name: max(least[name], value // 2) for name, value in given.items() if value > least[name]}
         if "crop_px" in smaller:
-            smaller["crop_px"] -= smaller["crop_px"] % 4
+            smaller["crop_px"] -= smaller["crop_px"] % recipe.crop_multiple_px
+            smaller = {name: value for name, value in smaller.items() if value}
         raise ResourceError(
             f"out of memory at {', '.join(f'{name} {value}' for name, value in given.items())}. "
             f"Try one of {', '.join(f'--{name} {value}'.replace('_', '-') for name, value in smaller.items())}."
@@ -70,7 +71,7 @@ def circumstances(fabric: Fabric) -> dict[str, Any]:
     """What a run was computed with and on."""
     return {
         "torch": str(torch.__version__),
-        "device": fabric.device.type,
+        "device": torch.cuda.get_device_name(fabric.device) if fabric.device.type == "cuda" else fabric.device.type,
         "threads": torch.get_num_threads(),
         "processes": fabric.world_size,
     }

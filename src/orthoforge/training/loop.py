@@ -6,48 +6,67 @@ anywhere and resumed therefore takes the same steps as one that was not, and end
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import Tensor
 
 from orthoforge import runs
 from orthoforge.checkpoints import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
-from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, psnr, ssim
-from orthoforge.models.conditions import decode_image, encode_image, encode_mask
-from orthoforge.models.losses import l1, lsgan_discriminator, lsgan_generator
-from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch, epoch_order
+from orthoforge.models.losses import GAN_LOSSES, gradient_penalty, l1
+from orthoforge.models.perceptual import perceptual_l1
+from orthoforge.tiles.store import Batch, TileStore
+from orthoforge.trackers import Trackers
+from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors, training_ids
 from orthoforge.training.hardware import any_process, circumstances
-from orthoforge.training.state import TrainingState
+from orthoforge.training.schedules import learning_rates, standings_after
+from orthoforge.training.state import STEP, TrainingState
 from orthoforge.training.stopping import StopRequest
+from orthoforge.training.validation import record_panels, validate
 
 # An epoch of the seed's largest set takes hours on a small machine: no more than this much of it is ever lost.
 SECONDS_BETWEEN_CHECKPOINTS = 600
 STEPS_BETWEEN_CURVE_POINTS = 10
-PANEL_TILES = 4
+GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experiments
+# Below this share of the real images' detail nothing is to be seen; the blurriest recipes that learn stay above 0.1.
+BLANK_DETAIL = 0.03
 
 
 def run_epochs(
-    fabric: Fabric, recipe: Recipe, store: TileStore, state: TrainingState, out: Path, stop: StopRequest, say: Any
+    fabric: Fabric,
+    recipe: Recipe,
+    store: TileStore,
+    state: TrainingState,
+    out: Path,
+    stop: StopRequest,
+    say: Any,
+    *,
+    trackers: Sequence[str],
+    stop_after: int | None,
 ) -> bool:
-    """Epochs from where ``state`` stands to the recipe's last. False when asked to stop; everything is saved then."""
+    """Epochs from where ``state`` stands to the recipe's last, or the next ``stop_after``.
+
+    False when that was not the recipe's last epoch, for ``stop_after`` or because it was asked to stop; all is saved then.
+    """
     last = out / "weights" / "last"
     progress = state.progress
     steps = steps_an_epoch(store, recipe, fabric)
     # An epoch's points stand at its last step, which has none of its own: so it is known what a stop in validation has to purge.
     validation_due = progress.step_in_epoch == steps
-    first_step = progress.step + (0 if validation_due else 1)
-    curves = runs.Curves(out, first_step=first_step) if fabric.is_global_zero else None
+    curves = None
+    if fabric.is_global_zero:
+        first_step = progress.step + (0 if validation_due else 1)
+        curves = Trackers(trackers, out, settings=recipe_values(recipe), first_step=first_step)
     saved_at, began, began_epoch = time.monotonic(), time.monotonic(), progress.epoch
+    end = recipe.total_epochs if stop_after is None else min(recipe.total_epochs, progress.epoch + stop_after)
     try:
-        while progress.epoch < recipe.total_epochs:
-            rate = recipe.learning_rate * linear_rate_factor(progress.epoch, recipe.epochs, recipe.decay_epochs)
-            state.set_learning_rate(rate)
+        while progress.epoch < end:
             step_began = time.monotonic()
             for batch in epoch_batches(store, recipe, state, fabric):
                 losses = train_step(fabric, recipe, state, batch, store)
@@ -66,7 +85,7 @@ def run_epochs(
             if scores is None:
                 save(fabric, state, recipe, store, last)
                 return False
-            row = _finish_epoch(recipe, state, store, rate, scores)
+            row = _finish_epoch(recipe, state, store, scores)
             improved = progress.best_ssim is None or scores["ssim"] > progress.best_ssim
             if improved:
                 progress.best_ssim = scores["ssim"]
@@ -77,9 +96,9 @@ def run_epochs(
                     {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")},
                     progress.step,
                 )
-            epochs_left = recipe.total_epochs - progress.epoch
-            if progress.epoch % recipe.panels_every == 0 or not epochs_left:
-                _record_panels(fabric, recipe, state, store, out, curves)
+            epochs_left = end - progress.epoch
+            if progress.epoch % recipe.panels_every == 0 or progress.epoch == recipe.total_epochs:
+                record_panels(fabric, recipe, state, store, out, curves)
             if improved:
                 save(fabric, state, recipe, store, out / "weights" / "best")
             if progress.epoch % recipe.checkpoint_every == 0 or not epochs_left:
@@ -87,13 +106,18 @@ def run_epochs(
                 saved_at = time.monotonic()
             seconds_left = (time.monotonic() - began) / (progress.epoch - began_epoch) * epochs_left
             say(_epoch_line(row, recipe, seconds_left))
+            if row["detail"] < BLANK_DETAIL:
+                say(
+                    f"the generated images are nearly blank: they hold {100 * row['detail']:.1f} % of the real ones' detail. "
+                    f"If that lasts, training has collapsed; try a lower --learning-rate (it is {recipe.learning_rate:g})."
+                )
             if any_process(fabric, stop.requested):
                 save(fabric, state, recipe, store, last)
-                return not epochs_left
+                break
     finally:
         if curves:
             curves.close()
-    return True
+    return progress.epoch == recipe.total_epochs
 
 
 def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batch, store: TileStore) -> dict[str, float]:
@@ -101,76 +125,48 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
 
     Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch; the weights are then spoilt.
     """
-    progress = state.progress
-    # Dropout and noise, where a network has them, draw from here: a function of the step, so that a resumed run draws the same.
-    stream = np.random.SeedSequence([recipe.seed, progress.rollbacks, progress.step])
-    torch.manual_seed(int(stream.generate_state(1, np.uint64)[0]))
+    state.seed_torch(STEP, fabric.global_rank)
+    progress, discriminator = state.progress, state.train_discriminator
+    rates = learning_rates(recipe, epoch=progress.epoch, step=progress.step, standings=progress.standings)
+    state.set_learning_rates(*rates)
     condition, real = to_tensors(batch, store, fabric.device)
     fake = state.train_generator(condition)  # (N, 3, H, W)
+    losses: dict[str, Tensor] = {}
 
-    loss_d = lsgan_discriminator(state.train_discriminator(condition, real), state.train_discriminator(condition, fake.detach()))
-    state.step_d.zero_grad()
-    fabric.backward(loss_d)
-    state.step_d.step()
-
-    loss_g_gan = lsgan_generator(state.train_discriminator(condition, fake))
-    loss_g_l1 = recipe.lambda_l1 * l1(fake, real)
-    loss_g = loss_g_gan + loss_g_l1
+    terms: dict[str, Tensor] = {}
+    if discriminator is not None:
+        adversarial = GAN_LOSSES[recipe.gan_loss]
+        loss_d = adversarial.discriminator(discriminator(condition, real), discriminator(condition, fake.detach()))
+        if recipe.gan_loss == "wgan-gp":
+            mix = torch.rand(len(real), 1, 1, 1, device=real.device)
+            penalty = gradient_penalty(lambda image: discriminator(condition, image), real, fake.detach(), mix)
+            losses["loss_d_penalty"] = GRADIENT_PENALTY_WEIGHT * penalty
+            loss_d = loss_d + losses["loss_d_penalty"]
+        state.step_d.zero_grad()
+        fabric.backward(loss_d)
+        state.step_d.step()
+        losses["loss_d"] = loss_d
+        terms["gan"] = adversarial.generator(discriminator(condition, fake))
+    if recipe.lambda_l1:
+        terms["l1"] = recipe.lambda_l1 * l1(fake, real)
+    if state.features is not None:
+        with fabric.autocast():
+            terms["perceptual"] = recipe.lambda_perceptual * perceptual_l1(state.features, fake, real)
+    loss_g = reduce(torch.add, terms.values())
     state.step_g.zero_grad()
     fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
     state.step_g.step()
 
-    values = torch.stack([loss.detach().float() for loss in (loss_d, loss_g, loss_g_gan, loss_g_l1)]).tolist()
-    losses = dict(zip(("loss_d", "loss_g", "loss_g_gan", "loss_g_l1"), values, strict=True))
+    losses |= {"loss_g": loss_g} | {f"loss_g_{name}": term for name, term in terms.items()}
+    values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
+    figures = dict(zip(losses, values, strict=True))
     if not all(math.isfinite(value) for value in values):
-        named = ", ".join(f"{name} is {value}" for name, value in losses.items() if not math.isfinite(value))
+        named = ", ".join(f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value))
         tiles = ", ".join(store.describe(tile_id) for tile_id in batch.tile_ids[:4])
         raise DivergedError(f"{named} at step {progress.step + 1}, on tiles {tiles}{' …' * (len(batch.tile_ids) > 4)}.")
     state.average()
-    state.add_losses(losses)
-    return losses
-
-
-def epoch_batches(store: TileStore, recipe: Recipe, state: TrainingState, fabric: Fabric) -> Iterator[Batch]:
-    """What is left of the epoch under way, batch by batch; of each batch this process's share."""
-    progress = state.progress
-    seed = (recipe.seed, progress.rollbacks)
-    order = epoch_order(np.tile(store.ids("train"), recipe.crops_per_tile), seed=seed, epoch=progress.epoch)
-    order = order[: len(order) - len(order) % fabric.world_size]
-    for start in range(progress.step_in_epoch * recipe.batch_size, len(order), recipe.batch_size):
-        positions = np.arange(start, min(start + recipe.batch_size, len(order)))[fabric.global_rank :: fabric.world_size]
-        keys = [(*seed, progress.epoch, position) for position in positions.tolist()]
-        yield crop_batch(store, order[positions], crop_px=recipe.crop_px, flips=recipe.flips, keys=keys)
-
-
-def steps_an_epoch(store: TileStore, recipe: Recipe, fabric: Fabric) -> int:
-    """Batches that ``epoch_batches`` makes of a whole epoch."""
-    crops = len(store.ids("train")) * recipe.crops_per_tile
-    return -(-(crops - crops % fabric.world_size) // recipe.batch_size)
-
-
-def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest) -> dict[str, float] | None:
-    """Mean scores of the output generator over the centre crops of all validation tiles; ``None`` when asked to stop.
-
-    Every process computes them all, so that none waits and all agree.
-    """
-    generator = state.output_generator.eval()
-    scores: dict[str, list[float]] = {"psnr": [], "ssim": []}
-    tile_ids = store.ids("val")
-    try:
-        for start in range(0, len(tile_ids), recipe.batch_size):
-            batch = centre_batch(store, tile_ids[start : start + recipe.batch_size], crop_px=recipe.crop_px)
-            condition, real = to_tensors(batch, store, fabric.device)
-            with torch.inference_mode(), fabric.autocast():
-                fake = generator(condition).float()
-            scores["psnr"] += psnr(fake, real).tolist()
-            scores["ssim"] += ssim(fake, real).tolist()
-            if any_process(fabric, stop.requested):
-                return None
-    finally:
-        generator.train()
-    means = {name: math.fsum(values) / len(values) for name, values in scores.items()}
-    return means | {"psnr_seed": means["psnr"] - SEED_PSNR_OFFSET_DB}
+    state.add_losses(figures)
+    return figures
 
 
 def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore, folder: Path) -> None:
@@ -188,61 +184,34 @@ def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore,
     fabric.barrier()
 
 
-def linear_rate_factor(epoch: int, constant_epochs: int, decay_epochs: int) -> float:
-    """Factor of the learning rate in ``epoch`` (from 0): 1, then falling linearly; never quite 0 in the last epoch."""
-    return 1 - max(0, epoch + 1 - constant_epochs) / (decay_epochs + 1)
-
-
-def to_tensors(batch: Batch, store: TileStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Condition (N, C, H, W) and real image (N, 3, H, W), float in [-1, 1], channels last in memory."""
-    condition = encode_mask(torch.from_numpy(batch.mask).to(device), store.class_count)
-    return condition.contiguous(memory_format=torch.channels_last), encode_image(torch.from_numpy(batch.image).to(device))
-
-
 def tiles_values(store: TileStore) -> dict[str, Any]:
     """What a generator must know of the tiles that it learnt from."""
     names = ("fingerprint", "size_px", "gsd_m", "classes", "attribution")
     return {name: getattr(store, name) for name in names}
 
 
-def _finish_epoch(
-    recipe: Recipe, state: TrainingState, store: TileStore, rate: float, scores: dict[str, float]
-) -> dict[str, float]:
+def _finish_epoch(recipe: Recipe, state: TrainingState, store: TileStore, scores: dict[str, float]) -> dict[str, float]:
     """The epoch's row for ``results.csv``; the progress moves on to the next epoch."""
     progress = state.progress
+    last_step = progress.step - 1
+    rate_g, rate_d = learning_rates(recipe, epoch=progress.epoch, step=last_step, standings=progress.standings)
+    rates = {"learning_rate": rate_g} | ({"learning_rate_d": rate_d} if recipe.schedule == "plateau-2021" else {})
     losses = {name: total / progress.step_in_epoch for name, total in progress.sums.items()}
-    crops = len(store.ids("train")) * recipe.crops_per_tile
+    crops = len(training_ids(store, recipe)) * recipe.crops_per_tile
     timing = {"seconds": progress.seconds, "images_per_s": crops / max(progress.seconds, 1e-9)}
     progress.epoch += 1
     progress.step_in_epoch, progress.sums, progress.seconds = 0, {}, 0.0
-    return {"epoch": progress.epoch, "step": progress.step, "learning_rate": rate, **losses, **scores, **timing}
-
-
-def _record_panels(
-    fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, out: Path, curves: runs.Curves | None
-) -> None:
-    """A picture of the same few validation tiles, in ``panels/`` and among the curves."""
-    if not fabric.is_global_zero:
-        return
-    tile_ids = store.ids("val")
-    shown = tile_ids[np.linspace(0, len(tile_ids) - 1, min(PANEL_TILES, len(tile_ids))).astype(int)]
-    batch = centre_batch(store, shown, crop_px=recipe.crop_px)
-    condition, _ = to_tensors(batch, store, fabric.device)
-    generator = state.output_generator.eval()
-    with torch.inference_mode(), fabric.autocast():
-        fakes = decode_image(generator(condition)).cpu().numpy()
-    generator.train()
-    picture = runs.panel(store.mask_rgb(batch.mask), fakes, batch.image)
-    runs.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
-    if curves:
-        curves.picture("panel", picture, state.progress.step)
+    progress.standings = standings_after(recipe, progress.standings, losses | scores)
+    return {"epoch": progress.epoch, "step": progress.step, **rates, **losses, **scores, **timing}
 
 
 def _epoch_line(row: dict[str, float], recipe: Recipe, seconds_left: float) -> str:
     minutes, seconds = divmod(round(seconds_left), 60)
     left = f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes}:{seconds:02d}"
+    parts = {name.removeprefix("loss_g_"): value for name, value in row.items() if name.startswith("loss_g_")}
+    losses = f"D {row['loss_d']:.3f}  " if "loss_d" in row else ""
+    losses += "G " + " + ".join(f"{name} {value:.3g}" for name, value in parts.items())
     return (
-        f"epoch {row['epoch']:.0f}/{recipe.total_epochs}  "
-        f"D {row['loss_d']:.3f}  G {row['loss_g_gan']:.3f} + {row['loss_g_l1']:.2f}  "
+        f"epoch {row['epoch']:.0f}/{recipe.total_epochs}  {losses}  "
         f"PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['images_per_s']:.1f} images/s  {left} left"
     )

@@ -1,5 +1,7 @@
 """One training from its first step or from a checkpoint to its end: settings, lock, stops and rollbacks around the loop."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -7,11 +9,12 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from orthoforge import runs
-from orthoforge.checkpoints import checkpoint_folder, load_checkpoint, newest_checkpoint
+from orthoforge.checkpoints import checkpoint_folder, load_checkpoint, newest_checkpoint, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
 from orthoforge.files import lock, require_free_space
 from orthoforge.tiles.store import TileStore
+from orthoforge.training.batches import training_ids
 from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
 from orthoforge.training.loop import run_epochs, save, tiles_values
 from orthoforge.training.state import TrainingState
@@ -27,12 +30,15 @@ def train(
     *,
     resume: bool = False,
     init_from: Path | None = None,
+    stop_after: int | None = None,
+    trackers: Sequence[str] = ("tensorboard",),
     quiet: bool = False,
 ) -> Path:
     """Train ``recipe`` on the tiles in ``data``; returns the run folder (``runs/NAME`` when ``out`` is left out).
 
     With ``resume`` a run goes on from its last checkpoint, with the same result as if it had never stopped. With ``init_from`` the
-    networks start from another run's weights. SIGTERM and Ctrl-C save and return.
+    networks start from another run's weights; its optimizers, rate and epochs are left behind. ``stop_after`` trains so many epochs
+    now and leaves the rest to a resumption. SIGTERM and Ctrl-C save and return. ``trackers``: see ``orthoforge.trackers``.
 
     Raises ``ConfigError`` when recipe and tiles do not fit or a resumed recipe differs, ``OutputExistsError`` when ``out`` holds a
     run already, ``LockedError`` when another process trains it, ``CheckpointError`` for a damaged checkpoint, ``ResourceError``
@@ -43,17 +49,21 @@ def train(
     recipe = replace(recipe, precision=resolved_precision(recipe.precision))
     if out is None and resume:
         raise ConfigError("--resume needs --out: the run to go on with.")
+    if stop_after is not None and stop_after < 1:
+        raise ConfigError(f"stop_after is {stop_after}; it is the number of epochs to train now, 1 or more.")
     out = runs.numbered_run(recipe.name) if out is None else Path(out)
     store = TileStore.open(data)
     fabric = new_fabric(recipe)
     require_fit(recipe, store, fabric.world_size)
+    quiet = quiet or not fabric.is_global_zero
+    options: dict[str, Any] = {"resume": resume, "init_from": init_from, "stop_after": stop_after, "trackers": trackers}
     with memory_advice(recipe), StopRequest() as stop:
         if not fabric.is_global_zero:  # one process writes; the others only compute
-            _train_in(fabric, recipe, store, out, stop, resume=resume, init_from=init_from, quiet=True)
+            _train_in(fabric, recipe, store, out, stop, quiet=quiet, **options)
             return out
         try:
             with lock(out / "run"):
-                _train_in(fabric, recipe, store, out, stop, resume=resume, init_from=init_from, quiet=quiet)
+                _train_in(fabric, recipe, store, out, stop, quiet=quiet, **options)
         except LockedError:
             raise LockedError(f"{out} is being trained by another process. Wait for it, or choose another --out.") from None
     return out
@@ -68,12 +78,16 @@ def _train_in(
     *,
     resume: bool,
     init_from: Path | None,
+    stop_after: int | None,
+    trackers: Sequence[str],
     quiet: bool,
 ) -> None:
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
     state = TrainingState(fabric, recipe, store.class_count)
     started_from = str(init_from) if init_from else None
+    for note in notes_on_tiles(recipe, store):
+        say(note)
     if has_checkpoint(out):
         if not resume:
             raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
@@ -88,12 +102,17 @@ def _train_in(
     else:
         if resume:
             say(f"{out} holds no run yet; a new one begins")
+        if init_from is None and recipe.starts_from:
+            raise ConfigError(
+                f"{recipe.name} starts from the weights of a run of `{recipe.starts_from}`: name it with --init-from. To train "
+                "from scratch instead, pass --starts-from ''."
+            )
         if init_from is not None:
             for note in state.start_from(load_checkpoint(checkpoint_folder(init_from), weights_only=True)):
                 say(note)
         # Fails here, before the first step, when the folder cannot take a run: last, previous, best and the one being written.
         tensors = state.model_tensors() | state.train_tensors()
-        adam_bytes = 2 * sum(p.nbytes for net in (state.generator, state.discriminator) for p in net.parameters())
+        adam_bytes = 2 * sum(p.nbytes for network, _ in state.trained.values() for p in network.parameters())
         needed = 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
         require_free_space(out, needed, "a run of this recipe")
         save(fabric, state, recipe, store, out / "weights" / "last")
@@ -112,7 +131,7 @@ def _train_in(
         if fabric.is_global_zero:
             runs.truncate_results(out, state.progress.epoch)
         try:
-            finished = run_epochs(fabric, recipe, store, state, out, stop, say)
+            finished = run_epochs(fabric, recipe, store, state, out, stop, say, trackers=trackers, stop_after=stop_after)
             break
         except DivergedError as error:
             _roll_back(fabric, recipe, store, state, out, error, say)
@@ -137,6 +156,23 @@ def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
             )
 
 
+def notes_on_tiles(recipe: Recipe, store: TileStore) -> list[str]:
+    """What a user should know of these tiles and this recipe: where they differ from what it was made for, and how few it takes."""
+    notes = []
+    is_other = [name for name, value in recipe.tile_options.items() if store.settings.get(name) != value]
+    if is_other:
+        found = ", ".join(f"{name} {store.settings.get(name)}" for name in is_other)
+        notes.append(
+            f"the tiles in {store.path} have {found}; recipe {recipe.name} was made for those of "
+            f"`orthoforge prepare {recipe.tiles}`"
+        )
+    if recipe.tiles_per_place:
+        counts = Counter(store.rows[tile_id].place for tile_id in training_ids(store, recipe).tolist())
+        named = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()))
+        notes.append(f"training on {counts.total()} of {len(store.ids('train'))} tiles: {named}")
+    return notes
+
+
 def has_checkpoint(out: Path) -> bool:
     """Whether a run has begun in ``out``."""
     return any((out / "weights" / name).exists() for name in ("last", "previous"))
@@ -144,12 +180,8 @@ def has_checkpoint(out: Path) -> bool:
 
 def allowed_changes(recipe: Recipe, store: TileStore, recorded: dict[str, Any], out: Path) -> list[str]:
     """Differences that a resumed run may have, as lines; ``ConfigError`` with all the others when there are any."""
-    given = recipe_values(recipe)
-    changes = {
-        name: f"{name}: {recorded['recipe'].get(name)} → {value}"
-        for name, value in given.items()
-        if recorded["recipe"].get(name) != value
-    }
+    begun = recipe_values(recipe_of(recorded, out))
+    changes = {name: f"{name}: {begun[name]} → {value}" for name, value in recipe_values(recipe).items() if begun[name] != value}
     if recorded["tiles"]["fingerprint"] != store.fingerprint:
         changes["tiles fingerprint"] = f"tiles: {recorded['tiles']['fingerprint'][:12]} → {store.fingerprint[:12]} ({store.path})"
     refused = [text for name, text in changes.items() if name not in SAFE_TO_CHANGE]

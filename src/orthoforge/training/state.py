@@ -3,8 +3,10 @@
 import dataclasses
 import math
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
@@ -16,6 +18,9 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
+from orthoforge.models.perceptual import load_features
+
+STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
 
 
 @dataclass
@@ -36,35 +41,54 @@ class Progress:
     """Training time of the epoch under way."""
     best_ssim: float | None = None
     """Best validation score so far, which ``weights/best`` reached."""
+    standings: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Of the plateau schedules, by network (``schedules.Standing``)."""
 
 
 class TrainingState:
-    """Both networks, their optimizers, the averaged generator and the progress.
+    """The networks, their optimizers, the averaged generator and the progress.
 
     ``generator`` and ``discriminator`` are the plain networks; ``train_generator`` and ``train_discriminator`` run them on the
-    right device, in the right precision and on several processes.
+    right device, in the right precision and on several processes. Without an adversarial loss there is no discriminator, and all
+    that belongs to it is ``None``. ``features`` is the frozen network of the perceptual loss, where the recipe has one.
     """
 
     def __init__(self, fabric: Fabric, recipe: Recipe, class_count: int | None) -> None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.generator = new_generator(recipe, class_count)
-            self.discriminator = build_discriminator(condition_channels(class_count), width=recipe.discriminator_width)
-        for network in (self.generator, self.discriminator):
-            network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count)
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
-        self.optimizer_g = _adam(self.generator, recipe)
-        self.optimizer_d = _adam(self.discriminator, recipe)
-        self.train_generator, self.step_g = fabric.setup(self.generator, self.optimizer_g)
-        self.train_discriminator, self.step_d = fabric.setup(self.discriminator, self.optimizer_d)
+        self.optimizer_g, self.train_generator, self.step_g = _set_up(fabric, self.generator, recipe)
+        self.optimizer_d: Adam | None = None
+        self.train_discriminator: Any = None
+        self.step_d: Any = None
+        if self.discriminator is not None:
+            self.optimizer_d, self.train_discriminator, self.step_d = _set_up(fabric, self.discriminator, recipe)
         if self.averaged is not None:
             self.averaged.to(fabric.device)
+        self.features = None
+        if recipe.lambda_perceptual:
+            weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
+            self.features = load_features(
+                recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
+                normalize=recipe.perceptual_normalize,
+            ).to(fabric.device)  # fmt: skip
         self.progress = Progress()
+        self._seed = recipe.seed
 
     @property
     def output_generator(self) -> nn.Module:
         """The generator that is validated, shown and shipped: the averaged one where there is one."""
         return self.generator if self.averaged is None else self.averaged.module
+
+    @property
+    def trained(self) -> dict[str, tuple[nn.Module, Optimizer]]:
+        """The networks that learn, with their optimizers; the generator first."""
+        pairs: dict[str, tuple[nn.Module, Optimizer]] = {"generator": (self.generator, self.optimizer_g)}
+        if self.discriminator is not None and self.optimizer_d is not None:
+            pairs["discriminator"] = (self.discriminator, self.optimizer_d)
+        return pairs
 
     def model_tensors(self) -> dict[str, Tensor]:
         """Weights for ``model.safetensors``."""
@@ -72,12 +96,14 @@ class TrainingState:
 
     def train_tensors(self) -> dict[str, Tensor]:
         """Everything that ``model_tensors`` lacks and the next step needs, by names that can be read."""
-        tensors = {f"discriminator.{name}": tensor for name, tensor in self.discriminator.state_dict().items()}
+        tensors: dict[str, Tensor] = {}
+        if self.discriminator is not None:
+            tensors |= {f"discriminator.{name}": tensor for name, tensor in self.discriminator.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"generator.{name}": tensor for name, tensor in self.generator.state_dict().items()}
             tensors["averaged.count"] = self.averaged.n_averaged
-        tensors |= _optimizer_tensors("optimizer_g", self.generator, self.optimizer_g)
-        tensors |= _optimizer_tensors("optimizer_d", self.discriminator, self.optimizer_d)
+        for name, (network, optimizer) in self.trained.items():
+            tensors |= _optimizer_tensors(f"optimizer_{name[0]}", network, optimizer)
         return tensors
 
     def require_finite(self) -> None:
@@ -95,10 +121,11 @@ class TrainingState:
             load_weights(self.averaged.module, checkpoint.model, source)
             load_weights(self.generator, _part(train, "generator.", source), source)
             self.averaged.n_averaged.copy_(_part(train, "averaged.", source)["count"])
-        load_weights(self.discriminator, _part(train, "discriminator.", source), source)
+        if self.discriminator is not None:
+            load_weights(self.discriminator, _part(train, "discriminator.", source), source)
         taken_steps = checkpoint.state["progress"]["step"] > 0
-        _restore_optimizer("optimizer_g", self.generator, self.optimizer_g, train, source, expected=taken_steps)
-        _restore_optimizer("optimizer_d", self.discriminator, self.optimizer_d, train, source, expected=taken_steps)
+        for name, (network, optimizer) in self.trained.items():
+            _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=taken_steps)
         self.progress = Progress(**checkpoint.state["progress"])
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
@@ -106,14 +133,20 @@ class TrainingState:
         source = str(checkpoint.folder)
         load_weights(self.generator, checkpoint.model, source)
         notes = [f"carried over from {source}: generator"]
-        try:
-            load_weights(self.discriminator, _part(checkpoint.train, "discriminator.", source), source)
-            notes[0] += " and discriminator"
-        except CheckpointError as error:
-            notes.append(f"not carried over: discriminator ({error})")
+        if self.discriminator is not None:
+            try:
+                load_weights(self.discriminator, _part(checkpoint.train, "discriminator.", source), source)
+                notes[0] += " and discriminator"
+            except CheckpointError as error:
+                notes.append(f"not carried over: discriminator ({error})")
         if self.averaged is not None:
             load_weights(self.averaged.module, checkpoint.model, source)
         return [*notes, "not carried over: optimizers, learning rate, epoch"]
+
+    def seed_torch(self, stream: int, rank: int = 0) -> None:
+        """Seed torch's global generator, which dropout and noise draw from, by where training stands."""
+        key = np.random.SeedSequence([self._seed, self.progress.rollbacks, self.progress.step, stream, rank])
+        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
 
     def average(self) -> None:
         """Let the averaged generator follow."""
@@ -128,9 +161,9 @@ class TrainingState:
         for name, value in losses.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
 
-    def set_learning_rate(self, rate: float) -> None:
-        """The rate of both optimizers from now on."""
-        for optimizer in (self.optimizer_g, self.optimizer_d):
+    def set_learning_rates(self, generator: float, discriminator: float) -> None:
+        """The optimizers' rates from now on."""
+        for (_, optimizer), rate in zip(self.trained.values(), (generator, discriminator), strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
@@ -140,8 +173,19 @@ class TrainingState:
         return dataclasses.asdict(self.progress)
 
 
-def _adam(network: nn.Module, recipe: Recipe) -> Adam:
-    return Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2))
+def new_discriminator(recipe: Recipe, class_count: int | None) -> nn.Module:
+    """The recipe's discriminator with initial weights."""
+    return build_discriminator(
+        condition_channels(class_count), width=recipe.discriminator_width, kind=recipe.discriminator,
+        layers=recipe.discriminator_layers, norm=recipe.discriminator_norm,
+    )  # fmt: skip
+
+
+def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, Any, Any]:
+    """The network's optimizer, and both as Fabric runs them."""
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2))
+    return optimizer, *fabric.setup(network, optimizer)
 
 
 def _averaged(generator: nn.Module, decay: float) -> AveragedModel:

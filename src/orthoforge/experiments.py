@@ -1,0 +1,126 @@
+"""Several trainings in one call, compared at the end: recipes on the tiles that they ask for, or one over a grid of settings."""
+
+import itertools
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orthoforge import runs
+from orthoforge.config import Recipe, load_recipe
+from orthoforge.errors import ConfigError, OrthoforgeError, ResourceError
+from orthoforge.evaluation.compare import compare
+from orthoforge.tiles.prepare import prepare
+from orthoforge.training import train
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of several trainings."""
+
+    report: Path | None
+    """The comparison; ``None`` when no run came about."""
+    failures: dict[str, str]
+    """Why a run failed, by its name."""
+
+
+def experiment(
+    recipes: Sequence[str | Path],
+    scenes: Path,
+    out: Path = Path("experiments"),
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    price_per_hour: float | None = None,
+) -> Outcome:
+    """Train each of ``recipes`` on tiles cut from ``scenes`` as the recipe asks, and compare the runs.
+
+    Tiles go to ``OUT/tiles`` (recipes that ask for the same share them), runs to ``OUT/runs/NAME``, the comparison to
+    ``OUT/report.html``. A recipe that starts from another's weights has that one trained before it. ``overrides`` replaces fields
+    in every recipe. Called again, finished parts are kept and an interrupted run goes on.
+
+    A run that fails is left out and its reason returned; only a full disk, bad scenes or unknown recipes raise.
+    """
+    named = [load_recipe(name, **(overrides or {})) for name in with_predecessors(recipes)]
+    stores: dict[str, Path] = {}
+    for recipe in named:
+        if recipe.tiles not in stores:
+            stores[recipe.tiles] = out / "tiles" / _slug(recipe.tiles)
+            prepare(scenes, stores[recipe.tiles], **recipe.tile_options)
+    return _train_all({recipe.name: recipe for recipe in named}, stores, out, price_per_hour)
+
+
+def sweep(
+    recipe: str | Path,
+    data: Path,
+    out: Path,
+    over: Mapping[str, Sequence[Any]],
+    *,
+    overrides: Mapping[str, Any] | None = None,
+    init_from: Path | None = None,
+    price_per_hour: float | None = None,
+) -> Outcome:
+    """Train ``recipe`` on the tiles in ``data`` with every combination of the values in ``over``, and compare the runs.
+
+    ``over`` maps fields of the recipe to values: ``{"learning_rate": [1e-4, 2e-4], "lambda_l1": [10, 100]}`` makes four runs
+    below ``OUT/runs``. ``init_from`` is the run whose weights all of them start from. Otherwise as ``experiment``.
+    """
+    if not over or not all(over.values()):
+        raise ConfigError("nothing to sweep over: name a field and at least one value, as in learning_rate=1e-4,2e-4.")
+    plans = {}
+    for values in itertools.product(*over.values()):
+        chosen = dict(zip(over, values, strict=True))
+        name = ",".join(f"{field}={value}" for field, value in chosen.items())
+        plans[name] = load_recipe(recipe, **(dict(overrides or {}) | chosen | {"name": name}))
+    tiles = next(iter(plans.values())).tiles
+    return _train_all(plans, {tiles: data}, out, price_per_hour, init_from)
+
+
+def with_predecessors(recipes: Sequence[str | Path]) -> list[str | Path]:
+    """``recipes``, each once, each after the one whose weights it starts from."""
+    ordered: list[str | Path] = []
+    for name in recipes:
+        before = load_recipe(name).starts_from
+        ordered += [*with_predecessors([before] if before else []), name]
+    return list(dict.fromkeys(ordered))
+
+
+def _train_all(
+    plans: Mapping[str, Recipe],
+    stores: Mapping[str, Path],
+    out: Path,
+    price_per_hour: float | None,
+    init_from: Path | None = None,
+) -> Outcome:
+    failures: dict[str, str] = {}
+    finished: list[Path] = []
+    for number, (name, recipe) in enumerate(plans.items(), start=1):
+        run = out / "runs" / name
+        print(f"{name} ({number} of {len(plans)})", flush=True)
+        if recipe.starts_from in failures:
+            failures[name] = f"{recipe.starts_from}, whose weights it starts from, failed."
+            continue
+        try:
+            source = init_from or (out / "runs" / recipe.starts_from if recipe.starts_from else None)
+            train(recipe, stores[recipe.tiles], run, resume=True, init_from=source)
+        except ResourceError:
+            raise  # the next run would meet it too
+        except OrthoforgeError as error:
+            failures[name] = str(error)
+            print(f"failed: {error}", flush=True)
+            if runs.read_results(run):
+                finished.append(run)
+            continue
+        if len(runs.read_results(run)) < recipe.total_epochs:
+            raise KeyboardInterrupt  # the training was asked to stop, and took the request for itself
+        finished.append(run)
+    if not finished:
+        return Outcome(None, failures)
+    return Outcome(compare(finished, out / REPORT, price_per_hour=price_per_hour, overwrite=True), failures)
+
+
+def _slug(options: str) -> str:
+    """A folder's name for options of ``prepare``: 'grid-2-size-286-split-digits'."""
+    return re.sub(r"[^\w.]+", "-", options).strip("-") or "default"

@@ -1,0 +1,45 @@
+"""What a training sees: which tiles, in which order, cut and turned how."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from orthoforge.config import Recipe
+from orthoforge.models.conditions import encode_image, encode_mask
+from orthoforge.tiles.store import Batch, TileStore, crop_batch, epoch_order
+from orthoforge.tiles.subset import balanced_subset
+from orthoforge.training.state import TrainingState
+
+
+def epoch_batches(store: TileStore, recipe: Recipe, state: TrainingState, fabric: Fabric) -> Iterator[Batch]:
+    """What is left of the epoch under way, batch by batch; of each batch this process's share."""
+    progress = state.progress
+    seed = (recipe.seed, progress.rollbacks)
+    order = epoch_order(np.tile(training_ids(store, recipe), recipe.crops_per_tile), seed=seed, epoch=progress.epoch)
+    order = order[: len(order) - len(order) % fabric.world_size]
+    for start in range(progress.step_in_epoch * recipe.batch_size, len(order), recipe.batch_size):
+        positions = np.arange(start, min(start + recipe.batch_size, len(order)))[fabric.global_rank :: fabric.world_size]
+        keys = [(*seed, progress.epoch, position) for position in positions.tolist()]
+        yield crop_batch(store, order[positions], crop_px=recipe.crop_px, flips=recipe.flips, keys=keys)
+
+
+def training_ids(store: TileStore, recipe: Recipe) -> np.ndarray:
+    """The tiles that the recipe trains on, in manifest order."""
+    ids = store.ids("train")
+    if not recipe.tiles_per_place:
+        return ids
+    return balanced_subset(store.rows, ids, tiles_per_place=recipe.tiles_per_place, seed=recipe.seed)
+
+
+def steps_an_epoch(store: TileStore, recipe: Recipe, fabric: Fabric) -> int:
+    """Batches that ``epoch_batches`` makes of a whole epoch."""
+    crops = len(training_ids(store, recipe)) * recipe.crops_per_tile
+    return -(-(crops - crops % fabric.world_size) // recipe.batch_size)
+
+
+def to_tensors(batch: Batch, store: TileStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    """Condition (N, C, H, W) and real image (N, 3, H, W), float in [-1, 1], channels last in memory."""
+    condition = encode_mask(torch.from_numpy(batch.mask).to(device), store.class_count)
+    return condition.contiguous(memory_format=torch.channels_last), encode_image(torch.from_numpy(batch.image).to(device))

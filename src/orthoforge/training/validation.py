@@ -1,0 +1,70 @@
+"""What a training has learnt so far: scores and pictures of validation tiles."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import torch
+from lightning_fabric import Fabric
+
+from orthoforge import runs
+from orthoforge.config import Recipe
+from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, psnr, ssim
+from orthoforge.models.conditions import decode_image
+from orthoforge.tiles.store import TileStore, centre_batch
+from orthoforge.trackers import Trackers
+from orthoforge.training.batches import to_tensors
+from orthoforge.training.hardware import any_process
+from orthoforge.training.state import PANELS, VALIDATION, TrainingState
+from orthoforge.training.stopping import StopRequest
+
+PANEL_TILES = 4
+
+
+def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest) -> dict[str, float] | None:
+    """Mean scores of the output generator over the centre crops of all validation tiles; ``None`` when asked to stop.
+
+    Every process computes them all, so that none waits and all agree.
+    """
+    state.seed_torch(VALIDATION)
+    generator = state.output_generator.eval()
+    scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "detail_fake": [], "detail_real": []}
+    tile_ids = store.ids("val")
+    try:
+        for start in range(0, len(tile_ids), recipe.batch_size):
+            batch = centre_batch(store, tile_ids[start : start + recipe.batch_size], crop_px=recipe.crop_px)
+            condition, real = to_tensors(batch, store, fabric.device)
+            with torch.inference_mode(), fabric.autocast():
+                fake = generator(condition).float()
+            scores["psnr"] += psnr(fake, real).tolist()
+            scores["ssim"] += ssim(fake, real).tolist()
+            scores["detail_fake"] += detail(fake).tolist()
+            scores["detail_real"] += detail(real).tolist()
+            if any_process(fabric, stop.requested):
+                return None
+    finally:
+        generator.train()
+    means = {name: math.fsum(values) / len(values) for name, values in scores.items()}
+    share = means["detail_fake"] / max(means["detail_real"], 1e-9)
+    return {"psnr": means["psnr"], "ssim": means["ssim"], "psnr_seed": means["psnr"] - SEED_PSNR_OFFSET_DB, "detail": share}
+
+
+def record_panels(
+    fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, out: Path, curves: Trackers | None
+) -> None:
+    """A picture of the same few validation tiles, in ``panels/`` and among the curves."""
+    if not fabric.is_global_zero:
+        return
+    tile_ids = store.ids("val")
+    shown = tile_ids[np.linspace(0, len(tile_ids) - 1, min(PANEL_TILES, len(tile_ids))).astype(int)]
+    batch = centre_batch(store, shown, crop_px=recipe.crop_px)
+    condition, _ = to_tensors(batch, store, fabric.device)
+    state.seed_torch(PANELS)
+    generator = state.output_generator.eval()
+    with torch.inference_mode(), fabric.autocast():
+        fakes = decode_image(generator(condition)).cpu().numpy()
+    generator.train()
+    picture = runs.panel(store.mask_rgb(batch.mask), fakes, batch.image)
+    runs.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
+    if curves:
+        curves.picture("panel", picture, state.progress.step)

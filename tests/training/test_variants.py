@@ -1,0 +1,161 @@
+"""Every kind of recipe: what it records and saves, and that stopping and resuming changes nothing in any of them."""
+
+import json
+
+import pytest
+import torch
+from harness import assert_same_run, make_tiles, rows, tiny
+from safetensors.torch import load_file
+
+from orthoforge import runs
+from orthoforge.checkpoints import load_generator
+from orthoforge.errors import ConfigError
+from orthoforge.models.perceptual import load_features, perceptual_l1
+from orthoforge.tiles.store import TileStore, crop_batch
+from orthoforge.training import train
+from orthoforge.training.batches import to_tensors, training_ids
+from orthoforge.training.hardware import new_fabric
+from orthoforge.training.loop import train_step
+from orthoforge.training.state import TrainingState
+
+VARIANTS = {
+    "vanilla": {"gan_loss": "vanilla", "discriminator": "pixel"},
+    "hinge": {"gan_loss": "hinge", "discriminator_layers": 2, "norm": "group"},
+    "wgan-gp": {"gan_loss": "wgan-gp", "discriminator_norm": "instance", "warmup_steps": 5},
+    "generator-only": {"gan_loss": "none", "ema_decay": 0.0},
+    "perceptual": {"lambda_l1": 0.0, "lambda_perceptual": 10.0, "perceptual_layers": ("stem", "stage1")},
+    "plateau-2021": {"schedule": "plateau-2021"},
+    "plateau": {"schedule": "plateau"},
+    "cosine": {"schedule": "cosine", "tiles_per_place": 5},
+}
+LOSSES = {"loss_d", "loss_g", "loss_g_gan", "loss_g_l1"}
+COLUMNS = {
+    "wgan-gp": LOSSES | {"loss_d_penalty"},
+    "generator-only": {"loss_g", "loss_g_l1"},
+    "perceptual": {"loss_d", "loss_g", "loss_g_gan", "loss_g_perceptual"},
+}
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch):
+    monkeypatch.setattr(runs, "plot_results", lambda run: None)  # half of the time of so short a training
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    return make_tiles(tmp_path_factory.mktemp("variants"))
+
+
+@pytest.fixture(scope="module")
+def store(tiles):
+    return TileStore.open(tiles)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_a_chain_of_three_resumed_trainings_is_one_uninterrupted_training(name, tiles, tmp_path):
+    recipe = tiny(**VARIANTS[name])
+    one = train(recipe, tiles, tmp_path / "one", quiet=True)
+    for finished_epochs, more in ((2, 2), (3, 1), (5, 9)):
+        chain = train(recipe, tiles, tmp_path / "chain", resume=True, stop_after=more, quiet=True)
+        assert len(runs.read_results(chain)) == finished_epochs
+    assert_same_run(chain, one)  # rows, curves of every step, weights, optimizers: to the bit
+    losses = {column for column in rows(one)[0] if column.startswith("loss")}
+    assert losses == COLUMNS.get(name, LOSSES)
+
+
+def test_a_chain_of_a_network_with_dropout_is_one_training_and_its_images_depend_on_the_seed(tmp_path):
+    tiles = make_tiles(tmp_path, size=256)
+    recipe = tiny(
+        generator="unet256",
+        generator_width=2,
+        crop_px=256,
+        batch_size=4,
+        epochs=2,
+        decay_epochs=0,
+        ema_decay=0.0,
+        learning_rate=0.01,
+    )
+    one = train(recipe, tiles, tmp_path / "one", quiet=True)
+    for _ in range(2):
+        chain = train(recipe, tiles, tmp_path / "chain", resume=True, stop_after=1, quiet=True)
+    assert_same_run(chain, one)
+    generator, mask = load_generator(one), TileStore.open(tiles).tile(0)[1][:100, :200]
+    image, same, other = (generator(mask, seed=seed) for seed in (1, 1, 2))
+    assert image.shape == (100, 200, 3)
+    assert (image == same).all()
+    assert (image != other).any()
+
+
+def test_stopping_by_number_says_where_it_is_and_the_number_must_be_one(tiles, tmp_path, capsys):
+    train(tiny(), tiles, tmp_path / "run", stop_after=1)
+    assert "Go on with --resume" in capsys.readouterr().out
+    with pytest.raises(ConfigError, match="stop_after is 0"):
+        train(tiny(), tiles, tmp_path / "other", stop_after=0)
+
+
+def test_without_an_adversarial_loss_there_is_no_discriminator_to_pay_for(tiles, tmp_path):
+    run = train(tiny(gan_loss="none", epochs=1, decay_epochs=0), tiles, tmp_path / "run", quiet=True)
+    kinds = {name.partition(".")[0] for name in load_file(run / "weights/last/train.safetensors")}
+    assert kinds == {"generator", "averaged", "optimizer_g"}
+
+
+def test_the_perceptual_term_is_the_distance_of_the_features_and_leaves_no_trace_in_the_checkpoint(store):
+    recipe = tiny(gan_loss="none", lambda_l1=0.0, lambda_perceptual=3.0, perceptual_layers=("stage1",))
+    fabric = new_fabric(recipe)
+    state = TrainingState(fabric, recipe, None)
+    batch = crop_batch(store, store.ids("train")[:3], crop_px=32, flips="none", keys=[(0, i) for i in range(3)])
+    condition, real = to_tensors(batch, store, fabric.device)
+    with torch.no_grad():
+        expected = 3 * perceptual_l1(load_features("efficientnet-lite0", ["stage1"]), state.generator(condition), real)
+    assert expected > 0.1
+    losses = train_step(fabric, recipe, state, batch, store)
+    assert losses == {
+        "loss_g": pytest.approx(expected.item(), rel=1e-5),
+        "loss_g_perceptual": pytest.approx(expected.item(), rel=1e-5),
+    }
+    assert not [name for name in state.train_tensors() if "stage" in name or "feature" in name]
+
+
+def test_vgg_without_its_weights_is_refused_before_the_run_begins(tiles, tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "hub"))
+    with pytest.raises(ConfigError, match=r"vgg19-dcbb9e9d\.pth"):
+        train(tiny(perceptual="vgg19", perceptual_layers=("relu5_4",), lambda_perceptual=1.0), tiles, tmp_path / "run")
+    assert not (tmp_path / "run" / "weights").exists()
+
+
+def test_a_recipe_that_starts_from_another_asks_for_its_run(tiles, tmp_path, capsys):
+    recipe = tiny(starts_from="baseline", epochs=1, decay_epochs=0)
+    with pytest.raises(ConfigError, match="a run of `baseline`: name it with --init-from"):
+        train(recipe, tiles, tmp_path / "run", quiet=True)
+    first = train(tiny(epochs=1, decay_epochs=0), tiles, tmp_path / "first", quiet=True)
+    run = train(recipe, tiles, tmp_path / "run", init_from=first, stop_after=1)
+    assert "carried over" in capsys.readouterr().out
+    train(recipe, tiles, run, resume=True)  # and not again on resumption
+
+
+def test_tiles_that_a_recipe_was_not_made_for_are_named(tiles, tmp_path, capsys):
+    train(tiny(tiles="--grid 1 --size 48 --split digits", epochs=1, decay_epochs=0), tiles, tmp_path / "run")
+    assert "have grid 2; recipe tiny was made for those of `orthoforge prepare --grid 1 --size 48" in capsys.readouterr().out
+    train(tiny(tiles="--grid 2 --size 48 --split digits", epochs=1, decay_epochs=0), tiles, tmp_path / "fits")
+    assert "was made for" not in capsys.readouterr().out
+
+
+def test_a_subset_is_what_is_trained_on_and_is_said(tiles, store, tmp_path, capsys):
+    recipe = tiny(tiles_per_place=5, epochs=1, decay_epochs=0)
+    run = train(recipe, tiles, tmp_path / "run")
+    assert "training on 5 of 8 tiles: town 5" in capsys.readouterr().out
+    assert rows(run)[0]["step"] == "2", "5 tiles in batches of 3"
+    assert len(training_ids(store, recipe)) == 5
+
+
+def test_blank_images_are_noticed(tiles, tmp_path, capsys):
+    train(tiny(generator_width=1, learning_rate=1e-6, epochs=1, decay_epochs=0, ema_decay=0.0), tiles, tmp_path / "run")
+    assert "nearly blank" in capsys.readouterr().out, "an untrained network of this width paints grey"
+
+
+def test_the_plateaus_standing_is_in_the_checkpoint(tiles, tmp_path):
+    run = train(tiny(schedule="plateau-2021"), tiles, tmp_path / "run", quiet=True)
+    standings = json.loads((run / "weights/last/state.json").read_text())["progress"]["standings"]
+    assert set(standings) == {"generator", "discriminator"}
+    assert all(standing["best"] is not None for standing in standings.values())
+    assert {"learning_rate", "learning_rate_d"} <= rows(run)[0].keys()
