@@ -197,7 +197,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load_recipe(name: str | Path, **overrides: Any) -> Recipe:
+def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
     """A recipe by name or by the path of a YAML file, with fields replaced by ``overrides``.
 
     Raises ``ConfigError`` for an unknown recipe (lists them), an unknown key (offers the nearest) or an impossible value.

@@ -3,7 +3,7 @@
 import itertools
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ class Outcome:
 
 
 def experiment(
-    recipes: Sequence[str | Path],
+    recipes: Sequence[str | Path | Recipe],
     scenes: Path,
     out: Path = Path("experiments"),
     *,
@@ -43,13 +43,13 @@ def experiment(
 
     A run that fails is left out and its reason returned; only a full disk, bad scenes or unknown recipes raise.
     """
-    named = [load_recipe(name, **(overrides or {})) for name in with_predecessors(recipes)]
+    plans = with_predecessors([_recipe(recipe, overrides or {}) for recipe in recipes], overrides or {})
     stores: dict[str, Path] = {}
-    for recipe in named:
+    for recipe in plans.values():
         if recipe.tiles not in stores:
             stores[recipe.tiles] = out / "tiles" / _slug(recipe.tiles)
             prepare(scenes, stores[recipe.tiles], **recipe.tile_options)
-    return _train_all({recipe.name: recipe for recipe in named}, stores, out, price_per_hour)
+    return _train_all(plans, stores, out, price_per_hour)
 
 
 def sweep(
@@ -78,13 +78,26 @@ def sweep(
     return _train_all(plans, {tiles: data}, out, price_per_hour, init_from)
 
 
-def with_predecessors(recipes: Sequence[str | Path]) -> list[str | Path]:
-    """``recipes``, each once, each after the one whose weights it starts from."""
-    ordered: list[str | Path] = []
-    for name in recipes:
-        before = load_recipe(name).starts_from
-        ordered += [*with_predecessors([before] if before else []), name]
-    return list(dict.fromkeys(ordered))
+def with_predecessors(recipes: Sequence[Recipe], overrides: Mapping[str, Any]) -> dict[str, Recipe]:
+    """``recipes`` by name, each after the one whose weights it starts from; what is missing of those comes from the package."""
+    given = {recipe.name: recipe for recipe in recipes}
+    ordered: dict[str, Recipe] = {}
+
+    def add(recipe: Recipe, after: tuple[str, ...]) -> None:
+        before = recipe.starts_from
+        if recipe.name in after:
+            raise ConfigError(f"{', which starts from '.join([*after, recipe.name]).replace(', which starts', ' starts', 1)}.")
+        if before and before not in ordered:
+            add(given.get(before) or load_recipe(before, **overrides), (*after, recipe.name))
+        ordered.setdefault(recipe.name, recipe)
+
+    for recipe in recipes:
+        add(recipe, ())
+    return ordered
+
+
+def _recipe(recipe: str | Path | Recipe, overrides: Mapping[str, Any]) -> Recipe:
+    return replace(recipe, **overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, **overrides)
 
 
 def _train_all(

@@ -14,6 +14,7 @@ from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
 from orthoforge.files import lock, require_free_space
 from orthoforge.tiles.store import TileStore
+from orthoforge.trackers import require_trackers
 from orthoforge.training.batches import training_ids
 from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
 from orthoforge.training.loop import run_epochs, save, tiles_values
@@ -51,6 +52,7 @@ def train(
         raise ConfigError("--resume needs --out: the run to go on with.")
     if stop_after is not None and stop_after < 1:
         raise ConfigError(f"stop_after is {stop_after}; it is the number of epochs to train now, 1 or more.")
+    require_trackers(trackers)
     out = runs.numbered_run(recipe.name) if out is None else Path(out)
     store = TileStore.open(data)
     fabric = new_fabric(recipe)
