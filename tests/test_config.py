@@ -19,10 +19,10 @@ from orthoforge.config import (
     recipe_values,
 )
 from orthoforge.errors import ConfigError
+from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS
 from orthoforge.models.generators import GENERATORS, generator_stride
 from orthoforge.models.layers import Norm, Upsample
 from orthoforge.models.losses import GAN_LOSSES
-from orthoforge.models.perceptual import PERCEPTUAL_LAYERS
 from orthoforge.tiles.prepare import prepare
 
 
@@ -122,7 +122,9 @@ def test_perceptual_layers_of_recipes_exist():
     [
         ({"gan_loss": "wgan-gp"}, "--discriminator-norm instance, group or none"),
         ({"gan_loss": "none", "lambda_l1": 0}, "nothing would be trained"),
-        ({"lambda_perceptual": 1, "perceptual_layers": ()}, "names no layer"),
+        ({"lambda_perceptual": 1, "perceptual_layers": ()}, "layer"),
+        ({"lambda_perceptual": 1, "perceptual_layers": ("stage9",)}, "did you mean `stage"),
+        ({"lambda_perceptual": 1, "perceptual": "vgg19"}, "stem"),
         ({"discriminator_layers": 5, "crop_px": 64}, "needs crops of 96 px at least"),
         ({"discriminator_layers": 6}, "at most 5"),
     ],

@@ -13,6 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from orthoforge.errors import ConfigError
+from orthoforge.models.feature_layers import require_layers
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -162,8 +163,8 @@ class Recipe:
             )
         if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_perceptual:
             raise ConfigError("gan_loss is none, lambda_l1 and lambda_perceptual are 0; nothing would be trained.")
-        if self.lambda_perceptual and not self.perceptual_layers:
-            raise ConfigError("lambda_perceptual is not 0, but perceptual_layers names no layer to compare.")
+        if self.lambda_perceptual:
+            require_layers(self.perceptual, self.perceptual_layers)
 
     @property
     def total_epochs(self) -> int:
