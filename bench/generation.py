@@ -56,7 +56,7 @@ def main() -> None:
         measure(options.measure[0], int(options.measure[1]))
         return
     print("generating in one piece: peak memory and estimate, MB")
-    for generator, upsample in itertools.product(("resnet9", "resunet9"), ("transposed", "resize")):
+    for generator, upsample in itertools.product(("resnet9", "resunet9", "unet256"), ("transposed", "resize")):
         recipe = load_recipe("baseline", generator=generator, upsample=upsample, generator_width=32)
         with tempfile.TemporaryDirectory() as folder:
             run = untrained_run(Path(folder), recipe)

@@ -336,7 +336,7 @@ def test_a_mask_of_any_size_is_padded_and_the_image_cropped_back(size, generator
 
 
 def test_a_size_that_fits_the_network_is_not_padded(generator):
-    assert checkpoints._pad_to_stride(mask := some_mask(8, 12)) is mask
+    assert checkpoints._pad_to_stride(mask := some_mask(8, 12), 4) is mask
 
 
 def test_bool_0_1_and_0_255_masks_give_the_same_image_each_time(generator):

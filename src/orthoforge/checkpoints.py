@@ -30,9 +30,8 @@ from orthoforge.models.generators import build_generator, generator_stride
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
-# Peak of a forward pass, in float32 feature maps of full resolution and first-layer width: bench/generation.py measures up to 5.2,
-# and 3.5 more with skip connections.
-_PEAK_MAPS, _MORE_FOR_SKIPS = 6.0, 3.5
+# Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width: bench/generation.py measures it.
+_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5}
 
 
 @dataclass(frozen=True)
@@ -142,7 +141,7 @@ class TrainedGenerator:
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
-        maps = _PEAK_MAPS + _MORE_FOR_SKIPS * self.recipe.generator.startswith("resunet")
+        maps = _PEAK_MAPS[self.recipe.generator.rstrip("0123456789")]
         return round(maps * 4 * self.recipe.generator_width * (height + 16) * (width + 16))
 
     @property

@@ -7,7 +7,7 @@ anywhere and resumed therefore takes the same steps as one that was not, and end
 import math
 import time
 from collections.abc import Sequence
-from functools import reduce
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -139,7 +139,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
         loss_d = adversarial.discriminator(discriminator(condition, real), discriminator(condition, fake.detach()))
         if recipe.gan_loss == "wgan-gp":
             mix = torch.rand(len(real), 1, 1, 1, device=real.device)
-            penalty = gradient_penalty(lambda image: discriminator(condition, image), real, fake.detach(), mix)
+            # The plain network: run by Fabric it would compute in bf16 again, too coarse for a gradient's gradient.
+            penalty = gradient_penalty(partial(state.discriminator, condition), real, fake, mix)
             losses["loss_d_penalty"] = GRADIENT_PENALTY_WEIGHT * penalty
             loss_d = loss_d + losses["loss_d_penalty"]
         state.step_d.zero_grad()
