@@ -19,6 +19,7 @@ README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 # All that the test changes: networks of a few channels, and one epoch. Recipe, tiles and every option of the README stay.
 SMALL = {"generator_width": 4, "discriminator_width": 4, "epochs": 1, "decay_epochs": 0}
 SMALL_OPTIONS = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
+SMALL_SETTINGS = [f"{name}={value}" for name, value in SMALL.items()]
 
 
 def blocks(language):
@@ -31,7 +32,8 @@ def commands(text):
 
 def run(words):
     print("orthoforge", *words)
-    assert main([*words, *(SMALL_OPTIONS if words[0] == "train" else [])]) == 0
+    small = {"train": SMALL_OPTIONS, "sweep": ["--set", *SMALL_SETTINGS], "experiment": ["--set", *SMALL_SETTINGS]}
+    assert main([*words, *small.get(words[0], [])]) == 0
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +62,8 @@ def test_the_steps_on_your_own_pairs(folder, capsys):
     with open_raster(folder / "arden5.tif") as image, open_raster(folder / "demo/scenes/unseen/gt/arden5.tif") as mask:
         assert image.grid == mask.grid
     assert (folder / "scores" / "report.html").is_file()
+    assert len(list((folder / "sweep" / "runs").iterdir())) == 4
+    assert "learning_rate" in (folder / "compared.html").read_text()
 
     resume = commands("\n".join(re.findall(r"`(orthoforge train [^`]*--resume)`", README)))
     assert len(resume) == 1
@@ -76,10 +80,11 @@ def test_python(folder, monkeypatch, capsys):
     assert names["image"].dtype == np.uint8
 
 
-def test_inria(folder):
+def test_the_experiments_of_2021(folder):
     for words in commands(blocks("sh")[1]):
         run(words)
-    assert (folder / "runs" / "baseline" / "results.csv").is_file()
+    assert (folder / "experiments" / "runs" / "instance-norm" / "results.csv").is_file()
+    assert (folder / "experiments" / "report.html").is_file()
 
 
 def test_every_link_leads_somewhere():

@@ -64,6 +64,7 @@ def run_epochs(
         first_step = progress.step + (0 if validation_due else 1)
         curves = Trackers(trackers, out, settings=recipe_values(recipe), first_step=first_step)
     saved_at, began, began_epoch = time.monotonic(), time.monotonic(), progress.epoch
+    blank = False
     end = recipe.total_epochs if stop_after is None else min(recipe.total_epochs, progress.epoch + stop_after)
     try:
         while progress.epoch < end:
@@ -106,7 +107,8 @@ def run_epochs(
                 saved_at = time.monotonic()
             seconds_left = (time.monotonic() - began) / (progress.epoch - began_epoch) * epochs_left
             say(_epoch_line(row, recipe, seconds_left))
-            if row["detail"] < BLANK_DETAIL:
+            was_blank, blank = blank, row["detail"] < BLANK_DETAIL
+            if blank and not was_blank:
                 say(
                     f"the generated images are nearly blank: they hold {100 * row['detail']:.1f} % of the real ones' detail. "
                     f"If that lasts, training has collapsed; try a lower --learning-rate (it is {recipe.learning_rate:g})."
