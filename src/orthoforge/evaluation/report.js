@@ -36,3 +36,13 @@ dialog.addEventListener("keydown", (event) => {
   if (event.key === "ArrowLeft") move(-1);
   if (event.key === "ArrowRight") move(1);
 });
+
+// Wide rows below one heading scroll together, so that a column stays the same run's.
+for (const part of document.querySelectorAll("section")) {
+  const strips = [...part.querySelectorAll(".row.wide")];
+  for (const strip of strips) {
+    strip.addEventListener("scroll", () => {
+      for (const other of strips) if (Math.abs(other.scrollLeft - strip.scrollLeft) > 1) other.scrollLeft = strip.scrollLeft;
+    });
+  }
+}

@@ -48,6 +48,10 @@ class Picture:
     """What a reader who sees no images is told; the caption when left out."""
     lossless: bool = False
     """PNG instead of JPEG: for masks and drawings. Pictures of one band are always PNG."""
+    pixelated: bool = False
+    """Enlarged to its column as squares, not smoothed: smoothed, few pixels look like a blurred image."""
+    quality: int = 90
+    """Of the JPEG; lower where a page holds hundreds."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,11 @@ def join(parts: Sequence[Html]) -> Html:
 def paragraph(text: Text) -> Html:
     """A paragraph."""
     return Html(f"<p>{escape(text)}</p>")
+
+
+def subheading(text: Text) -> Html:
+    """A heading within a section."""
+    return Html(f'<h3 class="part">{escape(text)}</h3>')
 
 
 def note(text: Text, *, warning: bool = False) -> Html:
@@ -118,12 +127,15 @@ def steps(entries: Sequence[Step]) -> Html:
     return Html(f'<ol class="steps">{boxes}</ol>')
 
 
-def picture_row(pictures: Sequence[Picture], *, heading: Text = "", stack: bool = False, natural: bool = False) -> Html:
+def picture_row(
+    pictures: Sequence[Picture], *, heading: Text = "", stack: bool = False, natural: bool = False, wide: bool = False
+) -> Html:
     """Pictures side by side, to be compared. ``stack`` puts them below one another on a narrow screen.
 
-    ``natural`` shows each pixel by pixel instead of filling the row; where there is no room for all of it, its middle.
+    ``natural`` shows each pixel by pixel instead of filling the row; where there is no room for all of it, its middle. ``wide`` is
+    for any number of pictures: where they do not fit the row scrolls, and its first and (with room) last picture stay in sight.
     """
-    style = "row" + " stack" * stack + " natural" * natural
+    style = "row" + " stack" * stack + " natural" * natural + " wide" * wide
     label = f"<h3>{escape(heading)}</h3>" if heading else ""
     figures = "\n".join(_figure(picture, natural) for picture in pictures)
     return Html(f'{label}<div class="{style}" style="--columns: {len(pictures)}">\n{figures}\n</div>')
@@ -163,6 +175,16 @@ def line_plot(title: str, x_label: str, x: Sequence[float], lines: Mapping[str, 
         f'<figure><picture><source media="(prefers-color-scheme: dark)" srcset="{uris["dark"]}">'
         f'<img src="{uris["light"]}" width="782" height="493" alt="{html.escape(f"{title}: {ends}")}"></picture></figure>'
     )
+
+
+def marked(text: Text) -> Html:
+    """Text that stands out, in a table above all."""
+    return Html(f"<mark>{escape(text)}</mark>")
+
+
+def details(summary: Text, *parts: Html) -> Html:
+    """Parts that are folded away until the reader opens them."""
+    return Html(f"<details>\n<summary>{escape(summary)}</summary>\n{join(parts)}\n</details>")
 
 
 def section(heading: str, *parts: Html) -> Html:
@@ -219,14 +241,15 @@ def _figure(picture: Picture, natural: bool) -> str:
     assert pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2:] == (3,)), (pixels.dtype, pixels.shape)
     exact = picture.lossless or pixels.ndim == 2
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, **(_PNG if exact else _JPEG))
+    Image.fromarray(pixels).save(buffer, **(_PNG if exact else _JPEG | {"quality": picture.quality}))
     uri = _data_uri(buffer.getvalue(), "png" if exact else "jpeg")
     height, width = pixels.shape[:2]
     plain = re.sub(r"<[^>]*>", "", picture.caption) if isinstance(picture.caption, Html) else html.escape(picture.caption)
     alt = html.escape(picture.alt) or plain
     limit = f' style="max-width: {width}px"' if natural else ""
     caption = f"<figcaption>{escape(picture.caption)}</figcaption>" if picture.caption else ""
-    image = f'<img src="{uri}" width="{width}" height="{height}" alt="{alt}">'
+    kind = ' class="pixelated"' * picture.pixelated
+    image = f'<img src="{uri}" width="{width}" height="{height}" alt="{alt}"{kind}>'
     return f'<figure><button type="button" class="zoom"{limit}>{image}</button>{caption}</figure>'
 
 

@@ -1,0 +1,202 @@
+"""Runs as a comparison needs them: settings, curves, weights and tiles, and what each of them lacks."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from orthoforge.checkpoints import STATE, checkpoint_folder, load_generator
+from orthoforge.errors import CheckpointError, DataError, OrthoforgeError
+from orthoforge.runs import read_args, read_results
+from orthoforge.tiles.manifest import STORE
+from orthoforge.tiles.store import TileStore
+
+
+@dataclass
+class ComparedRun:
+    """A run that can be compared, at least in its settings or its curves."""
+
+    folder: Path
+    label: str
+    """Its folder's name, with as much of the path before it as tells the runs apart."""
+    settings: dict[str, Any]
+    """The fields of its recipe as they were recorded; an old run lacks fields that came later."""
+    circumstances: dict[str, Any]
+    """``run`` of its args.yaml: data, init_from, versions…"""
+    results: list[dict[str, float]]
+    """Rows of its results.csv, one an epoch."""
+    weights: Path | None = None
+    """The checkpoint to generate with; ``None`` when there is none that can be read."""
+    state: dict[str, Any] = field(default_factory=dict)
+    """That checkpoint's state.json."""
+    store: TileStore | None = None
+    """Tiles to show and to score; ``None`` when there are none for these weights."""
+    remarks: list[str] = field(default_factory=list)
+    """What the reader must know: what is missing and why."""
+
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there are weights and tiles."""
+        return self.weights is not None and self.store is not None
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the tiles that it was trained on; empty when unknown."""
+        tiles = self.state.get("tiles") or self.circumstances.get("tiles") or {}
+        return str(tiles.get("fingerprint", ""))
+
+    @property
+    def trained_on_store(self) -> bool:
+        """Whether ``store`` holds the tiles that it was trained on."""
+        return self.store is not None and self.store.fingerprint == self.fingerprint
+
+    @property
+    def epochs(self) -> tuple[int, int]:
+        """Epochs done and planned."""
+        done = len(self.results) or int(self.state.get("progress", {}).get("epoch", 0))
+        return done, int(self.settings.get("epochs", 0)) + int(self.settings.get("decay_epochs", 0))
+
+    @property
+    def images_seen(self) -> list[float]:
+        """How many training images had been seen after each epoch."""
+        seen, total = [], 0.0
+        for row in self.results:
+            total += round(row.get("images_per_s", math.nan) * row.get("seconds", math.nan), 3)
+            seen.append(total)
+        return seen
+
+
+def read_runs(paths: Sequence[Path], data: Path | None) -> tuple[list[ComparedRun], list[str]]:
+    """The runs among ``paths`` (run folders, or checkpoints in them) in their order, and why others are left out.
+
+    ``data`` replaces the place of the tiles that each run remembers: a store for all, or a folder of stores in which each run's own
+    is found by its fingerprint. Raises ``DataError`` when ``data`` is neither.
+    """
+    stores = None if data is None else _stores_at(Path(data))
+    found: list[ComparedRun] = []
+    left_out: list[str] = []
+    known: set[Path] = set()
+    for path in (Path(path) for path in paths):
+        if path.resolve() in known:
+            continue
+        known.add(path.resolve())
+        try:
+            found.append(_read_run(path))
+        except OrthoforgeError as error:
+            left_out.append(str(error))
+    for run, label in zip(found, _labels(found), strict=True):
+        run.label = label
+    opened: dict[Path, TileStore] = {}
+    for run in found:
+        if run.weights is not None:
+            _find_tiles(run, stores, opened, by_fingerprint=data is not None and stores != [Path(data)])
+    return found, left_out
+
+
+def _read_run(path: Path) -> ComparedRun:
+    inside = path.resolve()
+    is_checkpoint = (path / STATE).is_file()
+    folder = inside.parent.parent if is_checkpoint and inside.parent.name == "weights" else inside
+    remarks = []
+    try:
+        args = read_args(folder)
+        if not isinstance(args, dict):
+            raise TypeError("no list of `key: value` lines")
+    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        args = {}
+        remarks.append(f"`{folder / 'args.yaml'}` cannot be read ({str(error).splitlines()[0]}).")
+    try:
+        results = read_results(folder)
+    except (ValueError, TypeError, UnicodeDecodeError) as error:
+        results = []
+        remarks.append(f"`{folder / 'results.csv'}` cannot be read ({error}): no curves.")
+    weights, state = None, {}
+    try:
+        weights = checkpoint_folder(path)
+        load_generator(weights)  # checks every byte; loaded again, one run at a time, when pictures are made
+        state = json.loads((weights / STATE).read_text(encoding="utf-8"))
+    except CheckpointError as error:
+        if not args and not results:
+            raise
+        weights = None
+        remarks.append(f"No pictures and no scores: {error}")
+    circumstances = args.pop("run", None) or {}
+    run = ComparedRun(
+        folder=folder,
+        label=f"{folder.name}/{inside.name}" if is_checkpoint and folder != inside else folder.name,
+        settings=args or dict(state.get("recipe", {})),
+        circumstances=circumstances,
+        results=results,
+        weights=weights,
+        state=state,
+        remarks=remarks,
+    )
+    _remark_on_progress(run)
+    return run
+
+
+def _remark_on_progress(run: ComparedRun) -> None:
+    done, planned = run.epochs
+    rollbacks = run.state.get("progress", {}).get("rollbacks", 0)
+    if rollbacks:
+        times = "once" if rollbacks == 1 else f"{rollbacks} times"
+        run.remarks.append(f"Its losses became NaN or Inf, and it was rolled back {times}.")
+    if done < planned:
+        run.remarks.append(f"Unfinished: {done} of {planned} epochs. What is shown of it is where it stands.")
+
+
+def _labels(found: Sequence[ComparedRun]) -> list[str]:
+    """Shortest endings of the paths that differ from one another."""
+    labels = [run.label for run in found]
+    for depth in range(1, max((len(run.folder.parts) for run in found), default=1)):
+        doubled = [i for i, label in enumerate(labels) if labels.count(label) > 1]
+        if not doubled:
+            break
+        for i in doubled:
+            before = found[i].folder.parts[:-depth]
+            labels[i] = f"{before[-1]}/{labels[i]}" if len(before) > 1 else labels[i]
+    return labels
+
+
+def _stores_at(data: Path) -> list[Path]:
+    """``data`` itself, or the stores in it."""
+    if not data.is_dir():
+        raise DataError(f"{data}: no such folder. --data is a folder of tiles made by orthoforge prepare, or a folder of several.")
+    stores = [data] if (data / STORE).is_file() else sorted(path.parent for path in data.glob(f"*/{STORE}"))
+    if not stores:
+        raise DataError(f"{data}: holds no tiles (no {STORE}, and none in the folders in it). Make them with orthoforge prepare.")
+    return stores
+
+
+def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, TileStore], *, by_fingerprint: bool) -> None:
+    """Set the run's ``store``, or remark why it has none."""
+    place = run.circumstances.get("data")
+    if stores is None and not place:
+        run.remarks.append("No pictures and no scores: it does not say which tiles it was trained on. Name them with `--data`.")
+        return
+    candidates, problems = [], []
+    for path in [Path(str(place))] if stores is None else stores:
+        try:
+            if path not in opened:
+                opened[path] = TileStore.open(path)
+            candidates.append(opened[path])
+        except DataError as error:
+            problems.append(str(error))
+    own = next((store for store in candidates if store.fingerprint == run.fingerprint), None)
+    store = own or (candidates[0] if candidates and not by_fingerprint else None)
+    if store is None:
+        way_out = " Name their new place with `--data`." if stores is None else ""
+        reason = problems[0] if problems else f"none of the tiles in `--data` ({len(candidates)} stores) are its own."
+        run.remarks.append(f"No pictures and no scores: {reason}{way_out}")
+    elif store.classes != run.state["tiles"]["classes"]:
+        kinds = ["buildings only" if classes is None else f"{len(classes['names'])} classes" for classes in
+                 (store.classes, run.state["tiles"]["classes"])]  # fmt: skip
+        run.remarks.append(f"No pictures and no scores: the masks in `{store.path}` hold {kinds[0]}, the run knows {kinds[1]}.")
+    else:
+        run.store = store
+        if own is None:
+            run.remarks.append(f"Shown and scored on `{store.path}`, which are not the tiles that it was trained on.")

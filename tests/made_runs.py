@@ -1,0 +1,58 @@
+"""Runs that nobody trained: a random generator with settings, curves and the tiles that it would have been trained on."""
+
+import csv
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.config import Recipe, recipe_values
+from orthoforge.runs import write_args
+from orthoforge.tiles.store import TileStore
+
+RECIPE = Recipe(
+    name="speck", crop_px=32, batch_size=4, generator="resnet6", generator_width=2, norm="instance", epochs=3, decay_epochs=1,
+    precision="float32",
+)  # fmt: skip
+SECONDS = (5.0, 2.0, 3.0, 2.0, 2.0)
+
+
+def make_run(
+    folder: Path,
+    store: TileStore,
+    *,
+    seed: int = 0,
+    epochs: int = 4,
+    columns: tuple[str, ...] = ("loss_d", "loss_g", "loss_g_l1"),
+    drop: tuple[str, ...] = (),
+    rollbacks: int = 0,
+    classes: dict[str, Any] | None = None,
+    init_from: str | None = None,
+    **changes: Any,
+) -> Path:
+    """A run folder as ``train`` leaves it after ``epochs`` epochs. ``drop`` are fields that its recipe did not have yet."""
+    recipe = dataclasses.replace(RECIPE, **{"name": folder.name} | changes)
+    values = {name: value for name, value in recipe_values(recipe).items() if name not in drop}
+    tiles = {name: getattr(store, name) for name in ("fingerprint", "size_px", "gsd_m", "attribution")} | {"classes": classes}
+    torch.manual_seed(seed)
+    network = new_generator(recipe, len(classes["names"]) if classes else None)
+    state = {
+        "recipe": values,
+        "progress": {"epoch": epochs, "step": 10 * epochs, "rollbacks": rollbacks},
+        "tiles": tiles,
+    }
+    save_checkpoint(folder / "weights" / "last", model=network.state_dict(), train={"x": torch.zeros(1)}, state=state)
+    versions = {"torch": "2.0", "device": "cpu", "threads": 2, "processes": 1}
+    run = {"data": str(store.path), "out": str(folder), "init_from": init_from, "tiles": tiles, "versions": versions}
+    write_args(folder, values | {"run": run})
+    images = len(store.ids("train"))
+    with open(folder / "results.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["epoch", "step", "learning_rate", *columns, "psnr", "ssim", "psnr_seed", "seconds", "images_per_s"])
+        for epoch in range(1, epochs + 1):
+            losses = [1 / epoch + seed] * len(columns)
+            seconds = SECONDS[epoch - 1]
+            writer.writerow([epoch, 10 * epoch, 2e-4, *losses, 15 + epoch, 0.1 * epoch, 9 + epoch, seconds, images / seconds])
+    return folder
