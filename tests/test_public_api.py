@@ -6,8 +6,8 @@ import sys
 import orthoforge
 
 PUBLIC = {
-    "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "demo", "evaluate", "generate", "load_generator",
-    "load_recipe", "prepare", "recipe_names", "simulate", "train",
+    "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "compare", "demo", "evaluate", "experiment", "generate",
+    "load_generator", "load_recipe", "prepare", "recipe_names", "simulate", "sweep", "train",
 }  # fmt: skip
 
 

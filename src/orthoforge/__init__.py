@@ -22,7 +22,7 @@ _HOMES = {
     "TileStore": "tiles.store",
     "TrainedGenerator": "checkpoints",
     "check": "scenes.checks",
-    "compare": "evaluation.compare",
+    "compare": "evaluation.comparison.compare",
     "demo": "demonstration",
     "evaluate": "evaluation.paired",
     "experiment": "experiments",

@@ -30,7 +30,7 @@ from orthoforge.models.generators import build_generator, generator_stride
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
-# Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width: bench/generation.py measures it.
+# Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width (bench/generation.py).
 _PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5}
 
 

@@ -208,7 +208,7 @@ def compare(
         device: cpu or cuda.
         overwrite: Replace a page that is there.
     """
-    from orthoforge.evaluation.compare import compare
+    from orthoforge.evaluation.comparison.compare import compare
 
     print(
         compare(

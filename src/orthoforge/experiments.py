@@ -10,7 +10,7 @@ from typing import Any
 from orthoforge import runs
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.errors import ConfigError, OrthoforgeError, ResourceError
-from orthoforge.evaluation.compare import compare
+from orthoforge.evaluation.comparison.compare import compare
 from orthoforge.tiles.prepare import prepare
 from orthoforge.training import train
 

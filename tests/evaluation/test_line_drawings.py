@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orthoforge.evaluation.curves import y_limits
+from orthoforge.evaluation.comparison.curves import y_limits
 from orthoforge.evaluation.line_drawings import Curve, curves_plot, legend, tick_text, ticks
 from pages import read_page
 

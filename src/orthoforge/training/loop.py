@@ -142,7 +142,9 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
         if recipe.gan_loss == "wgan-gp":
             mix = torch.rand(len(real), 1, 1, 1, device=real.device)
             # The plain network: run by Fabric it would compute in bf16 again, too coarse for a gradient's gradient.
-            penalty = gradient_penalty(partial(state.discriminator, condition), real, fake, mix)
+            critic = state.discriminator
+            assert critic is not None
+            penalty = gradient_penalty(partial(critic, condition), real, fake, mix)
             losses["loss_d_penalty"] = GRADIENT_PENALTY_WEIGHT * penalty
             loss_d = loss_d + losses["loss_d_penalty"]
         state.step_d.zero_grad()

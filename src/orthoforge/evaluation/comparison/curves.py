@@ -6,10 +6,10 @@ from collections.abc import Sequence
 import numpy as np
 
 from orthoforge.evaluation import report
-from orthoforge.evaluation.compared_runs import ComparedRun
+from orthoforge.evaluation.comparison.compared_runs import ComparedRun
+from orthoforge.evaluation.comparison.settings import differing_fields, settings_of
 from orthoforge.evaluation.line_drawings import Curve, curves_plot, legend
 from orthoforge.evaluation.report import Html
-from orthoforge.evaluation.settings_table import differing_fields, settings_of
 from orthoforge.runs import TIMING_COLUMNS
 
 _NOT_CURVES = {"epoch", "step", "psnr_seed", *TIMING_COLUMNS}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from conftest import make_dataset, make_image, make_mask
-from orthoforge.evaluation import mosaics
-from orthoforge.evaluation.mosaics import (
+from orthoforge.evaluation.comparison import mosaics
+from orthoforge.evaluation.comparison.mosaics import (
     GAP,
     cut_mask,
     drawn_as_tiles,

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import make_dataset
-from orthoforge.evaluation.ground import (
+from orthoforge.evaluation.comparison.ground import (
     Ground,
     chosen_splits,
     covering_tile,

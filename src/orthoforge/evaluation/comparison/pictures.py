@@ -10,9 +10,9 @@ from PIL import Image
 
 from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.evaluation import report
-from orthoforge.evaluation.compared_runs import ComparedRun
-from orthoforge.evaluation.ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
-from orthoforge.evaluation.mosaics import (
+from orthoforge.evaluation.comparison.compared_runs import ComparedRun
+from orthoforge.evaluation.comparison.ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
+from orthoforge.evaluation.comparison.mosaics import (
     Draw,
     WholeScene,
     cut_mask,

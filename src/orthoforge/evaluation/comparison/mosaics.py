@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.evaluation.ground import tiles_by_position
+from orthoforge.evaluation.comparison.ground import tiles_by_position
 from orthoforge.tiles.cutting import Cut, cut_masks
 from orthoforge.tiles.store import TileStore
 

@@ -14,14 +14,12 @@ from rich.progress import Progress
 from orthoforge.checkpoints import load_generator
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.evaluation import report
-from orthoforge.evaluation.compared_runs import ComparedRun, read_runs
-from orthoforge.evaluation.comparison_pictures import PicturePlan, draw_run, plan_pictures, remembering, scene_rows, tile_rows
-from orthoforge.evaluation.curves import curve_parts
-from orthoforge.evaluation.ground import chosen_splits, group_by_ground, scored_tiles
-from orthoforge.evaluation.paired import METRICS
-from orthoforge.evaluation.report import Html
-from orthoforge.evaluation.run_scores import RunScores, ScoredSet, plain_scores, score_floor, score_parts, score_run
-from orthoforge.evaluation.settings_table import (
+from orthoforge.evaluation.comparison.compared_runs import ComparedRun, read_runs
+from orthoforge.evaluation.comparison.curves import curve_parts
+from orthoforge.evaluation.comparison.ground import chosen_splits, group_by_ground, scored_tiles
+from orthoforge.evaluation.comparison.pictures import PicturePlan, draw_run, plan_pictures, remembering, scene_rows, tile_rows
+from orthoforge.evaluation.comparison.scores import RunScores, ScoredSet, plain_scores, score_floor, score_parts, score_run
+from orthoforge.evaluation.comparison.settings import (
     all_settings,
     differences_table,
     differing_fields,
@@ -31,6 +29,8 @@ from orthoforge.evaluation.settings_table import (
     settings_of,
     store_words,
 )
+from orthoforge.evaluation.paired import METRICS
+from orthoforge.evaluation.report import Html
 from orthoforge.files import new_file
 from orthoforge.tiles.store import TileStore
 

@@ -6,8 +6,8 @@ import pytest
 
 from made_runs import RECIPE
 from orthoforge.config import recipe_values
-from orthoforge.evaluation.compared_runs import ComparedRun
-from orthoforge.evaluation.settings_table import (
+from orthoforge.evaluation.comparison.compared_runs import ComparedRun
+from orthoforge.evaluation.comparison.settings import (
     all_settings,
     differences_table,
     differing_fields,

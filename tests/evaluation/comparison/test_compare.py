@@ -19,7 +19,7 @@ from conftest import make_dataset
 from made_runs import SECONDS, make_run
 from orthoforge.checkpoints import load_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation.compare import compare
+from orthoforge.evaluation.comparison.compare import compare
 from orthoforge.evaluation.paired import tile_scores
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore

@@ -8,7 +8,7 @@ from typing import Any
 
 from orthoforge.config import Recipe
 from orthoforge.evaluation import report
-from orthoforge.evaluation.compared_runs import ComparedRun
+from orthoforge.evaluation.comparison.compared_runs import ComparedRun
 from orthoforge.evaluation.report import Html, Text
 from orthoforge.tiles.store import TileStore
 

@@ -9,11 +9,11 @@ import numpy as np
 
 from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.evaluation import report
-from orthoforge.evaluation.compared_runs import ComparedRun
-from orthoforge.evaluation.mosaics import Draw
+from orthoforge.evaluation.comparison.compared_runs import ComparedRun
+from orthoforge.evaluation.comparison.mosaics import Draw
+from orthoforge.evaluation.comparison.settings import store_words
 from orthoforge.evaluation.paired import detail_levels, mean_colours, overlap_statement, tile_scores
 from orthoforge.evaluation.report import Html, Text
-from orthoforge.evaluation.settings_table import store_words
 from orthoforge.tiles.store import TileStore
 
 SHOWN_METRICS = {"psnr": ">PSNR, dB", "ssim": ">SSIM", "l1_levels": ">L1, levels", "detail_levels": ">Detail, levels"}

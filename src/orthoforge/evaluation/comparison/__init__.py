@@ -1,0 +1,1 @@
+"""Runs side by side: the same ground, curves, settings, scores."""
