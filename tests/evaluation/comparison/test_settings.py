@@ -78,3 +78,34 @@ def test_values_are_short():
     ]  # fmt: skip
     assert [duration(seconds) for seconds in (None, 3.26, 245, 90_600)] == ["–", "3.3 s", "4 min 05 s", "25 h 10 min"]
     assert [money(amount, "€") for amount in (16, 0.0075, 0)] == ["16.00 €", "0.0075 €", "0.00 €"]
+
+
+def test_settings_without_effect_do_not_differ(tmp_path):
+    plain = run(tmp_path, "plain")
+    idle = run(tmp_path, "idle", perceptual="vgg19", perceptual_layers=["relu5_4"], step_epochs=3)
+    assert differing_fields([settings_of(plain), settings_of(idle)]) == []
+    seen = run(tmp_path, "seen", lambda_perceptual=1.0)
+    assert {"lambda_perceptual", "perceptual", "perceptual_layers"} <= set(
+        differing_fields([settings_of(plain), settings_of(seen)])
+    )
+    alone = run(tmp_path, "alone", gan_loss="none")
+    differing = differing_fields([settings_of(plain), settings_of(alone)])
+    assert {name for name in differing if not name.startswith("discriminator")} == {"gan_loss"}
+
+
+def test_many_runs_that_differ_in_much_are_told_by_what_each_changes(tmp_path):
+    runs = [run(tmp_path, f"run{i}", **({f"knob{i}": i} if i else {})) for i in range(10)]
+    table = differences_table(runs)[0]
+    assert [re.sub(r"<.*?>", "", head) for head in re.findall(r'<th scope="col".*?</th>', table)] == ["Run", "Other than in run0"]
+    assert re.findall(r"<mark>(.*?)</mark>", table) == [f"knob{i} {i}" for i in range(1, 10)]
+
+
+def test_hardware_that_is_the_same_everywhere_is_said_once(tmp_path):
+    runs = [run(tmp_path, name) for name in "ab"]
+    for one, device in zip(runs, ("cpu", "NVIDIA H100"), strict=True):
+        one.circumstances["versions"] = {"device": device, "init": 1}
+    other = read_page(facts_table(runs, [run_facts(one, None) for one in runs], "€")).text
+    assert "Hardware" in other and "NVIDIA H100" in other
+    runs[1].circumstances["versions"] = runs[0].circumstances["versions"]
+    same = read_page(facts_table(runs, [run_facts(one, None) for one in runs], "€")).text
+    assert "Hardware" not in same and same.count("cpu") == 1

@@ -18,6 +18,7 @@ _TITLES = {
     "learning_rate": "Learning rate",
     "learning_rate_d": "Learning rate of the discriminator",
     "loss_d": "Loss of the discriminator",
+    "loss_d_penalty": "Discriminator, gradient penalty",
     "loss_g": "Loss of the generator, all terms",
     "loss_g_gan": "Generator, adversarial term",
     "loss_g_l1": "Generator, L1 term",

@@ -26,9 +26,20 @@ def settings_of(run: ComparedRun) -> dict[str, Any]:
 
 
 def differing_fields(settings: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Fields that are not the same in all, in the order of the recipes, without the descriptive ones."""
-    names = dict.fromkeys(name for values in settings for name in values if name not in DESCRIPTIVE)
-    return [name for name in names if any(values.get(name) != settings[0].get(name) for values in settings)]
+    """Fields that are not the same in all, in the order of the recipes, without those that decide nothing."""
+    effective = [_effective(values) for values in settings]
+    names = [name for name in dict.fromkeys(name for values in settings for name in values) if name not in DESCRIPTIVE]
+    return [name for name in names if any(values.get(name) != effective[0].get(name) for values in effective)]
+
+
+def _effective(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields that have an effect beside the others: without a perceptual loss, not which network it would see with."""
+    idle = {
+        "perceptual": not values.get("lambda_perceptual"),
+        "discriminator": values.get("gan_loss") == "none",
+        "step_epochs": values.get("schedule") != "step",
+    }
+    return {name: value for name, value in values.items() if not any(off and name.startswith(part) for part, off in idle.items())}
 
 
 def run_facts(run: ComparedRun, price_per_hour: float | None) -> dict[str, Any]:
@@ -50,11 +61,11 @@ def run_facts(run: ComparedRun, price_per_hour: float | None) -> dict[str, Any]:
 
 
 def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
-    """The fields that differ, a row a run (few runs with many fields: a row a field); what differs from the first run is marked.
+    """The fields that differ; what differs from the first run is marked. A sentence when nothing differs.
 
-    A sentence when nothing differs.
+    A row a run; a row a field for few runs with many fields; and for many of both, what each run changes in one cell.
     """
-    settings = [settings_of(run) for run in runs]
+    settings = [_effective(settings_of(run)) for run in runs]
     names = differing_fields(settings)
     if len(runs) == 1:
         return []
@@ -62,13 +73,20 @@ def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
         return [report.paragraph("All recipes are the same in everything that decides what a training computes.")]
 
     def cell(values: Mapping[str, Any], name: str) -> Text:
-        text = shown_value(values.get(name))
+        text = shown_value(values[name]) if name in values else "–"
         return report.marked(text) if values.get(name) != settings[0].get(name) else text
 
     caption = f"Settings that are not the same in all recipes. Marked: other than in {runs[0].label}."
-    recipes = [str(values.get("name", "–")) for values in settings]
+    recipes, labels = [str(values.get("name", "–")) for values in settings], [run.label for run in runs]
     headings: list[Text] = [Html(f"<code>{report.escape(name)}</code>") for name in names]
-    if len(names) > _MANY_FIELDS and len(runs) <= _FEW_RUNS:
+    if len(names) > _MANY_FIELDS and len(runs) > _FEW_RUNS:
+        changes = [
+            [run.label, *([recipe] if recipes != labels else []), _changes(values, settings[0], names)]
+            for run, recipe, values in zip(runs, recipes, settings, strict=True)
+        ]
+        what = f"Other than in {runs[0].label}"
+        return [report.table(["Run", *(["Recipe"] if recipes != labels else []), what], changes, "Settings that are not the same.")]
+    if len(names) > _MANY_FIELDS:
         by_field = [[heading, *(cell(values, name) for values in settings)] for heading, name in zip(headings, names, strict=True)]
         return [report.table(["Run", *(run.label for run in runs)], [["Recipe", *recipes], *by_field], caption)]
     by_run = [
@@ -78,12 +96,21 @@ def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
     return [report.table(["Run", "Recipe", *headings], by_run, caption)]
 
 
+def _changes(values: Mapping[str, Any], first: Mapping[str, Any], names: Sequence[str]) -> Html:
+    """'norm instance' 'batch_size 2', each marked."""
+    changed = [name for name in names if values.get(name) != first.get(name)]
+    return Html(
+        " ".join(report.marked(f"{name} {shown_value(values[name]) if name in values else '–'}") for name in changed) or "–"
+    )
+
+
 def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]], currency: str) -> Html:
     """What each run was trained on, how far, and what it took."""
     with_cost = any(fact["cost"] is not None for fact in facts)
     with_start = any(fact["init_from"] for fact in facts)
     columns: list[Text] = ["Run", "Tiles", ">Epochs", ">Images seen", ">Time an epoch", ">Training time"]
-    columns += [">Cost"] * with_cost + ["Started from"] * with_start + ["Hardware"]
+    alike = len({_hardware(fact["hardware"]) for fact in facts}) == 1
+    columns += [">Cost"] * with_cost + ["Started from"] * with_start + ["Hardware"] * (not alike)
     rows = []
     for run, fact in zip(runs, facts, strict=True):
         epochs = f"{fact['epochs']} of {fact['planned_epochs']}"
@@ -98,9 +125,10 @@ def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]],
         if with_cost:
             cells.append("–" if fact["cost"] is None else money(fact["cost"], currency))
         if with_start:
-            cells.append(str(fact["init_from"] or "–"))
-        rows.append([*cells, _hardware(fact["hardware"])])
-    return report.table(columns, rows, "Time an epoch is the median of training alone, without validation and saving.")
+            cells.append(str(fact["init_from"] or "–").rstrip("/").rsplit("/", 1)[-1])
+        rows.append([*cells, *([] if alike else [_hardware(fact["hardware"])])])
+    where = f" All on {_hardware(facts[0]['hardware'])}." if alike else ""
+    return report.table(columns, rows, f"Time an epoch is the median of training alone, without validation and saving.{where}")
 
 
 def all_settings(runs: Sequence[ComparedRun]) -> Html:
