@@ -73,8 +73,8 @@ def test_facts_of_rows_are_their_sums(tmp_path):
 
 
 def test_values_are_short():
-    assert [shown_value(value) for value in (2e-4, True, None, "", [], ["a", 1.0], 3)] == [
-        "0.0002", "yes", "none", "none", "none", "a, 1", "3",
+    assert [shown_value(value) for value in (2e-4, True, None, "", [], ["a", 1.0], 3, "ab" * 32)] == [
+        "0.0002", "yes", "none", "none", "none", "a, 1", "3", "abababababab…",
     ]  # fmt: skip
     assert [duration(seconds) for seconds in (None, 3.26, 245, 90_600)] == ["–", "3.3 s", "4 min 05 s", "25 h 10 min"]
     assert [money(amount, "€") for amount in (16, 0.0075, 0)] == ["16.00 €", "0.0075 €", "0.00 €"]

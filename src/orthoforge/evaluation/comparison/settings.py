@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+import re
 from collections.abc import Mapping, Sequence
 from statistics import median
 from typing import Any
@@ -169,6 +170,8 @@ def shown_value(value: Any) -> str:
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:.6g}"
+    if isinstance(value, str) and re.fullmatch("[0-9a-f]{16,}", value):
+        return f"{value[:12]}…"
     if isinstance(value, list):
         return ", ".join(map(shown_value, value)) or "none"
     return str(value)
