@@ -48,7 +48,7 @@ def read_results(run: Path) -> list[dict[str, float]]:
 
 def append_result(run: Path, row: Mapping[str, float]) -> None:
     """Add one epoch to ``results.csv``. The file is replaced whole, so it never holds half a row."""
-    _write_results(run, [*read_results(run), dict(row)])
+    _write_results(run, [*read_results(run), dict(row)], list(row))
 
 
 def truncate_results(run: Path, epochs: int) -> None:
@@ -59,15 +59,15 @@ def truncate_results(run: Path, epochs: int) -> None:
             f"{run / 'results.csv'}: has {len(rows)} rows, the checkpoint is {epochs} epochs old. Put the file back."
         )
     if rows:
-        _write_results(run, rows[:epochs])
+        _write_results(run, rows[:epochs], list(rows[0]))
 
 
-def _write_results(run: Path, rows: Sequence[Mapping[str, float]]) -> None:
+def _write_results(run: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str]) -> None:
     with (
         new_file(run / "results.csv", overwrite=True) as partial,
         open(partial, "w", encoding="utf-8", newline="") as file,
     ):
-        writer = csv.DictWriter(file, list(rows[0]))
+        writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for row in rows:
             writer.writerow({key: f"{value:.0f}" if key in ("epoch", "step") else repr(value) for key, value in row.items()})

@@ -82,7 +82,7 @@ class Judge(Constant):
 
 def state_of(generator, discriminator, rate=0.1):
     optimizer_g, optimizer_d = (torch.optim.SGD(net.parameters(), lr=rate) for net in (generator, discriminator))
-    progress = SimpleNamespace(rollbacks=0, step=0, epoch=0, standings={})
+    progress = SimpleNamespace(rollbacks=0, step=0, epoch=0, standings={}, skipped=0)
     return SimpleNamespace(
         progress=progress, train_generator=generator, train_discriminator=discriminator, step_g=optimizer_g, step_d=optimizer_d,
         average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda *rates: None,
@@ -121,6 +121,18 @@ def test_gradients_that_d_collects_in_the_step_of_g_are_dropped():
     train_step(FABRIC, tiny(lambda_l1=10.0), state, white, TWO_TILES)
     slope = (d - 1) + d * g * g  # of ((d − 1)² + (d·g)²) / 2, nothing added from the step before
     assert discriminator.weight.item() == pytest.approx(d - 0.1 * slope, rel=1e-5)
+
+
+def test_a_step_whose_gradients_overflow_is_skipped_and_counted():
+    white = Batch(np.full((1, 4, 4, 3), 255, np.uint8), np.zeros((1, 4, 4), np.uint8), np.array([0]))
+    generator, discriminator = Painter(0.5), Judge(2.0)
+    generator.weight.register_hook(lambda gradient: gradient * float("inf"))
+    state = state_of(generator, discriminator)
+    losses = train_step(FABRIC, tiny(lambda_l1=10.0), state, white, TWO_TILES)
+    assert all(math.isfinite(value) for value in losses.values())
+    assert generator.weight.item() == 0.5
+    assert discriminator.weight.item() == pytest.approx(1.85), "the other network takes its step"
+    assert state.progress.skipped == 1
 
 
 @pytest.mark.parametrize("changes", [{}, {"norm": "instance", "generator": "resunet6", "ema_decay": 0.0}])

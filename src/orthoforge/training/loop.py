@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 from lightning_fabric import Fabric
-from torch import Tensor
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
 
 from orthoforge import runs
 from orthoforge.checkpoints import save_checkpoint
@@ -26,7 +27,7 @@ from orthoforge.trackers import Trackers
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors, training_ids
 from orthoforge.training.hardware import any_process, circumstances
 from orthoforge.training.schedules import learning_rates, standings_after
-from orthoforge.training.state import STEP, TrainingState
+from orthoforge.training.state import STEP, Progress, TrainingState
 from orthoforge.training.stopping import StopRequest
 from orthoforge.training.validation import record_panels, validate
 
@@ -86,6 +87,10 @@ def run_epochs(
             if scores is None:
                 save(fabric, state, recipe, store, last)
                 return False
+            if progress.skipped:
+                say(f"{progress.skipped} updates of {progress.step_in_epoch} steps were skipped: their gradients were not finite.")
+            if progress.skipped >= progress.step_in_epoch:
+                raise DivergedError(f"the gradients of at least half of the updates of epoch {progress.epoch + 1} were not finite.")
             row = _finish_epoch(recipe, state, store, scores)
             improved = progress.best_ssim is None or scores["ssim"] > progress.best_ssim
             if improved:
@@ -149,7 +154,7 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
             loss_d = loss_d + losses["loss_d_penalty"]
         state.step_d.zero_grad()
         fabric.backward(loss_d)
-        state.step_d.step()
+        _step_if_finite(discriminator, state.step_d, progress)
         losses["loss_d"] = loss_d
         terms["gan"] = adversarial.generator(discriminator(condition, fake))
     if recipe.lambda_l1:
@@ -160,7 +165,7 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     loss_g = reduce(torch.add, terms.values())
     state.step_g.zero_grad()
     fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
-    state.step_g.step()
+    _step_if_finite(state.train_generator, state.step_g, progress)
 
     losses |= {"loss_g": loss_g} | {f"loss_g_{name}": term for name, term in terms.items()}
     values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
@@ -172,6 +177,15 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     state.average()
     state.add_losses(figures)
     return figures
+
+
+def _step_if_finite(network: nn.Module, optimizer: Any, progress: Progress) -> None:
+    """Take the optimizer's step, or skip and count it where gradients overflowed, as instance norm's do on some empty masks."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    if torch.isfinite(get_total_norm(gradients)):
+        optimizer.step()
+    else:
+        progress.skipped += 1
 
 
 def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore, folder: Path) -> None:
@@ -205,7 +219,7 @@ def _finish_epoch(recipe: Recipe, state: TrainingState, store: TileStore, scores
     crops = len(training_ids(store, recipe)) * recipe.crops_per_tile
     timing = {"seconds": progress.seconds, "images_per_s": crops / max(progress.seconds, 1e-9)}
     progress.epoch += 1
-    progress.step_in_epoch, progress.sums, progress.seconds = 0, {}, 0.0
+    progress.step_in_epoch, progress.skipped, progress.sums, progress.seconds = 0, 0, {}, 0.0
     progress.standings = standings_after(recipe, progress.standings, losses | scores)
     return {"epoch": progress.epoch, "step": progress.step, **rates, **losses, **scores, **timing}
 

@@ -33,6 +33,8 @@ class Progress:
     """Steps taken in the epoch under way; all of them taken means that its validation is due."""
     step: int = 0
     """Steps taken altogether."""
+    skipped: int = 0
+    """Updates of a network that were not made in the epoch under way, because its gradients were not finite."""
     rollbacks: int = 0
     """How often NaN or Inf sent training back; decides the random stream from then on."""
     sums: dict[str, float] = field(default_factory=dict)
