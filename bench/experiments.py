@@ -3,8 +3,8 @@
     python -m bench.experiments [--out FOLDER] [--epochs 2] [--real ../shared/data/building]
 
 The simulated Inria has the real one's names and layout: five cities, 36 scenes each. Tiles and crops have a quarter of the recipes'
-size, networks a sixteenth of their width. What must be as in 2021: the tiles of each data set by split. VGG19 has its published weights
-where torch hub keeps them; else random ones, which only show that the recipe runs.
+size, networks a sixteenth of their width. What must be as in 2021: the tiles of each data set by split. VGG19 has its published
+weights where torch hub keeps them; else random ones, which only show that the recipe runs.
 """
 
 import argparse

@@ -100,7 +100,11 @@ class _TensorBoard:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
-        begins = not any(run.glob("events.out.tfevents.*"))  # once a run: a resumed one has them from its first file
+        former = [path.name for path in run.glob("events.out.tfevents.*")]
+        # TensorBoard reads the files in the order of their names, which hold the second: this one must come last.
+        while any(f".{int(time.time()):010d}." in name for name in former):
+            time.sleep(0.02)
+        begins = not former  # once a run: a resumed one has them from its first file
         self._writer = SummaryWriter(str(run), purge_step=first_step)
         if begins:
             plain = {name: value if type(value) in (int, float, str) else str(value) for name, value in settings.items()}

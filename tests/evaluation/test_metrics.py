@@ -5,7 +5,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, psnr, ssim
+from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
 
 
 @pytest.fixture(scope="module")
@@ -48,3 +48,23 @@ def test_bfloat16_is_scored_in_float32(pairs):
     fake, real = (torch.from_numpy(images).bfloat16() for images in pairs)
     assert torch.equal(psnr(fake, real), psnr(fake.float(), real.float()))
     assert torch.equal(ssim(fake, real), ssim(fake.float(), real.float()))
+
+
+def test_outlines_are_counted_where_the_mask_has_them_and_the_image_shows_them():
+    condition = torch.full((1, 3, 32, 32), -1.0)
+    condition[..., 4:20, 4:20] = 1.0  # covers one square of 8 px, and cuts the eight around it
+    flat = torch.zeros(1, 3, 32, 32)
+    assert outlines_seen(condition, condition).tolist() == [[8, 8]]
+    assert outlines_seen(flat, condition)[0, 0] == 0
+    assert outlines_seen(flat + 0.02 * (condition > 0), condition)[0, 0] == 0, "2.5 levels across are not seen"
+    burnt = flat.clone()
+    burnt[..., 8:16, 8:16] = condition[..., 8:16, 8:16]
+    assert outlines_seen(burnt, condition)[0, 0] == 0, "a bright roof without an outline is none"
+    classes = torch.stack([condition[:, 0], -condition[:, 0], -torch.ones(1, 32, 32)], dim=1)
+    assert outlines_seen(condition, classes).tolist() == outlines_seen(condition, condition).tolist()
+
+
+def test_detail_is_the_mean_step_between_neighbours():
+    stripes = torch.zeros(2, 3, 4, 4)
+    stripes[1, :, :, ::2] = 1.0
+    assert detail(stripes).tolist() == [0.0, 0.5], "steps of 1 across, none down"

@@ -214,7 +214,7 @@ def test_args_yaml_is_the_recipe_with_its_circumstances(finished, tiles, store):
 
 def test_results_have_a_row_an_epoch(finished):
     results = runs.read_results(finished)
-    scores = ["psnr", "ssim", "psnr_seed", "detail"]
+    scores = ["psnr", "ssim", "psnr_seed", "detail", "outlines"]
     losses = ["loss_d", "loss_g", "loss_g_gan", "loss_g_l1"]
     assert list(results[0]) == ["epoch", "step", "learning_rate", *losses, *scores, "seconds", "images_per_s"]
     assert [(row["epoch"], row["step"]) for row in results] == [(1, 3), (2, 6), (3, 9), (4, 12), (5, 15)]
@@ -227,7 +227,7 @@ def test_results_have_a_row_an_epoch(finished):
 
 def test_curves_hold_the_rows_values_for_tensorboard(finished):
     points, results = curves(finished), runs.read_results(finished)
-    for name in ("loss_d", "loss_g", "loss_g_gan", "loss_g_l1", "psnr", "ssim", "psnr_seed", "detail", "learning_rate"):
+    for name in ("loss_d", "loss_g", "loss_g_gan", "loss_g_l1", "psnr", "ssim", "psnr_seed", "detail", "outlines", "learning_rate"):
         assert points[f"epoch/{name}"] == [(row["step"], pytest.approx(row[name])) for row in results]
     assert [step for step, _ in points["train/loss_d"]] == [10]
 

@@ -17,6 +17,7 @@ from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.hardware import new_fabric
 from orthoforge.training.loop import train_step
 from orthoforge.training.state import TrainingState
+from orthoforge.training.validation import collapse_notice
 
 VARIANTS = {
     "vanilla": {"gan_loss": "vanilla", "discriminator": "pixel"},
@@ -148,9 +149,24 @@ def test_a_subset_is_what_is_trained_on_and_is_said(tiles, store, tmp_path, caps
     assert len(training_ids(store, recipe)) == 5
 
 
-def test_blank_images_are_noticed(tiles, tmp_path, capsys):
-    train(tiny(generator_width=1, learning_rate=1e-6, epochs=1, decay_epochs=0, ema_decay=0.0), tiles, tmp_path / "run")
-    assert "nearly blank" in capsys.readouterr().out, "an untrained network of this width paints grey"
+def test_a_collapse_is_noticed_once_when_it_shows(tiles, tmp_path, capsys):
+    recipe = tiny(generator_width=1, learning_rate=1e-6, epochs=2, decay_epochs=0, ema_decay=0.0)
+    train(recipe, tiles, tmp_path / "run")  # an untrained network of this width paints grey
+    assert capsys.readouterr().out.count("% of the outlines in their masks. If that lasts, training has collapsed") == 1
+
+
+@pytest.mark.parametrize(
+    ("outlines", "told"),
+    [
+        ([0.9, 0.8, 0.7], [False] * 3),
+        ([0.9, 0.3, 0.2, 0.6, 0.4], [False, True, False, False, True]),  # vanished, twice
+        ([0.1, 0.3, 0.2], [False, True, False]),  # never came: told after a tenth of 20 epochs
+        ([0.1, 0.6, 0.7], [False] * 3),
+    ],
+)
+def test_a_collapse_is_outlines_that_vanish_or_never_come(outlines, told):
+    recipe, rows = tiny(epochs=20, decay_epochs=0), [{"outlines": share} for share in outlines]
+    assert [collapse_notice(rows[: n + 1], recipe) is not None for n in range(len(rows))] == told
 
 
 def test_the_plateaus_standing_is_in_the_checkpoint(tiles, tmp_path):

@@ -1,12 +1,16 @@
 """Scores of a generated image against the real one: pure functions on tensors."""
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 # 10·log10(2²): the seed put images in [-1, 1] into the formula for [0, 1].
 SEED_PSNR_OFFSET_DB = 6.020599913279624
 SSIM_WINDOW_PX = 11
+# Outlines are looked for in squares of this side. Where an image has one, its pixels differ by tens of grey levels; a
+# checkerboard's by one or two.
+SQUARE_PX, BLANK_LEVELS = 8, 3.0
 
 
 def psnr(fake: Tensor, real: Tensor) -> Tensor:
@@ -41,3 +45,20 @@ def detail(image: Tensor) -> Tensor:
     image = image.float()
     down, across = (image.diff(dim=axis).abs().mean(dim=(1, 2, 3)) for axis in (2, 3))
     return (down + across) / 2
+
+
+def outlines_seen(image: Tensor, condition: Tensor) -> Tensor:
+    """How many outlines of the mask an image shows, and how many there are: (N, 2), counted in squares of 8 px.
+
+    Images (N, 3, H, W) and conditions (N, C, H, W) in [-1, 1]. A square has an outline when no class covers four fifths of it, and
+    shows it when its pixels deviate by more than ``BLANK_LEVELS``. A mean over the whole image would miss a collapse in which some
+    buildings burn out and all else is blank (measured by bench/phenomena: 75 % and more in what learns, 41 % and less in what
+    has collapsed).
+    """
+    image, condition = image.float(), condition.float()
+    largest = F.avg_pool2d((condition + 1) / 2, SQUARE_PX).amax(dim=1)  # (N, H/8, W/8)
+    outlines = torch.maximum(largest, 1 - largest) < 0.8
+    variance = F.avg_pool2d(image.square(), SQUARE_PX) - F.avg_pool2d(image, SQUARE_PX).square()
+    deviation_levels = 127.5 * variance.clamp(min=0).sqrt().mean(dim=1)
+    shown = outlines & (deviation_levels > BLANK_LEVELS)
+    return torch.stack([shown.sum(dim=(1, 2)), outlines.sum(dim=(1, 2))], dim=1)

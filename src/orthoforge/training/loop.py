@@ -29,14 +29,12 @@ from orthoforge.training.hardware import any_process, circumstances
 from orthoforge.training.schedules import learning_rates, standings_after
 from orthoforge.training.state import STEP, Progress, TrainingState
 from orthoforge.training.stopping import StopRequest
-from orthoforge.training.validation import record_panels, validate
+from orthoforge.training.validation import collapse_notice, record_panels, validate
 
 # An epoch of the seed's largest set takes hours on a small machine: no more than this much of it is ever lost.
 SECONDS_BETWEEN_CHECKPOINTS = 600
 STEPS_BETWEEN_CURVE_POINTS = 10
 GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experiments
-# Below this share of the real images' detail nothing is to be seen; the blurriest recipes that learn stay above 0.1.
-BLANK_DETAIL = 0.03
 
 
 def run_epochs(
@@ -65,7 +63,6 @@ def run_epochs(
         first_step = progress.step + (0 if validation_due else 1)
         curves = Trackers(trackers, out, settings=recipe_values(recipe), first_step=first_step)
     saved_at, began, began_epoch = time.monotonic(), time.monotonic(), progress.epoch
-    blank = False
     end = recipe.total_epochs if stop_after is None else min(recipe.total_epochs, progress.epoch + stop_after)
     try:
         while progress.epoch < end:
@@ -112,12 +109,9 @@ def run_epochs(
                 saved_at = time.monotonic()
             seconds_left = (time.monotonic() - began) / (progress.epoch - began_epoch) * epochs_left
             say(_epoch_line(row, recipe, seconds_left))
-            was_blank, blank = blank, row["detail"] < BLANK_DETAIL
-            if blank and not was_blank:
-                say(
-                    f"the generated images are nearly blank: they hold {100 * row['detail']:.1f} % of the real ones' detail. "
-                    f"If that lasts, training has collapsed; try a lower --learning-rate (it is {recipe.learning_rate:g})."
-                )
+            notice = collapse_notice(runs.read_results(out), recipe) if fabric.is_global_zero else None
+            if notice:
+                say(notice)
             if any_process(fabric, stop.requested):
                 save(fabric, state, recipe, store, last)
                 break

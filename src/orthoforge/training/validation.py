@@ -1,6 +1,7 @@
 """What a training has learnt so far: scores and pictures of validation tiles."""
 
 import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,7 @@ from lightning_fabric import Fabric
 
 from orthoforge import runs
 from orthoforge.config import Recipe
-from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, psnr, ssim
+from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
 from orthoforge.models.conditions import decode_image
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.trackers import Trackers
@@ -19,6 +20,7 @@ from orthoforge.training.state import PANELS, VALIDATION, TrainingState
 from orthoforge.training.stopping import StopRequest
 
 PANEL_TILES = 4
+OUTLINES_OF_A_COLLAPSE = 0.5
 
 
 def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest) -> dict[str, float] | None:
@@ -29,6 +31,7 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
     state.seed_torch(VALIDATION)
     generator = state.output_generator.eval()
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "detail_fake": [], "detail_real": []}
+    outlines = torch.zeros(2, dtype=torch.int64)
     tile_ids = store.ids("val")
     try:
         for start in range(0, len(tile_ids), recipe.batch_size):
@@ -40,13 +43,36 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
             scores["ssim"] += ssim(fake, real).tolist()
             scores["detail_fake"] += detail(fake).tolist()
             scores["detail_real"] += detail(real).tolist()
+            outlines += outlines_seen(fake, condition).sum(dim=0).cpu()
             if any_process(fabric, stop.requested):
                 return None
     finally:
         generator.train()
     means = {name: math.fsum(values) / len(values) for name, values in scores.items()}
-    share = means["detail_fake"] / max(means["detail_real"], 1e-9)
-    return {"psnr": means["psnr"], "ssim": means["ssim"], "psnr_seed": means["psnr"] - SEED_PSNR_OFFSET_DB, "detail": share}
+    shown, there = outlines.tolist()
+    return {
+        "psnr": means["psnr"],
+        "ssim": means["ssim"],
+        "psnr_seed": means["psnr"] - SEED_PSNR_OFFSET_DB,
+        "detail": means["detail_fake"] / max(means["detail_real"], 1e-9),
+        "outlines": shown / there if there else 1.0,
+    }
+
+
+def collapse_notice(rows: Sequence[Mapping[str, float]], recipe: Recipe) -> str | None:
+    """What to tell a user whose training has collapsed, at the epoch in which that shows; ``rows`` are those of ``results.csv``.
+
+    That is when the outlines of the masks vanish from the images, or have not appeared after a tenth of the epochs.
+    """
+    seen = [row.get("outlines", 1.0) >= OUTLINES_OF_A_COLLAPSE for row in rows]
+    vanished = len(seen) > 1 and seen[-2] and not seen[-1]
+    never_came = not any(seen) and len(seen) == -(-recipe.total_epochs // 10)
+    if not vanished and not never_came:
+        return None
+    return (
+        f"the generated images show only {100 * rows[-1]['outlines']:.0f} % of the outlines in their masks. If that lasts, "
+        f"training has collapsed: try a lower --learning-rate (it is {recipe.learning_rate:g})."
+    )
 
 
 def record_panels(
