@@ -76,7 +76,8 @@ class Recipe:
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the real image."""
     lambda_perceptual: float = 0.0
-    """Weight of the L1 distance between features of both images; 0 leaves it out."""
+    """Weight of the L1 distance between features of both images; 0 leaves it out. EfficientNet's lower layers together are
+    some 90 times as far apart as the pixels, so 1 is much."""
     perceptual: Literal["vgg19", "efficientnet-lite0"] = "efficientnet-lite0"
     """Network of the perceptual loss. EfficientNet's weights are installed; VGG19's are a file to bring along."""
     perceptual_layers: tuple[str, ...] = ("stem", "stage1", "stage2", "stage3", "stage4")
