@@ -18,7 +18,7 @@ lint: .venv/.ready-dev
 
 check: lint test
 
-bench: .venv/.ready-dev  ## print every figure that README and docs name
+bench: .venv/.ready-dev  ## print the figures that the README names
 	$(BIN)/python -m bench
 
 clean:

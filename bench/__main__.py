@@ -1,9 +1,16 @@
-"""``make bench``: every figure that the README and docs name, in about ten minutes."""
+"""``make bench``: the figures of the README, in about ten minutes; bench.phenomena and bench.experiments take longer, by hand."""
 
 import subprocess
 import sys
 
-SCRIPTS = (("bench.prepare",), ("bench.store",), ("bench.training",), ("bench.generation",), ("bench.faults_training", "12"))
+SCRIPTS = (
+    ("bench.prepare",),
+    ("bench.store",),
+    ("bench.training",),
+    ("bench.generation",),
+    ("bench.perceptual",),
+    ("bench.faults_training", "12"),
+)
 
 
 def main() -> int:

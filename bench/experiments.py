@@ -105,7 +105,7 @@ def run_all(scenes: Path, out: Path, recipes: list[Recipe]) -> dict[str, object]
         )
         print(f"  {recipe.name:22} {trained[recipe.name]}")
     print(f"  {outcome.report}, {outcome.report.stat().st_size / 1e6:.1f} MB" if outcome.report else "  no report")
-    return {"recipes": trained, "seconds": round(seconds)}
+    return {"recipes": trained, "seconds": round(seconds), "failed": len(outcome.failures) + (outcome.report is None)}
 
 
 def counts(out: Path) -> dict[str, tuple[int, int, int]]:
@@ -148,8 +148,9 @@ def main() -> None:
             results["real tiles by split"] = counts(out / "real")
         RESULTS.parent.mkdir(exist_ok=True)
         RESULTS.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    if wrong:
-        raise SystemExit(f"{wrong} data sets differ from those of 2021")
+    failed = sum(result["failed"] for result in results.values() if isinstance(result, dict) and "failed" in result)
+    if wrong or failed:
+        raise SystemExit(f"{wrong} data sets differ from those of 2021, {failed} runs or reports failed")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ ALLOWED = {
     "trackers": {"errors", "files"},
     "training": {"errors", "files", "config", "tiles", "models", "checkpoints", "runs", "trackers", "evaluation.metrics"},
     "generation": {"errors", "files", "config", "geo", "models", "checkpoints", "scenes.palette"},
-    "evaluation": {"errors", "files", "config", "tiles", "models", "checkpoints", "generation", "runs"},
+    "evaluation": {"errors", "files", "config", "geo", "tiles", "models", "checkpoints", "generation", "runs"},
     "experiments": {"errors", "config", "runs", "tiles", "training", "evaluation"},
     "demonstration": {
         "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",

@@ -9,7 +9,7 @@ import orthoforge
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from orthoforge import errors
 from orthoforge.cli import COMMANDS, main
-from orthoforge.config import FIELD_NAMES, recipe_names
+from orthoforge.config import FIELD_NAMES, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
 
 
@@ -105,3 +105,19 @@ def test_a_command_has_the_defaults_of_its_call(command):
     for name, parameter in inspect.signature(COMMANDS[command]).parameters.items():
         if name in call and parameter.default is not inspect.Parameter.empty:
             assert parameter.default == call[name].default, f"{command} --{name}"
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["--schedule", "plateau", "resize-conv"], "resize-conv"),  # `plateau` is a recipe, too
+        (["--out", "baseline", "high-5x5"], "high-5x5"),
+        (["high-5x5", "--out", "baseline"], "high-5x5"),
+    ],
+)
+def test_an_options_value_is_not_taken_for_the_recipe(capsys, words, name):
+    assert run("train", *words, "--print-config") == 0
+    values = yaml.safe_load(capsys.readouterr().out)
+    assert values["name"] == name
+    expected = load_recipe(name, **({"schedule": "plateau"} if "plateau" in words else {}))
+    assert values == recipe_values(expected)

@@ -8,10 +8,11 @@ import yaml
 
 from conftest import make_dataset
 from orthoforge import runs
-from orthoforge.config import Recipe
+from orthoforge.config import Recipe, load_recipe
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.experiments import experiment, sweep, with_predecessors
 from orthoforge.tiles.prepare import prepare
+from orthoforge.training.hardware import memory_advice
 
 SMALL = Recipe(
     name="first", tiles="--grid 1 --size 48 --split digits", crop_px=32, batch_size=4, generator="resnet6", generator_width=2,
@@ -100,8 +101,6 @@ def test_bad_scenes_stop_it_before_anything_is_trained(tmp_path):
 
 
 def test_recipes_by_name_bring_their_predecessors_with_the_same_overrides():
-    from orthoforge.config import load_recipe
-
     plans = with_predecessors([load_recipe("mid-2x2-from-instance", epochs=3), load_recipe("baseline", epochs=3)], {"epochs": 3})
     assert list(plans) == ["instance-norm", "mid-2x2-from-instance", "baseline"]
     assert {recipe.epochs for recipe in plans.values()} == {3}
@@ -111,6 +110,40 @@ def test_recipes_that_start_from_each_other_are_refused():
     a, b = replace(SMALL, name="a", starts_from="b"), replace(SMALL, name="b", starts_from="a")
     with pytest.raises(ConfigError, match="a starts from b, which starts from a"):
         with_predecessors([a, b], {})
+
+
+def test_two_recipes_of_one_name_are_refused():
+    with pytest.raises(ConfigError, match="two recipes are called first"):
+        with_predecessors([SMALL, replace(SMALL, lambda_l1=5.0)], {})
+    assert list(with_predecessors([SMALL, SMALL], {})) == ["first"]
+
+
+def test_a_recipe_that_does_not_fit_into_memory_is_that_recipes_failure(scenes, tmp_path, monkeypatch):
+    from orthoforge import experiments
+
+    inner = experiments.train
+
+    def train(recipe, tiles, run, **options):
+        if recipe.name == "large":
+            with memory_advice(recipe):
+                raise MemoryError
+        return inner(recipe, tiles, run, **options)
+
+    monkeypatch.setattr(experiments, "train", train)
+    outcome = experiment([replace(SMALL, name="large"), SMALL], scenes, tmp_path / "out")
+    assert "out of memory" in outcome.failures["large"]
+    assert outcome.report.is_file()
+
+
+def test_a_sweep_of_a_recipe_that_starts_from_another_asks_for_its_run(scenes, tmp_path):
+    prepare(scenes, tmp_path / "tiles", grid=1, size=48, split="digits", workers=1)
+    small = {"crop_px": 32, "generator_width": 2, "discriminator_width": 2, "epochs": 1, "decay_epochs": 0}
+    outcome = sweep("mid-2x2-from-baseline", tmp_path / "tiles", tmp_path / "out", {"lambda_l1": ["1"]}, overrides=small)
+    assert "name it with --init-from" in outcome.failures["lambda_l1=1"]
+
+
+def test_layers_are_joined_by_a_plus_in_text():
+    assert load_recipe("tiny", perceptual_layers="stem+stage2").perceptual_layers == ("stem", "stage2")
 
 
 def test_a_sweep_trains_every_combination_and_compares_them(scenes, tmp_path):
@@ -132,7 +165,12 @@ def test_a_sweep_trains_every_combination_and_compares_them(scenes, tmp_path):
 
 @pytest.mark.parametrize(
     ("over", "words"),
-    [({}, "nothing to sweep over"), ({"epochs": []}, "nothing to sweep over"), ({"epoch": ["1"]}, "did you mean `epochs`")],
+    [
+        ({}, "nothing to sweep over"),
+        ({"epochs": []}, "nothing to sweep over"),
+        ({"epoch": ["1"]}, "did you mean `epochs`"),
+        ({"tiles": ["a"]}, "tiles cannot be swept"),
+    ],
 )
 def test_a_sweep_over_nothing_or_over_no_field_is_refused(over, words, tmp_path):
     with pytest.raises(ConfigError, match=words):

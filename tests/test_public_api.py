@@ -7,7 +7,7 @@ import orthoforge
 
 PUBLIC = {
     "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "compare", "demo", "evaluate", "experiment", "generate",
-    "load_generator", "load_recipe", "prepare", "recipe_names", "simulate", "sweep", "train",
+    "load_generator", "load_recipe", "prepare", "recipe_names", "simulate", "sweep", "train", "utility",
 }  # fmt: skip
 
 

@@ -30,7 +30,7 @@ class Health(NamedTuple):
     """What a run's images of test tiles are like."""
 
     detail: float
-    """Mean difference between neighbouring pixels, as a share of the real images': what the training loop looks at."""
+    """Mean difference between neighbouring pixels, as a share of the real images'."""
     between_masks: float
     """Mean difference of an image from the mean over all masks, in grey levels."""
     outlines_seen: float

@@ -1,5 +1,6 @@
 """The small set of the phenomena: simulated towns, narrow networks, runs that several phenomena share."""
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -55,6 +56,8 @@ class SmallSet:
         """The run folder of a recipe made small; trained when it is not there yet."""
         out = self.folder / "runs" / "-".join([name, *(f"{key}={value}" for key, value in changes.items()), f"seed={seed}"])
         recipe = small_recipe(name, seed=seed, **changes)
+        if runs.read_args(out) and load_recipe(out / "args.yaml") != recipe:
+            shutil.rmtree(out)  # kept from before the recipe changed
         if len(runs.read_results(out)) < recipe.total_epochs:
             print(f"  … {out.name}", flush=True)
             train(recipe, self.store.path, out, quiet=True, trackers=(), resume=out.exists())

@@ -24,7 +24,7 @@ _HOMES = {
     "check": "scenes.checks",
     "compare": "evaluation.comparison.compare",
     "demo": "demonstration",
-    "evaluate": "evaluation.paired",
+    "evaluate": "evaluation.evaluate",
     "experiment": "experiments",
     "generate": "generation",
     "load_generator": "checkpoints",
@@ -34,6 +34,7 @@ _HOMES = {
     "simulate": "scenes.simulate",
     "sweep": "experiments",
     "train": "training.session",
+    "utility": "evaluation.utility",
 }
 __all__ = sorted(_HOMES)
 

@@ -209,7 +209,7 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     for name, tensor in own.items():
         if tensor.shape != tensors[name].shape:
             what = f"{name} is {tuple(tensor.shape)} in the network and {tuple(tensors[name].shape)} in the file"
-            if tensor.dim() == 4 and tensor.shape[1] != tensors[name].shape[1] and name.startswith("stem"):
+            if tensor.dim() == 4 and tensor.shape[1] != tensors[name].shape[1] and name == next(iter(own)):
                 what = f"generator expects {tensor.shape[1]} mask channels, file has {tensors[name].shape[1]} ({what})"
             raise CheckpointError(f"{source}: {what}.")
     network.load_state_dict(dict(tensors))

@@ -76,8 +76,8 @@ class Recipe:
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the real image."""
     lambda_perceptual: float = 0.0
-    """Weight of the L1 distance between features of both images; 0 leaves it out. EfficientNet's lower layers together are
-    some 90 times as far apart as the pixels, so 1 is much."""
+    """Weight of the L1 distance between features of both images; 0 leaves it out. EfficientNet's lower layers are
+    much farther apart than pixels: 1 is a lot."""
     perceptual: Literal["vgg19", "efficientnet-lite0"] = "efficientnet-lite0"
     """Network of the perceptual loss. EfficientNet's weights are installed; VGG19's are a file to bring along."""
     perceptual_layers: tuple[str, ...] = ("stem", "stage1", "stage2", "stage3", "stage4")
@@ -200,7 +200,9 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
-    """A recipe by name or by the path of a YAML file, with fields replaced by ``overrides``.
+    """A recipe by name or by the path of a YAML file, with fields replaced by ``overrides`` (text is taken as in YAML).
+
+    Several layers in one text are joined by '+'.
 
     Raises ``ConfigError`` for an unknown recipe (lists them), an unknown key (offers the nearest) or an impossible value.
     """
@@ -217,6 +219,8 @@ def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a recipe is a list of `key: value` lines.")
     values.pop("run", None)  # a run's args.yaml is its recipe, with the run's circumstances added
+    if isinstance(overrides.get("perceptual_layers"), str):
+        overrides["perceptual_layers"] = overrides["perceptual_layers"].split("+")
     return recipe_from(values | overrides, source=str(path))
 
 

@@ -20,7 +20,8 @@ from orthoforge.checkpoints import load_checkpoint, newest_checkpoint
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.errors import DataError, OutputExistsError
 from orthoforge.evaluation import report
-from orthoforge.evaluation.paired import evaluate, score_parts, tile_scores
+from orthoforge.evaluation.evaluate import evaluate
+from orthoforge.evaluation.paired import score_parts, tile_scores
 from orthoforge.evaluation.report import Html, Picture, Step
 from orthoforge.files import lock, new_file, writable
 from orthoforge.generation import generate

@@ -37,6 +37,10 @@ class ResourceError(OrthoforgeError):
     """Not enough disk, memory or permission for what was asked."""
 
 
+class OutOfMemoryError(ResourceError):
+    """A training does not fit into memory; a smaller one may."""
+
+
 class DivergedError(OrthoforgeError):
     """Training produced NaN or Inf and went on doing so after rolling back."""
 

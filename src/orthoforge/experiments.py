@@ -9,7 +9,7 @@ from typing import Any
 
 from orthoforge import runs
 from orthoforge.config import Recipe, load_recipe
-from orthoforge.errors import ConfigError, OrthoforgeError, ResourceError
+from orthoforge.errors import ConfigError, OrthoforgeError, OutOfMemoryError, ResourceError
 from orthoforge.evaluation.comparison.compare import compare
 from orthoforge.tiles.prepare import prepare
 from orthoforge.training import train
@@ -49,7 +49,8 @@ def experiment(
         if recipe.tiles not in stores:
             stores[recipe.tiles] = out / "tiles" / _slug(recipe.tiles)
             prepare(scenes, stores[recipe.tiles], **recipe.tile_options)
-    return _train_all(plans, stores, out, price_per_hour)
+    sources = {name: out / "runs" / recipe.starts_from for name, recipe in plans.items() if recipe.starts_from}
+    return _train_all(plans, stores, out, price_per_hour, sources)
 
 
 def sweep(
@@ -69,18 +70,23 @@ def sweep(
     """
     if not over or not all(over.values()):
         raise ConfigError("nothing to sweep over: name a field and at least one value, as in learning_rate=1e-4,2e-4.")
+    if "tiles" in over:
+        raise ConfigError("tiles cannot be swept over: a sweep is on one set of tiles. Use orthoforge experiment.")
     plans = {}
     for values in itertools.product(*over.values()):
         chosen = dict(zip(over, values, strict=True))
         name = ",".join(f"{field}={value}" for field, value in chosen.items())
         plans[name] = load_recipe(recipe, **(dict(overrides or {}) | chosen | {"name": name}))
     tiles = next(iter(plans.values())).tiles
-    return _train_all(plans, {tiles: data}, out, price_per_hour, init_from)
+    return _train_all(plans, {tiles: data}, out, price_per_hour, dict.fromkeys(plans, init_from))
 
 
 def with_predecessors(recipes: Sequence[Recipe], overrides: Mapping[str, Any]) -> dict[str, Recipe]:
     """``recipes`` by name, each after the one whose weights it starts from; what is missing of those comes from the package."""
-    given = {recipe.name: recipe for recipe in recipes}
+    given: dict[str, Recipe] = {}
+    for recipe in recipes:
+        if given.setdefault(recipe.name, recipe) != recipe:
+            raise ConfigError(f"two recipes are called {recipe.name}, and their runs would be one. Give one another `name`.")
     ordered: dict[str, Recipe] = {}
 
     def add(recipe: Recipe, after: tuple[str, ...]) -> None:
@@ -105,22 +111,22 @@ def _train_all(
     stores: Mapping[str, Path],
     out: Path,
     price_per_hour: float | None,
-    init_from: Path | None = None,
+    sources: Mapping[str, Path | None],
 ) -> Outcome:
+    """Train each recipe on the tiles that it asks for, from the weights of the run in ``sources``, and compare the runs."""
     failures: dict[str, str] = {}
     finished: list[Path] = []
     for number, (name, recipe) in enumerate(plans.items(), start=1):
         run = out / "runs" / name
         print(f"{name} ({number} of {len(plans)})", flush=True)
-        if recipe.starts_from in failures:
+        if recipe.starts_from in failures and recipe.starts_from in plans:
             failures[name] = f"{recipe.starts_from}, whose weights it starts from, failed."
             continue
         try:
-            source = init_from or (out / "runs" / recipe.starts_from if recipe.starts_from else None)
-            train(recipe, stores[recipe.tiles], run, resume=True, init_from=source)
-        except ResourceError:
-            raise  # the next run would meet it too
+            train(recipe, stores[recipe.tiles], run, resume=True, init_from=sources.get(name))
         except OrthoforgeError as error:
+            if isinstance(error, ResourceError) and not isinstance(error, OutOfMemoryError):
+                raise  # a full disk: the next run would meet it too
             failures[name] = str(error)
             print(f"failed: {error}", flush=True)
             if runs.read_results(run):

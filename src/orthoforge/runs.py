@@ -37,13 +37,13 @@ def read_args(run: Path) -> dict[str, Any]:
 
 
 def read_results(run: Path) -> list[dict[str, float]]:
-    """Rows of ``results.csv``, one an epoch; a last line that a kill cut short is left out."""
+    """Rows of ``results.csv``, one an epoch; a last line that was cut short is left out, and so are a row's empty cells."""
     path = run / "results.csv"
     if not path.is_file():
         return []
     with open(path, encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    return [{key: float(value) for key, value in row.items()} for row in rows if all(row.values())]
+    return [{key: float(value) for key, value in row.items() if value} for row in rows if None not in row.values()]
 
 
 def append_result(run: Path, row: Mapping[str, float]) -> None:

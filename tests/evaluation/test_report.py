@@ -109,3 +109,9 @@ def test_photos_of_a_scene_keep_the_page_small():
     buffer = io.BytesIO()
     Image.fromarray((smooth + noise).astype(np.uint8)).save(buffer, format="PNG")
     assert len(page) < 0.6 * len(buffer.getvalue())
+
+
+def test_noise_is_a_picture_too():
+    noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)  # compresses to more than a photo of its size
+    row = report.picture_row([Picture(noise, "noise")])
+    assert read_page(row).images()[0][1].size == (512, 512)

@@ -11,7 +11,7 @@ from harness import Trainers, assert_same_run, hidden_leftovers, make_tiles, row
 from safetensors.torch import load_file
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_generator
+from orthoforge.checkpoints import load_checkpoint, load_generator
 from orthoforge.errors import (
     CheckpointError,
     ConfigError,
@@ -23,6 +23,9 @@ from orthoforge.errors import (
 )
 from orthoforge.tiles.store import TileStore
 from orthoforge.training import loop, train
+from orthoforge.training.batches import epoch_batches
+from orthoforge.training.hardware import new_fabric
+from orthoforge.training.state import TrainingState
 from small_disk import small_disk
 
 SHORT = tiny(epochs=2, decay_epochs=1)
@@ -193,6 +196,29 @@ def test_overflowing_gradients_are_skipped_and_said_and_many_of_them_are_diverge
     out = capsys.readouterr().out
     assert out.count("Rolled back") == rolled_back
     assert f"{6 if rolled_back else 2} updates of 3 steps were skipped" in out
+
+
+def test_a_network_that_has_had_no_update_yet_can_be_resumed(tiles, tmp_path, monkeypatch):
+    inner, calls = loop.get_total_norm, []
+
+    def get_total_norm(gradients):
+        calls.append(1)
+        return inner(gradients) * (float("inf") if calls == [1] * 2 else 1)  # the generator's first
+
+    monkeypatch.setattr(loop, "get_total_norm", get_total_norm)
+    store, fabric = TileStore.open(tiles), new_fabric(SHORT)
+    state = TrainingState(fabric, SHORT, None)
+    batch = next(epoch_batches(store, SHORT, state, fabric))
+    loop.train_step(fabric, SHORT, state, batch, store)
+    assert state.progress.updates == {"discriminator": 1}
+    loop.save(fabric, state, SHORT, store, tmp_path / "last")
+    resumed = TrainingState(fabric, SHORT, None)
+    resumed.restore(load_checkpoint(tmp_path / "last"))
+    for each in (state, resumed):
+        loop.train_step(fabric, SHORT, each, batch, store)
+        assert each.progress.updates == {"discriminator": 2, "generator": 1}
+    after, expected = (each.model_tensors() | each.train_tensors() for each in (resumed, state))
+    assert all(torch.equal(after[name], expected[name]) for name in expected)
 
 
 def test_an_input_tile_with_nan_is_named(tiles, tmp_path, monkeypatch):

@@ -82,7 +82,7 @@ class Judge(Constant):
 
 def state_of(generator, discriminator, rate=0.1):
     optimizer_g, optimizer_d = (torch.optim.SGD(net.parameters(), lr=rate) for net in (generator, discriminator))
-    progress = SimpleNamespace(rollbacks=0, step=0, epoch=0, standings={}, skipped=0)
+    progress = SimpleNamespace(rollbacks=0, step=0, epoch=0, standings={}, skipped=0, updates={})
     return SimpleNamespace(
         progress=progress, train_generator=generator, train_discriminator=discriminator, step_g=optimizer_g, step_d=optimizer_d,
         average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda *rates: None,
@@ -90,7 +90,7 @@ def state_of(generator, discriminator, rate=0.1):
     )  # fmt: skip
 
 
-FABRIC = SimpleNamespace(device=torch.device("cpu"), backward=lambda loss: loss.backward(), global_rank=0)
+FABRIC = SimpleNamespace(device=torch.device("cpu"), backward=lambda loss: loss.backward(), global_rank=0, world_size=1)
 TWO_TILES = SimpleNamespace(class_count=None, describe=str)
 
 
@@ -223,6 +223,16 @@ def test_results_have_a_row_an_epoch(finished):
         assert row["loss_g"] == pytest.approx(row["loss_g_gan"] + row["loss_g_l1"], rel=1e-5)
         assert row["psnr_seed"] == pytest.approx(row["psnr"] - 6.0206, abs=1e-4)
         assert row["images_per_s"] == pytest.approx(8 / row["seconds"])
+
+
+def test_rows_of_an_older_version_keep_their_place_when_columns_are_added(tmp_path):
+    runs.append_result(tmp_path, {"epoch": 1, "step": 3, "psnr": 10.0})
+    runs.append_result(tmp_path, {"epoch": 2, "step": 6, "psnr": 11.0, "detail": 0.5})
+    assert runs.read_results(tmp_path) == [
+        {"epoch": 1, "step": 3, "psnr": 10.0}, {"epoch": 2, "step": 6, "psnr": 11.0, "detail": 0.5},
+    ]  # fmt: skip
+    runs.truncate_results(tmp_path, 1)
+    assert runs.read_results(tmp_path) == [{"epoch": 1, "step": 3, "psnr": 10.0}]
 
 
 def test_curves_hold_the_rows_values_for_tensorboard(finished):

@@ -20,7 +20,8 @@ from orthoforge.files import new_file
 
 _ROOM = Path(__file__).parent
 # At 90 a photo is a fifth of its PNG and no difference shows; without chroma subsampling, red roofs keep their edges.
-_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0, "optimize": True}
+# Not optimized: Pillow's buffer for that is too small for noise.
+_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
 _PNG: dict[str, Any] = {"format": "PNG", "optimize": True}
 # Nothing may be fetched, even if a later edit of this file asks for it.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"

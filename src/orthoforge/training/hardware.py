@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
-from orthoforge.errors import ResourceError
+from orthoforge.errors import OutOfMemoryError
 
 
 def new_fabric(recipe: Recipe) -> Fabric:
@@ -46,9 +46,18 @@ def any_process(fabric: Fabric, asked: bool) -> bool:
     return bool(count > 0)
 
 
+def mean_over_processes(fabric: Fabric, values: torch.Tensor) -> torch.Tensor:
+    """The mean of each process's ``values``, the same in all of them."""
+    if fabric.world_size == 1:
+        return values
+    mean = fabric.all_reduce(values, reduce_op="mean")
+    assert isinstance(mean, torch.Tensor)
+    return mean
+
+
 @contextlib.contextmanager
 def memory_advice(recipe: Recipe) -> Iterator[None]:
-    """Turn 'out of memory' inside the block into a ``ResourceError`` with the numbers and smaller ones to try."""
+    """Turn 'out of memory' inside the block into an ``OutOfMemoryError`` with the numbers and smaller ones to try."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -61,7 +70,7 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
         if "crop_px" in smaller:
             smaller["crop_px"] -= smaller["crop_px"] % recipe.crop_multiple_px
             smaller = {name: value for name, value in smaller.items() if value}
-        raise ResourceError(
+        raise OutOfMemoryError(
             f"out of memory at {', '.join(f'{name} {value}' for name, value in given.items())}. "
             f"Try one of {', '.join(f'--{name} {value}'.replace('_', '-') for name, value in smaller.items())}."
         ) from error

@@ -25,7 +25,7 @@ from orthoforge.models.perceptual import perceptual_l1
 from orthoforge.tiles.store import Batch, TileStore
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors, training_ids
-from orthoforge.training.hardware import any_process, circumstances
+from orthoforge.training.hardware import any_process, circumstances, mean_over_processes
 from orthoforge.training.schedules import learning_rates, standings_after
 from orthoforge.training.state import STEP, Progress, TrainingState
 from orthoforge.training.stopping import StopRequest
@@ -88,6 +88,7 @@ def run_epochs(
                 say(f"{progress.skipped} updates of {progress.step_in_epoch} steps were skipped: their gradients were not finite.")
             if progress.skipped >= progress.step_in_epoch:
                 raise DivergedError(f"the gradients of at least half of the updates of epoch {progress.epoch + 1} were not finite.")
+            scores = fabric.broadcast(scores)  # batch norm's running statistics differ a little between processes
             row = _finish_epoch(recipe, state, store, scores)
             improved = progress.best_ssim is None or scores["ssim"] > progress.best_ssim
             if improved:
@@ -124,7 +125,7 @@ def run_epochs(
 def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batch, store: TileStore) -> dict[str, float]:
     """One step of both networks (Isola et al. 2017, section 3.3); returns the losses, after counting them in ``state``.
 
-    Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch; the weights are then spoilt.
+    Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch.
     """
     state.seed_torch(STEP, fabric.global_rank)
     progress, discriminator = state.progress, state.train_discriminator
@@ -148,7 +149,7 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
             loss_d = loss_d + losses["loss_d_penalty"]
         state.step_d.zero_grad()
         fabric.backward(loss_d)
-        _step_if_finite(discriminator, state.step_d, progress)
+        _step_if_finite("discriminator", discriminator, state.step_d, progress)
         losses["loss_d"] = loss_d
         terms["gan"] = adversarial.generator(discriminator(condition, fake))
     if recipe.lambda_l1:
@@ -159,10 +160,11 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     loss_g = reduce(torch.add, terms.values())
     state.step_g.zero_grad()
     fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
-    _step_if_finite(state.train_generator, state.step_g, progress)
+    _step_if_finite("generator", state.train_generator, state.step_g, progress)
 
     losses |= {"loss_g": loss_g} | {f"loss_g_{name}": term for name, term in terms.items()}
-    values = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
+    # Over all processes: what follows from them, such as a plateau's rate or a rollback, must be the same in each.
+    values = mean_over_processes(fabric, torch.stack([loss.detach().float() for loss in losses.values()])).tolist()
     figures = dict(zip(losses, values, strict=True))
     if not all(math.isfinite(value) for value in values):
         named = ", ".join(f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value))
@@ -173,11 +175,12 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     return figures
 
 
-def _step_if_finite(network: nn.Module, optimizer: Any, progress: Progress) -> None:
+def _step_if_finite(name: str, network: nn.Module, optimizer: Any, progress: Progress) -> None:
     """Take the optimizer's step, or skip and count it where gradients overflowed, as instance norm's do on some empty masks."""
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     if torch.isfinite(get_total_norm(gradients)):
         optimizer.step()
+        progress.updates[name] = progress.updates.get(name, 0) + 1
     else:
         progress.skipped += 1
 

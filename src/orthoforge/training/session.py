@@ -125,6 +125,8 @@ def _train_in(
             "init_from": started_from,
             "resume": resume,
         }
+        if state.features is not None:
+            settings["perceptual_weights_sha256"] = state.features.weights_sha256
         runs.write_args(
             out,
             recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}},
@@ -161,7 +163,9 @@ def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
 def notes_on_tiles(recipe: Recipe, store: TileStore) -> list[str]:
     """What a user should know of these tiles and this recipe: where they differ from what it was made for, and how few it takes."""
     notes = []
-    is_other = [name for name, value in recipe.tile_options.items() if store.settings.get(name) != value]
+    wanted = {"grid": None if "gsd" in recipe.tile_options else 1, "gsd": None, "size": 286, "split": "blocks", "min_building": 0.0}
+    wanted |= recipe.tile_options
+    is_other = [name for name, value in wanted.items() if recipe.tiles and store.settings.get(name) != value]
     if is_other:
         found = ", ".join(f"{name} {store.settings.get(name)}" for name in is_other)
         notes.append(

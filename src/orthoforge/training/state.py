@@ -33,6 +33,8 @@ class Progress:
     """Steps taken in the epoch under way; all of them taken means that its validation is due."""
     step: int = 0
     """Steps taken altogether."""
+    updates: dict[str, int] = field(default_factory=dict)
+    """Updates that each network has had."""
     skipped: int = 0
     """Updates of a network that were not made in the epoch under way, because its gradients were not finite."""
     rollbacks: int = 0
@@ -125,10 +127,10 @@ class TrainingState:
             self.averaged.n_averaged.copy_(_part(train, "averaged.", source)["count"])
         if self.discriminator is not None:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
-        taken_steps = checkpoint.state["progress"]["step"] > 0
-        for name, (network, optimizer) in self.trained.items():
-            _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=taken_steps)
         self.progress = Progress(**checkpoint.state["progress"])
+        for name, (network, optimizer) in self.trained.items():
+            updated = self.progress.updates.get(name, 0) > 0
+            _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=updated)
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""

@@ -62,11 +62,11 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
 def collapse_notice(rows: Sequence[Mapping[str, float]], recipe: Recipe) -> str | None:
     """What to tell a user whose training has collapsed, at the epoch in which that shows; ``rows`` are those of ``results.csv``.
 
-    That is when the outlines of the masks vanish from the images, or have not appeared after a tenth of the epochs.
+    That is when the outlines of the masks vanish from the images, or have not appeared after a tenth of the epochs, and ten.
     """
     seen = [row.get("outlines", 1.0) >= OUTLINES_OF_A_COLLAPSE for row in rows]
     vanished = len(seen) > 1 and seen[-2] and not seen[-1]
-    never_came = not any(seen) and len(seen) == -(-recipe.total_epochs // 10)
+    never_came = not any(seen) and len(seen) == max(10, recipe.total_epochs // 10)
     if not vanished and not never_came:
         return None
     return (

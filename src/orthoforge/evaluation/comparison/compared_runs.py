@@ -145,6 +145,8 @@ def _remark_on_progress(run: ComparedRun) -> None:
     if rollbacks:
         times = "once" if rollbacks == 1 else f"{rollbacks} times"
         run.remarks.append(f"Its losses became NaN or Inf, and it was rolled back {times}.")
+    if source := run.circumstances.get("init_from"):
+        run.remarks.append(f"It started from the weights of `{source}`; on what ground those were trained was not looked at.")
     if done < planned:
         run.remarks.append(f"Unfinished: {done} of {planned} epochs. What is shown of it is where it stands.")
 

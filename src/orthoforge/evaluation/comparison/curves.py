@@ -26,6 +26,7 @@ _TITLES = {
     "psnr": "PSNR on validation tiles, dB",
     "ssim": "SSIM on validation tiles",
     "detail": "Detail: generated to real, 1 is best",
+    "outlines": "Outlines of the masks that show, 1 is all",
 }
 # A spike such as that of the first epoch, or of a training that diverges, would press all the rest flat.
 _SPIKE = 3.0

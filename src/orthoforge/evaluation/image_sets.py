@@ -1,0 +1,151 @@
+"""Images to be scored, whoever made them, read one by one: tiles, what a run makes of their masks, files in a folder."""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orthoforge.checkpoints import TrainedGenerator
+from orthoforge.errors import DataError
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_image, read_mask
+from orthoforge.tiles.store import TileStore
+
+_SHOWN_NAMES = 3
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images of one size (H, W, 3) uint8. Only what ``read`` is asked for is in memory."""
+
+    names: tuple[str, ...]
+    scenes: tuple[str, ...]
+    """The scene that each belongs to; of a foreign image its own name, because more is not known."""
+    size_px: tuple[int, int]
+    tile_ids: tuple[int | None, ...]
+    """The tile whose mask each shows, where it is known."""
+    read: Callable[[int], np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+def generated_images(generator: TrainedGenerator, store: TileStore, tile_ids: Sequence[int], seed: int) -> ImageSet:
+    """What a generator makes of the masks of some tiles."""
+    return _of_tiles(store, tile_ids, lambda index: generator(store.tile(tile_ids[index])[1], seed=seed))
+
+
+def folder_images(folder: Path, store: TileStore, split: str) -> ImageSet:
+    """The rasters of a folder, each with the tile of ``split`` that its name means, if any.
+
+    A tile is called SCENE_ROW_COLUMN after its window in the scene, or SCENE alone where it is the scene's only tile.
+
+    Raises ``DataError`` when the folder holds no raster, two share a stem, one is no image of 8 bits and three bands, sizes differ
+    among them or from the tiles', or a name means a tile of another split.
+    """
+    names, size = tile_names(store), store.size_px
+    # Tiles in their own order, then the others by name.
+    paths = sorted(files_by_stem(folder).values(), key=lambda path: (names.get(path.stem, len(store.rows)), path.stem))
+    sizes: dict[tuple[int, int], list[Path]] = {}
+    for path in paths:
+        with open_raster(path) as raster:
+            sizes.setdefault((raster.grid.height, raster.grid.width), []).append(path)
+    if len(sizes) > 1:
+        described = "; ".join(f"{w}×{h} px: {_few([path.name for path in some])}" for (h, w), some in sizes.items())
+        raise DataError(f"{folder}: images of different sizes cannot be scored together ({described}). Crop them to one size.")
+    height, width = next(iter(sizes))
+    if (height, width) != (size, size):
+        raise DataError(
+            f"{folder}: its images have {width}×{height} px, the tiles in {store.path} {size}×{size} px. Scores compare images "
+            f"of one size and scale only: prepare tiles of that size (`orthoforge prepare --size {width}`), or crop the images."
+        )
+    found = [names.get(path.stem) for path in paths]
+    for path, tile_id in zip(paths, found, strict=True):
+        if tile_id is not None and store.rows[tile_id].split != split:
+            raise DataError(
+                f"{path}: its name means {store.describe(tile_id)}, which is in split {store.rows[tile_id].split}, not {split}. "
+                "Choose that split with --split, or move the image away."
+            )
+    for (path, tile_id), (other, other_id) in itertools.pairwise(zip(paths, found, strict=True)):
+        if tile_id is not None and tile_id == other_id:
+            raise DataError(f"{folder}: {path.name} and {other.name} both mean {store.describe(tile_id)}. Remove one of them.")
+    scenes = [path.stem if tile_id is None else store.rows[tile_id].scene for path, tile_id in zip(paths, found, strict=True)]
+    return ImageSet(
+        tuple(path.stem for path in paths), tuple(scenes), (height, width), tuple(found), lambda index: _read_file(paths[index])
+    )
+
+
+def folder_masks(folder: Path, images: ImageSet, *, threshold: int | None = None) -> Callable[[int], np.ndarray]:
+    """Building masks (H, W) uint8 by the number of the image, from files of the images' stems.
+
+    Raises ``DataError`` at once when an image has no mask, or one of another size; of other values when they are read.
+    """
+    masks = files_by_stem(folder)
+    missing = [name for name in images.names if name not in masks]
+    if missing:
+        raise DataError(
+            f"{folder}: no mask for {len(missing)} of {len(images)} images ({_few(missing)}). An image and its mask must share "
+            "their name up to the suffix."
+        )
+    for name in images.names:
+        with open_raster(masks[name]) as raster:
+            if (raster.grid.height, raster.grid.width) != images.size_px:
+                height, width = images.size_px
+                raise DataError(
+                    f"{masks[name]}: the mask is {raster.grid.width}×{raster.grid.height} px, its image {width}×{height} px. "
+                    "Export one of them on the other's grid."
+                )
+
+    def read(index: int) -> np.ndarray:
+        with open_raster(masks[images.names[index]]) as raster:
+            return read_mask(raster, threshold=threshold)
+
+    return read
+
+
+def tile_names(store: TileStore) -> dict[str, int]:
+    """Every name that a file may have to mean a tile."""
+    counts: dict[str, int] = {}
+    for row in store.rows:
+        counts[row.scene] = counts.get(row.scene, 0) + 1
+    names = {f"{row.scene}_{row.window.row}_{row.window.col}": tile_id for tile_id, row in enumerate(store.rows)}
+    return names | {row.scene: tile_id for tile_id, row in enumerate(store.rows) if counts[row.scene] == 1}
+
+
+def files_by_stem(folder: Path) -> dict[str, Path]:
+    """The rasters of a folder by name without suffix, sorted. ``DataError`` when there is none, or two share a stem."""
+    files: dict[str, Path] = {}
+    if not folder.is_dir():
+        raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}.")
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() not in DRIVERS or path.name.startswith(".") or not path.is_file():
+            continue
+        if path.stem in files:
+            raise DataError(f"{folder}: {files[path.stem].name} and {path.name} share one stem; remove or rename one of them.")
+        files[path.stem] = path
+    if not files:
+        raise DataError(f"{folder}: no GeoTIFF, PNG or JPEG in it.")
+    return files
+
+
+def batches(count: int, size: int) -> Iterator[range]:
+    """Numbers from 0 to ``count`` in groups of ``size``."""
+    for begin in range(0, count, size):
+        yield range(begin, min(begin + size, count))
+
+
+def _of_tiles(store: TileStore, tile_ids: Sequence[int], read: Callable[[int], np.ndarray]) -> ImageSet:
+    rows = [store.rows[tile_id] for tile_id in tile_ids]
+    names = tuple(f"{row.scene}_{row.window.row}_{row.window.col}" for row in rows)
+    return ImageSet(names, tuple(row.scene for row in rows), (store.size_px, store.size_px), tuple(tile_ids), read)
+
+
+def _read_file(path: Path) -> np.ndarray:
+    with open_raster(path) as raster:
+        return read_image(raster)
+
+
+def _few(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN_NAMES} more" if len(names) > _SHOWN_NAMES else ""
+    return ", ".join(names[:_SHOWN_NAMES]) + more

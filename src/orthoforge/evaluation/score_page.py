@@ -1,0 +1,313 @@
+"""The page of ``evaluate``: its tables, what they say in words, and the pictures."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from orthoforge.evaluation import report
+from orthoforge.evaluation.memorisation import levels_apart
+from orthoforge.evaluation.paired import circumstances, overlap_statement, score_parts
+from orthoforge.evaluation.realism import FIGURES, RELIABLE_IMAGES
+from orthoforge.evaluation.report import Html, Picture, Text
+from orthoforge.tiles.store import TileStore
+
+SHOWN = 5
+_HEADINGS = {
+    "frechet": "Fréchet distance", "kernel_x1000": "Kernel distance × 1000", "precision": "Precision", "recall": "Recall",
+    "density": "Density", "coverage": "Coverage",
+}  # fmt: skip
+_DIGITS = {"frechet": 1, "kernel_x1000": 1}
+# A kernel distance or one of the shares this many deviations from its floor is called different.
+_DEVIATIONS = 2
+
+
+def lead(result: Mapping[str, Any]) -> str:
+    """What was scored, in a sentence."""
+    data, images, checkpoint = result["data"], result["images"], result["checkpoint"]
+    against = f"the {counted(data['n'], 'tile')} of split {data['split']} in {data['tiles']}"
+    if checkpoint:
+        return f"Recipe {checkpoint['recipe']} at step {checkpoint['step']}, scored on {against}."
+    paired = f"{images['paired']} of them show a tile by their name" if images["paired"] else "none of them is named as a tile"
+    return f"{counted(images['n'], 'image')} of the folder {images['source']}, scored against {against}; {paired}."
+
+
+def sections(result: Mapping[str, Any]) -> list[Html]:
+    """The sections with numbers. Scores that need a trained segmenter, of fidelity and of utility, follow after these."""
+    if result["scores"]:
+        parts = [report.section("Scores pixel by pixel", *score_parts(result))]
+    else:
+        text, warning = overlap_statement(result["data"])
+        words = "No image is named as a tile, so none is compared pixel by pixel, and there is no perceptual distance."
+        parts = [
+            report.section("Circumstances", report.note(text, warning=warning), report.paragraph(words), circumstances(result))
+        ]
+    return [
+        _realism(result),
+        *parts,
+        *_fidelity(result["fidelity"]),
+        _diversity(result["diversity"]),
+        *_memorisation(result["memorisation"]),
+    ]
+
+
+def realism_lines(realism: Mapping[str, Any]) -> list[str]:
+    """The figures of realism for a terminal: value, interval and floor."""
+    lines = []
+    for name in ("frechet", "kernel_x1000", "precision", "recall"):
+        figure = realism[name]
+        if figure["value"] is None:
+            lines.append(f"{_HEADINGS[name]:24} not measured: {figure['why']}")
+            continue
+        floor = f"  two real halves {_spread(figure['floor'], name)}" if figure["floor"] else ""
+        lines.append(f"{_HEADINGS[name]:24} {_value(figure, name)} {_interval(figure, name)}{floor}")
+    return lines
+
+
+def fidelity_line(figures: Mapping[str, Any]) -> str:
+    """The ratio with its interval, and the segmenter's IoU on generated images, real ones and other tiles' masks, as a line."""
+    ratio = figures["ratio"]["iou"]
+    value = "not measured" if ratio["value"] is None else f"{ratio['value']:.2f}"
+    interval = f" ({ratio['interval'][0]:.2f} to {ratio['interval'][1]:.2f})" if ratio["interval"] else ""
+    return (
+        f"fidelity to the mask {value}{interval}: a segmenter's IoU is {figures['generated']['iou']:.3f} on generated images, "
+        f"{figures['real']['iou']:.3f} on real ones, {figures['shuffled']['iou']:.3f} where the mask is another one's"
+    )
+
+
+def few_images(n_generated: int, n_real: int) -> str:
+    """The warning below ``RELIABLE_IMAGES``."""
+    return (
+        f"{n_generated} generated and {n_real} real images are fewer than {RELIABLE_IMAGES}: the Fréchet distance is mostly the "
+        "bias of few images, and compares only with its own floor. The kernel distance has no such bias; read its interval."
+    )
+
+
+def counted(n: int, what: str) -> str:
+    """'1 tile', '2 tiles'."""
+    return f"{n} {what}{'s' * (n != 1)}"
+
+
+def ranked(tiles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Tiles at equal steps of the ranking by SSIM, worst first."""
+    order = sorted(tiles, key=lambda row: row["generated"]["ssim"])
+    return [order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(SHOWN, len(order))).astype(int))]
+
+
+def worst_to_best(
+    rows: Sequence[tuple[Mapping[str, Any], np.ndarray, np.ndarray, np.ndarray]], floor: Mapping[str, np.ndarray], store: TileStore
+) -> Html:
+    """Pictures of tiles, each with its row of the report, the generated image, the real one and the mask."""
+    text = "Tiles at equal steps of the ranking by SSIM, from the worst of all to the best of all. Click to enlarge."
+    parts = [report.paragraph(text)]
+    for row, image, real, mask in rows:
+        scores = row["generated"]
+        pictures = [
+            Picture(store.mask_rgb(mask), "mask", lossless=True),
+            Picture(image, f"generated: {scores['psnr']:.1f} dB, SSIM {scores['ssim']:.3f}, perceptual {scores['perceptual']:.3f}"),
+            Picture(real, "real"),
+            Picture(floor[row["place"]][mask], f"floor: {row['mean_colours']['psnr']:.1f} dB", lossless=True),
+        ]
+        parts.append(report.picture_row(pictures, heading=store.describe(row["id"])))
+    return report.section("From worst to best", *parts)
+
+
+def examples(images: Sequence[tuple[str, np.ndarray, np.ndarray | None]]) -> Html:
+    """Images without a real one beside them: name, pixels, and the mask where there is one."""
+    rows = []
+    masks = [Picture(mask, "mask") for _, _, mask in images if mask is not None]
+    if masks:
+        rows.append(report.picture_row(masks))
+    rows.append(report.picture_row([Picture(pixels, name) for name, pixels, _ in images]))
+    return report.section("Some of the images", report.paragraph("At equal steps of the folder, none picked."), *rows)
+
+
+def nearest_tiles(memorised: Mapping[str, Any], rows: Sequence[tuple[Mapping[str, Any], str, Sequence[Picture]]]) -> Html:
+    """The images that lie nearest to a training tile: entry of the report, which tile that is, and pictures of both."""
+    parts = [
+        report.paragraph(
+            "The images that lie nearest to any training tile, nearest first. A copy would show here as the same picture; two "
+            "pictures of the same kind of ground are none. Real test tiles have their nearest training tile at "
+            f"{memorised['median_real']:.2f} in the middle, and at {memorised['least_real']:.2f} at the least."
+        )
+    ]
+    for entry, where, pictures in rows:
+        parts.append(report.picture_row(pictures, heading=f"{entry['image']}: distance {entry['distance']:.2f} from {where}"))
+    return report.section("Nearest training tiles", *parts)
+
+
+def nearest_row(image: np.ndarray, tile: np.ndarray, mask: np.ndarray | None, real: np.ndarray | None) -> list[Picture]:
+    """An image beside its nearest training tile; mask and real image around them where they are known."""
+    same = f", {levels_apart(image, tile):.0f} levels apart pixel by pixel" if image.shape == tile.shape else ""
+    row = [Picture(image, "generated"), Picture(tile, f"training tile{same}")]
+    before = [Picture(mask, "mask", lossless=True)] if mask is not None else []
+    return before + row + ([Picture(real, "real")] if real is not None else [])
+
+
+def _realism(result: Mapping[str, Any]) -> Html:
+    realism = result["realism"]
+    network = realism["circumstances"]
+    n_generated, n_real = realism["frechet"]["n_generated"], realism["frechet"]["n_real"]
+    rows: list[list[Text]] = []
+    for name, heading in _HEADINGS.items():
+        figure = realism[name]
+        if figure["value"] is None:
+            rows.append([heading, "–", "–", "–", "–"])
+            continue
+        rows.append(
+            [
+                heading,
+                _value(figure, name),
+                _interval(figure, name),
+                _spread(figure["matched"], name),
+                _spread(figure["floor"], name),
+            ]
+        )
+    spectrum, board = realism["spectrum_db"], realism["checkerboard"]
+    floor = "–" if spectrum["floor"] is None else f"{spectrum['floor']:.1f}"
+    rows.append(["Power spectrum, dB apart", f"{spectrum['value']:.1f}", "–", "–", floor])
+    if board["value"] is not None:
+        rows.append(["Checkerboard, 1 is none", f"{board['value']:.2f}", "–", "–", f"{board['real']:.2f}"])
+    halves = realism.get("halves", {})
+    split = (
+        f"two disjoint halves of the real ones, split by {halves['by']} {halves['splits']} times ({halves['n'][0]:.0f} and "
+        f"{halves['n'][1]:.0f} images), mean ± standard deviation"
+        if "splits" in halves
+        else f"two halves of the real ones ({halves.get('why', 'too few images')})"
+    )
+    method = realism.get("interval", {})
+    resampled = f" drawing {method['resampled']} anew {method['rounds']} times" if method.get("resampled") else " (none: too few)"
+    table = report.table(
+        ["", ">Generated", ">95 % interval", ">One half", ">Real halves"],
+        rows,
+        f"{counted(n_generated, 'generated image')} against {counted(n_real, 'real one')}, as {network['network']} sees them "
+        f"({network['layer']}). The interval comes from{resampled}. The floor, at the right, is {split}. Beside it generated "
+        "images take the place of one half: this compares with the floor.",
+    )
+    parts = [table, *(report.paragraph(text) for text in _reading(realism))]
+    if min(n_generated, n_real) < RELIABLE_IMAGES:
+        parts.append(report.note(few_images(n_generated, n_real), warning=True))
+    meanings = report.table(["Figure", "What it is"], [[_HEADINGS[name], words] for name, words in FIGURES.items()])
+    return report.section("Realism", *parts, report.details("What the figures are", meanings))
+
+
+def _reading(realism: Mapping[str, Any]) -> list[str]:
+    """What the table says, in sentences."""
+    lines = []
+    figure = realism["kernel_x1000"]
+    if figure["value"] is not None and figure["floor"] and figure["matched"]:
+        floor, value = figure["floor"], figure["matched"]["mean"]
+        far = value - floor["mean"] > _DEVIATIONS * (floor["standard_deviation"] or 0)
+        verdict = (
+            "The generated images can be told from real ones: their kernel distance is above what two halves of the real images "
+            "have between them."
+            if far
+            else "By the kernel distance the generated images cannot be told from real ones with so many images."
+        )
+        lines.append(verdict)
+    precision, recall = realism["precision"], realism["recall"]
+    if precision["value"] is not None:
+        lines.append(
+            f"{100 * precision['value']:.0f} % of the generated images lie among the real ones (precision), and "
+            f"{100 * recall['value']:.0f} % of the real ones among the generated (recall: variety)."
+        )
+    by_frequency = realism["spectrum_db"]["by_frequency"]
+    change = "lack" if by_frequency[-1] < 0 else "have too much"
+    lines.append(
+        f"In the finest quarter of the spectrum the generated images {change} {abs(by_frequency[-1]):.1f} dB of power against the "
+        f"real ones, in the coarsest they have {abs(by_frequency[0]):.1f} dB {'less' if by_frequency[0] < 0 else 'more'}."
+    )
+    return lines
+
+
+def _diversity(figures: Mapping[str, Any]) -> Html:
+    if figures["value"] is None:
+        return report.section("Diversity", report.paragraph(f"Not measured: {figures['why']}."))
+    if figures["deterministic"]:
+        text = (
+            f"0: the network makes one image of a mask, whatever the seed ({counted(figures['masks'], 'mask')} with "
+            f"{len(figures['seeds'])} seeds each gave the same image to the bit). Variety comes from the masks alone."
+        )
+        return report.section("Diversity", report.paragraph(text))
+    error = f" ± {figures['standard_error']:.3f}" if figures["standard_error"] is not None else ""
+    between = f" Two real images of different masks are {figures['between_masks']:.3f} apart." if figures["between_masks"] else ""
+    text = (
+        f"Two images of one mask with different seeds are {figures['value']:.3f}{error} apart in perceptual distance (mean over "
+        f"{counted(figures['masks'], 'mask')} and all pairs of {len(figures['seeds'])} seeds), {figures['levels']:.1f} levels "
+        f"pixel by pixel.{between}"
+    )
+    return report.section("Diversity", report.paragraph(text))
+
+
+def _memorisation(figures: Mapping[str, Any]) -> list[Html]:
+    if figures["ratio"] is None:
+        return [report.section("Memorisation", report.paragraph(f"Not measured: {figures.get('why', 'the yardstick is 0')}."))]
+    rows = [
+        ["Generated", f"{figures['median_generated']:.2f}", f"{figures['least_generated']:.2f}", f"{figures['n_generated']}"],
+        ["Real test tiles", f"{figures['median_real']:.2f}", f"{figures['least_real']:.2f}", f"{figures['n_real']}"],
+    ]
+    some = "" if figures["searched"] == figures["training_tiles"] else f" (of {figures['training_tiles']}, spread over them)"
+    table = report.table(
+        ["Distance to the nearest training tile", ">Median", ">Least", ">Images"],
+        rows,
+        f"Euclidean, in the vectors of {figures['circumstances']['network']}; {figures['searched']} training tiles{some}.",
+    )
+    share, expected = figures["nearer_than_real"], figures["expected_nearer"]
+    text = (
+        f"{100 * share:.1f} % of the generated images lie nearer to a training tile than all but {100 * expected:.0f} % of the "
+        "real test tiles do. "
+        + ("Copies would lie there; look at the pictures below." if share > 2 * expected else "That is no sign of copies.")
+    )
+    assumed = [report.note(f"Assumed: {figures['assumed']}.")] if "assumed" in figures else []
+    return [report.section("Memorisation", table, report.paragraph(text), *assumed)]
+
+
+def _fidelity(figures: Mapping[str, Any] | None) -> list[Html]:
+    if figures is None:
+        return []
+    rows: list[list[str]] = []
+    for place, part in {"everywhere": figures, **figures["by_place"]}.items():
+        ratio = part["ratio"]["iou"]
+        shown = "–" if ratio["value"] is None else f"{ratio['value']:.2f}"
+        interval = f"{ratio['interval'][0]:.2f} to {ratio['interval'][1]:.2f}" if ratio["interval"] else "–"
+        scores = [f"{part[kind][name]:.3f}" for name in ("iou", "boundary_f") for kind in ("generated", "real")]
+        rows.append([place, str(part["n"]), *scores, shown, interval])
+    table = report.table(
+        ["Place", ">Tiles", ">IoU", ">real", ">Boundary F", ">real", ">IoU, ratio", ">95 %"],
+        rows,
+        f"A segmenter trained on {figures['segmenter']['n']} real tiles that the run was not trained on. It errs on real images "
+        "too, so the ratio counts: 1 is as good as real.",
+    )
+    parts = [table]
+    if figures["by_size"]:
+        found = [
+            [name, str(part["n"]), f"{100 * part['generated']['found']:.0f} %", f"{100 * part['real']['found']:.0f} %"]
+            for name, part in figures["by_size"].items()
+        ]
+        parts.append(report.table(["Buildings", ">Number", ">Found in generated", ">in real"], found))
+    chance = figures["shuffled"]["chance_iou"]
+    parts.append(
+        report.paragraph(
+            f"Against the mask of another tile the generated images get {figures['shuffled']['iou']:.3f}; as many pixels strewn at "
+            f"random would get {chance:.3f}."
+        )
+    )
+    return [report.section("Fidelity to the mask", *parts, *(report.note(text) for text in figures["notes"]))]
+
+
+def _value(figure: Mapping[str, Any], name: str) -> str:
+    return f"{figure['value']:.{_DIGITS.get(name, 2)}f}"
+
+
+def _interval(figure: Mapping[str, Any], name: str) -> str:
+    if figure["low"] is None:
+        return "–"
+    return f"{figure['low']:.{_DIGITS.get(name, 2)}f} to {figure['high']:.{_DIGITS.get(name, 2)}f}"
+
+
+def _spread(values: Mapping[str, float] | None, name: str) -> str:
+    if values is None:
+        return "–"
+    digits = _DIGITS.get(name, 2)
+    error = "" if values["standard_deviation"] is None else f" ± {values['standard_deviation']:.{digits}f}"
+    return f"{values['mean']:.{digits}f}{error}"

@@ -1,0 +1,179 @@
+"""The arms of the augmentation experiment: who is trained on which images, in which order. All arms draw from common streams."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Literal
+
+import numpy as np
+
+from orthoforge.tiles.manifest import TileRow
+from orthoforge.tiles.store import Flips, TileStore, crop_batch, epoch_order
+from orthoforge.tiles.subset import balanced_subset
+
+Kind = Literal["no flips", "flips", "copy-paste", "mixed", "synthetic"]
+Sample = Callable[[int], tuple[np.ndarray, np.ndarray]]
+# Streams of draws. Arms that share a stream see the same crops of the same tiles in the same order, as far as they go.
+_REAL, _SYNTHETIC, _PASTED, _PASTE = 1, 2, 3, 4
+# Ghiasi et al. 2021, "Simple Copy-Paste", section 3: a random subset of the objects of the other image is pasted.
+_PASTED_SHARE = 0.5
+# Ratios are ratios of small whole numbers, however they were written.
+_LARGEST_DENOMINATOR = 1000
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One way to fill batches. ``ratio`` is synthetic images per real one, for kind ``mixed``."""
+
+    kind: Kind
+    ratio: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """As in tables and files."""
+        return {
+            "no flips": "real, no flips", "flips": "real", "copy-paste": "real, copy-paste",
+            "mixed": f"real + synthetic 1:{self.ratio:g}", "synthetic": "synthetic alone",
+        }[self.kind]  # fmt: skip
+
+
+REFERENCE = Arm("flips")
+
+
+@dataclass(frozen=True)
+class Job:
+    """One training: an arm at a fraction of the real tiles, with a seed."""
+
+    arm: Arm
+    fraction: float
+    seed: int
+
+    @property
+    def file(self) -> str:
+        """Name of the file with its outcome."""
+        return f"{self.arm.name.replace(',', '').replace(' ', '-').replace(':', '-')}_{self.fraction:g}_{self.seed}.json"
+
+
+def arms_of(ratios: Sequence[float]) -> list[Arm]:
+    """The reference, the cheap alternatives, each ratio above 0, and synthetic images alone."""
+    mixed = [Arm("mixed", ratio) for ratio in sorted(set(ratios)) if ratio > 0]
+    return [REFERENCE, Arm("no flips"), Arm("copy-paste"), *mixed, Arm("synthetic")]
+
+
+def synthetic_count(arm: Arm, images: int) -> int:
+    """How many of the first ``images`` that an arm draws are synthetic: the whole part of images · ratio / (1 + ratio).
+
+    Steps and batch are the same in all arms, so a ratio says how the same number of images is shared out. Ratio 1 shows half as
+    many crops of real tiles as ratio 0, not the same real crops and as many synthetic ones on top.
+    """
+    if arm.kind != "mixed":
+        return images if arm.kind == "synthetic" else 0
+    ratio = Fraction(arm.ratio).limit_denominator(_LARGEST_DENOMINATOR)
+    return math.floor(images * ratio / (1 + ratio))
+
+
+def real_subset(rows: Sequence[TileRow], tile_ids: np.ndarray, *, fraction: float, seed: int) -> np.ndarray:
+    """``fraction`` of the tiles of each place, rounded up, spread over its scenes: a function of ``seed``.
+
+    Of one seed, a larger fraction holds all tiles of a smaller one.
+    """
+    places: dict[str, list[int]] = {}
+    for tile_id in tile_ids.tolist():
+        places.setdefault(rows[tile_id].place, []).append(tile_id)
+    chosen = [
+        # Less a hair: 0.1 of 10 tiles is 1, though 0.1 · 10 may come out above it.
+        balanced_subset(rows, np.array(some), tiles_per_place=math.ceil(fraction * len(some) - 1e-9), seed=seed)
+        for some in places.values()
+    ]
+    return np.sort(np.concatenate(chosen))
+
+
+def arm_sample(
+    arm: Arm,
+    real: tuple[TileStore, np.ndarray],
+    synthetic: tuple[TileStore, np.ndarray],
+    *,
+    batch_size: int,
+    crop_px: int,
+    seed: int,
+) -> Sample:
+    """What an arm trains on: ``sample(step)`` is images (N, C, C, 3) and masks (N, C, C), uint8, a function of its arguments only.
+
+    ``real`` and ``synthetic`` are tiles of a store. The n-th real image that any two arms draw is the same crop of the same tile,
+    turned alike where both turn; so is the n-th synthetic one.
+    """
+    flips: Flips = "none" if arm.kind == "no flips" else "dihedral"
+
+    def take(source: tuple[TileStore, np.ndarray], first: int, count: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+        store, ids = source
+        keys = [(seed, stream, *divmod(number, len(ids))) for number in range(first, first + count)]
+        orders = {epoch: epoch_order(ids, seed=(seed, stream), epoch=epoch) for epoch in {key[2] for key in keys}}
+        batch = crop_batch(store, np.array([orders[key[2]][key[3]] for key in keys]), crop_px=crop_px, flips=flips, keys=keys)
+        return batch.image, batch.mask
+
+    def sample(step: int) -> tuple[np.ndarray, np.ndarray]:
+        before, after = (synthetic_count(arm, number * batch_size) for number in (step, step + 1))
+        parts = []
+        if after - before < batch_size:
+            first, count = step * batch_size - before, batch_size - (after - before)
+            images, masks = take(real, first, count, _REAL)
+            if arm.kind == "copy-paste":
+                rng = np.random.default_rng((seed, _PASTE, step))
+                classes = real[0].class_count
+                copy_paste(images, masks, *take(real, first, count, _PASTED), background=0 if classes is None else None, rng=rng)
+            parts.append((images, masks))
+        if after > before:
+            parts.append(take(synthetic, before, after - before, _SYNTHETIC))
+        images, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+        return images, masks
+
+    return sample
+
+
+def copy_paste(
+    images: np.ndarray,
+    masks: np.ndarray,
+    other_images: np.ndarray,
+    other_masks: np.ndarray,
+    *,
+    background: int | None,
+    rng: np.random.Generator,
+) -> None:
+    """Paste half of the objects of each other image, at random, in their place onto its image and mask (changed in place).
+
+    An object is a connected patch of one value of the other mask: any value but ``background``, or where that is ``None`` a value
+    drawn among those there.
+    """
+    for image, mask, other_image, other_mask in zip(images, masks, other_images, other_masks, strict=True):
+        values = np.unique(other_mask)
+        values = values[values != background] if background is not None else values
+        if not len(values):
+            continue
+        objects = components(other_mask == rng.choice(values))
+        numbers = np.unique(objects[objects >= 0])
+        chosen = np.isin(objects, numbers[rng.random(len(numbers)) < _PASTED_SHARE])
+        image[chosen], mask[chosen] = other_image[chosen], other_mask[chosen]
+
+
+def components(mask: np.ndarray) -> np.ndarray:
+    """A number for each patch (4 neighbours) of a mask (H, W) of bool, and −1 outside.
+
+    The smallest number spreads along rows and columns, run by run, until nothing changes: few rounds for shapes like buildings.
+    """
+    outside = mask.size
+    labels = np.where(mask, np.arange(mask.size).reshape(mask.shape), outside)
+    while True:
+        spread = _least_of_runs(_least_of_runs(labels, mask).T, mask.T).T
+        if np.array_equal(spread, labels):
+            return np.where(mask, labels, -1)
+        labels = spread
+
+
+def _least_of_runs(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Each pixel's label, or the least in its run of equal mask values along its row."""
+    begins = np.ones(mask.shape, bool)
+    begins[:, 1:] = mask[:, 1:] != mask[:, :-1]
+    starts = np.flatnonzero(begins)
+    least = np.minimum.reduceat(labels.ravel(), starts)
+    return np.repeat(least, np.diff(starts, append=mask.size)).reshape(mask.shape)
