@@ -20,8 +20,8 @@ import torch
 from affine import Affine
 from PIL import Image
 
-from orthoforge.evaluation import features
 from orthoforge.evaluation.evaluate import evaluate
+from orthoforge.evaluation.realism import features
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import MANIFEST, STORE, TileRow, manifest_sha256, shard_paths, tile_sha256

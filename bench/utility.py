@@ -23,8 +23,8 @@ import torch
 import torch.nn.functional as F
 
 from orthoforge.config import load_recipe
-from orthoforge.evaluation.segmentation import SegmenterSettings
-from orthoforge.evaluation.utility import utility
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
+from orthoforge.evaluation.utility.experiment import utility
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, write_geotiff
 from orthoforge.models.conditions import encode_image

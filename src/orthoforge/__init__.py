@@ -34,7 +34,7 @@ _HOMES = {
     "simulate": "scenes.simulate",
     "sweep": "experiments",
     "train": "training.session",
-    "utility": "evaluation.utility",
+    "utility": "evaluation.utility.experiment",
 }
 __all__ = sorted(_HOMES)
 

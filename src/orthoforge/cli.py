@@ -239,7 +239,7 @@ def utility(
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
         overwrite: Begin anew, replacing an experiment with other settings.
     """
-    from orthoforge.evaluation.utility import REPORT_HTML, summary_lines, utility
+    from orthoforge.evaluation.utility.experiment import REPORT_HTML, summary_lines, utility
 
     result = utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, steps=steps, device=device, quick=quick,

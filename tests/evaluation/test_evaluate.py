@@ -15,12 +15,12 @@ from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import score_page
-from orthoforge.evaluation.distances import Gaussian, frechet_distance, kernel_distance
 from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
-from orthoforge.evaluation.features import LiteFeatures, ScoreNetwork
 from orthoforge.evaluation.paired import detail_levels, score_parts
+from orthoforge.evaluation.realism.distances import Gaussian, frechet_distance, kernel_distance
+from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
 from orthoforge.evaluation.report import Html
-from orthoforge.evaluation.segmentation import SegmenterSettings
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore

@@ -14,12 +14,7 @@ from torch import Tensor
 from orthoforge.checkpoints import STATE, TrainedGenerator, load_generator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import report, score_page
-from orthoforge.evaluation.diversity import MASKS, diversity
-from orthoforge.evaluation.features import BATCH, LiteFeatures, ScoreNetwork, open_network, perceptual_distance
-from orthoforge.evaluation.fidelity import fidelity as measured_fidelity
-from orthoforge.evaluation.fidelity import segmenter_tiles
 from orthoforge.evaluation.image_sets import ImageSet, batches, folder_images, folder_masks, generated_images
-from orthoforge.evaluation.memorisation import Neighbours, chosen_training_tiles, memorisation, nearest
 from orthoforge.evaluation.paired import (
     METRICS,
     MORE_METRICS,
@@ -30,8 +25,13 @@ from orthoforge.evaluation.paired import (
     pair_scores,
     score_lines,
 )
-from orthoforge.evaluation.realism import LEAST_SET, Vectors, is_reliable, realism
-from orthoforge.evaluation.segmentation import SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.evaluation.realism.diversity import MASKS, diversity
+from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork, open_network, perceptual_distance
+from orthoforge.evaluation.realism.memorisation import Neighbours, chosen_training_tiles, memorisation, nearest
+from orthoforge.evaluation.realism.realism import LEAST_SET, Vectors, is_reliable, realism
+from orthoforge.evaluation.segmenter.fidelity import fidelity as measured_fidelity
+from orthoforge.evaluation.segmenter.fidelity import segmenter_tiles
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
 from orthoforge.files import new_file
 from orthoforge.models.conditions import encode_image

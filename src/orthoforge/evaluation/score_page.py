@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from orthoforge.evaluation import report
-from orthoforge.evaluation.memorisation import levels_apart
 from orthoforge.evaluation.paired import circumstances, overlap_statement, score_parts
-from orthoforge.evaluation.realism import FIGURES, RELIABLE_IMAGES
+from orthoforge.evaluation.realism.memorisation import levels_apart
+from orthoforge.evaluation.realism.realism import FIGURES, RELIABLE_IMAGES
 from orthoforge.evaluation.report import Html, Picture, Text
 from orthoforge.tiles.store import TileStore
 

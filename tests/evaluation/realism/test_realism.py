@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from orthoforge.evaluation.features import LiteFeatures
-from orthoforge.evaluation.realism import FIGURES, KEPT_VECTORS, Vectors, is_reliable, realism, split_halves
+from orthoforge.evaluation.realism.features import LiteFeatures
+from orthoforge.evaluation.realism.realism import FIGURES, KEPT_VECTORS, Vectors, is_reliable, realism, split_halves
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.models.conditions import encode_image
 from orthoforge.scenes.simulate import simulate
@@ -173,7 +173,7 @@ def test_halves_share_no_scene_and_lose_no_image():
 
 
 def test_memory_is_bounded_by_the_vectors_that_are_kept(monkeypatch):
-    monkeypatch.setattr("orthoforge.evaluation.realism.KEPT_VECTORS", 10)
+    monkeypatch.setattr("orthoforge.evaluation.realism.realism.KEPT_VECTORS", 10)
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(200, 4)).astype(np.float32)
     vectors = Vectors([str(number) for number in range(200)], 4)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from orthoforge.evaluation import spectra
-from orthoforge.evaluation.distances import (
+from orthoforge.evaluation.realism.distances import (
     NEAREST,
     SPREAD_AXES,
     Gaussian,

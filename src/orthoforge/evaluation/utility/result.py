@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from orthoforge.evaluation import utility_page
-from orthoforge.evaluation.segmentation import SegmenterSettings
-from orthoforge.evaluation.utility_design import REFERENCE, Arm, Job
-from orthoforge.evaluation.utility_images import Pool, Source
-from orthoforge.evaluation.utility_statistics import LEVEL, ROUNDS, difference, iou, mean_and_error
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
+from orthoforge.evaluation.utility import page as utility_page
+from orthoforge.evaluation.utility.design import REFERENCE, Arm, Job
+from orthoforge.evaluation.utility.images import Pool, Source
+from orthoforge.evaluation.utility.statistics import LEVEL, ROUNDS, difference, iou, mean_and_error
 from orthoforge.tiles.store import TileStore
 
 FORMAT = 1

@@ -12,13 +12,13 @@ import numpy as np
 
 from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation import utility_page
 from orthoforge.evaluation.report import write_page
-from orthoforge.evaluation.segmentation import SegmenterSettings, train_segmenter
-from orthoforge.evaluation.utility_design import Job, arm_sample, arms_of, real_subset, synthetic_count
-from orthoforge.evaluation.utility_images import Pool, open_source, pool_of
-from orthoforge.evaluation.utility_result import design_warnings, result_of
-from orthoforge.evaluation.utility_statistics import iou
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, train_segmenter
+from orthoforge.evaluation.utility import page as utility_page
+from orthoforge.evaluation.utility.design import Job, arm_sample, arms_of, real_subset, synthetic_count
+from orthoforge.evaluation.utility.images import Pool, open_source, pool_of
+from orthoforge.evaluation.utility.result import design_warnings, result_of
+from orthoforge.evaluation.utility.statistics import iou
 from orthoforge.files import lock, new_file
 from orthoforge.tiles.store import TileStore
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from orthoforge.evaluation.diversity import PROBED, SEEDS, diversity
-from orthoforge.evaluation.features import LiteFeatures
+from orthoforge.evaluation.realism.diversity import PROBED, SEEDS, diversity
+from orthoforge.evaluation.realism.features import LiteFeatures
 from orthoforge.models.conditions import encode_image
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from orthoforge.evaluation import memorisation as module
-from orthoforge.evaluation.memorisation import chosen_training_tiles, levels_apart, memorisation, nearest
+from orthoforge.evaluation.realism import memorisation as module
+from orthoforge.evaluation.realism.memorisation import chosen_training_tiles, levels_apart, memorisation, nearest
 
 
 def batches(ids, rows, size):

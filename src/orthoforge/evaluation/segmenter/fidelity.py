@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.evaluation.mask_scores import (
+from orthoforge.evaluation.segmenter.mask_scores import (
     BOUNDARY_PX,
     COUNTS,
     Scores,
@@ -20,7 +20,7 @@ from orthoforge.evaluation.mask_scores import (
     pooled_scores,
     with_scores,
 )
-from orthoforge.evaluation.segmentation import Segmenter
+from orthoforge.evaluation.segmenter.segmentation import Segmenter
 from orthoforge.tiles.store import TileStore
 
 # Fewer tiles than these train no segmenter, and tell nothing about images.

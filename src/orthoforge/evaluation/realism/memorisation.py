@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.evaluation.distances import squared_distances
+from orthoforge.evaluation.realism.distances import squared_distances
 
 # Training tiles beyond these are left out, spread over the set; the report says so.
 MOST_TRAINING_TILES = 4000

@@ -6,7 +6,7 @@ import scipy.linalg
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orthoforge.evaluation.distances import (
+from orthoforge.evaluation.realism.distances import (
     Gaussian,
     Moments,
     frechet_distance,
@@ -116,7 +116,7 @@ def test_blocks_do_not_change_a_thing(monkeypatch):
     x, y = rng.normal(size=(23, 4)), rng.normal(size=(19, 4))
     drawn = resample(["a", "b"] * 11 + ["c"], ["a", "b", "c"] * 6 + ["a"], together=True, rounds=20)
     whole = kernel_distance(x, y), kernel_interval(x, y, drawn), manifolds(x, y).density
-    monkeypatch.setattr("orthoforge.evaluation.distances._BLOCK", 5)
+    monkeypatch.setattr("orthoforge.evaluation.realism.distances._BLOCK", 5)
     assert kernel_distance(x, y) == pytest.approx(whole[0])
     assert kernel_interval(x, y, drawn) == pytest.approx(whole[1])
     assert np.array_equal(manifolds(x, y).density, whole[2])

@@ -7,9 +7,9 @@ from PIL import Image
 from torch.nn import functional as F
 
 from orthoforge.errors import CheckpointError, ConfigError
-from orthoforge.evaluation import features, inception
-from orthoforge.evaluation.features import LiteFeatures, ScoreNetwork, clean_resize, open_network, perceptual_distance
-from orthoforge.evaluation.inception import InceptionV3
+from orthoforge.evaluation.realism import features, inception
+from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork, clean_resize, open_network, perceptual_distance
+from orthoforge.evaluation.realism.inception import InceptionV3
 from orthoforge.files import sha256_of
 from orthoforge.models.perceptual import load_features
 

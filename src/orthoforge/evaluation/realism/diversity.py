@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orthoforge.evaluation.features import perceptual_distance
+from orthoforge.evaluation.realism.features import perceptual_distance
 
 MASKS, SEEDS = 16, 4
 # So many masks without any difference are enough to call a network deterministic.

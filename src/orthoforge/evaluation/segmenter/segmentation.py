@@ -113,7 +113,7 @@ class Segmenter:
     @staticmethod
     def load(folder: Path, *, device: str = "cpu") -> "Segmenter":
         """A segmenter that ``save`` wrote. ``CheckpointError`` when there is none, or a bit of it changed."""
-        from orthoforge.evaluation.segmenter_network import segmenter_network
+        from orthoforge.evaluation.segmenter.network import segmenter_network
 
         weights, description = Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION
         try:
@@ -161,7 +161,7 @@ def train_segmenter(
     ``class_count`` is for masks of indices. Leaves torch's random state as it was. Raises ``DataError`` when a batch is not what
     ``Sample`` says, ``DivergedError`` when the loss is not finite.
     """
-    from orthoforge.evaluation.segmenter_network import segmenter_loss, segmenter_network  # MONAI takes seconds to import
+    from orthoforge.evaluation.segmenter.network import segmenter_loss, segmenter_network  # MONAI takes seconds to import
 
     with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
         torch.manual_seed(settings.seed)

@@ -14,9 +14,9 @@ from scipy import ndimage
 
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from orthoforge.errors import DataError
-from orthoforge.evaluation.fidelity import fidelity, image_fidelity, segmenter_tiles
-from orthoforge.evaluation.mask_scores import components, mask_scores, pooled_scores
-from orthoforge.evaluation.segmentation import Segmenter, SegmenterSettings
+from orthoforge.evaluation.segmenter.fidelity import fidelity, image_fidelity, segmenter_tiles
+from orthoforge.evaluation.segmenter.mask_scores import components, mask_scores, pooled_scores
+from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings
 from orthoforge.tiles.prepare import prepare
 
 SIZE = 64

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from orthoforge.errors import CheckpointError, ConfigError
-from orthoforge.evaluation.inception import CHANNELS as INCEPTION_CHANNELS
-from orthoforge.evaluation.inception import InceptionV3
+from orthoforge.evaluation.realism.inception import CHANNELS as INCEPTION_CHANNELS
+from orthoforge.evaluation.realism.inception import InceptionV3
 from orthoforge.files import sha256_of
 from orthoforge.models.efficientnet import InvertedBottleneck
 from orthoforge.models.perceptual import FeatureNetwork, load_features

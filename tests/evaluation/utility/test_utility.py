@@ -14,12 +14,12 @@ from made_runs import make_run
 from orthoforge.checkpoints import load_generator
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation.segmentation import SegmenterSettings, train_segmenter
-from orthoforge.evaluation.utility import utility
-from orthoforge.evaluation.utility_design import Arm, arm_sample, arms_of, components, copy_paste, real_subset, synthetic_count
-from orthoforge.evaluation.utility_images import open_source, pool_of, turned_mask
-from orthoforge.evaluation.utility_page import overall_verdict
-from orthoforge.evaluation.utility_statistics import bootstrap_interval, difference, iou, t_interval, t_quantile, verdict
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, train_segmenter
+from orthoforge.evaluation.utility.design import Arm, arm_sample, arms_of, components, copy_paste, real_subset, synthetic_count
+from orthoforge.evaluation.utility.experiment import utility
+from orthoforge.evaluation.utility.images import open_source, pool_of, turned_mask
+from orthoforge.evaluation.utility.page import overall_verdict
+from orthoforge.evaluation.utility.statistics import bootstrap_interval, difference, iou, t_interval, t_quantile, verdict
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from pages import read_page

@@ -9,9 +9,9 @@ import torch
 
 from conftest import make_grid, make_image, write_tiff
 from orthoforge.errors import CheckpointError, ConfigError, DataError, DivergedError, OutputExistsError
-from orthoforge.evaluation.fidelity import image_fidelity, segmenter_tiles
-from orthoforge.evaluation.mask_scores import mask_scores
-from orthoforge.evaluation.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.evaluation.segmenter.fidelity import image_fidelity, segmenter_tiles
+from orthoforge.evaluation.segmenter.mask_scores import mask_scores
+from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.prepare import prepare
 

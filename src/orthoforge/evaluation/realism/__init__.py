@@ -1,0 +1,1 @@
+"""Sets of images beside sets of real ones: distances, variety, copies."""

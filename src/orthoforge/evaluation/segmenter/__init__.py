@@ -1,0 +1,1 @@
+"""What a segmenter finds in images: fidelity to the mask."""

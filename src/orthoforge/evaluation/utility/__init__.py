@@ -1,0 +1,1 @@
+"""Does training on synthetic images help a segmenter?"""
