@@ -32,7 +32,7 @@ def test_text_is_escaped_and_long_curves_are_thinned():
     assert "<b" not in plot and plot.count("&lt;b") == 4
     [line] = points(plot)
     assert len(line) == 300 and "<circle" not in plot
-    assert (line[0][0], line[-1][0]) == (56, 452)
+    assert (line[0][0], line[-1][0]) == (56, 436)
     assert "<code>x</code>" in legend([("`x`", 0)])
 
 
