@@ -7,11 +7,12 @@
 * ``state.json``: recipe, progress, checksums of both files and of itself.
 """
 
+import copy
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels, decode_image, encode_mask
-from orthoforge.models.generators import build_generator, generator_stride
+from orthoforge.models.generators import build_generator, generator_reach, generator_stride
+from orthoforge.models.noise import NoiseField, is_noisy, place_noise
+from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
@@ -121,23 +124,58 @@ class TrainedGenerator:
         self.attribution: str = state["tiles"]["attribution"]
         self.step: int = state["progress"]["step"]
 
-    def __call__(self, mask: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    def __call__(self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
         """Image (H, W, 3) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
 
-        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network; the
-        same mask and seed give the same image on the same machine. Raises ``DataError`` for another shape, type or value.
+        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
+        function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
+        image on the same machine. Raises ``DataError`` for another shape, type or value.
         """
         values = self._mask_values(np.asarray(mask))
         height, width = values.shape
-        padded = _pad_to_stride(values, generator_stride(self.recipe.generator))
-        condition = encode_mask(torch.from_numpy(padded)[None], self._class_count).to(
-            self.device, memory_format=torch.channels_last
-        )
-        with torch.random.fork_rng(devices=[] if self.device == "cpu" else [self.device]):
-            torch.manual_seed(seed)
-            with torch.inference_mode():
-                image = decode_image(self.network(condition))[0]
+        place_noise(self.network, NoiseField(seed, *origin))
+        with torch.inference_mode():
+            image = decode_image(self.network(self._condition(values[None])))[0]
         return image[:height, :width].cpu().numpy()
+
+    def for_scene(self, windows: Sequence[np.ndarray], *, seed: int = 0) -> "TrainedGenerator":
+        """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
+
+        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated window
+        by window. A generator without norms over the image is returned as it is.
+        """
+        if not has_image_statistics(self.network):
+            return self
+        scene = copy.copy(self)
+        place_noise(self.network, NoiseField(seed))
+        scene.network = with_statistics_of(self.network, self._condition(np.stack([self._mask_values(mask) for mask in windows])))
+        return scene
+
+    def to(self, device: str) -> "TrainedGenerator":
+        """A copy on another device."""
+        moved = copy.copy(self)
+        moved.network, moved.device = copy.deepcopy(self.network).to(device), device
+        return moved
+
+    @property
+    def stride_px(self) -> int:
+        """What the sides of the network's input are padded to a multiple of."""
+        return generator_stride(self.recipe.generator)
+
+    @property
+    def reach_px(self) -> int:
+        """How many pixels beside an output pixel the network looks at, apart from statistics of the image."""
+        return generator_reach(self.recipe.generator)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the seed changes the image."""
+        return is_noisy(self.network)
+
+    def _condition(self, masks: np.ndarray) -> Tensor:
+        """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
+        padded = _pad_to_stride(masks, self.stride_px)
+        return encode_mask(torch.from_numpy(padded), self._class_count).to(self.device, memory_format=torch.channels_last)
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
@@ -215,15 +253,16 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
     network.load_state_dict(dict(tensors))
 
 
-def _pad_to_stride(mask: np.ndarray, stride: int) -> np.ndarray:
-    """Grow (H, W) to multiples of the stride, at the far edges, by reflection; edge pixels where it is too small to reflect."""
+def _pad_to_stride(masks: np.ndarray, stride: int) -> np.ndarray:
+    """Grow (N, H, W) to multiples of the stride, at the far edges, by reflection; edge pixels where it is too small to reflect."""
     # A network that halves twice and pads by reflection needs two quarter-resolution pixels at least; a U-Net ends in one.
     least = 2 * stride if stride == 4 else stride
-    grow = [(0, max(least, -(-side // stride) * stride) - side) for side in mask.shape]
+    sides = masks.shape[1:]
+    grow = [(0, max(least, -(-side // stride) * stride) - side) for side in sides]
     if not any(after for _, after in grow):
-        return mask
-    reflects = all(after < side for (_, after), side in zip(grow, mask.shape, strict=True))
-    return np.pad(mask, grow, mode="reflect" if reflects else "edge")
+        return masks
+    reflects = all(after < side for (_, after), side in zip(grow, sides, strict=True))
+    return np.pad(masks, [(0, 0), *grow], mode="reflect" if reflects else "edge")
 
 
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

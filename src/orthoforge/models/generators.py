@@ -9,25 +9,38 @@ from typing import NamedTuple
 
 from torch import nn
 
+from orthoforge.models import resnet, unet
 from orthoforge.models.layers import Norm, Upsample, init_weights
 from orthoforge.models.resnet import STRIDE, ResNetGenerator
 from orthoforge.models.unet import UNetGenerator
 
 
 class Architecture(NamedTuple):
-    """How to build a generator, without initial weights, and what its input's sides must be multiples of."""
+    """How to build a generator, without initial weights, and how it lies on the ground.
+
+    ``stride``: what its input's sides must be multiples of. ``reach``: how many pixels beside an output pixel it looks at, norms aside.
+    """
 
     build: Callable[..., nn.Module]
     stride: int
+    reach: int
+
+
+def _resnet(blocks: int, *, skips: bool = False) -> Architecture:
+    return Architecture(partial(ResNetGenerator, blocks=blocks, skips=skips), STRIDE, resnet.reach(blocks))
+
+
+def _unet(halvings: int) -> Architecture:
+    return Architecture(partial(UNetGenerator, halvings=halvings), 2**halvings, unet.reach(halvings))
 
 
 GENERATORS: dict[str, Architecture] = {
-    "resnet6": Architecture(partial(ResNetGenerator, blocks=6), STRIDE),
-    "resnet9": Architecture(partial(ResNetGenerator, blocks=9), STRIDE),
-    "resunet6": Architecture(partial(ResNetGenerator, blocks=6, skips=True), STRIDE),
-    "resunet9": Architecture(partial(ResNetGenerator, blocks=9, skips=True), STRIDE),
-    "unet256": Architecture(partial(UNetGenerator, halvings=8), 2**8),
-    "unet512": Architecture(partial(UNetGenerator, halvings=9), 2**9),
+    "resnet6": _resnet(6),
+    "resnet9": _resnet(9),
+    "resunet6": _resnet(6, skips=True),
+    "resunet9": _resnet(9, skips=True),
+    "unet256": _unet(8),
+    "unet512": _unet(9),
 }
 
 
@@ -39,3 +52,8 @@ def build_generator(name: str, in_channels: int, *, width: int, norm: Norm, upsa
 def generator_stride(name: str) -> int:
     """What the height and the width of a generator's input must be multiples of, in pixels."""
     return GENERATORS[name].stride
+
+
+def generator_reach(name: str) -> int:
+    """How many pixels beside an output pixel a generator looks at, when its norms do not look at the image."""
+    return GENERATORS[name].reach

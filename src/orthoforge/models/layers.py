@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from orthoforge.models.noise import NoiseField
+
 Norm = Literal["batch", "instance", "group"]
 Upsample = Literal["transposed", "resize"]
 
@@ -69,17 +71,21 @@ class ResizeConv2d(nn.Conv2d):
 class NoiseDropout(nn.Module):
     """Dropout that also drops in ``eval()``: in pix2pix it is the generator's noise (Isola et al. 2017, section 3.2).
 
-    Draws from torch's global generator of the tensor's device: whoever seeds it decides the image. What is dropped depends on
-    the seed and the tensor's shape alone; with torch's own dropout also on the memory format.
+    In training it draws from torch's global generator of the tensor's device. Where a ``noise_field`` is given, what is dropped is a
+    function of its seed and of the place on the ground: ``stride`` pixels a cell, ``layer`` keeps the layers of a network apart.
     """
 
-    def __init__(self, probability: float = 0.5) -> None:
+    def __init__(self, probability: float = 0.5, *, layer: int = 0, stride: int = 1) -> None:
         super().__init__()
-        self.probability = probability
+        self.probability, self.layer, self.stride = probability, layer, stride
+        self.noise_field: NoiseField | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        kept = torch.rand(x.shape, device=x.device) >= self.probability
-        return x * kept / (1 - self.probability)
+        if self.noise_field is None:
+            drawn = torch.rand(x.shape, device=x.device)
+        else:
+            drawn = self.noise_field.uniform(self.layer, x.shape, self.stride, x.device)
+        return x * (drawn >= self.probability) / (1 - self.probability)
 
     def extra_repr(self) -> str:
         return f"{self.probability}, also in eval()"

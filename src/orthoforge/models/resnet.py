@@ -66,6 +66,13 @@ class ResidualBlock(nn.Module):
         return torch.relu(x + self.body(x))
 
 
+def reach(blocks: int) -> int:
+    """How far an output pixel sees, in pixels to each side: the sum over its convolutions, outermost first, and to whole cells."""
+    head, up1, up2, down2, down1, stem = 3, 2, 4, 2, 1, 3
+    cell = STRIDE - 1  # a pixel's cell at a quarter of the resolution begins up to so many pixels before it
+    return head + up1 + up2 + 2 * blocks * STRIDE + down2 + down1 + stem + cell
+
+
 def _down(inside: int, outside: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=has_bias(norm)),

@@ -39,9 +39,10 @@ class UNetGenerator(nn.Module):
         for level, (inside, outside) in enumerate(pairwise(channels), start=1):
             encoder.append(_down(inside, outside, "none" if level == halvings - 1 else norm))
         # The innermost layer has no skip: its input is the encoder's output already.
-        decoder = [_up(channels[-1], channels[-2], norm, upsample, noisy=True)]
-        for depth, (inside, outside) in enumerate(pairwise(channels[-2::-1]), start=1):
-            decoder.append(_up(2 * inside, outside, norm, upsample, noisy=depth < NOISY))
+        decoder: list[nn.Module] = []
+        for depth, (inside, outside) in enumerate(pairwise(channels[::-1])):
+            noise = [NoiseDropout(layer=depth, stride=2 ** (halvings - 1 - depth))] if depth < NOISY else []
+            decoder.append(nn.Sequential(*_up(inside if depth == 0 else 2 * inside, outside, norm, upsample), *noise))
         self.encoder, self.decoder = nn.ModuleList(encoder), nn.ModuleList(decoder)
         self.head = nn.Sequential(nn.ReLU(True), _grow(2 * channels[0], out_channels, upsample, bias=True), nn.Tanh())
 
@@ -58,6 +59,14 @@ class UNetGenerator(nn.Module):
         return self.head(x)
 
 
+def reach(halvings: int) -> int:
+    """How far an output pixel sees, in pixels to each side.
+
+    At 2^l pixels a cell each 4×4 convolution of the encoder adds one such cell, and each of the decoder one of twice the size.
+    """
+    return 3 * (2**halvings - 1)
+
+
 def _down(inside: int, outside: int, norm: Norm | Literal["none"]) -> nn.Sequential:
     # The ReLU may work in place though a decoder layer sees the same features: it applies a ReLU of its own, and
     # ReLU(LeakyReLU(x)) = ReLU(x).
@@ -68,9 +77,8 @@ def _down(inside: int, outside: int, norm: Norm | Literal["none"]) -> nn.Sequent
     )
 
 
-def _up(inside: int, outside: int, norm: Norm, upsample: Upsample, *, noisy: bool) -> nn.Sequential:
-    noise = [NoiseDropout()] if noisy else []
-    return nn.Sequential(nn.ReLU(True), _grow(inside, outside, upsample, bias=has_bias(norm)), norm_layer(norm, outside), *noise)
+def _up(inside: int, outside: int, norm: Norm, upsample: Upsample) -> list[nn.Module]:
+    return [nn.ReLU(True), _grow(inside, outside, upsample, bias=has_bias(norm)), norm_layer(norm, outside)]
 
 
 def _grow(inside: int, outside: int, upsample: Upsample, *, bias: bool) -> nn.Module:
