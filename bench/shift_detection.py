@@ -17,8 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
+from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid
-from orthoforge.geo.rasters import open_raster, read_image, read_mask, write_raster
+from orthoforge.geo.rasters import open_raster, read_image, read_mask
 from orthoforge.scenes.alignment import CONFIDENT, MIN_SHIFT_PX, Shift, cast_votes, common_shift, estimate
 from orthoforge.scenes.sources import find_pairs
 

@@ -25,8 +25,9 @@ import torch.nn.functional as F
 from orthoforge.config import load_recipe
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.evaluation.utility.experiment import utility
+from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Grid
-from orthoforge.geo.rasters import open_raster, read_image, read_mask, write_geotiff
+from orthoforge.geo.rasters import open_raster, read_image, read_mask
 from orthoforge.models.conditions import encode_image
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare

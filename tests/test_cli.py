@@ -11,6 +11,7 @@ from orthoforge import errors
 from orthoforge.cli import COMMANDS, main
 from orthoforge.config import FIELD_NAMES, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
+from orthoforge.geo.rasters import open_raster, read_mask
 
 
 def run(*words):
@@ -55,11 +56,21 @@ def test_prepare_train_generate(capsys, tmp_path):
     assert run(*words, *small) == 4  # the run is there
     assert "--resume" in capsys.readouterr().err
     mask = write_tiff(tmp_path / "mask.tif", make_mask(40), make_grid(40))
-    assert run("generate", tmp_path / "run", mask, "--out", tmp_path / "image.tif", "--seed", 1) == 0
-    out, err = capsys.readouterr()
-    assert out.strip() == str(tmp_path / "image.tif")
-    assert err.startswith("warning: ")
-    assert "its pixels are 0.30 m, the run was trained at 0.40 m" in err
+    words = ["generate", tmp_path / "run", mask, "--out", tmp_path / "image.tif", "--seed", 1]
+    capsys.readouterr()
+    assert run(*words) == 3
+    assert "its pixels are 0.3 m, the run was trained at 0.4 m" in capsys.readouterr().err
+    assert run(*words, "--resample") == 0
+    assert capsys.readouterr().out.strip() == str(tmp_path / "image.tif")
+
+
+def test_footprints_both_ways(capsys, tmp_path):
+    mask = write_tiff(tmp_path / "mask.tif", make_mask(40), make_grid(40))
+    assert run("footprints", mask, "--out", tmp_path / "town.geojson") == 0
+    assert run("footprints", tmp_path / "town.geojson", "--out", tmp_path / "again.tif", "--like", mask) == 0
+    assert capsys.readouterr().out.split() == [str(tmp_path / "town.geojson"), str(tmp_path / "again.tif")]
+    with open_raster(tmp_path / "again.tif") as raster:
+        assert (read_mask(raster) == make_mask(40)).mean() > 0.97
 
 
 def test_print_config_shows_the_resolved_recipe_and_stops(capsys):

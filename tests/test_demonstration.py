@@ -14,7 +14,7 @@ from orthoforge import demonstration as demo
 from orthoforge.config import load_recipe
 from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.paired import tile_scores
-from orthoforge.generation import SOURCE_TYPE
+from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore

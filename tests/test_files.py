@@ -165,7 +165,7 @@ FILL = """
     from orthoforge.errors import OrthoforgeError
     from orthoforge.files import new_file
     from orthoforge.geo.grid import Grid
-    from orthoforge.geo.rasters import write_raster
+    from orthoforge.geo.cog import write_raster
     if sys.argv[2] == "limit":
         import resource, signal
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # writing beyond the limit then fails with EFBIG

@@ -26,6 +26,7 @@ _HOMES = {
     "demo": "demonstration",
     "evaluate": "evaluation.evaluate",
     "experiment": "experiments",
+    "footprints": "geo.footprints.files",
     "generate": "generation",
     "load_generator": "checkpoints",
     "load_recipe": "config",

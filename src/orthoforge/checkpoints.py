@@ -35,6 +35,7 @@ MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 FORMAT = 1
 # Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width (bench/generation.py).
 _PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5}
+_IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
 
 
 @dataclass(frozen=True)
@@ -180,7 +181,8 @@ class TrainedGenerator:
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
         maps = _PEAK_MAPS[self.recipe.generator.rstrip("0123456789")]
-        return round(maps * 4 * self.recipe.generator_width * (height + 16) * (width + 16))
+        per_pixel = maps * 4 * self.recipe.generator_width + _IN_AND_OUT_BYTES
+        return round(per_pixel * (height + 16) * (width + 16))
 
     @property
     def _class_count(self) -> int | None:

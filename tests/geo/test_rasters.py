@@ -5,17 +5,14 @@ import zlib
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image
+from rasterio.enums import ColorInterp
 
 from conftest import UTM, make_grid, make_image, make_mask, write_tiff
-from orthoforge.errors import DataError, OutputExistsError, ResourceError
+from orthoforge.errors import DataError, ResourceError
 from orthoforge.geo import rasters
-from orthoforge.geo.grid import Grid, Window
-from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_values, read_tags, write_raster
-
-TAGS = {"SYNTHETIC": "YES", "SEED": "7"}
+from orthoforge.geo.grid import Window
+from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_and_valid, read_mask_values
 
 
 def read(path, reader=read_image, **options):
@@ -216,75 +213,84 @@ def test_blocks_that_were_never_written_are_counted(tmp_path):
         assert raster.missing_blocks() == (0, 4)
 
 
-# What goes out
+# Pixels without data
 
 
-@pytest.mark.parametrize("size", [(1, 1), (1, 5000), (5000, 1), (37, 300), (600, 700)])
-@pytest.mark.parametrize("suffix", [".tif", ".png"])
-def test_what_is_written_reads_back_with_its_place_and_tags(tmp_path, size, suffix):
-    image = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
-    grid = make_grid(size)
-    path = tmp_path / f"a{suffix}"
-    write_raster(path, image, grid, tags=TAGS)
-    with open_raster(path) as raster:
-        assert np.array_equal(read_image(raster), image)
-        if suffix == ".tif":
-            assert raster.grid == grid
-    assert read_tags(path).items() >= TAGS.items()
-    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+COLOURS = {
+    "alpha": (ColorInterp.gray, ColorInterp.alpha),
+    "rgba": (ColorInterp.red, ColorInterp.green, ColorInterp.blue, ColorInterp.alpha),
+}
 
 
-def test_a_raster_without_a_crs_stays_without_one(tmp_path):
-    mask = make_mask(32)
-    write_raster(tmp_path / "m.tif", mask, Grid(32, 32))
-    with open_raster(tmp_path / "m.tif") as raster:
-        assert raster.grid == Grid(32, 32)
-        assert np.array_equal(read_mask(raster), mask)
+def write_nodata(path, kind, values, valid, nodata=7):
+    """A mask of ``values`` that says in one way or another that it has data where ``valid``."""
+    if kind == "nodata":
+        return write_tiff(path, np.where(valid, values, np.uint8(nodata)), make_grid(values.shape), nodata=nodata)
+    if kind in ("alpha", "rgba"):
+        colours = COLOURS[kind]
+        write_tiff(path, np.dstack([values] * (len(colours) - 1) + [valid * np.uint8(255)]), make_grid(values.shape))
+        with rasterio.open(path, "r+") as dataset:
+            dataset.colorinterp = colours
+        return path
+    if kind == "png":
+        Image.fromarray(np.dstack([values, valid * np.uint8(255)]), "LA").save(path.with_suffix(".png"))
+        return path.with_suffix(".png")
+    path = write_tiff(path, values, make_grid(values.shape), nodata=nodata if kind == "mask and nodata" else None)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(valid)
+    return path
 
 
-@settings(max_examples=20, deadline=None)
-@given(st.integers(1, 90), st.integers(1, 90), st.data())
-def test_any_window_of_a_written_raster_is_that_part_of_it(tmp_path_factory, height, width, data):
-    row, col = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
-    window = Window(row, col, data.draw(st.integers(1, height - row)), data.draw(st.integers(1, width - col)))
-    image = np.random.default_rng(height * 100 + width).integers(0, 256, (height, width, 3), np.uint8)
-    path = tmp_path_factory.mktemp("window") / "a.tif"
-    write_raster(path, image, make_grid((height, width)))
-    assert np.array_equal(read(path, window=window), image[window.slices])
+@pytest.mark.parametrize("kind", ["nodata", "alpha", "rgba", "png", "mask", "mask and nodata"])
+@pytest.mark.parametrize("window", [None, Window(5, 9, 20, 11)])
+def test_pixels_without_data_are_background_and_told_apart(tmp_path, kind, window):
+    mask, valid = make_mask(40), np.random.default_rng(0).random((40, 40)) < 0.7
+    path = write_nodata(tmp_path / "m.tif", kind, mask, valid)
+    part = window.slices if window else (slice(None), slice(None))
+    read_mask_part, read_valid = read(path, read_mask_and_valid, window=window)
+    assert np.array_equal(read_valid, valid[part])
+    assert np.array_equal(read_mask_part, np.where(valid, mask, 0)[part])
+    assert np.array_equal(read(path, read_mask, window=window), read_mask_part)
+    assert set(np.unique(read(path, read_mask_values))) == {0, 255}
+    assert not read(path, read_mask_and_valid, threshold=0)[0][~valid].any()
 
 
-def test_the_geotiff_is_cloud_optimized(tmp_path):
-    write_raster(tmp_path / "a.tif", make_image(make_mask(1100)), make_grid(1100))
-    with rasterio.open(tmp_path / "a.tif") as dataset:
-        assert dataset.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
-        assert dataset.overviews(1)
-        assert dataset.profile["compress"] == "deflate"
+def test_the_internal_mask_and_the_nodata_value_both_count(tmp_path):
+    values, valid = np.zeros((8, 8), np.uint8), np.ones((8, 8), bool)
+    values[0, 0], valid[1, 1] = 7, False
+    path = write_nodata(tmp_path / "m.tif", "mask and nodata", values, valid)
+    assert [*zip(*np.nonzero(~read(path, read_mask_and_valid)[1]), strict=True)] == [(0, 0), (1, 1)]
 
 
-def test_an_existing_file_is_kept_unless_asked(tmp_path):
-    path, first, second = tmp_path / "m.tif", make_mask(32, seed=1), make_mask(32, seed=2)
-    write_raster(path, first, make_grid(32))
-    with pytest.raises(OutputExistsError, match=r"m\.tif exists\. Pass --overwrite"):
-        write_raster(path, second, make_grid(32))
-    assert np.array_equal(read(path, read_mask), first)
-    write_raster(path, second, make_grid(32), overwrite=True)
-    assert np.array_equal(read(path, read_mask), second)
+@pytest.mark.parametrize("nodata", [0, 1, 255])
+def test_a_nodata_value_that_a_mask_needs_is_ignored(tmp_path, nodata):
+    values = np.array([[0, 1, 255]], np.uint8)
+    path = write_tiff(tmp_path / "m.tif", values, make_grid((1, 3)), nodata=nodata)
+    mask, valid = read(path, read_mask_and_valid)
+    assert mask.tolist() == [[0, 255, 255]]
+    assert valid is None
 
 
-@pytest.mark.parametrize("name", ["a.tif", "with [brackets] and *.tif", "a.png"])
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch, name):
-    path, mask = tmp_path / name, make_mask(32)
-    write_raster(path, mask, make_grid(32))
-    monkeypatch.setattr(rasters, "_reads_back", lambda *_: False)
-    with pytest.raises(ResourceError, match=r"could not be written .* does not read back.*Nothing was left"):
-        write_raster(path, 255 - mask, make_grid(32), overwrite=True)
-    with pytest.raises(ResourceError):
-        write_raster(tmp_path / f"new {name}", mask, make_grid(32))
-    assert [file.name for file in tmp_path.iterdir()] == [name]
-    assert np.array_equal(read(path, read_mask), mask)
+def test_a_file_that_declares_nothing_has_no_validity(tmp_path):
+    assert read(write_tiff(tmp_path / "m.tif", make_mask(16), make_grid(16)), read_mask_and_valid)[1] is None
 
 
-def test_images_are_not_written_as_jpeg(tmp_path):
-    with pytest.raises(DataError, match=r"a\.jpg: images are written as \.tif or \.png"):
-        write_raster(tmp_path / "a.jpg", make_mask(8), make_grid(8))
-    assert not list(tmp_path.iterdir())
+def test_values_besides_the_declared_nodata_are_still_refused(tmp_path):
+    values = np.array([[0, 255, 7, 37]], np.uint8)
+    path = write_tiff(tmp_path / "m.tif", values, make_grid((1, 4)), nodata=7)
+    with pytest.raises(DataError, match=r"it has value 37 in 25\.0 % of pixels; pass --threshold"):
+        read(path, read_mask)
+    with pytest.raises(DataError, match="mask has 2 bands that differ"):  # the second is not declared to be alpha
+        read(write_tiff(tmp_path / "two.tif", np.zeros((4, 4, 2), np.uint8), make_grid(4), alpha="no"), read_mask)
+
+
+def test_a_truncated_internal_mask_is_noticed(tmp_path):
+    path = tmp_path / "m.tif"
+    valid = np.random.default_rng(0).random((300, 300)) < 0.5
+    write_nodata(path, "mask", make_mask(300), valid)
+    whole = path.read_bytes()
+    with rasterio.open(path) as dataset:
+        assert dataset.files == [str(path)]  # inside
+    path.write_bytes(whole[:-2000] + bytes(2000))
+    with pytest.raises(DataError, match=r"cannot be read near row|not a readable"):
+        read(path, read_mask_and_valid)

@@ -1,4 +1,4 @@
-"""The only module that opens rasters: GeoTIFF, PNG and JPEG in; Cloud Optimized GeoTIFF and PNG out.
+"""The only module that opens rasters: GeoTIFF, PNG and JPEG. ``cog`` writes them.
 
 Arrays are (H, W) for masks and (H, W, C) for images, uint8. A file is opened with the one driver that its name and its first bytes
 agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other file.
@@ -9,19 +9,18 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
-from rasterio.enums import ColorInterp
+from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from orthoforge.errors import DataError, ResourceError
-from orthoforge.files import new_file, writable
 from orthoforge.geo.grid import Grid, Window
 
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -31,13 +30,15 @@ _MAGIC = {
 }  # fmt: skip
 # A header may declare any size. 50 000² is four times the area of the largest scenes in use.
 MAX_PIXELS = 50_000**2
+# What a mask's pixels may say. A file that declares one of them to be nodata, as many tools do with 0, means its background.
+MASK_VALUES = (0, 1, 255)
 # Above this many distinct bad values a mask is most likely an image; the message then shows the first few only.
 _SHOWN_VALUES = 4
 # Pixels of one strip of rows: 12 MB of RGB. Whatever goes through a scene strip by strip needs this much and no more.
 _STRIP_PIXELS = 2**22
 # GDAL's shortcut for a whole PNG returns a truncated file's missing rows as garbage, without an error; row by row it notices.
 # GDAL would keep decoded blocks in 5 % of all memory. 48 MB hold a row of 512 px blocks of RGB 30 000 px wide; strips need no more.
-_READ_OPTIONS = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO", "GDAL_CACHEMAX": 48 * 2**20}
+READ_OPTIONS = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO", "GDAL_CACHEMAX": 48 * 2**20}
 # GDAL's threads halve the time for blocks of at least so many pixels; Inria's one-row blocks take 4 to 15 times as long with them.
 # (GTIFF_DIRECT_IO would read those three times faster, but gives a truncated file's missing rows as garbage, without an error.)
 _THREADED_BLOCK_PIXELS = 2**16
@@ -59,19 +60,44 @@ class Raster:
 
     def read(self, window: Window | None = None) -> np.ndarray:
         """Pixels as (H, W, C) in the file's own dtype. ``DataError`` names the first rows that cannot be read."""
-        w = window or Window(0, 0, self.grid.height, self.grid.width)
+        w = self._window(window)
         needed = w.height * w.width * self.band_count * np.dtype(self.dtype).itemsize
         require_memory(needed, f"{self.path}: reading {w.width}×{w.height} px")
         pixels = np.empty((w.height, w.width, self.band_count), self.dtype)
-        try:
+        with self._readable(w):
             # GDAL writes through the strides: no second copy to bring the bands last, and half the memory.
             self._dataset.read(window=rasterio.windows.Window(w.col, w.row, w.width, w.height), out=np.moveaxis(pixels, -1, 0))
-        except GDAL_ERRORS as error:
-            raise DataError(
-                f"{self.path}: pixels cannot be read near row {self._first_bad_row(w)} (truncated or damaged file). "
-                "Copy or download it again."
-            ) from error
         return pixels
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that the file declares for pixels without data."""
+        return self._dataset.nodata
+
+    @property
+    def has_alpha(self) -> bool:
+        """The last band says how opaque the others are."""
+        return self.band_count > 1 and self._dataset.colorinterp[-1] == ColorInterp.alpha
+
+    @property
+    def has_mask(self) -> bool:
+        """The file holds a mask of its valid pixels, besides its bands."""
+        return not self.has_alpha and MaskFlags.per_dataset in self._dataset.mask_flag_enums[0]
+
+    def read_valid(self, window: Window | None = None) -> np.ndarray | None:
+        """Which pixels hold data by the file's own mask or alpha band, (H, W) bool; ``None`` when it has neither."""
+        if not (self.has_alpha or self.has_mask):
+            return None
+        w = self._window(window)
+        part = rasterio.windows.Window(w.col, w.row, w.width, w.height)
+        with self._readable(w):
+            if self.has_alpha:
+                return self._dataset.read(self.band_count, window=part) > 0
+            return self._dataset.read_masks(1, window=part) > 0
+
+    def tags(self) -> dict[str, str]:
+        """The file's metadata tags."""
+        return dict(self._dataset.tags())
 
     def strips(self) -> Iterator[Window]:
         """Windows over all rows, from the top, each as wide as the raster and made of whole blocks."""
@@ -98,6 +124,19 @@ class Raster:
         missing = sum(tag(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=1) is None for y in range(rows) for x in range(cols))
         return missing, rows * cols
 
+    def _window(self, window: Window | None) -> Window:
+        return window or Window(0, 0, self.grid.height, self.grid.width)
+
+    @contextlib.contextmanager
+    def _readable(self, window: Window) -> Iterator[None]:
+        try:
+            yield
+        except GDAL_ERRORS as error:
+            raise DataError(
+                f"{self.path}: pixels cannot be read near row {self._first_bad_row(window)} (truncated or damaged file). "
+                "Copy or download it again."
+            ) from error
+
     def _first_bad_row(self, window: Window) -> int:
         """First row of the first block inside ``window`` that fails to read."""
         step = self._dataset.block_shapes[0][0]
@@ -120,11 +159,11 @@ def open_raster(path: Path) -> Iterator[Raster]:
     path = Path(path)
     driver = _driver_of(path)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(**_READ_OPTIONS))
+        stack.enter_context(rasterio.Env(**READ_OPTIONS))
         try:
-            dataset = stack.enter_context(_open_quietly(path, driver=driver, sharing=False))
+            dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
             if driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS:
-                dataset = stack.enter_context(_open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
+                dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
         except GDAL_ERRORS as error:
             raise DataError(f"{path}: not a readable {driver} file (truncated or damaged?): {error}") from error
         if dataset.width * dataset.height > MAX_PIXELS:
@@ -156,18 +195,33 @@ def read_mask(raster: Raster, window: Window | None = None, *, threshold: int | 
     """Building mask as (H, W) uint8 of 0 and 255.
 
     Takes one band, or three equal ones, with values 0, 1 and 255; above 0 is building. With ``threshold`` any values do, and those
-    at or above it are building. ``DataError`` names other values and the share of pixels that have them.
+    at or above it are building. Pixels without data are 0. ``DataError`` names other values and the share of pixels that have them.
     """
-    values = read_mask_values(raster, window)
+    return read_mask_and_valid(raster, window, threshold=threshold)[0]
+
+
+def read_mask_and_valid(
+    raster: Raster, window: Window | None = None, *, threshold: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Building mask as (H, W) uint8 of 0 and 255, and where it has data, (H, W) bool.
+
+    A pixel has none where the file's own mask or its alpha band says so, or where it holds the declared nodata value; the mask is
+    then 0. A declared nodata of 0, 1 or 255 is ignored. The second is ``None`` when the file declares nothing. ``DataError`` as
+    from ``read_mask``.
+    """
+    values, valid = _mask_values_and_valid(raster, window)
     if threshold is None and ((values > 1) & (values < 255)).any():
         # Row by row: bincount copies what it counts to int64, 200 MB for a scene of 5000².
         require_mask_values(raster.path, np.sum([np.bincount(row, minlength=256) for row in values], axis=0))
-    return (values >= (1 if threshold is None else threshold)).view(np.uint8) * np.uint8(255)
+    mask = (values >= (1 if threshold is None else threshold)).view(np.uint8) * np.uint8(255)
+    if valid is not None:
+        mask[~valid] = 0
+    return mask, valid
 
 
 def require_mask_values(path: Path, counts: np.ndarray) -> None:
     """Raise ``DataError`` when a mask's pixel counts (256,) by value name values other than 0, 1 and 255."""
-    bad = [value for value in np.flatnonzero(counts) if value not in (0, 1, 255)]
+    bad = [value for value in np.flatnonzero(counts) if value not in MASK_VALUES]
     if bad:
         named = ", ".join(f"value {value} in {percent(counts[value] / counts.sum())}" for value in bad[:_SHOWN_VALUES])
         more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
@@ -178,18 +232,8 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
 
 
 def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray:
-    """The mask's own values as (H, W) uint8: one band, or three equal ones. ``DataError`` otherwise."""
-    if raster.dtype not in ("uint8", "int8", "bool"):
-        raise DataError(f"{raster.path}: mask is {raster.dtype}; uint8 is expected. Export it with 8 bits.")
-    bands = raster.read(window)
-    if raster.band_count == 1:
-        return bands[..., 0].astype(np.uint8)
-    if raster.band_count == 3 and (bands == bands[..., :1]).all():
-        return bands[..., 0]
-    raise DataError(
-        f"{raster.path}: mask has {raster.band_count} bands that differ; one band, or three equal ones, are expected. "
-        "Is it the image instead of its mask? A colour-coded mask of classes is read by `check` and `prepare` with --palette."
-    )
+    """The mask's own values as (H, W) uint8, 0 where it has no data: one band, or three equal ones. ``DataError`` otherwise."""
+    return _mask_values_and_valid(raster, window)[0]
 
 
 def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
@@ -204,55 +248,10 @@ def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
     )
 
 
-def write_raster(
-    path: Path, array: np.ndarray, grid: Grid, *, tags: Mapping[str, str] | None = None, overwrite: bool = False
-) -> None:
-    """Write (H, W) or (H, W, C) uint8 to a Cloud Optimized GeoTIFF, or to a PNG when ``path`` ends in ``.png``.
-
-    Deflate, overviews, BigTIFF where needed. Written under a temporary name, read back and compared, then renamed.
-    Raises ``OutputExistsError``, ``LockedError`` or ``ResourceError`` (``orthoforge.files.new_file``).
-    """
-    path = Path(path)
-    bands = array[..., None] if array.ndim == 2 else array
-    assert bands.shape[:2] == (grid.height, grid.width), (bands.shape, grid)
-    assert bands.dtype == np.uint8
-    driver = DRIVERS.get(path.suffix.lower())
-    if driver not in ("GTiff", "PNG"):
-        raise DataError(f"{path}: images are written as .tif or .png.")
-    if driver == "PNG":
-        options: dict[str, object] = {"driver": "PNG", "WRITE_METADATA_AS_TEXT": "YES"}
-    else:
-        resampling = "NEAREST" if array.ndim == 2 else "AVERAGE"
-        options = {
-            "driver": "COG", "compress": "deflate", "predictor": "YES", "bigtiff": "IF_SAFER",
-            "overview_resampling": resampling, "num_threads": "ALL_CPUS", "transform": grid.transform, "crs": grid.crs,
-        }  # fmt: skip
-    profile = {"height": grid.height, "width": grid.width, "count": bands.shape[2], "dtype": "uint8"} | options
-    with new_file(path, overwrite=overwrite) as partial, rasterio.Env(GDAL_PAM_ENABLED="NO", **_READ_OPTIONS):
-        try:
-            with _open_quietly(partial, "w", **profile) as dataset:
-                if bands.shape[2] == 3:
-                    dataset.colorinterp = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
-                dataset.write(np.moveaxis(bands, -1, 0))
-                dataset.update_tags(**(tags or {}))
-        except GDAL_ERRORS as error:
-            raise _write_error(path, bands.nbytes, error) from error
-        if not _reads_back(partial, driver, bands):
-            raise _write_error(path, bands.nbytes, "the file does not read back as it was written")
-
-
-def write_geotiff(
-    path: Path, array: np.ndarray, grid: Grid, *, tags: Mapping[str, str] | None = None, overwrite: bool = False
-) -> None:
-    """``write_raster`` for callers that mean a GeoTIFF."""
-    assert Path(path).suffix.lower() in (".tif", ".tiff"), path
-    write_raster(path, array, grid, tags=tags, overwrite=overwrite)
-
-
 def read_tags(path: Path) -> dict[str, str]:
     """The file's metadata tags."""
     with open_raster(path) as raster:
-        return dict(raster._dataset.tags())
+        return raster.tags()
 
 
 def require_memory(needed_bytes: int, what: str) -> None:
@@ -276,6 +275,31 @@ def available_memory() -> int:
         limit = int(Path("/sys/fs/cgroup/memory.max").read_text())
         pages = min(pages, limit - int(Path("/sys/fs/cgroup/memory.current").read_text()))
     return pages
+
+
+def _mask_values_and_valid(raster: Raster, window: Window | None) -> tuple[np.ndarray, np.ndarray | None]:
+    if raster.dtype not in ("uint8", "int8", "bool"):
+        raise DataError(f"{raster.path}: mask is {raster.dtype}; uint8 is expected. Export it with 8 bits.")
+    bands = raster.read(window)
+    if raster.has_alpha:
+        valid: np.ndarray | None = bands[..., -1] > 0
+        bands = bands[..., :-1]
+    else:
+        valid = raster.read_valid(window)
+    count = bands.shape[2]
+    if count != 1 and not (count == 3 and (bands == bands[..., :1]).all()):
+        raise DataError(
+            f"{raster.path}: mask has {count} bands that differ; one band, or three equal ones, are expected. "
+            "Is it the image instead of its mask? A colour-coded mask of classes is read by `check` and `prepare` with --palette."
+        )
+    values = bands[..., 0]
+    if raster.nodata is not None and raster.nodata not in MASK_VALUES:
+        has_value = values != raster.nodata
+        valid = has_value if valid is None else valid & has_value
+    values = values.astype(np.uint8)  # a copy, (H, W): the other bands go
+    if valid is not None:
+        values[~valid] = 0
+    return values, valid
 
 
 def _driver_of(path: Path) -> str:
@@ -318,35 +342,10 @@ def percent(share: float) -> str:
 
 
 @contextlib.contextmanager
-def _open_quietly(path: Path, *args: object, **options: object) -> Iterator[DatasetReader]:
+def open_quietly(path: Path | str, *args: object, **options: object) -> Iterator[DatasetReader]:
     """``rasterio.open`` without its warning that a raster has no place on the ground: that is allowed here."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         dataset = rasterio.open(path, *args, **options)
     with dataset:
         yield dataset
-
-
-def _reads_back(path: Path, driver: str, bands: np.ndarray) -> bool:
-    try:
-        with _open_quietly(path, driver=driver) as dataset:
-            rows = max(1, _STRIP_PIXELS // bands.shape[1])
-            for row in range(0, bands.shape[0], rows):
-                part = bands[row : row + rows]
-                read = dataset.read(window=rasterio.windows.Window(0, row, bands.shape[1], len(part)))
-                if not np.array_equal(np.moveaxis(read, 0, -1), part):
-                    return False
-    except GDAL_ERRORS:
-        return False
-    return True
-
-
-def _write_error(path: Path, size_bytes: int, cause: object) -> ResourceError:
-    """GDAL reports a full disk as a plain write error, so the message says what to look at."""
-    with writable(path.parent):
-        stat = os.statvfs(path.parent)
-    free = stat.f_bavail * stat.f_frsize
-    return ResourceError(
-        f"{path}: could not be written (up to {size_bytes / 1e6:.0f} MB, {free / 1e6:.0f} MB left on the disk): {cause}. "
-        "Nothing was left under that name."
-    )

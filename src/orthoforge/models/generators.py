@@ -18,7 +18,8 @@ from orthoforge.models.unet import UNetGenerator
 class Architecture(NamedTuple):
     """How to build a generator, without initial weights, and how it lies on the ground.
 
-    ``stride``: what its input's sides must be multiples of. ``reach``: how many pixels beside an output pixel it looks at, norms aside.
+    ``stride``: what its input's sides must be multiples of. ``reach``: how many pixels beside an output pixel it looks at, norms
+    aside.
     """
 
     build: Callable[..., nn.Module]

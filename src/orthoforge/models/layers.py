@@ -71,8 +71,9 @@ class ResizeConv2d(nn.Conv2d):
 class NoiseDropout(nn.Module):
     """Dropout that also drops in ``eval()``: in pix2pix it is the generator's noise (Isola et al. 2017, section 3.2).
 
-    In training it draws from torch's global generator of the tensor's device. Where a ``noise_field`` is given, what is dropped is a
-    function of its seed and of the place on the ground: ``stride`` pixels a cell, ``layer`` keeps the layers of a network apart.
+    In training it draws from torch's global generator of the tensor's device. Where a ``noise_field`` is given, what is dropped
+    is a function of its seed and of the place on the ground: ``stride`` pixels a cell, ``layer`` keeps the layers of a network
+    apart.
     """
 
     def __init__(self, probability: float = 0.5, *, layer: int = 0, stride: int = 1) -> None:

@@ -37,10 +37,10 @@ class NoiseField:
 
 
 def place_noise(network: nn.Module, field: NoiseField | None) -> None:
-    """Let every noisy layer of ``network`` take its noise from ``field``; ``None``: from torch's global generator, as in training."""
+    """Let every noisy layer of ``network`` take its noise from ``field``; from torch's global generator when that is ``None``."""
     for module in network.modules():
         if hasattr(module, "noise_field"):
-            module.noise_field = field
+            module.noise_field = field  # type: ignore[assignment]
 
 
 def is_noisy(network: nn.Module) -> bool:

@@ -1,8 +1,9 @@
 """Norms whose statistics are those of a whole scene, so that every window of it is normalised alike.
 
-Instance and group norm take mean and variance from the image before them. Generated window by window, each window would get its own:
-neighbours would differ in colour, and no overlap hides that. Here the statistics are gathered once, over windows spread over the
-scene, and then kept. What is left is an affine map for each channel, and the network sees no further than its receptive field.
+Instance and group norm take mean and variance from the image before them. Generated window by window, each window would get its
+own: neighbours would differ in colour, and no overlap hides that. Here the statistics are gathered once, over windows spread over
+the scene, and then kept. What is left is an affine map for each channel, and the network sees no further than its receptive
+field.
 """
 
 import copy

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import rasterio
 from affine import Affine
 from PIL import Image
 from rasterio.crs import CRS
@@ -10,11 +9,12 @@ from rasterio.crs import CRS
 from conftest import UTM, make_grid, make_mask, write_tiff
 from orthoforge import checkpoints
 from orthoforge.checkpoints import MODEL, load_generator
-from orthoforge.errors import CheckpointError, ConfigError, DataError, LockedError, OutputExistsError, ResourceError
+from orthoforge.errors import CheckpointError, ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
-from orthoforge.generation import SOURCE_TYPE, generate
+from orthoforge.generation import generate
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from orthoforge.geo.signing import SOURCE_TYPE
 from small_disk import small_disk
 from test_checkpoints import save_run
 
@@ -81,7 +81,7 @@ def test_a_png_mask_becomes_a_png_or_a_tiff_without_crs(run, tmp_path):
 def test_several_masks_go_into_a_folder_by_stem(run, tmp_path):
     masks = [write_tiff(tmp_path / f"{name}.tif", make_mask(32), make_grid(32)) for name in ("a", "b")]
     assert generate(run, masks, tmp_path / "out") == [tmp_path / "out" / "a.tif", tmp_path / "out" / "b.tif"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.tif", "b.tif"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.tif", "b.json", "b.tif"]  # STAC items
 
 
 def test_best_weights_can_be_named(tmp_path, mask_path):
@@ -108,19 +108,32 @@ def test_classes_are_read_by_the_runs_own_palette(tmp_path):
         generate(tmp_path / "run", [write_tiff(tmp_path / "bad.tif", rgb, make_grid(32))], tmp_path / "bad-out.tif")
 
 
-def test_a_mask_of_another_resolution_is_warned_about(run, tmp_path):
+def test_a_mask_of_another_resolution_is_refused_with_the_numbers(run, tmp_path):
     mask = write_tiff(tmp_path / "mask.tif", make_mask(32), make_grid(32, gsd_m=1.0))
-    with pytest.warns(UserWarning, match=r"its pixels are 1\.00 m, the run was trained at 0\.30 m"):
-        generate(run, [mask], tmp_path / "out.tif")
-
-
-def test_a_scene_that_would_not_fit_into_memory_is_refused_before_it_is_read(run, tmp_path):
-    mask, grid = tmp_path / "mask.tif", make_grid(40_000)
-    profile = {"height": grid.height, "width": grid.width, "count": 1, "dtype": "uint8", "transform": grid.transform, "crs": UTM}
-    rasterio.open(mask, "w", driver="GTiff", tiled=True, SPARSE_OK="TRUE", **profile).close()
-    with pytest.raises(ResourceError, match=r"generating 40000×40000 px in one piece needs about \d+\.\d GB of memory"):
+    with pytest.raises(GridError, match=r"its pixels are 1 m, the run was trained at 0\.3 m; .* too small. Pass --resample"):
         generate(run, [mask], tmp_path / "out.tif")
     assert not (tmp_path / "out.tif").exists()
+
+
+@pytest.mark.parametrize("crs", [UTM, CRS.from_epsg(4326)], ids=["projected", "geographic"])
+def test_resampled_it_is_generated_at_the_runs_resolution_and_delivered_on_either_grid(run, tmp_path, crs):
+    step = 6e-6 if crs.is_geographic else 0.6
+    grid = Grid(40, 50, Affine(step, 0, 15.1, 0, -step, 48.7), crs)
+    mask = write_tiff(tmp_path / "mask.tif", make_mask((40, 50)), grid)
+    (own,) = generate(run, [mask], tmp_path / "own.tif", resample=True)
+    (runs,) = generate(run, [mask], tmp_path / "runs.tif", resample=True, deliver="run")
+    assert read(own)[1] == grid
+    image, fine = read(runs)
+    assert fine.bounds == pytest.approx(grid.bounds)
+    assert fine.pixel_m() == pytest.approx((0.3, 0.3), rel=0.02)
+    shrunk = np.asarray(Image.fromarray(image).resize((50, 40), Image.Resampling.BICUBIC))
+    assert np.abs(read(own)[0].astype(int) - shrunk).max() <= 1
+
+
+def test_a_rotated_mask_is_refused(run, tmp_path):
+    grid = Grid(32, 32, make_grid(32).transform @ Affine.rotation(10), UTM)
+    with pytest.raises(GridError, match="its transform is rotated"):
+        generate(run, [write_tiff(tmp_path / "mask.tif", make_mask(32), grid)], tmp_path / "out.tif")
 
 
 @pytest.mark.parametrize(

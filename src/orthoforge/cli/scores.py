@@ -1,0 +1,129 @@
+"""Commands that judge: evaluate, utility, compare."""
+
+from pathlib import Path
+from typing import Literal
+
+from tyro.conf import Positional
+
+
+def evaluate(
+    images: Positional[Path],
+    *,
+    data: Path,
+    out: Path,
+    split: Literal["train", "val", "test"] = "test",
+    masks: Path | None = None,
+    network: Literal["efficientnet-lite0", "inception-v3"] = "efficientnet-lite0",
+    weights: Path | None = None,
+    threshold: int | None = None,
+    seed: int = 0,
+    device: str = "cpu",
+    allow_trained: bool = False,
+    fidelity: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Score a run, or any folder of images, against real tiles: realism, pixel by pixel, diversity, memorisation.
+
+    Writes report.json and report.html, every score beside a floor that makes it readable.
+
+    Args:
+        images: A run folder, one of its checkpoints such as RUN/weights/best, or a folder of images of the tiles' size. Images
+            named as a tile (SCENE_ROW_COLUMN, or SCENE where it is the only one) are also compared with it pixel by pixel.
+        data: Tiles made by `orthoforge prepare`.
+        out: Folder for the report.
+        split: Whose tiles are the real images.
+        masks: For a folder of images: masks of the same names.
+        network: What realism and memorisation are seen with.
+        weights: The file of inception-v3's weights; torch hub's folder when left out. Nothing is downloaded.
+        threshold: Values of --masks at or above it are building; without it only 0, 1 and 255 are accepted.
+        seed: Of all that is random in the network, in splits and in intervals.
+        device: cpu or cuda.
+        allow_trained: Score tiles that the run was trained on all the same; the report says so.
+        fidelity: Of a run: train a segmenter on real tiles, minutes, and see whether it finds the masks' buildings in the images.
+        overwrite: Replace a report that is there.
+    """
+    from orthoforge.evaluation.evaluate import REPORT_HTML, evaluate, summary_lines
+
+    result = evaluate(
+        images, data, out, split=split, masks=masks, network=network, weights=weights, threshold=threshold, seed=seed,
+        device=device, allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
+    )  # fmt: skip
+    print("\n".join(summary_lines(result)))
+    print(out / REPORT_HTML)
+
+
+def utility(
+    synthetic: Positional[Path],
+    *,
+    data: Path,
+    out: Path,
+    ratios: tuple[float, ...] = (0.5, 1, 2, 3),
+    fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 1.0),
+    seeds: int = 3,
+    steps: int = 400,
+    device: str = "cpu",
+    quick: bool = False,
+    allow_leaks: bool = False,
+    overwrite: bool = False,
+) -> None:
+    """Measure whether training on synthetic images helps a segmenter. Takes hours on two cores, less with --quick.
+
+    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone, and with copy-paste, and
+    tested on held-out places. Writes utility.json and utility.html. Interrupted and run again, it goes on.
+
+    Args:
+        synthetic: A run, which is given masks of training tiles, or a folder of tiles cut from synthetic images and masks.
+        data: Real tiles made by `orthoforge prepare`.
+        out: Folder for the report, the trainings' outcomes and the generated images.
+        ratios: Synthetic images for each real one, at equal steps.
+        fractions: Shares of the real training tiles.
+        seeds: Trainings of each kind; their spread gives the intervals.
+        steps: Optimizer steps of each training.
+        device: cpu or cuda.
+        quick: One ratio, the smallest and the largest fraction, and a quarter of the steps: to see that it runs.
+        allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
+        overwrite: Begin anew, replacing an experiment with other settings.
+    """
+    from orthoforge.evaluation.utility.experiment import REPORT_HTML, summary_lines, utility
+
+    result = utility(
+        synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, steps=steps, device=device, quick=quick,
+        allow_leaks=allow_leaks, overwrite=overwrite,
+    )  # fmt: skip
+    print("\n".join(summary_lines(result)))
+    print(out / REPORT_HTML)
+
+
+def compare(
+    runs: Positional[tuple[Path, ...]],
+    *,
+    out: Path,
+    data: Path | None = None,
+    split: Literal["train", "val", "test"] = "test",
+    price_per_hour: float | None = None,
+    currency: str = "€",
+    seed: int = 0,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """Put runs beside each other in one page: pictures of the same ground, curves, settings that differ, time, cost, scores.
+
+    Args:
+        runs: Run folders, or checkpoints in them such as RUN/weights/best.
+        out: The page, a .html file; the same figures go to a .json beside it.
+        data: Tiles, where they are no longer at the place that the runs name.
+        split: Whose tiles are shown and scored; validation where a run has no others.
+        price_per_hour: Of the machine, for a column of costs.
+        currency: Of that price.
+        seed: Of all that is random in the networks.
+        device: cpu or cuda.
+        overwrite: Replace a page that is there.
+    """
+    from orthoforge.evaluation.comparison.compare import compare
+
+    print(
+        compare(
+            runs, out, data=data, split=split, price_per_hour=price_per_hour, currency=currency, seed=seed, device=device,
+            overwrite=overwrite,
+        )
+    )  # fmt: skip

@@ -1,0 +1,153 @@
+"""Commands that train: train, experiment, sweep, recipes, demo."""
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import tyro
+from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
+
+from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
+from orthoforge.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Train a recipe. Every field of the recipe is an option, with the recipe's value as its default."""
+
+    recipe: Positional[str]
+    """A recipe's name (see `orthoforge recipes`) or file; a run's args.yaml is one."""
+    settings: OmitArgPrefixes[Recipe]
+    data: Path | None = None
+    """Tiles made by `orthoforge prepare`."""
+    out: Path | None = None
+    """Run folder; runs/NAME, numbered, when left out."""
+    resume: bool = False
+    """Go on with the run in --out from its last checkpoint, exactly as if it had never stopped."""
+    init_from: Path | None = None
+    """Start from the weights of another run."""
+    stop_after: int | None = None
+    """Train so many epochs now, save, and leave the rest to --resume."""
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
+    """Where curves and pictures go besides the run folder; none of them can stop a training."""
+    print_config: bool = False
+    """Show the resolved recipe and stop."""
+
+
+def train(argv: list[str]) -> None:
+    """``orthoforge train``: its options depend on the recipe, so that is looked for first."""
+    words = [word for word in argv if not word.startswith("-")]
+    name = next((word for word in words if word in recipe_names() or word.endswith((".yaml", ".yml"))), next(iter(words), None))
+    options = _train_options(argv, name)
+    if name and options.recipe != name:  # that was an option's value, such as `--schedule plateau`
+        options = _train_options(argv, options.recipe)
+    settings = options.settings
+    if options.print_config:
+        print(dump_yaml(recipe_values(settings)), end="")
+        return
+    if options.data is None:
+        raise ConfigError("--data is needed: a folder made by `orthoforge prepare`.")
+    from orthoforge.training import train
+
+    train(
+        settings, options.data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,
+        trackers=options.trackers,
+    )  # fmt: skip
+
+
+def _train_options(argv: list[str], name: str | None) -> TrainOptions:
+    """``argv`` with the fields of recipe ``name`` as defaults."""
+    return tyro.cli(
+        FlagCreatePairsOff[TrainOptions],
+        prog="orthoforge train",
+        args=argv,
+        default=TrainOptions(recipe=name or tyro.MISSING, settings=load_recipe(name) if name else Recipe(name="RECIPE")),
+    )
+
+
+def experiment(
+    recipes: Positional[tuple[str, ...]],
+    *,
+    scenes: Path,
+    out: Path = Path("experiments"),
+    set: tuple[str, ...] = (),
+    price_per_hour: float | None = None,
+) -> int:
+    """Cut the tiles that recipes ask for, train them, and compare the runs. Interrupted and run again, it goes on.
+
+    Args:
+        recipes: Names of recipes; those whose weights they start from are trained too.
+        scenes: Inria's layout as downloaded, or a folder with images/ and masks/.
+        out: Folder for tiles, runs and report.html.
+        set: Fields to change in every recipe: --set epochs=10 generator_width=16.
+        price_per_hour: Of the machine, for a column of costs.
+    """
+    from orthoforge.experiments import experiment
+
+    return _show(experiment(recipes, scenes, out, overrides=_fields(set), price_per_hour=price_per_hour))
+
+
+def sweep(
+    recipe: Positional[str],
+    *,
+    data: Path,
+    out: Path,
+    over: tuple[str, ...],
+    set: tuple[str, ...] = (),
+    init_from: Path | None = None,
+    price_per_hour: float | None = None,
+) -> int:
+    """Train a recipe with every combination of some settings, and compare the runs. Interrupted and run again, it goes on.
+
+    Args:
+        recipe: A recipe's name or file.
+        data: Tiles made by `orthoforge prepare`.
+        out: Folder for runs and report.html.
+        over: Fields and their values: --over learning_rate=1e-4,2e-4 lambda_l1=10,100.
+        set: Fields to change in every run: --set epochs=10.
+        init_from: Start all of them from the weights of another run.
+        price_per_hour: Of the machine, for a column of costs.
+    """
+    from orthoforge.experiments import sweep
+
+    values = {name: text.split(",") for name, text in _fields(over).items()}
+    return _show(sweep(recipe, data, out, values, overrides=_fields(set), init_from=init_from, price_per_hour=price_per_hour))
+
+
+def _fields(words: tuple[str, ...]) -> dict[str, str]:
+    """'epochs=10' to {'epochs': '10'}; dashes are taken for underscores, as in options."""
+    for word in words:
+        if not all(word.partition("=")):
+            raise ConfigError(f"`{word}` is not a setting; write FIELD=VALUE, as in epochs=10.")
+    return {name.replace("-", "_"): value for name, _, value in (word.partition("=") for word in words)}
+
+
+def _show(outcome: Any) -> int:
+    """Print an experiment's outcome; the exit code."""
+    for name, reason in outcome.failures.items():
+        print(f"failed: {name}: {reason}", file=sys.stderr)
+    if outcome.report:
+        print(outcome.report)
+    return 1 if outcome.failures else 0
+
+
+def recipes() -> None:
+    """List the recipes that come with Orthoforge, and what came of them in the 2021 project."""
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        print(f"{name:22} {recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}")
+
+
+def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
+    """Simulate towns, train on them, generate scenes that were never seen, and write report.html: minutes on two cores.
+
+    Interrupted and run again, it goes on.
+
+    Args:
+        out: Folder for everything.
+        overwrite: Begin anew, replacing the demo that is there.
+    """
+    from orthoforge.demonstration import demo
+
+    demo(out, overwrite=overwrite)

@@ -1,0 +1,191 @@
+"""Masks to images: files in, georeferenced files out."""
+
+import contextlib
+import hashlib
+import json
+import shutil
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from orthoforge.checkpoints import TrainedGenerator, load_generator
+from orthoforge.errors import ConfigError, DataError, LockedError, OutputExistsError
+from orthoforge.files import new_file, require_free_space
+from orthoforge.generation.blocks import folder_of, generate_blocks, work_folder
+from orthoforge.generation.masks import Extent, RasterMask, SceneMask, at_resolution, open_mask
+from orthoforge.generation.outputs import is_made, listed_masks, output_paths, synthetic_tags
+from orthoforge.generation.progress import Progress
+from orthoforge.generation.scene import Scene
+from orthoforge.geo.cog import Compression, assemble, write_raster
+from orthoforge.geo.signing import sign as write_signature
+from orthoforge.geo.stac import write_stac_item
+
+# Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
+LEAST_SHARE = 0.3
+FAILURES = "failures.txt"
+_SHOWN_FAILURES = 5
+
+
+@dataclass(frozen=True)
+class Options:
+    """How images are made and written, the same for every mask of a command."""
+
+    overlap_px: int | None
+    resample: bool
+    deliver: Literal["mask", "run"]
+    compress: Compression
+    quality: int
+    threshold: int | None
+    devices: list[str]
+    extent: Extent
+    sign: tuple[Path, Path] | None
+    overwrite: bool
+
+
+def generate(
+    run: str | Path | TrainedGenerator,
+    masks: Sequence[Path],
+    out: Path,
+    *,
+    seed: int = 0,
+    variants: int = 1,
+    overlap: int | None = None,
+    resample: bool = False,
+    deliver: Literal["mask", "run"] = "mask",
+    like: Path | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+    gsd: float | None = None,
+    crs: str | None = None,
+    repair: bool = False,
+    layer: str | None = None,
+    compress: Compression = "deflate",
+    quality: int = 90,
+    threshold: int | None = None,
+    sign: tuple[Path, Path] | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> list[Path]:
+    """Generate an image for each mask, of any size, in flat memory and without seams; returns the paths written.
+
+    ``masks`` are rasters, footprints, folders of them, or text files that list them. ``out`` is a file (``.tif`` or ``.png``, for
+    one mask) or a folder that gets ``STEM.tif`` for each, or ``STEM_v1.tif`` … with ``variants``, which differ in their seed. A
+    mask's size, CRS and transform are the image's, exactly; tags mark it as synthetic; a STAC item lies beside a georeferenced
+    GeoTIFF. The same ``seed`` gives the same image.
+
+    A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
+    delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
+    bottom, right, top in their CRS) at ``gsd`` metres. ``device`` may name several, with commas.
+
+    Killed and run again, finished blocks of a scene and finished images of several masks are kept. Of several masks, one that fails
+    does not stop the others; all failures are listed at the end.
+
+    Raises ``DataError`` for a mask that cannot be read or holds other values, ``GridError`` for a rotated one or another
+    resolution, ``ResourceError`` for a full disk or too little memory, ``CheckpointError``, ``OutputExistsError``,
+    ``LockedError``.
+    """
+    devices = device.split(",")
+    generator = run if isinstance(run, TrainedGenerator) else load_generator(run, device=devices[0])
+    if variants > 1 and not generator.is_noisy:
+        raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
+    if like and (extent or gsd or crs):
+        raise ConfigError("--like gives the grid; --extent, --gsd and --crs would say it again. Choose one or the others.")
+    sources = listed_masks(masks)
+    targets = output_paths(sources, Path(out), variants)
+    options = Options(
+        overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer), sign,
+        overwrite
+    )  # fmt: skip
+    several = len(sources) > 1
+    if not overwrite:  # said before the first mask is generated, not after the others were
+        for paths in targets:
+            for variant, path in enumerate(paths):
+                own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
+                is_made(path, own if several or folder_of(path).exists() else {"MODEL_SHA256": ""})
+    with _failures(Path(out), several) as failed, Progress().task("masks", len(sources)) as step:
+        for source, paths in zip(sources, targets, strict=True):
+            with failed(source):
+                _generate_mask(source, paths, generator, seed, options)
+            step()
+    return [path for paths in targets for path in paths]
+
+
+def _generate_mask(source: Path, paths: Sequence[Path], generator: TrainedGenerator, seed: int, options: Options) -> None:
+    """All variants of one mask. An image that a killed command finished is kept."""
+    with open_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
+        mask = at_resolution(delivered, generator, source, resample=options.resample)
+        if options.deliver == "run":
+            delivered = mask
+        request = _request(delivered, options)
+        for variant, path in enumerate(paths):
+            tags = synthetic_tags(generator, seed + variant, source, request)
+            if options.overwrite or not is_made(path, tags):
+                _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
+            if delivered.grid.crs is not None and path.suffix.lower() != ".png" and not _is_newer(path.with_suffix(".json"), path):
+                write_stac_item(path, delivered.grid, tags=tags, overwrite=True)
+            if options.sign and not _is_newer(path.with_suffix(".c2pa"), path):
+                certificate, private_key = options.sign
+                write_signature(path, certificate=certificate, private_key=private_key, overwrite=True)
+            shutil.rmtree(folder_of(path), ignore_errors=True)
+
+
+def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, options: Options) -> None:
+    grid = scene.delivered.grid
+    pixels = grid.height * grid.width
+    in_one = max(grid.height, grid.width) <= scene.block_side_px()
+    require_free_space(path.parent, round(LEAST_SHARE * 3 * pixels * (1 if in_one else 2)), f"the image for {source}")
+    compress, quality, overwrite = options.compress, options.quality, options.overwrite
+    if in_one:
+        image, valid = scene.whole()
+        write_raster(path, image, grid, valid=valid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
+    else:
+        if isinstance(scene.delivered, RasterMask):
+            scene.delivered.require_sound()
+        identity = {"request": tags["REQUEST_SHA256"], "model": scene.generator.sha256, "seed": scene.seed}
+        with work_folder(path) as folder:
+            blocks = generate_blocks(scene, folder, identity, options.devices, Progress(path.name))
+            assemble(path, blocks, grid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
+
+
+def _is_newer(side_file: Path, image: Path) -> bool:
+    """Whether a side file was written after its image, and not for one that was there before."""
+    return side_file.exists() and side_file.stat().st_mtime_ns >= image.stat().st_mtime_ns
+
+
+def _request(mask: SceneMask, options: Options) -> str:
+    """Checksum of what decides an image, apart from model and seed."""
+    grid = mask.grid
+    place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
+    how = [
+        options.overlap_px,
+        options.resample,
+        options.compress,
+        options.quality if options.compress in ("jpeg", "webp") else None,
+    ]
+    return hashlib.sha256(json.dumps([mask.identity, place, how]).encode()).hexdigest()
+
+
+@contextlib.contextmanager
+def _failures(out: Path, several: bool) -> Iterator:
+    """Yields a context for each mask. Errors of one mask wait for the end when there are several; others stop at once."""
+    failures: list[tuple[Path, Exception]] = []
+
+    @contextlib.contextmanager
+    def failed(source: Path) -> Iterator[None]:
+        try:
+            yield
+        except (DataError, LockedError, OutputExistsError) as error:
+            if not several:
+                raise
+            failures.append((source, error))
+
+    yield failed
+    listed = out / FAILURES
+    if several:
+        listed.unlink(missing_ok=True)
+    if failures:
+        with new_file(listed) as partial:
+            partial.write_text("".join(f"{source}\t{error}\n" for source, error in failures), encoding="utf-8")
+        shown = "\n".join(f"  {error}" for _, error in failures[:_SHOWN_FAILURES])
+        more = f"\n  and {len(failures) - _SHOWN_FAILURES} more" if len(failures) > _SHOWN_FAILURES else ""
+        raise DataError(f"{len(failures)} masks failed, the others are done. All are listed in {listed}:\n{shown}{more}")

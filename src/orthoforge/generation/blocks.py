@@ -1,0 +1,104 @@
+"""The finished blocks of a scene: kept beside its final name, so that a killed command goes on where it was."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from orthoforge.errors import DataError
+from orthoforge.files import lock, new_file, sync, writable
+from orthoforge.generation.progress import Progress
+from orthoforge.generation.scene import Scene, blocks_of
+from orthoforge.geo.cog import read_block, write_block
+from orthoforge.geo.grid import Window
+
+SETTINGS = "scene.json"
+
+
+def folder_of(path: Path) -> Path:
+    """Where the blocks of the image ``path`` are while it is made."""
+    return path.with_name(f".{path.name}.blocks")
+
+
+@contextmanager
+def work_folder(path: Path) -> Iterator[Path]:
+    """The folder for the blocks of the image ``path``, for this process alone. ``LockedError`` while another one has it."""
+    folder = folder_of(path)
+    with lock(folder), writable(path.parent):
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+def generate_blocks(
+    scene: Scene, folder: Path, identity: Mapping[str, Any], devices: list[str], progress: Progress
+) -> dict[Window, Path]:
+    """Generate what is not there yet, on all devices at once; returns every block's file.
+
+    ``identity`` says what decides the pixels. Blocks of a command with another one are thrown away.
+    """
+    side_px = _begin(folder, identity, scene)
+    paths = {window: folder / f"{window.row}_{window.col}.tif" for window in blocks_of(scene.delivered.grid, side_px)}
+    missing = [window for window, path in paths.items() if not _is_whole(path)]
+    with progress.task("blocks", len(paths), done=len(paths) - len(missing)) as step:
+        if missing:
+            _run(scene, missing, paths, devices, step)
+    return paths
+
+
+def _run(scene: Scene, missing: list[Window], paths: Mapping[Window, Path], devices: list[str], step: Any) -> None:
+    """One thread a device; each takes the next block when it has finished one."""
+    # A generator remembers the place of its noise, so no two threads share one.
+    generators = [scene.sampled, *(scene.sampled.to(device) for device in devices[1:])]
+    waiting = iter(missing)
+    with ThreadPoolExecutor(len(generators)) as pool:
+
+        def begin(generator: Any) -> Future | None:
+            window = next(waiting, None)
+            return pool.submit(_make, scene, window, paths[window], generator) if window else None
+
+        running = {future: generator for generator in generators if (future := begin(generator))}
+        while running:
+            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in finished:
+                generator = running.pop(future)
+                future.result()
+                step()
+                if following := begin(generator):
+                    running[following] = generator
+
+
+def _make(scene: Scene, window: Window, path: Path, generator: Any) -> None:
+    pixels, valid = scene.block(window, generator)
+    write_block(path, pixels, valid)
+
+
+def _begin(folder: Path, identity: Mapping[str, Any], scene: Scene) -> int:
+    """The side of the blocks: that of a folder begun with the same identity, else a new folder's."""
+    path = folder / SETTINGS
+    try:
+        settings = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        settings = None
+    if settings is None or {**settings, "block_px": None} != {**identity, "block_px": None}:
+        shutil.rmtree(folder)
+        folder.mkdir()
+        settings = {**identity, "block_px": scene.block_side_px()}
+        with new_file(path) as partial:
+            partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
+        sync(folder)
+    return settings["block_px"]
+
+
+def _is_whole(path: Path) -> bool:
+    """Whether a block is there, and reads. A damaged one is made again."""
+    if not path.exists():
+        return False
+    try:
+        read_block(path)
+    except DataError:
+        path.unlink()
+        return False
+    return True

@@ -1,0 +1,151 @@
+"""Masks that are read by windows: a raster, footprints, either of them at another resolution."""
+
+import contextlib
+import hashlib
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from orthoforge.checkpoints import TrainedGenerator
+from orthoforge.errors import ConfigError, GridError
+from orthoforge.files import sha256_of
+from orthoforge.geo import footprints
+from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.rasters import Raster, open_raster, read_mask_and_valid, read_mask_rgb
+from orthoforge.geo.resampling import nearest, resample
+from orthoforge.scenes.palette import Palette, classes_from_palette
+
+# Pixels more than this much larger or smaller than those of the training tiles would give houses of the wrong size.
+GSD_TOLERANCE = 0.15
+
+
+class SceneMask(Protocol):
+    """A mask of any size. ``read`` gives a window as (h, w) uint8 (0/255, or class indices) and where it holds data, (h, w) bool.
+
+    The second is ``None`` where the mask holds data everywhere. ``identity`` tells masks apart: a checksum of what they were read
+    from.
+    """
+
+    grid: Grid
+    identity: str
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+
+@dataclass(frozen=True)
+class Extent:
+    """On which ground footprints become a mask: the grid of ``like``, or ``extent`` (left, bottom, right, top) at ``gsd`` metres.
+
+    Without either, the footprints' own bounds. ``crs`` is that of the image, by default a metric one of the footprints' place.
+    ``repair`` mends invalid polygons; ``layer`` names one of several.
+    """
+
+    like: Path | None = None
+    extent: tuple[float, float, float, float] | None = None
+    gsd: float | None = None
+    crs: str | None = None
+    repair: bool = False
+    layer: str | None = None
+
+
+@contextlib.contextmanager
+def open_mask(path: Path, generator: TrainedGenerator, *, threshold: int | None, extent: Extent) -> Iterator[SceneMask]:
+    """The mask of a raster, or of footprints.
+
+    Raises ``DataError`` for what cannot be read or holds other values, ``GridError`` for a rotated transform.
+    """
+    if footprints.is_footprints(path):
+        yield _Footprints(path, generator, extent)
+        return
+    palette = Palette.of(**generator.classes) if generator.classes else None
+    with open_raster(path) as raster:
+        require_north_up(path, raster.grid)
+        yield RasterMask(raster, palette, threshold)
+
+
+class RasterMask:
+    """A mask in an open raster. Its values are looked at as a whole first, so that a bad one is found before an hour has passed."""
+
+    def __init__(self, raster: Raster, palette: Palette | None, threshold: int | None) -> None:
+        self.grid, self._raster, self._palette, self._threshold = raster.grid, raster, palette, threshold
+        self._lock = threading.Lock()  # GDAL reads a file in one thread at a time
+        settings = f"{threshold} {palette.colours if palette else None}"
+        self.identity = hashlib.sha256(f"{sha256_of(raster.path)} {settings}".encode()).hexdigest()
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        with self._lock:
+            if self._palette is None:
+                return read_mask_and_valid(self._raster, window, threshold=self._threshold)
+            return classes_from_palette(read_mask_rgb(self._raster, window), self._palette, self._raster.path), None
+
+    def require_sound(self) -> None:
+        """Read everything once. Raises ``DataError`` for values that are no mask's, and rows that cannot be read."""
+        for window in self._raster.strips():
+            self.read(window)
+
+
+class _Footprints:
+    """Footprints as a mask, on the grid that ``extent`` asks for, at the generator's resolution unless it says another."""
+
+    def __init__(self, path: Path, generator: TrainedGenerator, extent: Extent) -> None:
+        if generator.classes is not None:
+            raise ConfigError(
+                f"{path}: footprints give building masks; this run was trained on classes. Give it a mask of classes."
+            )
+        self._mask = footprints.open_mask(
+            path, like=extent.like, extent=extent.extent, gsd_m=extent.gsd or generator.gsd_m, crs=extent.crs, repair=extent.repair,
+            layer=extent.layer,
+        )  # fmt: skip
+        self.grid = self._mask.grid
+        require_north_up(extent.like or path, self.grid)
+        self.identity = hashlib.sha256(f"{sha256_of(path)} {extent.repair} {extent.layer}".encode()).hexdigest()
+
+    def read(self, window: Window) -> tuple[np.ndarray, None]:
+        return self._mask.read(window), None
+
+
+class ResampledMask:
+    """A mask brought to another grid over the same ground: buildings where they cover at least half a pixel, classes by nearest."""
+
+    def __init__(self, source: SceneMask, grid: Grid, *, classes: bool) -> None:
+        self.grid, self.identity, self._source, self._classes = grid, source.identity, source, classes
+        self._sizes = (source.grid.height, source.grid.width), (grid.height, grid.width)
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
+        if self._classes:
+            return nearest(lambda w: self._source.read(w)[0], *self._sizes, window), None
+        building = resample(lambda w: self._source.read(w)[0] > 0, *self._sizes, window, kernel="linear")
+        # The sum of a tie's weights may fall short of a half by rounding, and differently in another window.
+        mask = np.where(building >= 0.5 - 1e-9, np.uint8(255), np.uint8(0))
+        return mask, nearest(self._valid, *self._sizes, window)
+
+    def _valid(self, window: Window) -> np.ndarray:
+        mask, valid = self._source.read(window)
+        return np.ones_like(mask, bool) if valid is None else valid
+
+
+def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *, resample: bool) -> SceneMask:
+    """The mask as the generator must see it: its own grid, or with ``resample`` one over the same ground in the run's resolution.
+
+    Raises ``GridError`` where the resolutions differ and ``resample`` is false. Where one of them is unknown, they cannot differ.
+    """
+    pixel_m = mask.grid.pixel_m()
+    if pixel_m is None or generator.gsd_m is None:
+        return mask
+    ratio = sum(pixel_m) / 2 / generator.gsd_m
+    if abs(ratio - 1) <= (1e-3 if resample else GSD_TOLERANCE):
+        return mask
+    if not resample:
+        raise GridError(
+            f"{name}: its pixels are {sum(pixel_m) / 2:.3g} m, the run was trained at {generator.gsd_m:.3g} m; buildings would "
+            f"come out too {'small' if ratio > 1 else 'large'}. Pass --resample to generate at {generator.gsd_m:.3g} m."
+        )
+    width, height = (
+        max(1, round(side * metres / generator.gsd_m))
+        for side, metres in zip((mask.grid.width, mask.grid.height), pixel_m, strict=True)
+    )
+    return ResampledMask(mask, mask.grid.resized(height, width), classes=generator.classes is not None)

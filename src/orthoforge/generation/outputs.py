@@ -1,0 +1,98 @@
+"""Where images go, what their tags say, and which of them are there already."""
+
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+
+from orthoforge.checkpoints import TrainedGenerator
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.geo.footprints import is_footprints
+from orthoforge.geo.rasters import DRIVERS, read_tags
+from orthoforge.geo.signing import SOURCE_TYPE
+
+# Two images with the same of these are the same image.
+IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")
+
+
+def listed_masks(masks: Sequence[Path]) -> list[Path]:
+    """Every mask that ``masks`` means: files, folders of masks, and text files with a path a line, relative to them.
+
+    Raises ``ConfigError`` when nothing is meant, ``DataError`` for a folder without masks.
+    """
+    found: list[Path] = []
+    for path in map(Path, masks):
+        if path.is_dir():
+            inside = sorted(file for file in path.iterdir() if _is_mask(file))
+            if not inside:
+                raise DataError(f"{path}: no mask in this folder (GeoTIFF, PNG, JPEG or footprints).")
+            found += inside
+        elif path.suffix.lower() == ".txt":
+            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+            if not any(lines):
+                raise DataError(f"{path}: {'no mask is listed in it' if path.is_file() else 'no such file'}.")
+            found += [path.parent / line.strip() for line in lines if line.strip()]
+        else:
+            found.append(path)
+    if not found:
+        raise ConfigError("no mask was given.")
+    return found
+
+
+def output_paths(masks: Sequence[Path], out: Path, variants: int) -> list[list[Path]]:
+    """Where the images of each mask go. ``ConfigError`` when two would get one name."""
+    if out.suffix.lower() in DRIVERS:
+        if len(masks) > 1:
+            raise ConfigError(f"{out} is one file, but {len(masks)} masks were given. Make --out a folder.")
+        return [_variants(out, variants)]
+    targets = [_variants(out / f"{_stem(mask)}.tif", variants) for mask in masks]
+    names = [path for paths in targets for path in paths]
+    if len(set(names)) < len(names):
+        doubled = next(path for path in names if names.count(path) > 1)
+        raise ConfigError(f"two masks are called {doubled.stem}; their images would overwrite each other. Use two --out folders.")
+    return targets
+
+
+def synthetic_tags(generator: TrainedGenerator, seed: int, mask: Path, request: str) -> dict[str, str]:
+    """Tags that say an image is synthetic and where it comes from. ``request`` is the checksum of mask, place and options."""
+    tags = {
+        "SYNTHETIC": "YES",
+        "DIGITAL_SOURCE_TYPE": SOURCE_TYPE,
+        "SOFTWARE": f"orthoforge {version('orthoforge')}",
+        "MODEL_SHA256": generator.sha256,
+        "MODEL_RECIPE": generator.recipe.name,
+        "MODEL_STEP": str(generator.step),
+        "SEED": str(seed),
+        "MASK": mask.name,
+        "REQUEST_SHA256": request,
+    }
+    return tags | ({"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {})
+
+
+def is_made(path: Path, tags: Mapping[str, str]) -> bool:
+    """Whether ``path`` holds an image with these tags. ``OutputExistsError`` when it holds anything else."""
+    if not path.exists():
+        return False
+    try:
+        there = read_tags(path)
+    except DataError:
+        there = {}
+    if any(there.get(name) != value for name, value in tags.items() if name in IDENTITY):
+        raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another --out.")
+    return True
+
+
+def _variants(path: Path, variants: int) -> list[Path]:
+    return [path] if variants == 1 else [path.with_name(f"{path.stem}_v{n}{path.suffix}") for n in range(1, variants + 1)]
+
+
+def _is_mask(path: Path) -> bool:
+    # Other footprint formats share their suffix with what else may lie in a folder (.json, .csv, .zip); those are named one by one.
+    return not path.name.startswith(".") and path.is_file() and path.suffix.lower() in {*DRIVERS, ".geojson", ".gpkg"}
+
+
+def _stem(mask: Path) -> str:
+    """'town' for town.tif, town.geojson.gz and town.osm.pbf."""
+    stem = mask.name
+    while is_footprints(Path(stem)) and Path(stem).suffix:
+        stem = Path(stem).stem
+    return stem if is_footprints(mask) else mask.stem

@@ -1,0 +1,173 @@
+"""A scene of any size, block by block, as if it had been generated in one piece.
+
+Three things make a block's pixels independent of the blocks: each is generated with a margin of mask around it, as wide as the
+network looks; norms over the image use statistics of the whole scene; noise is a function of place.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from orthoforge.checkpoints import TrainedGenerator
+from orthoforge.errors import ConfigError
+from orthoforge.generation.masks import SceneMask
+from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.rasters import available_memory, require_memory
+from orthoforge.geo.resampling import resample
+
+# Statistics of a scene are gathered over windows of this many pixels in all; a smaller scene is taken whole (bench/scenes.py).
+SAMPLE_PX = 2**20
+SAMPLE_SIDE_PX = 256
+# A block and its margin may take this much memory, or more where margins would else be most of the work.
+BLOCK_BYTES = 500e6
+LARGEST_SHARE = 1 / 3  # of the memory that is available
+FEWEST_MARGINS = 4  # a block is at least so many margins wide, if memory allows: its margins then double the work
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What is generated: ``mask`` as the network sees it, and ``delivered``, the mask whose grid the image gets; often one and
+    the same.
+
+    ``overlap_px`` is the margin of mask around a block; what the network looks at by default, which leaves no seam.
+    """
+
+    generator: TrainedGenerator
+    mask: SceneMask
+    delivered: SceneMask
+    seed: int
+    overlap_px: int | None = None
+
+    @property
+    def margin_px(self) -> int:
+        return self.generator.reach_px if self.overlap_px is None else self.overlap_px
+
+    @cached_property
+    def origin(self) -> tuple[int, int]:
+        """The world's pixel that the mask's first one is, as (row, column): neighbouring scenes then have noise that goes on."""
+        grid = self.mask.grid
+        if grid.crs is None:
+            return 0, 0
+        return round(grid.transform.f / grid.transform.e), round(grid.transform.c / grid.transform.a)
+
+    @cached_property
+    def sampled(self) -> TrainedGenerator:
+        """The generator with this scene's statistics."""
+        windows = [self.mask.read(window) for window in sample_windows(self.mask.grid, self.generator.stride_px)]
+        looked_at = [mask for mask, valid in windows if valid is None or valid.any()] or [windows[0][0]]
+        return self.generator.for_scene(looked_at, seed=self.seed)
+
+    def whole(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The scene in one piece, as ``block`` gives it. A small one is normalised by the network itself, as any array is."""
+        grid = self.delivered.grid
+        small = self.mask.grid.height * self.mask.grid.width <= SAMPLE_PX
+        return self.block(Window(0, 0, grid.height, grid.width), self.generator if small else None)
+
+    def block_side_px(self) -> int:
+        """Side of the blocks to generate this scene in, in pixels of the delivered grid."""
+        side_px = block_side_px(self.generator, self.margin_px)
+        require_overlap(self.overlap_px, side_px)
+        made, asked = self.mask.grid, self.delivered.grid
+        return max(1, int(side_px * min(1, asked.width / made.width, asked.height / made.height)))
+
+    def block(self, window: Window, generator: TrainedGenerator | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """Pixels (h, w, 3) uint8 of a window of the delivered grid, and where its mask holds data (``None``: everywhere).
+
+        ``generator`` is ``sampled`` or its copy on another device.
+        """
+        generator = generator or self.sampled
+        valid = self.delivered.read(window)[1]
+        if self.mask is self.delivered:
+            return self._generate(window, generator), valid
+        made, asked = self.mask.grid, self.delivered.grid
+        pixels = resample(
+            lambda part: self._generate(part, generator),
+            (made.height, made.width), (asked.height, asked.width), window, kernel="cubic",
+        )  # fmt: skip
+        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8), valid
+
+    def _generate(self, window: Window, generator: TrainedGenerator) -> np.ndarray:
+        """``window`` of the mask's grid, generated with its margin."""
+        around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
+        mask, _ = self.mask.read(around)
+        row, col = self.origin
+        image = generator(mask, seed=self.seed, origin=(row + around.row, col + around.col))
+        return image[window.row - around.row :, window.col - around.col :][: window.height, : window.width]
+
+
+def with_margin(window: Window, grid: Grid, *, margin_px: int, stride_px: int) -> Window:
+    """``window`` and ``margin_px`` around it, as far as there is mask, out to multiples of the network's stride.
+
+    The multiples count from the scene's first pixel: every block sees the same cells, wherever it begins.
+    """
+    row = max(0, window.row - margin_px) // stride_px * stride_px
+    col = max(0, window.col - margin_px) // stride_px * stride_px
+    bottom = min(grid.height, _multiple(window.row + window.height + margin_px, stride_px))
+    right = min(grid.width, _multiple(window.col + window.width + margin_px, stride_px))
+    return Window(row, col, bottom - row, right - col)
+
+
+def sample_windows(grid: Grid, stride_px: int) -> list[Window]:
+    """Windows of one size, spread evenly over the scene, that stand for it; the whole scene where it is small."""
+    if grid.height * grid.width <= SAMPLE_PX:
+        return [Window(0, 0, grid.height, grid.width)]
+    side = max(SAMPLE_SIDE_PX, stride_px)
+    height, width = min(side, grid.height), min(side, grid.width)
+    count = max(1, SAMPLE_PX // side**2)
+    rows = min(count, max(1, round(math.sqrt(count * grid.height / grid.width))))
+    return [
+        Window(row, col, height, width)
+        for row in _spread(rows, height, grid.height)
+        for col in _spread(count // rows, width, grid.width)
+    ]
+
+
+def block_side_px(generator: TrainedGenerator, margin_px: int) -> int:
+    """Side of the blocks that a scene is generated in: a multiple of the stride, as large as memory and sense allow.
+
+    Raises ``ResourceError`` when not even the smallest block fits, ``ConfigError`` when the margin is as large as the block.
+    """
+    bytes_per_px = generator.memory_bytes(2048, 2048) / 2048**2
+    stride, margins = generator.stride_px, 2 * (margin_px + generator.stride_px)
+
+    def side(memory: float) -> int:
+        return (int(math.sqrt(memory / bytes_per_px)) - margins) // stride * stride
+
+    affordable = side(LARGEST_SHARE * available_memory())
+    wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * margin_px, stride))
+    chosen = max(stride, min(wanted, affordable))
+    whole = chosen + margins
+    require_memory(generator.memory_bytes(whole, whole), f"generating in blocks of {chosen} px with {margin_px} px around them")
+    return chosen
+
+
+def require_overlap(overlap_px: int | None, block_px: int) -> None:
+    """Raise ``ConfigError`` for an overlap that makes no sense."""
+    if overlap_px is not None and not 0 <= overlap_px < block_px:
+        raise ConfigError(
+            f"--overlap {overlap_px}: it must be smaller than a block, which has {block_px} px here. Leave it out: what the "
+            "network looks at is then taken, which leaves no seam."
+        )
+
+
+def blocks_of(grid: Grid, side_px: int) -> list[Window]:
+    """Windows of ``side_px`` that cover the grid, row by row."""
+    return [
+        Window(row, col, min(side_px, grid.height - row), min(side_px, grid.width - col))
+        for row in range(0, grid.height, side_px)
+        for col in range(0, grid.width, side_px)
+    ]
+
+
+def _multiple(value: int, of: int) -> int:
+    """``value`` rounded up."""
+    return -(-value // of) * of
+
+
+def _spread(count: int, size: int, total: int) -> list[int]:
+    """Where ``count`` windows of ``size`` begin, evenly over ``total``."""
+    return [min(max(0, round((index + 0.5) * total / count - size / 2)), total - size) for index in range(count)]

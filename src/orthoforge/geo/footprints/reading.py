@@ -1,0 +1,195 @@
+"""Building footprints out of any vector file: polygons that are valid, with the feature that each comes from, and their CRS."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import shapely
+from rasterio.crs import CRS
+
+from orthoforge.errors import ConfigError, DataError
+from orthoforge.geo.footprints.chunks import Chunk, Source
+from orthoforge.geo.footprints.containers import read_container, read_zip
+from orthoforge.geo.footprints.geojson import read_document, read_lines
+from orthoforge.geo.footprints.osm import read_osm
+from orthoforge.geo.footprints.parquet import read_parquet
+from orthoforge.geo.footprints.places import bounds_in
+from orthoforge.geo.footprints.tables import read_table
+from orthoforge.geo.grid import Grid
+
+_LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".jsonl", ".ndjson")
+_LAYERED = (".gpkg", ".zip")
+_POLYGON = 3  # shapely's type id
+_SPARE = 0.001  # of a grid's width and height
+SUFFIXES = (
+    ".geojson", ".json", *_LINES, ".gpkg", ".shp", ".zip", ".fgb", ".parquet", ".geoparquet", ".csv", ".osm", ".osm.pbf",
+)  # fmt: skip
+Bounds = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class Footprints:
+    """The polygons of a vector file."""
+
+    polygons: np.ndarray  # (n,) valid, two-dimensional shapely polygons in ``crs``
+    features: np.ndarray  # (n,) int, the index from 0 of the feature that each comes from
+    crs: CRS | None
+    repaired: int  # features that were mended, as asked for
+
+    def __len__(self) -> int:
+        return len(self.polygons)
+
+
+class _Part(NamedTuple):
+    polygons: np.ndarray  # (n,)
+    features: np.ndarray  # (n,)
+    repaired: int  # features mended
+    removed: int  # features of which nothing was left
+
+
+def read_footprints(path: Path, *, layer: str | None = None, repair: bool = False) -> tuple[list[shapely.Polygon], CRS | None]:
+    """Polygons (multi-polygons taken apart) and CRS of a vector file; points, lines and empty shapes are left out.
+
+    See ``load_footprints`` for the formats, ``layer`` and ``repair``, and the errors.
+    """
+    found = load_footprints(path, layer=layer, repair=repair)
+    return list(found.polygons), found.crs
+
+
+def load_footprints(
+    path: Path, *, layer: str | None = None, repair: bool = False, within: Bounds | Grid | None = None
+) -> Footprints:
+    """The polygons of a vector file, each with its feature.
+
+    Read are GeoJSON (a document, or a feature a line), GeoPackage, Shapefile (also zipped), FlatGeobuf, GeoParquet, CSV with WKT
+    (Google's Open Buildings), and OpenStreetMap's .osm, .osm.pbf and Overpass JSON, of which buildings are taken; text also
+    packed with gzip or bzip2. ``layer`` names one of several layers. With ``within``, bounds in the file's CRS or a grid in any,
+    only polygons are kept whose bounds meet it. Heights are dropped.
+
+    Raises ``DataError`` when the file cannot be read, when a polygon is unclosed or crosses itself (with its feature's index,
+    from 0, and the place), and when longitude and latitude are swapped. With ``repair`` such polygons are mended by
+    ``shapely.make_valid``, and a warning counts them. Raises ``ConfigError`` when a package is missing that the format needs.
+    """
+    path = Path(path)
+    source = _open(path, layer=layer, repair=repair)
+    bounds = _bounds(within, source.crs)
+    parts = [_Part(np.empty(0, object), np.empty(0, np.int64), 0, 0)]
+    total = np.array([np.inf, np.inf, -np.inf, -np.inf])
+    for chunk in source.chunks:
+        part = _valid(path, chunk, source.name, repair=repair)
+        if len(part.polygons):
+            total = _union(total, shapely.total_bounds(part.polygons))
+        parts.append(_meeting(part, bounds))
+    _refuse_swapped(path, source.crs, total)
+    repaired, removed = sum(part.repaired for part in parts), sum(part.removed for part in parts)
+    if repaired:
+        gone = f"; of {removed} of them nothing was left" if removed else ""
+        warnings.warn(f"{path}: {repaired} footprints were not valid and have been mended{gone}.", stacklevel=2)
+    polygons, features = (np.concatenate([part[column] for part in parts]) for column in (0, 1))
+    return Footprints(polygons, features, source.crs, repaired)
+
+
+def suffix_of(path: Path) -> str:
+    """The suffix that says the format: lower case, without that of a packer."""
+    path = Path(path)
+    packed = path.suffix.lower() in (".gz", ".bz2")
+    return (path.with_suffix("") if packed else path).suffix.lower()
+
+
+def is_footprints(path: Path) -> bool:
+    """Whether a file's name is one of footprints rather than of a raster."""
+    return suffix_of(path) in (*SUFFIXES, ".pbf")
+
+
+def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
+    suffix = suffix_of(path)
+    if suffix not in (*SUFFIXES, ".pbf"):
+        raise DataError(f"{path}: footprints are read as {', '.join(SUFFIXES)}.")
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    if layer is not None and suffix not in _LAYERED:
+        raise ConfigError(f"{path}: --layer chooses a layer of a GeoPackage or of a .zip; this file has none to choose from.")
+    if suffix in (".geojson", ".json"):
+        return read_document(path, repair=repair)
+    if suffix in _LINES:
+        return read_lines(path, repair=repair)
+    if suffix == ".csv":
+        return read_table(path, repair=repair)
+    if suffix in (".parquet", ".geoparquet"):
+        return read_parquet(path, repair=repair)
+    if suffix == ".osm":
+        return read_osm(path)
+    if suffix != path.suffix.lower():
+        raise DataError(f"{path}: unpack it first; only text formats are read packed.")
+    if suffix == ".zip":
+        return read_zip(path, layer=layer, repair=repair)
+    return read_container(path, layer=layer, repair=repair)
+
+
+def _bounds(within: Bounds | Grid | None, crs: CRS | None) -> Bounds | None:
+    if not isinstance(within, Grid):
+        return within
+    if not (within.crs and crs):
+        return within.bounds
+    left, bottom, right, top = bounds_in(within.bounds, within.crs, crs)
+    # A straight edge of the grid is curved in the other CRS and is followed at some points only.
+    wide, high = _SPARE * (right - left), _SPARE * (top - bottom)
+    return left - wide, bottom - high, right + wide, top + high
+
+
+def _valid(path: Path, chunk: Chunk, name: Callable[[int], str], *, repair: bool) -> _Part:
+    """The chunk's polygons, taken apart and valid."""
+    polygons, origin = _parts(chunk.geometries)
+    features = chunk.features[origin]
+    mended = set(chunk.features[chunk.mended].tolist())
+    broken = np.flatnonzero(~shapely.is_valid(polygons))
+    if broken.size:
+        first = int(broken[0])
+        if not repair or not np.isfinite(shapely.get_coordinates(polygons[broken])).all():
+            more = f" (and {broken.size - 1} more after it)" if broken.size > 1 else ""
+            raise DataError(
+                f"{path}: {name(int(features[first]))} is no valid polygon: {shapely.is_valid_reason(polygons[first])}{more}. "
+                f"Mend it{'' if repair else ', pass --repair'}, or remove it."
+            )
+        mended |= set(features[broken].tolist())
+        pieces, owner = _parts(shapely.make_valid(polygons[broken], method="structure", keep_collapsed=False))
+        sound = np.delete(np.arange(len(polygons)), broken)
+        polygons = np.concatenate([polygons[sound], pieces])
+        features = np.concatenate([features[sound], features[broken][owner]])
+        order = np.argsort(features, kind="stable")
+        polygons, features = polygons[order], features[order]
+    return _Part(polygons, features, len(mended), len(mended - set(features.tolist())))
+
+
+def _parts(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The polygons in geometries of any kind, and the position of the geometry that each comes from. Empty ones are left out."""
+    origin = np.arange(len(geometries))
+    parts = geometries
+    while len(parts) and (shapely.get_type_id(parts) > _POLYGON).any():  # a collection may hold multi-polygons
+        parts, index = shapely.get_parts(parts, return_index=True)
+        origin = origin[index]
+    kept = (shapely.get_type_id(parts) == _POLYGON) & ~shapely.is_empty(parts)
+    return shapely.force_2d(parts[kept]), origin[kept]
+
+
+def _meeting(part: _Part, bounds: Bounds | None) -> _Part:
+    if bounds is None or not len(part.polygons):
+        return part
+    left, bottom, right, top = shapely.bounds(part.polygons).T
+    near = (left < bounds[2]) & (right > bounds[0]) & (bottom < bounds[3]) & (top > bounds[1])
+    return part._replace(polygons=part.polygons[near], features=part.features[near])
+
+
+def _union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
+
+
+def _refuse_swapped(path: Path, crs: CRS | None, bounds: np.ndarray) -> None:
+    if crs and crs.is_geographic and np.isfinite(bounds).all() and (bounds[1] < -90 or bounds[3] > 90):
+        raise DataError(
+            f"{path}: latitudes run from {bounds[1]:.5g} to {bounds[3]:.5g}. Longitude and latitude seem to be swapped; "
+            "longitude comes first."
+        )

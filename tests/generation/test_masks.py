@@ -1,0 +1,108 @@
+"""Masks out of footprints and at other resolutions become images at their place."""
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from PIL import Image
+from rasterio.crs import CRS
+
+from conftest import UTM, make_grid, make_mask, write_tiff
+from orthoforge.checkpoints import load_generator
+from orthoforge.config import Recipe
+from orthoforge.errors import ConfigError, DataError, GridError
+from orthoforge.generation import generate
+from orthoforge.generation.masks import ResampledMask
+from orthoforge.geo.footprints import write_footprints
+from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.rasters import open_raster, read_image
+from test_checkpoints import save_run
+
+HOUSES = [shapely.box(500_003, 4_999_985, 500_009, 4_999_991), shapely.box(500_012, 4_999_990, 500_020, 4_999_998)]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return save_run(tmp_path_factory.mktemp("run")).parents[1]  # trained at 0.3 m, it says
+
+
+def read(path):
+    with open_raster(path) as raster:
+        return read_image(raster), raster.grid
+
+
+@pytest.mark.parametrize("suffix", [".geojson", ".gpkg"])
+def test_footprints_become_an_image_at_the_runs_resolution(run, tmp_path, suffix):
+    write_footprints(tmp_path / f"town{suffix}", HOUSES, UTM)
+    (path,) = generate(run, [tmp_path / f"town{suffix}"], tmp_path / "out")
+    assert path == tmp_path / "out/town.tif"
+    image, grid = read(path)
+    assert grid.crs == UTM and grid.gsd_m() == pytest.approx(0.3, rel=1e-3)
+    assert shapely.box(*grid.bounds).covers(shapely.union_all(HOUSES))
+    rows = np.arange(grid.height)[:, None] + 0.5
+    cols = np.arange(grid.width)[None] + 0.5
+    x, y = grid.transform @ (cols + 0 * rows, rows + 0 * cols)
+    mask = shapely.contains_xy(shapely.union_all(HOUSES), x, y)
+    assert np.array_equal(image, load_generator(run)(mask))
+
+
+def test_footprints_on_the_grid_of_a_raster_or_on_an_extent(run, tmp_path):
+    write_footprints(tmp_path / "town.geojson", HOUSES, UTM)
+    like = write_tiff(tmp_path / "photo.tif", np.zeros((70, 90, 3), np.uint8), make_grid((70, 90)))
+    (path,) = generate(run, [tmp_path / "town.geojson"], tmp_path / "like.tif", like=like)
+    assert read(path)[1] == make_grid((70, 90))
+    extent = (500_000.0, 4_999_982.0, 500_015.0, 5_000_000.0)
+    (path,) = generate(run, [tmp_path / "town.geojson"], tmp_path / "part.tif", extent=extent, crs="EPSG:32632")
+    grid = read(path)[1]
+    assert grid.crs == CRS.from_epsg(32632)
+    with pytest.raises(ConfigError, match="--like gives the grid"):
+        generate(run, [tmp_path / "town.geojson"], tmp_path / "both.tif", like=like, gsd=0.3)
+    with pytest.raises(GridError, match=r"its pixels are 0\.6 m, the run was trained at 0\.3 m"):
+        generate(run, [tmp_path / "town.geojson"], tmp_path / "coarse.tif", gsd=0.6)
+
+
+def test_a_broken_footprint_is_named_and_repaired_on_request(run, tmp_path):
+    bow = shapely.Polygon([(500_000, 5_000_000), (500_010, 4_999_990), (500_010, 5_000_000), (500_000, 4_999_990)])
+    write_footprints(tmp_path / "town.geojson", [*HOUSES, bow], UTM)
+    with pytest.raises(DataError, match=r"town\.geojson: feature 2 .*Self-intersection"):
+        generate(run, [tmp_path / "town.geojson"], tmp_path / "out.tif")
+    with pytest.warns(UserWarning, match="1 footprints were not valid and have been mended"):
+        generate(run, [tmp_path / "town.geojson"], tmp_path / "out.tif", repair=True)
+
+
+def test_a_run_of_classes_takes_no_footprints(tmp_path):
+    run = save_run(tmp_path / "run", classes=["ground", "building"]).parents[1]
+    write_footprints(tmp_path / "town.geojson", HOUSES, UTM)
+    with pytest.raises(ConfigError, match="footprints give building masks; this run was trained on classes"):
+        generate(run, [tmp_path / "town.geojson"], tmp_path / "out.tif")
+
+
+def test_a_resampled_mask_keeps_its_share_and_its_nodata():
+    class Source:
+        identity, grid = "", Grid(80, 100, Affine(0.5, 0, 0, 0, -0.5, 0), UTM)
+        mask = make_mask((80, 100))
+        valid = np.ones((80, 100), bool)
+        valid[:20, :50] = False
+
+        def read(self, window):
+            return self.mask[window.slices], self.valid[window.slices]
+
+    for height, width in ((133, 167), (40, 50)):
+        mask, valid = ResampledMask(Source(), Source.grid.resized(height, width), classes=False).read(Window(0, 0, height, width))
+        assert set(np.unique(mask)) == {0, 255}
+        assert (mask > 0).mean() == pytest.approx((Source.mask > 0).mean(), rel=0.05)
+        expected = np.asarray(Image.fromarray(Source.valid).resize((width, height), Image.Resampling.NEAREST))
+        assert (valid == expected).mean() > 0.99
+
+
+def test_variants_need_noise_and_differ(run, tmp_path):
+    mask = write_tiff(tmp_path / "town.tif", make_mask(64), make_grid(64))
+    with pytest.raises(ConfigError, match="has no noise: its 2 variants would be one image"):
+        generate(run, [mask], tmp_path / "out", variants=2)
+    noisy = save_run(tmp_path / "noisy", Recipe(name="noisy", generator="unet256", generator_width=4, norm="instance")).parents[1]
+    paths = generate(noisy, [mask], tmp_path / "out", variants=2, seed=5)
+    assert [path.name for path in paths] == ["town_v1.tif", "town_v2.tif"]
+    images = [read(path)[0] for path in paths]
+    assert not np.array_equal(*images)
+    (second,) = generate(noisy, [mask], tmp_path / "second.tif", seed=6)
+    assert np.array_equal(read(second)[0], images[1])

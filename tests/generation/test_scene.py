@@ -1,0 +1,178 @@
+"""A scene out of blocks is the scene in one piece, wherever the blocks begin."""
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from conftest import UTM, make_mask
+from orthoforge.checkpoints import load_generator
+from orthoforge.config import Recipe
+from orthoforge.errors import ConfigError, ResourceError
+from orthoforge.generation import scene as scenes
+from orthoforge.generation.masks import ResampledMask
+from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
+from orthoforge.geo.grid import Grid, Window
+from test_checkpoints import save_run
+
+
+class ArrayMask:
+    """A mask in memory, at a place that is no multiple of anything."""
+
+    def __init__(self, mask, gsd_m=0.3, origin=(1003, 2005)):
+        row, col = origin
+        self.mask, self.identity = mask, ""
+        self.grid = Grid(*mask.shape, Affine(gsd_m, 0, col * gsd_m, 0, -gsd_m, -row * gsd_m), UTM)
+
+    def read(self, window):
+        return self.mask[window.slices], None
+
+
+@pytest.fixture(scope="module")
+def generators(tmp_path_factory):
+    """Untrained networks with weights that let every layer count."""
+    made = {}
+
+    def get(name, norm):
+        if (name, norm) not in made:
+            folder = tmp_path_factory.mktemp(f"{name}-{norm}")
+            save_run(folder, Recipe(name="small", generator=name, generator_width=2, norm=norm, upsample="resize"))
+            generator = load_generator(folder)
+            for parameter in generator.network.parameters():
+                if parameter.ndim == 4:
+                    parameter.mul_((2 / parameter[0].numel()) ** 0.5 / 0.02)
+            made[name, norm] = generator
+        return made[name, norm]
+
+    return get
+
+
+def out_of(scene, windows):
+    grid = scene.delivered.grid
+    image = np.full((grid.height, grid.width, 3), 77, np.uint8)
+    for window in windows:
+        image[window.slices] = scene.block(window)[0]
+    return image
+
+
+def moved(windows, by, grid):
+    """The windows of a grid of blocks that begins ``by`` pixels earlier, as far as they lie in the scene."""
+    for window in windows:
+        row, col = max(0, window.row - by), max(0, window.col - by)
+        bottom, right = min(grid.height, window.row + window.height - by), min(grid.width, window.col + window.width - by)
+        if bottom > row and right > col:
+            yield Window(row, col, bottom - row, right - col)
+
+
+@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
+@pytest.mark.parametrize(("name", "shape", "side"), [("resnet6", (300, 417), 100), ("unet256", (256, 1800), 600)])
+def test_blocks_are_the_scene_in_one_piece_wherever_they_begin(generators, monkeypatch, name, shape, side, norm):
+    monkeypatch.setattr(scenes, "SAMPLE_PX", 4 * 256**2)  # the scene is larger: its statistics are sampled
+    mask = ArrayMask(make_mask(shape))
+    mask.mask[:, shape[1] // 2 :] = 0  # half of it is empty: tiles of their own statistics would differ
+    scene = Scene(generators(name, norm), mask, mask, seed=4)
+    whole = scene.sampled(mask.mask, seed=4, origin=scene.origin)
+    assert whole.std() > 5
+    larger = Grid(shape[0] + side, shape[1] + side)
+    for by in (0, 7, 64):
+        image = out_of(scene, moved(blocks_of(larger, side), by, mask.grid))
+        assert np.abs(image.astype(int) - whole).max() <= 1, by
+
+
+def test_tiles_with_their_own_statistics_would_have_seams(generators):
+    mask = make_mask((128, 256))
+    mask[:, 128:] = 0
+    generator = generators("resnet6", "instance")
+    halves = np.concatenate([generator(mask[:, :128]), generator(mask[:, 128:])], axis=1).astype(int)
+    assert np.abs(halves - generator(mask)).mean() > 5
+
+
+@settings(max_examples=200)
+@given(st.data(), st.sampled_from([1, 4, 256]), st.integers(0, 100))
+def test_a_margin_stays_in_the_scene_and_holds_what_the_window_needs(data, stride, margin):
+    height, width = data.draw(st.integers(1, 2000)), data.draw(st.integers(1, 2000))
+    row, col = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))
+    window = Window(row, col, data.draw(st.integers(1, height - row)), data.draw(st.integers(1, width - col)))
+    around = with_margin(window, Grid(height, width), margin_px=margin, stride_px=stride)
+    for start, size, outer, outer_size, total in (
+        (window.row, window.height, around.row, around.height, height),
+        (window.col, window.width, around.col, around.width, width),
+    ):
+        end, outer_end = start + size, outer + outer_size
+        assert outer >= 0 and outer_end <= total
+        assert outer % stride == 0  # the network's cells are those of the scene
+        assert outer_end % stride == 0 or outer_end == total
+        assert outer <= max(0, start - margin) and outer_end >= min(total, end + margin)
+
+
+@given(st.integers(1, 60), st.integers(1, 60), st.integers(1, 70))
+def test_blocks_cover_every_pixel_once(height, width, side):
+    seen = np.zeros((height, width), int)
+    for window in blocks_of(Grid(height, width), side):
+        assert max(window.height, window.width) <= side
+        seen[window.slices] += 1
+    assert (seen == 1).all()
+
+
+@given(st.integers(1, 60_000), st.integers(1, 60_000), st.sampled_from([4, 256, 512]))
+def test_samples_lie_in_the_scene_are_of_one_size_and_spread(height, width, stride):
+    windows = sample_windows(Grid(height, width), stride)
+    assert len({(w.height, w.width) for w in windows}) == 1
+    assert all(w.row >= 0 and w.col >= 0 and w.row + w.height <= height and w.col + w.width <= width for w in windows)
+    assert sum(w.height * w.width for w in windows) <= scenes.SAMPLE_PX
+    if height * width <= scenes.SAMPLE_PX:
+        assert windows == [Window(0, 0, height, width)]
+    elif min(height, width) > 20_000 and stride == 4:
+        assert len(windows) >= 11  # of 16, which do not fill every shape of scene
+        assert max(w.row for w in windows) - min(w.row for w in windows) > height / 3
+        assert max(w.col for w in windows) - min(w.col for w in windows) > width / 3
+
+
+def test_neighbouring_scenes_share_their_noise(generators):
+    """One mask cut in two: away from the cut, each half has the picture that the whole has."""
+    generator = generators("unet256", "batch")
+    mask = make_mask((256, 4096))
+    whole = ArrayMask(mask, origin=(512, 1024))
+    right = ArrayMask(mask[:, 2048:], origin=(512, 1024 + 2048))
+    elsewhere = ArrayMask(mask[:, 2048:], origin=(512, 0))
+    inner = Window(0, 1024, 256, 512)
+    expected = Scene(generator, whole, whole, seed=1).block(inner._replace(col=2048 + 1024))[0]
+    found = Scene(generator, right, right, seed=1).block(inner)[0]
+    assert np.abs(found.astype(int) - expected).max() <= 1
+    assert np.abs(Scene(generator, elsewhere, elsewhere, seed=1).block(inner)[0].astype(int) - expected).max() > 1
+
+
+def test_resampled_blocks_have_no_seam(generators):
+    generator = generators("resnet6", "batch")
+    coarse = ArrayMask(make_mask((150, 170)), gsd_m=0.47)
+    fine = ResampledMask(coarse, coarse.grid.resized(235, 266), classes=False)
+    whole = Scene(generator, fine, coarse, seed=0).block(Window(0, 0, 150, 170))[0]
+    image = out_of(Scene(generator, fine, coarse, seed=0), blocks_of(coarse.grid, 40))
+    assert np.abs(image.astype(int) - whole).max() <= 1
+
+
+def test_a_smaller_overlap_is_used_and_one_as_large_as_a_block_refused(generators):
+    generator = generators("resnet6", "batch")
+    mask = ArrayMask(make_mask(200))
+    exact = Scene(generator, mask, mask, seed=0).block(Window(96, 96, 40, 40))[0].astype(int)
+    near = Scene(generator, mask, mask, seed=0, overlap_px=4).block(Window(96, 96, 40, 40))[0]
+    assert np.abs(near - exact).max() > 1
+    with pytest.raises(ConfigError, match="--overlap 64: it must be smaller than a block, which has 64 px"):
+        require_overlap(64, 64)
+    with pytest.raises(ConfigError, match="--overlap -1"):
+        require_overlap(-1, 64)
+
+
+def test_blocks_fit_into_memory(generators, monkeypatch):
+    generator = generators("resnet6", "batch")
+    monkeypatch.setattr(scenes, "available_memory", lambda: 10**12)
+    roomy = block_side_px(generator, generator.reach_px)
+    assert generator.memory_bytes(roomy, roomy) <= scenes.BLOCK_BYTES
+    assert roomy % generator.stride_px == 0
+    monkeypatch.setattr(scenes, "available_memory", lambda: 90_000_000)
+    tight = block_side_px(generator, generator.reach_px)
+    assert 4 <= tight < roomy
+    monkeypatch.setattr("orthoforge.geo.rasters.available_memory", lambda: 1_000_000)
+    with pytest.raises(ResourceError, match=r"generating in blocks of \d+ px with 66 px around them needs about"):
+        block_side_px(generator, generator.reach_px)
