@@ -1,0 +1,277 @@
+"""The quality card: forged masks beside real ones, property by property, and how far real ones are from each other."""
+
+import base64
+import html
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from orthoforge.files import new_file
+from orthoforge.forging.statistics import PROPERTIES, Floor, PlaceStatistics, floor_of
+
+PICTURED = 8  # masks of each kind, the first ones
+_THUMBNAIL_PX = 200
+_PLOTTED = ("share", "area", "elongation", "orientation", "spacing", "emptiness")
+_REAL, _FORGED = "#2f7fb8", "#d0722b"
+_QUIET = "#848d91"  # read on a light and on a dark page
+_ROOM = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """One property of a place's forged masks beside its real ones."""
+
+    name: str
+    title: str
+    distance: float
+    floor: float
+    """Median distance of two parts of the real masks."""
+    highest: float
+    """What 19 of 20 such pairs of parts stay below."""
+    difference: float
+    as_real: bool
+    words: str
+
+    @property
+    def multiple(self) -> float:
+        """Distance in multiples of the floor; NaN without one."""
+        return self.distance / self.floor if self.floor else float("nan")
+
+
+@dataclass(frozen=True)
+class Card:
+    """A place's forged masks, judged."""
+
+    place: str
+    how: str
+    density: float
+    real: PlaceStatistics
+    forged: PlaceStatistics
+    floor: Floor
+    verdicts: tuple[Verdict, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether no property is further from real than real ones are from each other, in 19 of 20 cases."""
+        return all(verdict.as_real for verdict in self.verdicts)
+
+    def values(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "how": self.how, "density": self.density, "passed": self.passed, "real": self.real.summary(),
+            "forged": self.forged.summary(), "floor_windows": list(self.floor.windows),
+            "properties": {
+                verdict.name: {
+                    "distance": _plain(verdict.distance), "floor": _plain(verdict.floor), "floor_highest": _plain(verdict.highest),
+                    "difference": _plain(verdict.difference), "as_real": verdict.as_real, "verdict": verdict.words,
+                }
+                for verdict in self.verdicts
+            },
+        }  # fmt: skip
+
+
+def judge(place: str, how: str, forged: PlaceStatistics, real: PlaceStatistics, *, density: float = 1.0) -> Card:
+    """The card of forged masks. A property is as real when it is no further from real than 19 of 20 pairs of real parts are."""
+    floor = floor_of(real, forged.windows)
+    distances, differences = forged.distances(real, density=density), forged.differences(real, density=density)
+    verdicts = []
+    for name, kind in PROPERTIES.items():
+        distance, highest, difference = distances[name], floor.highest[name], differences[name]
+        if math.isnan(distance) or math.isnan(highest):
+            as_real, words = True, "cannot be told: too few buildings"
+        else:
+            as_real = bool(distance <= highest + 1e-9)
+            words = "as real" if as_real else _words(name, distance, difference, forged.unit)
+        verdicts.append(Verdict(name, kind.title, distance, floor.typical[name], highest, difference, as_real, words))
+    return Card(place, how, density, real, forged, floor, tuple(verdicts))
+
+
+def write_cards(
+    out: Path, cards: Sequence[Card], pictures: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]], *, overwrite: bool
+) -> None:
+    """Write ``out/card.json`` and ``out/card.html``, one page without anything to fetch.
+
+    ``pictures`` holds the first real and the first forged masks of each place. Errors as in ``orthoforge.files.new_file``.
+    """
+    with new_file(out / "card.json", overwrite=overwrite) as partial:
+        partial.write_text(json.dumps({card.place: card.values() for card in cards}, indent=1) + "\n", encoding="utf-8")
+    with new_file(out / "card.html", overwrite=overwrite) as partial:
+        partial.write_text(_page(cards, pictures), encoding="utf-8")
+
+
+def _words(name: str, distance: float, difference: float, unit: str) -> str:
+    kind = PROPERTIES[name]
+    if kind.distance == "circular":
+        return f"turned against real by {distance:.0f}°"
+    if math.isnan(difference) or abs(difference) < 0.5 * distance:
+        return f"spread differently from real, by {_figure(name, distance)}"
+    word = kind.more if difference > 0 else kind.less
+    return f"{word} than real by {_figure(name, abs(difference))}"
+
+
+def _figure(name: str, value: float) -> str:
+    if math.isnan(value):
+        return "–"
+    kind = PROPERTIES[name].distance
+    if kind == "circular":
+        return f"{value:.1f}°"
+    return f"{value:.2f}" if kind == "level" and name != "touching" else f"{100 * value:.0f} %"
+
+
+def _middle(name: str, statistics: PlaceStatistics) -> str:
+    """Median and quartiles of a property in the reader's units; of orientation, which has no middle, the main direction."""
+    values = np.atleast_1d(getattr(statistics, name))
+    values = values[~np.isnan(values)]
+    if not len(values):
+        return "–"
+    if name == "touching":
+        return f"{100 * values[0]:.0f} %"
+    if name == "orientation":
+        turned = np.sum(statistics.elongation * np.exp(4j * np.radians(values)))
+        order = abs(turned) / statistics.elongation.sum()
+        return f"{np.degrees(np.angle(turned)) / 4 % 90:.0f}°, order {order:.2f}"
+    unit = _unit(name, statistics)
+    low, middle, high = (_short(value * (100 if unit == "%" else 1)) for value in np.quantile(values, [0.25, 0.5, 0.75]))
+    return f"{middle} {unit} ({low} to {high})".replace("  ", " ")
+
+
+def _unit(name: str, statistics: PlaceStatistics) -> str:
+    """'m²', or 'px²' where the ground resolution is not known; 'per 100² px' is what a hectare then is."""
+    unit = PROPERTIES[name].unit
+    return "per 100² px" if unit == "/ha" and statistics.unit == "px" else unit.replace("u", statistics.unit)
+
+
+def _short(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def _page(cards: Sequence[Card], pictures: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]) -> str:
+    places = ", ".join(card.place for card in cards)
+    style = (_ROOM / "card.css").read_text(encoding="utf-8")
+    sections = "\n".join(_section(card, *pictures[card.place]) for card in cards)
+    lead = (
+        "Forged masks beside the place's real ones. The floor is the distance between two parts of the real masks: what chance "
+        "alone makes of it. A property is as real when it is no further than 19 of 20 such pairs of real parts are."
+    )
+    return f"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<link rel="icon" href="data:,">
+<title>Forged masks: {html.escape(places)}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<main>
+<h1>Forged masks: {html.escape(places)}</h1>
+<p class="lead">{lead}</p>
+{sections}
+</main>
+</body>
+</html>
+"""
+
+
+def _section(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> str:
+    off = [verdict for verdict in card.verdicts if not verdict.as_real]
+    summary = "Every property is as real." if not off else f"{len(off)} of {len(card.verdicts)} properties are not as real."
+    dense = f", at {card.density:g} times its density" * (card.density != 1)
+    rows = "".join(
+        f'<tr><th scope="row">{html.escape(verdict.title)}</th><td>{html.escape(_middle(verdict.name, card.real))}</td>'
+        f"<td>{html.escape(_middle(verdict.name, card.forged))}</td>"
+        f'<td class="number">{_figure(verdict.name, verdict.distance)}</td>'
+        f'<td class="number">{_figure(verdict.name, verdict.floor)} – {_figure(verdict.name, verdict.highest)}</td>'
+        f'<td class="{"good" if verdict.as_real else "off"}">{html.escape(verdict.words)}</td></tr>\n'
+        for verdict in card.verdicts
+    )
+    head = "".join(
+        f'<th scope="col"{kind}>{name}</th>'
+        for name, kind in (
+            ("property", ""), ("real", ""), ("forged", ""), ("distance", ' class="number"'), ("floor", ' class="number"'),
+            ("verdict", ""),
+        )
+    )  # fmt: skip
+    first, rest = card.floor.windows
+    note = (
+        f"Medians and, in brackets, quartiles. {card.real.buildings} real and {card.forged.buildings} forged buildings on "
+        f"{card.real.windows} and {card.forged.windows} windows. The floor compares {first} real windows with {rest} others, 40 "
+        "times: median – 95th percentile."
+    )
+    return f"""<section>
+<h2>{html.escape(card.place)}</h2>
+<p>Made by <code>{html.escape(card.how)}</code>{dense}. {summary}</p>
+<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>
+{rows}</tbody></table></div>
+<p class="quiet">{note}</p>
+<h3>The first masks of each, unpicked</h3>
+<div class="kinds">
+<figure><img alt="The first {len(real)} real masks" src="{_sheet(real)}"><figcaption>real</figcaption></figure>
+<figure><img alt="The first {len(forged)} forged masks" src="{_sheet(forged)}"><figcaption>forged</figcaption></figure>
+</div>
+<h3>Distributions</h3>
+<figure><img class="plots" alt="Cumulative distributions of real and forged masks" src="{_plots(card)}"></figure>
+</section>"""
+
+
+def _sheet(masks: Sequence[np.ndarray]) -> str:
+    """Masks in rows of four, each reduced to a thumbnail, as a data address."""
+    step, columns = _THUMBNAIL_PX + 6, 4
+    rows = max(1, -(-len(masks) // columns))
+    sheet = np.full((rows * step - 6, columns * step - 6), 128, np.uint8)
+    for number, mask in enumerate(masks):
+        row, column = divmod(number, columns)
+        scale = _THUMBNAIL_PX / max(mask.shape)
+        size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
+        small = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX))
+        sheet[row * step : row * step + size[1], column * step : column * step + size[0]] = small
+    buffer = io.BytesIO()
+    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+    return _data_uri(buffer.getvalue())
+
+
+def _plots(card: Card) -> str:
+    """Cumulative distributions of the main properties, real and forged, as a data address."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(10.5, 5.2))
+    figure.subplots_adjust(left=0.035, right=0.985, top=0.95, bottom=0.05, wspace=0.12, hspace=0.28)
+    for axes, name in zip(figure.subplots(2, 3).ravel(), _PLOTTED, strict=True):
+        kind = PROPERTIES[name]
+        unit = _unit(name, card.real)
+        for statistics, label, colour in ((card.real, "real", _REAL), (card.forged, "forged", _FORGED)):
+            values = np.asarray(getattr(statistics, name))
+            values = np.sort(values[~np.isnan(values)]) * (100 if unit == "%" else 1)
+            axes.step(
+                values, (np.arange(len(values)) + 1) / max(len(values), 1), where="post", color=colour, label=label, linewidth=2
+            )
+        if name in ("area", "elongation"):
+            axes.set_xscale("log")
+        axes.set_title(kind.title + (f", {unit}" if unit else ""), color=_QUIET, fontsize=10, loc="left")
+        axes.tick_params(which="both", colors=_QUIET, length=0, labelsize=8)
+        axes.grid(color=_QUIET, alpha=0.25, linewidth=0.8)
+        axes.set_ylim(0, 1.02)
+        for spine in axes.spines.values():
+            spine.set_visible(False)
+    figure.axes[0].legend(labelcolor=_QUIET, frameon=False, fontsize=9)
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=100, transparent=True, metadata={"Software": None})
+    return _data_uri(buffer.getvalue())
+
+
+def _data_uri(payload: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(payload).decode()}"
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(value, 4)

@@ -1,0 +1,156 @@
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from towns import SIDE_PX, town_mask, write_place
+
+from conftest import make_dataset, make_grid, write_tiff
+from orthoforge.errors import ConfigError, DataError, GridError, OutputExistsError
+from orthoforge.forging.card import judge
+from orthoforge.forging.forge import clean_drawing, forge
+from orthoforge.forging.shapes import take_apart
+from orthoforge.forging.statistics import measure
+from orthoforge.geo.rasters import open_raster, read_mask, read_tags
+from orthoforge.scenes.sources import number_of, place_of
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return write_place(tmp_path_factory.mktemp("place"))
+
+
+def read(path):
+    with open_raster(path) as raster:
+        return read_mask(raster), raster.grid
+
+
+@pytest.mark.parametrize("how", ["recombine", "streets", "transform"])
+def test_masks_lie_on_a_source_s_grid_and_say_what_made_them(place, tmp_path, how):
+    made = forge(place, tmp_path / "out", how=how, count=2, seed=7)
+    rows = [json.loads(line) for line in (tmp_path / "out" / "forged.jsonl").read_text().splitlines()]
+    assert [row["name"] for row in rows] == [path.stem for path in made.masks]
+    assert len({row["sources"][0] for row in rows}) == 2  # a source each before one comes again
+    for path, row in zip(made.masks, rows, strict=True):
+        assert place_of(path.stem) == "elm"
+        assert number_of(path.stem) > 1000
+        mask, grid = read(path)
+        assert (grid.transform, grid.crs, grid.width) == (make_grid().transform, make_grid().crs, SIDE_PX)
+        assert mask.any()
+        assert row["building_share"] == pytest.approx(np.count_nonzero(mask) / mask.size, abs=1e-5)
+        tags = read_tags(path)
+        assert tags["SYNTHETIC_MASK"] == "YES" and tags["FORGED_HOW"] == how and tags["SEED"] == "7"
+        assert json.loads(tags["FORGED_PARAMETERS"]) == row["parameters"]
+    assert set(made.cards) == {"elm"}
+
+
+def test_same_seed_same_bytes_however_many(place, tmp_path):
+    few = forge(place, tmp_path / "few", count=1, seed=3)
+    more = forge(place, tmp_path / "more", count=2, seed=3)
+    other = forge(place, tmp_path / "other", count=1, seed=4)
+    for one, same, different in zip(few.masks, more.masks, other.masks, strict=False):
+        assert one.read_bytes() == same.read_bytes()
+        assert one.name == different.name
+        assert not np.array_equal(read(one)[0], read(different)[0])
+
+
+def test_killed_and_run_again_it_goes_on(place, tmp_path):
+    left = forge(place, tmp_path / "left", count=3)
+    whole = {path: path.read_bytes() for path in (tmp_path / "left").rglob("*") if path.is_file()}
+    left.masks[1].unlink()
+    (tmp_path / "left" / "card.html").unlink()
+    before = left.masks[0].stat().st_mtime_ns
+    again = forge(place, tmp_path / "left", count=3)
+    assert again.kept == 2
+    assert left.masks[0].stat().st_mtime_ns == before
+    assert len(whole) == 3 + 3
+    assert {path: path.read_bytes() for path in (tmp_path / "left").rglob("*") if path.is_file()} == whole
+    with pytest.raises(OutputExistsError, match=r"made with other settings.*--overwrite"):
+        forge(place, tmp_path / "left", count=3, seed=1)
+    assert forge(place, tmp_path / "left", count=1, seed=1, overwrite=True).kept == 0
+
+
+def test_without_crs_and_of_another_size(tmp_path):
+    source = write_place(tmp_path / "plain", crs=False)
+    made = forge(source, tmp_path / "out", count=1, size=260)
+    mask, grid = read(made.masks[0])
+    assert mask.shape == (260, 260)
+    assert grid.crs is None
+    assert made.cards["elm"].real.unit == "px"
+
+
+def test_a_data_set_by_place_leaves_out_places_with_too_little(tmp_path):
+    data = make_dataset(tmp_path / "data", [f"oak{n}" for n in range(1, 9)], 128)
+    make_dataset(data, ["lone_a"], 64)
+    made = forge(data, tmp_path / "out", count=1)
+    assert [path.stem for path in made.masks] == ["oak_1001"]
+    assert "at least 20 are needed" in made.skipped["lone_a"]
+    with pytest.raises(DataError, match="no mask of a place called 'elm'; there are lone_a, oak"):
+        forge(data, tmp_path / "named", place="elm")
+    with pytest.raises(DataError, match=r"lone_a: .*at least 20 are needed"):
+        forge(data, tmp_path / "lone", place="lone_a")
+
+
+def test_bad_input(place, tmp_path):
+    out = tmp_path / "out"
+    with pytest.raises(ConfigError, match="density goes with recombine and streets"):
+        forge(place, out, how="transform", density=2)
+    with pytest.raises(ConfigError, match="how is 'magic'"):
+        forge(place, out, how="magic")
+    with pytest.raises(ConfigError, match="a changed mask is no larger"):
+        forge(place, out, how="transform", size=512)
+    with pytest.raises(DataError, match=r"density 6 asks for 98 % building in a mask; \d\d % was reached.*Ask for"):
+        forge(place, out, density=6, count=1)
+    empty = [write_tiff(tmp_path / "empty" / f"e{n}.tif", np.zeros((64, 64), np.uint8), make_grid()) for n in (1, 2)]
+    with pytest.raises(DataError, match="e: no building in any of the 2 masks"):
+        forge(empty, out)
+    mixed = [
+        write_tiff(tmp_path / "mixed" / f"m{n}.tif", town_mask(n), make_grid(SIDE_PX, gsd_m=gsd)) for n, gsd in ((1, 0.3), (2, 0.5))
+    ]
+    with pytest.raises(DataError, match=r"m2.tif: its pixels are 0\.5 m, those of m1.tif 0\.3 m"):
+        forge(mixed, out)
+    turned = make_grid(SIDE_PX)
+    turned = type(turned)(SIDE_PX, SIDE_PX, turned.transform.rotation(10), turned.crs)
+    with pytest.raises(GridError, match="rotated"):
+        forge([write_tiff(tmp_path / "turned.tif", town_mask(0), turned)], out)
+
+
+def test_drawn_masks_are_cleaned_placed_and_judged(place, tmp_path):
+    drawings = tmp_path / "drawings"
+    drawings.mkdir()
+    mask = town_mask(20)
+    mask[100, 100] ^= 255  # a speck or a pinhole
+    ink = np.zeros((*mask.shape, 4), np.uint8)
+    ink[..., :3], ink[..., 3] = np.where(mask[..., None] > 0, [200, 180, 40], [10, 10, 30]), 255
+    Image.fromarray(ink).save(drawings / "elm3.png")
+    made = forge(place, tmp_path / "out", how="drawn", drawn=drawings)
+    cleaned, grid = read(made.masks[0])
+    assert np.array_equal(cleaned, town_mask(20))
+    assert grid == make_grid(SIDE_PX)
+    assert made.rows[0]["parameters"]["reference"] == "elm3"
+    assert len(made.cards["elm"].verdicts) == 10
+    soft = np.asarray(Image.fromarray(mask).resize((150, 150), Image.Resampling.BILINEAR))[..., None]
+    with pytest.raises(DataError, match=r"tones of grey.*--threshold"):
+        clean_drawing(soft, "soft.png")
+    assert set(np.unique(clean_drawing(soft, threshold=128))) == {0, 255}
+
+
+def test_the_card_passes_the_place_s_own_and_notices_what_is_wrong():
+    real = measure([take_apart(town_mask(seed)) for seed in range(8)])
+    fresh = [take_apart(town_mask(seed)) for seed in range(100, 108)]
+    same = judge("elm", "drawn", measure(fresh, window=real.window), real)
+    # Each of ten verdicts is wrong about a sound set in one case of twenty.
+    assert sum(not verdict.as_real for verdict in same.verdicts) <= 1
+
+    def verdicts(layouts):
+        card = judge("elm", "drawn", measure(layouts, window=real.window), real)
+        return {verdict.name: verdict for verdict in card.verdicts if not verdict.as_real}
+
+    large = verdicts([take_apart(np.kron(town_mask(seed), np.ones((2, 2), np.uint8))[:SIDE_PX, :SIDE_PX]) for seed in range(8)])
+    assert "larger than real" in large["area"].words
+    assert "wider than real" in large["spacing"].words
+    assert "fewer than real" in large["per_ha"].words
+    assert "share" not in large  # a town twice as large is as dense
+    turned = verdicts([take_apart(town_mask(seed, turn=seed * 0.7)) for seed in range(8)])
+    assert turned["orientation"].words.startswith("turned against real by")
+    assert "area" not in turned
