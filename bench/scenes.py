@@ -3,6 +3,7 @@
     python -m bench.scenes seams [--size 1536]          random weights, every network and norm
     python -m bench.scenes statistics RUN MASK          a trained run with instance or group norm
     python -m bench.scenes memory [--sizes 5000 10000 20000] [--width 8]
+    python -m bench.scenes places RUN MASK… [--out FOLDER]   masks or footprints: do size, transform and CRS come back exactly
 
 A seam is measured against the same scene generated in one piece: the mean step across the blocks' borders, beside the mean step
 between the same pixels there. 1.00 is no seam. Beside it what plain tiles would give, each normalised by itself and without a
@@ -23,12 +24,14 @@ import rasterio
 import torch
 from affine import Affine
 from rasterio.crs import CRS
+from rio_cogeo.cogeo import cog_validate
 
 from bench.generation import peak_kib, untrained_run
 from orthoforge.checkpoints import TrainedGenerator, load_generator
 from orthoforge.config import load_recipe
 from orthoforge.generation import generate
 from orthoforge.generation.scene import Scene, blocks_of
+from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_mask
 
@@ -175,6 +178,24 @@ def measure(run: str, mask: Path) -> None:
     path.unlink()
 
 
+def places(run: str, masks: list[Path], out: Path) -> None:
+    """Print, for each mask, its image's size, whether it lies exactly where the mask does, whether it is a valid COG, the time."""
+    for mask in masks:
+        began_at = time.monotonic()
+        gsd = None if not is_footprints(mask) else GSD_M
+        (path,) = generate(run, [mask], out / f"{mask.stem}-{mask.parent.name}.tif", gsd=gsd, resample=True, overwrite=True)
+        seconds = time.monotonic() - began_at
+        with rasterio.open(path) as image:
+            place, what = (image.height, image.width, image.transform, image.crs), f"{image.width}×{image.height} px, {image.crs}"
+        same = "made from footprints"
+        if not is_footprints(mask):
+            with rasterio.open(mask) as source:
+                exact = place == (source.height, source.width, source.transform, source.crs)
+            same = "exactly the mask's grid" if exact else "NOT the mask's grid"
+        valid = cog_validate(path, strict=True)[0]
+        print(f"{mask.name}: {what}; {same}; COG {'valid' if valid else 'NOT valid'}; {seconds:.0f} s", flush=True)
+
+
 def _large_mask(path: Path, size: int) -> Path:
     part = town(1000)
     grid = ArrayMask(part).grid
@@ -189,12 +210,15 @@ def _large_mask(path: Path, size: int) -> Path:
 def main() -> None:
     """Run what was asked for; all that needs no trained run when nothing was."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", nargs="?", choices=["seams", "statistics", "memory", "measure"])
+    parser.add_argument("what", nargs="?", choices=["seams", "statistics", "memory", "measure", "places"])
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--size", type=int, default=1536)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 10000, 20000])
     parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--out", type=Path, default=Path("scenes-out"))
     options = parser.parse_args()
+    if options.what == "places":
+        places(options.paths[0], [Path(path) for path in options.paths[1:]], options.out)
     if options.what == "measure":
         measure(options.paths[0], Path(options.paths[1]))
     if options.what == "statistics":

@@ -19,7 +19,10 @@ ALLOWED = {
     "checkpoints": {"errors", "files", "config", "models"},
     "runs": {"errors", "files", "config"},
     "trackers": {"errors", "files"},
-    "training": {"errors", "files", "config", "tiles", "models", "checkpoints", "runs", "trackers", "evaluation.metrics"},
+    "training": {
+        "errors", "files", "config", "tiles", "models", "checkpoints", "runs", "trackers", "evaluation.metrics",
+        "evaluation.realism.features", "evaluation.realism.distances",
+    },
     "generation": {"errors", "files", "config", "geo", "models", "checkpoints", "scenes.palette"},
     "forging": {"errors", "files", "config", "geo", "scenes"},
     "growing": {

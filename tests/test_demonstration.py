@@ -14,8 +14,8 @@ from orthoforge import demonstration as demo
 from orthoforge.config import load_recipe
 from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.paired import tile_scores
-from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
 from pages import read_page

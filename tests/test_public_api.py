@@ -6,8 +6,9 @@ import sys
 import orthoforge
 
 PUBLIC = {
-    "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "compare", "demo", "evaluate", "experiment", "footprints",
-    "generate", "load_generator", "load_recipe", "prepare", "recipe_names", "simulate", "sweep", "train", "utility",
+    "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "compare", "demo", "evaluate", "experiment",
+    "footprints", "forge", "generate", "load_generator", "load_recipe", "prepare", "recipe_names", "simulate", "sweep", "train",
+    "utility",
 }  # fmt: skip
 
 

@@ -27,6 +27,7 @@ _HOMES = {
     "evaluate": "evaluation.evaluate",
     "experiment": "experiments",
     "footprints": "geo.footprints.files",
+    "forge": "forging.forge",
     "generate": "generation",
     "load_generator": "checkpoints",
     "load_recipe": "config",

@@ -142,8 +142,8 @@ class TrainedGenerator:
     def for_scene(self, windows: Sequence[np.ndarray], *, seed: int = 0) -> "TrainedGenerator":
         """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
 
-        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated window
-        by window. A generator without norms over the image is returned as it is.
+        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated
+        window by window. A generator without norms over the image is returned as it is.
         """
         if not has_image_statistics(self.network):
             return self

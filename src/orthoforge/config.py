@@ -97,7 +97,7 @@ class Recipe:
     """Adam's second decay rate."""
     schedule: Literal["linear", "cosine", "step", "plateau", "plateau-2021"] = "linear"
     """``linear`` and ``cosine`` fall towards 0 over ``decay_epochs``; ``step`` is a tenth every ``step_epochs``; ``plateau`` halves
-    when the smoothed validation SSIM stands still, down to a hundredth; ``plateau-2021`` falls to 0 by the training losses."""
+    when the smoothed score of ``best_by`` stands still, down to a hundredth; ``plateau-2021`` falls to 0 by the training losses."""
     epochs: int = 450
     """Epochs at the constant rate."""
     decay_epochs: int = 450
@@ -117,6 +117,9 @@ class Recipe:
     """Epochs between checkpoints; long epochs are also saved every ten minutes."""
     panels_every: int = 10
     """Epochs between the pictures of validation tiles."""
+    best_by: Literal["ssim", "perceptual", "kernel"] = "ssim"
+    """What decides which epoch's weights are kept as ``best``, and when ``plateau`` lowers the rate: a score of validation tiles.
+    SSIM prefers blur; ``perceptual`` (distance of features place by place) and ``kernel`` (of the sets of images) do so less."""
 
     def __post_init__(self) -> None:
         least = {

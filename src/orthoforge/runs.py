@@ -95,7 +95,7 @@ def plot_groups(columns: Iterable[str]) -> list[list[str]]:
     """The columns of ``results.csv`` by plot: those of one unit and size together."""
     groups = (
         ("loss_d", "loss_g_gan", "loss_d_penalty"), ("loss_g_l1", "loss_g_perceptual"), ("psnr", "psnr_seed"), ("ssim",),
-        ("detail", "outlines"), ("learning_rate", "learning_rate_d"), ("images_per_s",),
+        ("perceptual",), ("kernel_x1000",), ("detail", "outlines"), ("learning_rate", "learning_rate_d"), ("images_per_s",),
     )  # fmt: skip
     present = set(columns)
     return [[name for name in group if name in present] for group in groups if present & set(group)]

@@ -1,7 +1,7 @@
 """``evaluate``: the report holds the scores of the images, and says what they belong to."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -10,6 +10,7 @@ from PIL import Image
 from skimage.metrics import structural_similarity
 
 from conftest import make_dataset, make_grid, write_tiff
+from lpips_files import write_lpips
 from orthoforge import cli
 from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe
@@ -17,6 +18,7 @@ from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import score_page
 from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
 from orthoforge.evaluation.paired import detail_levels, score_parts
+from orthoforge.evaluation.realism import lpips
 from orthoforge.evaluation.realism.distances import Gaussian, frechet_distance, kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
 from orthoforge.evaluation.report import Html
@@ -184,6 +186,37 @@ def test_a_folder_of_the_runs_images_scores_as_the_run_does(folder, result, test
     assert "assumed" in found["memorisation"]
     assert "several seeds need a run" in found["diversity"]["why"]
     assert "What made these images is not known" in found["warnings"][0]
+
+
+def test_two_threads_side_by_side_find_the_same(folder, test_images, tmp_path):
+    images = save(tmp_path / "images", dict(list(test_images.items())[:5]))
+    one = evaluate(images, folder / "tiles", tmp_path / "one")
+    torch.set_num_threads(2)
+    try:
+        two = evaluate(images, folder / "tiles", tmp_path / "two")
+        assert torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(1)
+    assert two == one
+
+
+def test_lpips_comes_beside_the_other_scores_when_its_files_are_given(folder, test_images, tmp_path, monkeypatch):
+    _, _, sums = write_lpips(tmp_path, "alexnet")
+    kind = lpips.KINDS["alexnet"]
+    ours = replace(kind, linear_sha256=sums[kind.linear_file], network_sha256=sums[kind.network_file])
+    monkeypatch.setitem(lpips.KINDS, "alexnet", ours)
+    store, distance = TileStore.open(folder / "tiles"), lpips.load_lpips(tmp_path)
+    found = evaluate(save(tmp_path / "images", test_images), store.path, tmp_path / "report", lpips=tmp_path)
+    for row in found["tiles"]:
+        both = test_images[row["image"]], store.tile(row["id"])[0]
+        pair = [encode_image(torch.from_numpy(np.array(pixels)[None])) for pixels in both]
+        assert row["generated"]["lpips"] == pytest.approx(distance(*pair).item(), rel=1e-4)
+        assert row["mean_colours"]["lpips"] > 0
+    assert found["networks"]["LPIPS"]["network"] == "LPIPS 0.1, alexnet"
+    assert "lpips" in found["metrics"]
+    assert "LPIPS" in read_page((tmp_path / "report" / "report.html").read_text()).text
+    with pytest.raises(ConfigError, match="LPIPS needs"):
+        evaluate(tmp_path / "images", store.path, tmp_path / "other", lpips=tmp_path / "images")
 
 
 def test_realism_is_that_of_the_networks_vectors(folder, result, test_images):

@@ -1,6 +1,7 @@
 """Every kind of recipe: what it records and saves, and that stopping and resuming changes nothing in any of them."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,10 +9,13 @@ from harness import assert_same_run, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_generator
+from orthoforge.checkpoints import Checkpoint, load_generator
 from orthoforge.errors import ConfigError
+from orthoforge.evaluation.realism.distances import kernel_distance
+from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
+from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.perceptual import load_features, perceptual_l1
-from orthoforge.tiles.store import TileStore, crop_batch
+from orthoforge.tiles.store import TileStore, centre_batch, crop_batch
 from orthoforge.training import train
 from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.hardware import new_fabric
@@ -27,6 +31,7 @@ VARIANTS = {
     "perceptual": {"lambda_l1": 0.0, "lambda_perceptual": 10.0, "perceptual_layers": ("stem", "stage1")},
     "plateau-2021": {"schedule": "plateau-2021"},
     "plateau": {"schedule": "plateau"},
+    "plateau-by-kernel": {"schedule": "plateau", "best_by": "kernel"},
     "cosine": {"schedule": "cosine", "tiles_per_place": 5},
 }
 LOSSES = {"loss_d", "loss_g", "loss_g_gan", "loss_g_l1"}
@@ -167,6 +172,41 @@ def test_a_collapse_is_noticed_once_when_it_shows(tiles, tmp_path, capsys):
 def test_a_collapse_is_outlines_that_vanish_or_never_come(outlines, told):
     recipe, rows = tiny(epochs=20, decay_epochs=0), [{"outlines": share} for share in outlines]
     assert [collapse_notice(rows[: n + 1], recipe) is not None for n in range(len(rows))] == told
+
+
+@pytest.mark.parametrize(("best_by", "column", "best"), [("ssim", "ssim", max), ("perceptual", "perceptual", min)])
+def test_best_is_the_epoch_that_its_score_prefers(best_by, column, best, tiles, tmp_path):
+    run = train(tiny(best_by=best_by, ema_decay=0.0, learning_rate=0.02), tiles, tmp_path / "run", quiet=True)
+    values = [float(row[column]) for row in rows(run)]
+    assert len(set(values)) == len(values)
+    progress = json.loads((run / "weights/best/state.json").read_text())["progress"]
+    assert progress["epoch"] == 1 + values.index(best(values))
+    assert ({"perceptual", "kernel_x1000"} <= rows(run)[0].keys()) == (best_by != "ssim")
+
+
+def test_what_best_goes_by_is_measured_on_the_validation_tiles_and_changes_no_step(tiles, store, tmp_path):
+    settings = {"epochs": 2, "decay_epochs": 0}
+    plain = train(tiny(**settings), tiles, tmp_path / "plain", quiet=True)
+    judged = train(tiny(best_by="kernel", **settings), tiles, tmp_path / "judged", quiet=True)
+    shared = rows(plain)[0].keys()
+    assert [{name: row[name] for name in shared} for row in rows(judged)] == rows(plain)
+    generator, eyes = load_generator(judged), LiteFeatures()
+    batch = centre_batch(store, store.ids("val"), crop_px=32)
+    with torch.inference_mode():
+        fakes = generator.network(encode_mask(torch.from_numpy(batch.mask), None))
+    (fake_maps, fake_vectors), (real_maps, real_vectors) = eyes(fakes), eyes(encode_image(torch.from_numpy(batch.image)))
+    last = {name: float(text) for name, text in rows(judged)[-1].items()}
+    assert last["perceptual"] == pytest.approx(perceptual_distance(fake_maps, real_maps).mean().item(), rel=1e-3)
+    assert last["kernel_x1000"] == pytest.approx(1000 * kernel_distance(fake_vectors.numpy(), real_vectors.numpy()), rel=1e-2)
+
+
+def test_a_checkpoint_from_before_best_by_goes_on_with_its_best_ssim(tiles):
+    recipe = tiny()
+    state = TrainingState(new_fabric(recipe), recipe, None)
+    values = {name: value for name, value in state.plain_values().items() if name != "best_shortfall"}
+    tensors = {"model": state.model_tensors(), "train": state.train_tensors()}
+    state.restore(Checkpoint(Path("run"), {"progress": values | {"best_ssim": 0.75}}, **tensors))
+    assert state.progress.best_shortfall == 0.25
 
 
 def test_the_plateaus_standing_is_in_the_checkpoint(tiles, tmp_path):

@@ -1,6 +1,8 @@
-"""Commands that make masks: footprints."""
+"""Commands that make masks: footprints, forge."""
 
+import sys
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -37,3 +39,48 @@ def footprints(
             source, out, like=like, extent=extent, gsd=gsd, crs=crs, repair=repair, layer=layer, overwrite=overwrite
         )
     )  # fmt: skip
+
+
+def forge(
+    source: Positional[Path],
+    *,
+    out: Path,
+    how: Literal["recombine", "streets", "transform", "drawn"] = "recombine",
+    count: int = 10,
+    size: int | None = None,
+    density: float = 1.0,
+    place: str | None = None,
+    seed: int = 0,
+    threshold: int | None = None,
+    drawn: Path | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Make new masks that look like a place's own, and a card that says how alike they are. Killed and run again, it goes on.
+
+    Writes masks/, forged.jsonl, card.json and card.html.
+
+    Args:
+        source: A data set with images and masks, or a folder of masks.
+        out: Folder to write.
+        how: recombine real footprints into new blocks, build towns along new streets, transform real masks, or take drawn ones.
+        count: Masks for each place.
+        size: Side in pixels; that of the source's scenes when left out.
+        density: Of buildings, as a multiple of the place's own; for recombine and streets.
+        place: Only this one.
+        seed: Of all that is random.
+        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        drawn: Folder of drawings, for --how drawn.
+        overwrite: Replace masks made with other settings.
+    """
+    from orthoforge.forging.forge import forge
+
+    made = forge(
+        source, out, how=how, count=count, size=size, density=density, place=place, seed=seed, threshold=threshold, drawn=drawn,
+        overwrite=overwrite,
+    )  # fmt: skip
+    for name, why in made.skipped.items():
+        print(f"skipped: {name}: {why}", file=sys.stderr)
+    for name, card in made.cards.items():
+        unlike = [f"{verdict.title} {verdict.words}" for verdict in card.verdicts if not verdict.as_real]
+        print(f"{name}: {'; '.join(unlike) or f'as real in all {len(card.verdicts)} properties'}")
+    print(made.out / "card.html")

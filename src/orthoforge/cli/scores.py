@@ -15,6 +15,7 @@ def evaluate(
     masks: Path | None = None,
     network: Literal["efficientnet-lite0", "inception-v3"] = "efficientnet-lite0",
     weights: Path | None = None,
+    lpips: Path | None = None,
     threshold: int | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -35,6 +36,7 @@ def evaluate(
         masks: For a folder of images: masks of the same names.
         network: What realism and memorisation are seen with.
         weights: The file of inception-v3's weights; torch hub's folder when left out. Nothing is downloaded.
+        lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or vgg.pth and vgg16-397923af.pth: LPIPS beside the other scores.
         threshold: Values of --masks at or above it are building; without it only 0, 1 and 255 are accepted.
         seed: Of all that is random in the network, in splits and in intervals.
         device: cpu or cuda.
@@ -45,8 +47,8 @@ def evaluate(
     from orthoforge.evaluation.evaluate import REPORT_HTML, evaluate, summary_lines
 
     result = evaluate(
-        images, data, out, split=split, masks=masks, network=network, weights=weights, threshold=threshold, seed=seed,
-        device=device, allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
+        images, data, out, split=split, masks=masks, network=network, weights=weights, lpips=lpips,
+        threshold=threshold, seed=seed, device=device, allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

@@ -9,26 +9,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from orthoforge.checkpoints import STATE, TrainedGenerator, load_generator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import report, score_page
 from orthoforge.evaluation.image_sets import ImageSet, batches, folder_images, folder_masks, generated_images
-from orthoforge.evaluation.paired import (
-    METRICS,
-    MORE_METRICS,
-    detail_levels,
-    mean_colours,
-    mean_scores,
-    overlap_statement,
-    pair_scores,
-    score_lines,
-)
+from orthoforge.evaluation.measure import MOST_WORKERS, Look, Measured, in_order, measure
+from orthoforge.evaluation.paired import METRICS, MORE_METRICS, mean_colours, mean_scores, overlap_statement, score_lines
 from orthoforge.evaluation.realism.diversity import MASKS, diversity
-from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork, open_network, perceptual_distance
+from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork, open_network
+from orthoforge.evaluation.realism.lpips import Lpips, load_lpips
 from orthoforge.evaluation.realism.memorisation import Neighbours, chosen_training_tiles, memorisation, nearest
-from orthoforge.evaluation.realism.realism import LEAST_SET, Vectors, is_reliable, realism
+from orthoforge.evaluation.realism.realism import LEAST_SET, is_reliable, realism
 from orthoforge.evaluation.segmenter.fidelity import fidelity as measured_fidelity
 from orthoforge.evaluation.segmenter.fidelity import segmenter_tiles
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
@@ -39,8 +31,6 @@ from orthoforge.tiles.store import TileStore
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 FORMAT = 2
-# The floor's perceptual distance is a pass of the network for each tile; a mean over so many says enough.
-_FLOOR_PERCEPTUAL = 128
 # The segmenter looks at so many tiles at most, spread over the set: more change little and take minutes.
 FIDELITY_TILES = 200
 
@@ -56,16 +46,6 @@ class _Subject:
     ground: TrainedGround | None
 
 
-@dataclass(frozen=True)
-class _Measured:
-    """What one pass over the images leaves behind."""
-
-    fake: Vectors
-    real: Vectors
-    tiles: list[dict[str, Any]]
-    floor_from: str
-
-
 def evaluate(
     images: str | Path,
     data: Path,
@@ -75,6 +55,7 @@ def evaluate(
     masks: Path | None = None,
     network: str | ScoreNetwork = "efficientnet-lite0",
     weights: Path | None = None,
+    lpips: Path | None = None,
     threshold: int | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -87,7 +68,8 @@ def evaluate(
     ``images`` is a run, whose generator is given the tiles' masks, or a folder of images of the tiles' size, whoever made them. An
     image named as a tile (``image_sets.folder_images``) is compared with it; the others count for realism alone. ``masks`` is a
     folder of masks by the images' names. ``network`` is what realism and memorisation are seen with: a name for
-    ``features.open_network`` with its ``weights``, or a network of your own. ``fidelity`` (of a run) trains a segmenter on real
+    ``features.open_network`` with its ``weights``, or a network of your own. ``lpips`` is a folder with its files
+    (``realism.lpips.load_lpips``), for LPIPS beside the perceptual distance. ``fidelity`` (of a run) trains a segmenter on real
     tiles that the run was not trained on, which takes minutes, and lets it look for the masks' buildings in the images.
 
     Returns what ``report.json`` holds (docs/evaluation.md). Raises ``DataError`` when there are too few images, sizes differ, a
@@ -107,12 +89,16 @@ def evaluate(
     lite = LiteFeatures(device)
     own = lite.network() if network == "efficientnet-lite0" and weights is None else None
     eyes = own or (open_network(network, weights=weights, device=device) if isinstance(network, str) else network)
-    measured = _measure(subject, store, tile_ids, lite, eyes, shared=own is not None, seed=seed, device=device)
+    weighed = _open_lpips(lpips, store, device)
+    # A run's images are made one after the other, by all threads; files are looked at side by side, by one thread each.
+    workers = 1 if subject.generator or device != "cpu" else min(torch.get_num_threads(), MOST_WORKERS)
+    look = Look(lite, eyes, shared=own is not None, device=device, lpips=weighed)
+    measured = measure(subject.images, store, tile_ids, look, workers=workers, seed=seed)
 
     at = {"n": len(subject.images), "split": split, "fingerprint": store.fingerprint, "seed": seed}
     seen = eyes.circumstances() | at
     in_order = list(subject.images.tile_ids) == tile_ids
-    copies = _copies(subject, store, split, measured, eyes, device)
+    copies = _copies(subject, store, split, measured, eyes, device, workers)
     varied = _diversity(subject, store, tile_ids, lite, seed, device)
     tiles = measured.tiles
     places = sorted({row["place"] for row in tiles})
@@ -135,7 +121,8 @@ def evaluate(
             "size_px": store.size_px, "gsd_m": store.gsd_m,
         },
         "seed": seed,
-        "networks": {"sets of images": eyes.circumstances(), "perceptual distance": lite.circumstances()},
+        "networks": {"sets of images": eyes.circumstances(), "perceptual distance": lite.circumstances()}
+        | ({"LPIPS": weighed.circumstances()} if weighed else {}),
         "metrics": {name: words for name, words in (METRICS | MORE_METRICS).items() if tiles and name in tiles[0]["generated"]},
         "floor": f"mean colours by mask value, from {measured.floor_from}" if tiles else None,
         "scores": mean_scores(tiles) if tiles else None,
@@ -215,6 +202,15 @@ def _subject(
     return _Subject(path, None, images, mask, None)
 
 
+def _open_lpips(folder: Path | None, store: TileStore, device: str) -> Lpips | None:
+    if folder is None:
+        return None
+    lpips = load_lpips(folder, device=device)
+    if store.size_px < lpips.least_px:
+        raise ConfigError(f"{store.path}: its tiles have {store.size_px} px; LPIPS by {lpips.network} needs {lpips.least_px} px.")
+    return lpips
+
+
 def _ids_of_split(store: TileStore, split: str) -> np.ndarray:
     tile_ids = store.ids(split)
     if not len(tile_ids):
@@ -248,70 +244,8 @@ def _kind(classes: Mapping[str, Any] | None) -> str:
     return f"the classes {', '.join(classes['names'])}" if classes else "buildings only"
 
 
-def _measure(
-    subject: _Subject,
-    store: TileStore,
-    tile_ids: Sequence[int],
-    lite: LiteFeatures,
-    eyes: ScoreNetwork,
-    *,
-    shared: bool,
-    seed: int,
-    device: str,
-) -> _Measured:
-    """One pass over the images and the real tiles, a few at a time."""
-    images = subject.images
-    fake = Vectors(images.scenes, eyes.channels, seed)
-    real = Vectors([store.rows[tile_id].scene for tile_id in tile_ids], eyes.channels, seed)
-    number_of = {tile_id: number for number, tile_id in enumerate(tile_ids)}
-    pairs = [tile_id for tile_id in images.tile_ids if tile_id is not None]
-    floor, floor_from = mean_colours(store, np.array(pairs)) if pairs else ({}, "")
-    floor_tiles = (
-        set(np.array(pairs)[np.linspace(0, len(pairs) - 1, min(len(pairs), _FLOOR_PERCEPTUAL)).astype(int)]) if pairs else set()
-    )
-
-    def look(pixels: np.ndarray) -> tuple[Tensor, list[Tensor], Tensor]:
-        tensor = encode_image(torch.from_numpy(pixels)).to(device)
-        maps, vectors = lite(tensor)
-        return tensor, maps, vectors if shared else eyes.embed(tensor)
-
-    tiles: list[dict[str, Any]] = []
-    for some in batches(len(images), BATCH):
-        pixels = np.stack([images.read(number) for number in some])
-        tensor, maps, vectors = look(pixels)
-        fake.add(some, vectors, tensor)
-        known = [(place, tile_id) for place, tile_id in enumerate(images.tile_ids[some.start : some.stop]) if tile_id is not None]
-        if not known:
-            continue
-        at, ids = [place for place, _ in known], [tile_id for _, tile_id in known]
-        reals, real_masks = (np.stack(arrays) for arrays in zip(*map(store.tile, ids), strict=True))
-        tensor, real_maps, vectors = look(reals)
-        real.add([number_of.pop(tile_id) for tile_id in ids], vectors, tensor)
-        apart = perceptual_distance([layer[at] for layer in maps], real_maps)
-        flat = np.stack([floor[store.rows[tile_id].place][mask] for tile_id, mask in zip(ids, real_masks, strict=True)])
-        rows = zip(ids, pair_scores(pixels[at], reals), pair_scores(flat, reals), apart.tolist(), strict=True)
-        for index, (tile_id, scores, floor_scores, distance) in enumerate(rows):
-            if tile_id in floor_tiles:
-                flat_maps = look(flat[index : index + 1])[1]
-                floor_scores["perceptual"] = float(
-                    perceptual_distance(flat_maps, [layer[index : index + 1] for layer in real_maps])
-                )
-            row = store.rows[tile_id]
-            tiles.append(
-                {"id": tile_id, "scene": row.scene, "place": row.place, "window": list(row.window)}
-                | {"image": images.names[some[at[index]]], "generated": scores | {"perceptual": distance}}
-                | {"mean_colours": floor_scores, "real": {"detail_levels": detail_levels(reals[index])}}
-            )
-    rest = list(number_of)
-    for some in batches(len(rest), BATCH):
-        ids = [rest[index] for index in some]
-        tensor, _, vectors = look(np.stack([store.tile(tile_id)[0] for tile_id in ids]))
-        real.add([number_of[tile_id] for tile_id in ids], vectors, tensor)
-    return _Measured(fake, real, tiles, floor_from)
-
-
 def _copies(
-    subject: _Subject, store: TileStore, split: str, measured: _Measured, eyes: ScoreNetwork, device: str
+    subject: _Subject, store: TileStore, split: str, measured: Measured, eyes: ScoreNetwork, device: str, workers: int
 ) -> dict[str, Any]:
     """Memorisation, with the nearest tiles; or why it was not measured."""
     training = subject.ground.training if subject.ground else store
@@ -324,12 +258,13 @@ def _copies(
     if not chosen:
         return {"ratio": None, "why": f"{training.path} has no training tiles"}
 
-    def vectors_of(ids: Sequence[int]) -> np.ndarray:
+    def vectors_of(some: range) -> tuple[list[int], np.ndarray]:
+        ids = chosen[some.start : some.stop]
         pixels = np.stack([training.tile(tile_id)[0] for tile_id in ids])
         with torch.inference_mode():
-            return eyes.embed(encode_image(torch.from_numpy(pixels)).to(device)).float().cpu().numpy()
+            return ids, eyes.embed(encode_image(torch.from_numpy(pixels)).to(device)).float().cpu().numpy()
 
-    searched = ((ids, vectors_of(ids)) for ids in ([chosen[index] for index in some] for some in batches(len(chosen), BATCH)))
+    searched = in_order(vectors_of, batches(len(chosen), BATCH), workers=workers)
     found: list[Neighbours] = nearest([measured.fake.array, measured.real.array], searched)
     words = {} if subject.ground else {"assumed": "that the images were made by something trained on split train of these tiles"}
     order = np.argsort(found[0].distances, kind="stable")[: score_page.SHOWN]
@@ -369,7 +304,7 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def _pictures(result: Mapping[str, Any], subject: _Subject, store: TileStore, measured: _Measured) -> list[report.Html]:
+def _pictures(result: Mapping[str, Any], subject: _Subject, store: TileStore, measured: Measured) -> list[report.Html]:
     """The sections that show images."""
     tiles = result["tiles"]
     numbers = {name: number for number, name in enumerate(subject.images.names)}

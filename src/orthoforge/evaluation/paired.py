@@ -24,15 +24,16 @@ METRICS = {
 MORE_METRICS = {
     "ms_ssim": f"structural similarity at five scales, 1 when equal; needs sides of {MS_SSIM_LEAST_PX} px; higher is closer",
     "perceptual": "distance of unit-length features of EfficientNet-Lite0, as LPIPS without learnt weights; lower is closer",
+    "lpips": "LPIPS (Zhang et al. 2018), from the weights that were given; lower is closer",
 }
 # Equal images have no finite PSNR. Rounding to bytes alone allows 59 dB, so nothing else reaches this.
 PSNR_OF_EQUAL_DB = 100.0
 _IMAGES = {"generated": "generated", "mean_colours": "floor: mean colours", "real": "real images"}
 _COLUMNS = {
-    "psnr": ">PSNR, dB", "ssim": ">SSIM", "ms_ssim": ">MS-SSIM", "perceptual": ">Perceptual", "l1_levels": ">L1, levels",
-    "detail_levels": ">Detail, levels",
+    "psnr": ">PSNR, dB", "ssim": ">SSIM", "ms_ssim": ">MS-SSIM", "perceptual": ">Perceptual", "lpips": ">LPIPS",
+    "l1_levels": ">L1, levels", "detail_levels": ">Detail, levels",
 }  # fmt: skip
-_DIGITS = {"ssim": 3, "ms_ssim": 3, "perceptual": 3, "psnr": 2}
+_DIGITS = {"ssim": 3, "ms_ssim": 3, "perceptual": 3, "lpips": 3, "psnr": 2}
 
 
 def tile_scores(image: np.ndarray, real: np.ndarray) -> dict[str, float]:

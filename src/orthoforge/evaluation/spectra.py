@@ -35,8 +35,12 @@ def radial_spectrum(images: Tensor) -> tuple[Tensor, Tensor]:
 
     Rings are one cycle per shorter side wide, from the first to the spectrum's corners at 0.7.
     """
-    power = power_spectrum(images)
-    shorter = min(images.shape[2:])
+    return radial_power(power_spectrum(images))
+
+
+def radial_power(power: Tensor) -> tuple[Tensor, Tensor]:
+    """``radial_spectrum`` from spectra (N, H, W) of ``power_spectrum``."""
+    shorter = min(power.shape[1:])
     ring = (_radius(power) * shorter).round().long().flatten()
     rings = int(ring.max()) + 1
     counts = torch.bincount(ring, minlength=rings)
@@ -71,7 +75,13 @@ def checkerboard(images: Tensor, *, period_px: int | None = None) -> Tensor:
     height, width = images.shape[2:]
     if height % PERIOD_PX or width % PERIOD_PX or min(height, width) < _TWO_PERIODS:
         raise ValueError(f"{height}×{width} px; both sides must be multiples of {PERIOD_PX}, and {_TWO_PERIODS} at least")
-    power = power_spectrum(images) + ROUNDING_POWER
+    return checkerboard_power(power_spectrum(images), period_px=period_px)
+
+
+def checkerboard_power(power: Tensor, *, period_px: int | None = None) -> Tensor:
+    """``checkerboard`` from spectra (N, H, W) of ``power_spectrum``, of images whose sides it can take."""
+    power = power + ROUNDING_POWER
+    height, width = power.shape[1:]
     nearest, farthest = _NEIGHBOURS
     peaks, surroundings = [], []
     for row, col in _lattice(height, width, period_px):

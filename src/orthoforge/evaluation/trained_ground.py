@@ -43,18 +43,28 @@ def trained_ground(run: Path, store: TileStore, tile_ids: Sequence[int]) -> Trai
         return TrainedGround(False, None, "", None)
     theirs = [row for row in training.rows if row.split == "train"]
     checksums = {row.sha256 for row in theirs}
-    boxes: dict[str, list[Box]] = {}
-    for row in theirs:
-        area, box = _area(row)
-        boxes.setdefault(area, []).append(box)
-    arrays = {area: np.array(some) for area, some in boxes.items()}
-    seen = []
-    for tile_id in tile_ids:
-        row = store.rows[tile_id]
-        area, box = _area(row)
-        if row.sha256 in checksums or (area in arrays and _meets_any(box, arrays[area])):
-            seen.append(tile_id)
+    met = set(tiles_on(theirs, store, tile_ids))
+    seen = [tile_id for tile_id in tile_ids if tile_id in met or store.rows[tile_id].sha256 in checksums]
     return TrainedGround(False, len(seen), store.describe(seen[0]) if seen else "", training)
+
+
+def tiles_on(rows: Sequence[TileRow], store: TileStore, tile_ids: Sequence[int], *, by_name: bool = True) -> list[int]:
+    """Those of ``tile_ids`` whose area overlaps that of one of ``rows``.
+
+    In one CRS, or (with ``by_name``) where both have none, as windows in a scene of one name.
+    """
+    boxes: dict[str, list[Box]] = {}
+    for row in rows:
+        if by_name or row.grid.crs:
+            area, box = _area(row)
+            boxes.setdefault(area, []).append(box)
+    arrays = {area: np.array(some) for area, some in boxes.items()}
+    found = []
+    for tile_id in tile_ids:
+        area, box = _area(store.rows[tile_id])
+        if area in arrays and _meets_any(box, arrays[area]):
+            found.append(tile_id)
+    return found
 
 
 def _training_store(folder: Path, fingerprint: str) -> TileStore | None:

@@ -30,7 +30,7 @@ def read_weights(
     """
     path = Path(path) if path else _published_file(network)
     digest = _require_sha256(network, path, sha256)
-    state = _read_tensors(path)
+    state = read_tensors(path)
     _require_fitting(network, path, state, wanted=wanted, logits=logits)
     return {name: tensor.detach().to(wanted[name].dtype) for name, tensor in state.items()}, digest
 
@@ -79,7 +79,11 @@ def _where_to_get(network: str) -> str:
     return "Leave --perceptual-weights out to take the installed ones."
 
 
-def _read_tensors(path: Path) -> dict[str, Tensor]:
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a file in PyTorch's format or safetensors, on the CPU. Nothing in it is run.
+
+    Raises ``CheckpointError`` when it is damaged, or holds something else.
+    """
     safe = path.suffix == ".safetensors"
     try:
         state = load_file(path) if safe else torch.load(path, map_location="cpu", weights_only=True)

@@ -26,7 +26,7 @@ from orthoforge.tiles.store import Batch, TileStore
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors, training_ids
 from orthoforge.training.hardware import any_process, circumstances, mean_over_processes
-from orthoforge.training.schedules import learning_rates, standings_after
+from orthoforge.training.schedules import BEST_COLUMNS, learning_rates, shortfall, standings_after
 from orthoforge.training.state import STEP, Progress, TrainingState
 from orthoforge.training.stopping import StopRequest
 from orthoforge.training.validation import collapse_notice, record_panels, validate
@@ -90,9 +90,10 @@ def run_epochs(
                 raise DivergedError(f"the gradients of at least half of the updates of epoch {progress.epoch + 1} were not finite.")
             scores = fabric.broadcast(scores)  # batch norm's running statistics differ a little between processes
             row = _finish_epoch(recipe, state, store, scores)
-            improved = progress.best_ssim is None or scores["ssim"] > progress.best_ssim
+            reached = shortfall(recipe, scores)
+            improved = progress.best_shortfall is None or reached < progress.best_shortfall
             if improved:
-                progress.best_ssim = scores["ssim"]
+                progress.best_shortfall = reached
             if fabric.is_global_zero:
                 assert curves is not None
                 runs.append_result(out, row)
@@ -227,7 +228,8 @@ def _epoch_line(row: dict[str, float], recipe: Recipe, seconds_left: float) -> s
     parts = {name.removeprefix("loss_g_"): value for name, value in row.items() if name.startswith("loss_g_")}
     losses = f"D {row['loss_d']:.3f}  " if "loss_d" in row else ""
     losses += "G " + " + ".join(f"{name} {value:.3g}" for name, value in parts.items())
+    judged = f"{recipe.best_by} {row[BEST_COLUMNS[recipe.best_by]]:.4g}  " if recipe.best_by != "ssim" else ""
     return (
         f"epoch {row['epoch']:.0f}/{recipe.total_epochs}  {losses}  "
-        f"PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['images_per_s']:.1f} images/s  {left} left"
+        f"PSNR {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {judged}{row['images_per_s']:.1f} images/s  {left} left"
     )

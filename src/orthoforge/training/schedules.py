@@ -8,6 +8,8 @@ from typing import Any
 from orthoforge.config import Recipe
 
 STEP_FACTOR = 0.1
+# Columns of ``results.csv`` by what ``best_by`` calls them.
+BEST_COLUMNS = {"perceptual": "perceptual", "kernel": "kernel_x1000"}
 # How much of the smoothed validation score is its former value: single epochs of a GAN jump by more than they improve.
 SMOOTHING = 0.8
 
@@ -70,7 +72,7 @@ def standings_after(
         fed_by = {"generator": row["loss_g"], "discriminator": row.get("loss_d")}
         plateau, smoothing = PLATEAU_2021, 0.0
     elif recipe.schedule == "plateau":
-        fed_by = dict.fromkeys(("generator", "discriminator"), 1 - row["ssim"])
+        fed_by = dict.fromkeys(("generator", "discriminator"), shortfall(recipe, row))
         plateau, smoothing = PLATEAU, SMOOTHING
     else:
         return {}
@@ -79,6 +81,11 @@ def standings_after(
         for network, value in fed_by.items()
         if value is not None
     }
+
+
+def shortfall(recipe: Recipe, scores: Mapping[str, float]) -> float:
+    """The score that ``recipe.best_by`` names, turned so that lower is better."""
+    return 1 - scores["ssim"] if recipe.best_by == "ssim" else scores[BEST_COLUMNS[recipe.best_by]]
 
 
 def standing_after(plateau: Plateau, standing: Standing, value: float, *, smoothing: float = 0.0) -> Standing:

@@ -158,6 +158,10 @@ def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
             raise DataError(
                 f"{store.path}: no tile is in split {split}. Prepare again with more scenes or another --split.{wanted}"
             )
+    if recipe.best_by == "kernel" and len(store.ids("val")) < 2:
+        raise DataError(
+            f"{store.path}: one validation tile has no kernel distance, which compares sets. Prepare more, or --best-by perceptual."
+        )
 
 
 def notes_on_tiles(recipe: Recipe, store: TileStore) -> list[str]:

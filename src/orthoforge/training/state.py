@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from orthoforge.checkpoints import Checkpoint, load_weights, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
+from orthoforge.evaluation.realism.features import LiteFeatures
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
@@ -43,8 +44,8 @@ class Progress:
     """Losses of the epoch under way, summed over its steps."""
     seconds: float = 0.0
     """Training time of the epoch under way."""
-    best_ssim: float | None = None
-    """Best validation score so far, which ``weights/best`` reached."""
+    best_shortfall: float | None = None
+    """Best validation score so far, which ``weights/best`` reached; lower is better (``schedules.shortfall``)."""
     standings: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Of the plateau schedules, by network (``schedules.Standing``)."""
 
@@ -54,7 +55,8 @@ class TrainingState:
 
     ``generator`` and ``discriminator`` are the plain networks; ``train_generator`` and ``train_discriminator`` run them on the
     right device, in the right precision and on several processes. Without an adversarial loss there is no discriminator, and all
-    that belongs to it is ``None``. ``features`` is the frozen network of the perceptual loss, where the recipe has one.
+    that belongs to it is ``None``. ``features`` is the frozen network of the perceptual loss, ``eyes`` the one that validation
+    judges by, where the recipe has one.
     """
 
     def __init__(self, fabric: Fabric, recipe: Recipe, class_count: int | None) -> None:
@@ -78,6 +80,7 @@ class TrainingState:
                 recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
                 normalize=recipe.perceptual_normalize,
             ).to(fabric.device)  # fmt: skip
+        self.eyes = None if recipe.best_by == "ssim" else LiteFeatures(str(fabric.device))
         self.progress = Progress()
         self._seed = recipe.seed
 
@@ -127,7 +130,7 @@ class TrainingState:
             self.averaged.n_averaged.copy_(_part(train, "averaged.", source)["count"])
         if self.discriminator is not None:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
-        self.progress = Progress(**checkpoint.state["progress"])
+        self.progress = Progress(**_current(checkpoint.state["progress"]))
         for name, (network, optimizer) in self.trained.items():
             updated = self.progress.updates.get(name, 0) > 0
             _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=updated)
@@ -183,6 +186,15 @@ def new_discriminator(recipe: Recipe, class_count: int | None) -> nn.Module:
         condition_channels(class_count), width=recipe.discriminator_width, kind=recipe.discriminator,
         layers=recipe.discriminator_layers, norm=recipe.discriminator_norm,
     )  # fmt: skip
+
+
+def _current(progress: dict[str, Any]) -> dict[str, Any]:
+    """Progress under the names of today: checkpoints from before ``best_by`` hold the best SSIM itself."""
+    if "best_ssim" not in progress:
+        return progress
+    ssim = progress["best_ssim"]
+    others = {name: value for name, value in progress.items() if name != "best_ssim"}
+    return others | {"best_shortfall": None if ssim is None else 1 - ssim}
 
 
 def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, Any, Any]:

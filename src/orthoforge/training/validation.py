@@ -11,6 +11,8 @@ from lightning_fabric import Fabric
 from orthoforge import runs
 from orthoforge.config import Recipe
 from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
+from orthoforge.evaluation.realism.distances import kernel_distance
+from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import decode_image
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.trackers import Trackers
@@ -20,6 +22,8 @@ from orthoforge.training.state import PANELS, VALIDATION, TrainingState
 from orthoforge.training.stopping import StopRequest
 
 PANEL_TILES = 4
+# More validation tiles than these are not looked at by ``best_by``'s network, which takes longer a tile than the generator may.
+JUDGED_TILES = 64
 OUTLINES_OF_A_COLLAPSE = 0.5
 
 
@@ -30,6 +34,7 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
     """
     state.seed_torch(VALIDATION)
     generator = state.output_generator.eval()
+    opinion = None if state.eyes is None else _Opinion(state.eyes, store.ids("val"))
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "detail_fake": [], "detail_real": []}
     outlines = torch.zeros(2, dtype=torch.int64)
     tile_ids = store.ids("val")
@@ -44,6 +49,8 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
             scores["detail_fake"] += detail(fake).tolist()
             scores["detail_real"] += detail(real).tolist()
             outlines += outlines_seen(fake, condition).sum(dim=0).cpu()
+            if opinion is not None:
+                opinion.add(batch.tile_ids, fake, real)
             if any_process(fabric, stop.requested):
                 return None
     finally:
@@ -56,7 +63,34 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
         "psnr_seed": means["psnr"] - SEED_PSNR_OFFSET_DB,
         "detail": means["detail_fake"] / max(means["detail_real"], 1e-9),
         "outlines": shown / there if there else 1.0,
-    }
+    } | ({} if opinion is None else opinion.scores())
+
+
+class _Opinion:
+    """What EfficientNet-Lite0 thinks of the images of some validation tiles, spread over them."""
+
+    def __init__(self, eyes: LiteFeatures, tile_ids: np.ndarray) -> None:
+        self._eyes = eyes
+        self._chosen = tile_ids[np.linspace(0, len(tile_ids) - 1, min(JUDGED_TILES, len(tile_ids))).astype(int)]
+        self._apart: list[float] = []
+        self._vectors: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+
+    def add(self, tile_ids: np.ndarray, fake: torch.Tensor, real: torch.Tensor) -> None:
+        """Look at the images of a batch, those that were chosen."""
+        at = np.flatnonzero(np.isin(tile_ids, self._chosen)).tolist()
+        if not at:
+            return
+        fake_maps, fake_vectors = self._eyes(fake[at])
+        real_maps, real_vectors = self._eyes(real[at])
+        self._apart += perceptual_distance(fake_maps, real_maps).tolist()
+        for kept, vectors in zip(self._vectors, (fake_vectors, real_vectors), strict=True):
+            kept.append(vectors.cpu().numpy())
+
+    def scores(self) -> dict[str, float]:
+        """Both scores; lower is better. The kernel distance needs two tiles."""
+        fakes, reals = (np.concatenate(kept) for kept in self._vectors)
+        kernel = {"kernel_x1000": 1000 * kernel_distance(fakes, reals)} if len(fakes) > 1 else {}
+        return {"perceptual": math.fsum(self._apart) / len(self._apart)} | kernel
 
 
 def collapse_notice(rows: Sequence[Mapping[str, float]], recipe: Recipe) -> str | None:

@@ -189,3 +189,12 @@ def test_bad_batches_and_images_are_named(store, trained):
         tile_sample(store, np.array([], np.int64), SETTINGS)
     with pytest.raises(DivergedError, match="learning_rate"):
         train_segmenter(noise, replace(SETTINGS, steps=10, learning_rate=1e30))
+
+
+def test_what_it_predicts_is_what_its_network_says_though_batch_norm_is_folded_in(trained, store):
+    images = np.stack([store.tile(i)[0] for i in store.ids("test")[:3].tolist()])
+    with torch.inference_mode():
+        expected = torch.sigmoid(trained.network(encode_image(torch.from_numpy(images)))[:, 0]).numpy()
+    assert np.abs(trained.probabilities(images) - expected).max() < 1e-4
+    assert not any(isinstance(module, torch.nn.BatchNorm2d) for module in trained._looking.modules())
+    assert any(isinstance(module, torch.nn.BatchNorm2d) for module in trained.network.modules())

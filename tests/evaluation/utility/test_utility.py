@@ -2,10 +2,12 @@
 
 import itertools
 import json
+from dataclasses import replace
 from fractions import Fraction
 
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,12 +16,21 @@ from made_runs import make_run
 from orthoforge.checkpoints import load_generator
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from orthoforge.evaluation.segmenter.mask_scores import mask_scores, pooled_scores
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.evaluation.utility.design import Arm, arm_sample, arms_of, components, copy_paste, real_subset, synthetic_count
-from orthoforge.evaluation.utility.experiment import utility
+from orthoforge.evaluation.utility.experiment import held_out_counts, utility
 from orthoforge.evaluation.utility.images import open_source, pool_of, turned_mask
 from orthoforge.evaluation.utility.page import overall_verdict
-from orthoforge.evaluation.utility.statistics import bootstrap_interval, difference, iou, t_interval, t_quantile, verdict
+from orthoforge.evaluation.utility.statistics import (
+    bootstrap_interval,
+    boundary_f,
+    difference,
+    iou,
+    t_interval,
+    t_quantile,
+    verdict,
+)
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from pages import read_page
@@ -234,6 +245,23 @@ def test_masks_of_held_out_tiles_are_refused_however_they_are_turned(town, tmp_p
     assert "--allow-leaks was given" in source.warnings[0]
 
 
+def test_synthetic_tiles_on_the_ground_of_held_out_ones_are_warned_of(tmp_path):
+    def tiles(name, left, seed):
+        for number in range(4):
+            mask = make_mask(2 * SIZE, seed=seed + number)
+            for kind, pixels in (("images", np.repeat(mask[..., None], 3, axis=2)), ("masks", mask)):
+                grid = make_grid(2 * SIZE)
+                place = replace(grid, transform=Affine.translation(left + 100 * number, 0) @ grid.transform)
+                write_tiff(tmp_path / name / kind / f"ash{number}.tif", pixels, place)
+        return prepare(tmp_path / name, tmp_path / f"{name}-tiles", grid=1, size=SIZE, split="random", workers=1)
+
+    real, elsewhere, there = tiles("real", 0, 0), tiles("elsewhere", 5000, 10), tiles("there", 310, 20)
+    held_out = range(len(real.rows))
+    sources = [open_source(store.path, real, held_out, device="cpu", allow_leaks=False) for store in (elsewhere, there)]
+    assert [source.facts["overlapping_tiles"] for source in sources] == [0, 1]
+    assert [any("lie on the ground of 1 of the 4" in text for text in source.warnings) for source in sources] == [False, True]
+
+
 def test_a_run_trained_on_the_test_ground_is_refused(town, tmp_path):
     # The same pixels under another split: some that test here trained there.
     other = prepare(town.path.parent / "scenes", tmp_path / "tiles", grid=2, size=SIZE, split="random", workers=1)
@@ -282,6 +310,25 @@ def test_iou_sums_counts_and_passes_over_classes_that_are_not_there():
     assert iou(np.array([[30, 60]])) == pytest.approx(0.5)
     assert iou(np.array([[30, 60], [0, 0], [10, 10]])) == pytest.approx(0.75)
     assert iou(np.array([[0, 0]])) == 1
+
+
+def test_boundary_f_sums_edge_pixels_and_passes_over_classes_without_edges():
+    # 40 of 50 predicted edge pixels are right, 30 of 60 real ones found: shares 0.8 and 0.5.
+    assert boundary_f(np.array([[50, 40, 60, 30]])) == pytest.approx(2 / (1 / 0.8 + 1 / 0.5))
+    assert boundary_f(np.array([[50, 40, 60, 30], [0, 0, 0, 0], [5, 0, 5, 0]])) == pytest.approx(1 / (1 / 0.8 + 1 / 0.5))
+    assert boundary_f(np.array([[0, 0, 0, 0]])) == 1
+
+
+def test_edges_are_counted_as_fidelity_counts_them(town):
+    ids = town.ids("test")
+    shifted = {i: np.roll(town.tile(i)[1], 5, axis=1) for i in ids[:8].tolist()}
+    counts = held_out_counts(lambda images: np.stack(list(shifted.values())), town, ids[:8])
+    found = pooled_scores([mask_scores(mask, town.tile(i)[1]) for i, mask in shifted.items()])
+    total = np.array(list(counts.values())).sum(axis=0)
+    assert float(iou(total[:, :2])) == pytest.approx(found["iou"])
+    assert float(boundary_f(total[:, 2:])) == pytest.approx(found["boundary_f"])
+    assert 0 < found["iou"] < 1
+    assert 0 < found["boundary_f"] < 1
 
 
 def counts_of(scores, scenes=6):

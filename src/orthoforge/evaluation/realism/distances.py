@@ -108,7 +108,8 @@ def frechet_distance(first: Gaussian, second: Gaussian) -> float:
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """(x·y / C + 1)³ of every pair (N, M): Bińkowski et al. 2018's kernel. Their γ is 1 by the number of channels, c is 1."""
-    return (x @ y.T / x.shape[1] + 1) ** 3
+    products = x @ y.T / x.shape[1] + 1
+    return products * products * products  # a power of floats takes ten times as long
 
 
 def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:

@@ -3,8 +3,6 @@
 A figure means something only beside the network, its layer, its weights and the resizing; ``ScoreNetwork`` carries them.
 """
 
-import copy
-import pickle
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,16 +10,16 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.evaluation.realism.inception import CHANNELS as INCEPTION_CHANNELS
 from orthoforge.evaluation.realism.inception import InceptionV3
 from orthoforge.files import sha256_of
-from orthoforge.models.efficientnet import InvertedBottleneck
-from orthoforge.models.perceptual import FeatureNetwork, load_features
+from orthoforge.models.feature_folding import folded
+from orthoforge.models.feature_weights import read_tensors
+from orthoforge.models.perceptual import load_features
 
-# Four images keep what the first layers make of them in the cache: a third faster than sixteen at 256 px.
+# More take longer an image: what the first layers make of them does not stay in the cache.
 BATCH = 4
 # The classifier's input, as Inception's in the usual distances. It is the mean of a ReLU6; layers without a bound have outliers
 # whose cube in the kernel distance drowns everything else (docs/decisions/scores.md).
@@ -61,7 +59,7 @@ class LiteFeatures:
     def __init__(self, device: str = "cpu") -> None:
         features = load_features("efficientnet-lite0", (*PERCEPTUAL_LAYERS, LITE_LAYER))
         self.weights_sha256 = features.weights_sha256
-        self._features = _folded(features).to(device)
+        self._features = folded(features).to(device)
 
     def __call__(self, images: Tensor) -> tuple[list[Tensor], Tensor]:
         """Maps of ``PERCEPTUAL_LAYERS``, and vectors (N, 1280), of images (N, 3, H, W) in [-1, 1]."""
@@ -94,8 +92,8 @@ def perceptual_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Te
     """
     terms = []
     for a, b in zip(first, second, strict=True):
-        a, b = (maps / (maps.square().sum(dim=1, keepdim=True).sqrt() + 1e-10) for maps in (a, b))
-        terms.append((a - b).square().sum(dim=1).mean(dim=(1, 2)))
+        a, b = (maps / (torch.linalg.vector_norm(maps, dim=1, keepdim=True) + 1e-10) for maps in (a, b))
+        terms.append(a.sub_(b).square_().sum(dim=1).mean(dim=(1, 2)))
     return torch.stack(terms).mean(dim=0)
 
 
@@ -172,14 +170,7 @@ def _require_sha256(path: Path, expected: str) -> str:
 
 def _fitting(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """The tensors of a file, all that are ``wanted`` and none that is not."""
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise CheckpointError(f"{path}: damaged, or pickled classes, which could run any code and are not opened.") from error
-    except Exception as error:  # damaged bytes make torch.load raise nearly anything
-        raise CheckpointError(f"{path}: damaged or no file of weights ({type(error).__name__}). Fetch it again.") from error
-    if not isinstance(state, Mapping):
-        raise CheckpointError(f"{path}: holds something else than named tensors.")
+    state = read_tensors(path)
     counters = {name for name in wanted if name.endswith("num_batches_tracked")}
     for name in [*wanted, *state]:
         if name in counters:
@@ -192,37 +183,3 @@ def _fitting(path: Path, wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
         if not torch.isfinite(state[name]).all():
             raise CheckpointError(f"{path}: {name} holds NaN or Inf.")
     return {name: tensor.float() for name, tensor in state.items() if name not in counters}
-
-
-class _Pointwise(nn.Module):
-    """A 1×1 convolution of a channels-last image as the matrix product that it is."""
-
-    def __init__(self, convolution: nn.Conv2d) -> None:
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(convolution.weight.detach().flatten(1), False), convolution.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.linear(x.permute(0, 2, 3, 1), self.weight, self.bias).permute(0, 3, 1, 2)
-
-
-def _folded(features: FeatureNetwork) -> FeatureNetwork:
-    """The same network in less time, values equal to 1e-5: each batch norm is part of the convolution before it.
-
-    1×1 convolutions become matrix products: PyTorch takes its slow path for them where a batch is small and there is one thread.
-    """
-    features = copy.deepcopy(features)
-    for module in features.modules():
-        if isinstance(module, InvertedBottleneck):
-            for conv, norm in (("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2")):
-                if hasattr(module, conv):
-                    setattr(module, conv, _faster(fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm))))
-                    setattr(module, norm, nn.Identity())
-        elif isinstance(module, nn.Sequential) and len(module) == 3 and isinstance(module[1], nn.BatchNorm2d):
-            convolution = module[0]
-            assert isinstance(convolution, nn.Conv2d)
-            module[0], module[1] = _faster(fuse_conv_bn_eval(convolution, module[1])), nn.Identity()
-    return features.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-def _faster(convolution: nn.Conv2d) -> nn.Module:
-    return _Pointwise(convolution) if convolution.kernel_size == (1, 1) else convolution

@@ -69,17 +69,27 @@ class Vectors:
 
     def add(self, numbers: Sequence[int], vectors: Tensor, images: Tensor) -> None:
         """Take in the images (N, 3, H, W) in [-1, 1] with these numbers in the set, and their vectors (N, C)."""
+        self.take(numbers, self.see(numbers, vectors, images))
+
+    def see(self, numbers: Sequence[int], vectors: Tensor, images: Tensor) -> "Seen":
+        """What ``take`` keeps of some images; changes nothing, so that several threads may look at once."""
         rows = vectors.float().cpu().numpy()
         assert np.isfinite(rows).all(), "a network gave NaN"
-        self.moments.add(rows)
-        for number, row in zip(numbers, rows, strict=True):
+        wanted = [place for place, number in enumerate(numbers) if number in self._in_spectrum]
+        return Seen(rows, *_spectra(images[wanted])) if wanted else Seen(rows, None, None)
+
+    def take(self, numbers: Sequence[int], seen: "Seen") -> None:
+        """Keep what was seen of the images with these numbers."""
+        self.moments.add(seen.rows)
+        for number, row in zip(numbers, seen.rows, strict=True):
             if number in self._chosen:
                 self.kept.append(number)
-                self._rows.append(row)
-        seen = [place for place, number in enumerate(numbers) if number in self._in_spectrum]
-        if seen:
-            self.spectrum_scenes += [self.scenes[numbers[place]] for place in seen]
-            self._add_spectra(images[seen])
+                self._rows.append(row.copy())  # not a view, which would hold the others too
+        if seen.decibels is not None:
+            self.spectrum_scenes += [self.scenes[number] for number in numbers if number in self._in_spectrum]
+            self._power.append(seen.decibels)
+        if seen.checkerboards is not None:
+            self._checkers.append(seen.checkerboards)
 
     @property
     def array(self) -> np.ndarray:
@@ -107,13 +117,28 @@ class Vectors:
         """``spectra.checkerboard`` of some images; empty where they are too small for it."""
         return torch.cat(self._checkers).numpy() if self._checkers else np.empty(0)
 
-    def _add_spectra(self, images: Tensor) -> None:
-        images = images.float().cpu()
-        # Rounding to bytes alone gives that much power; less is no difference that a file could show.
-        self._power.append(10 * torch.log10(spectra.radial_spectrum(images)[1] + spectra.ROUNDING_POWER))
-        height, width = (side - side % spectra.PERIOD_PX for side in images.shape[2:])
-        if min(height, width) >= CHECKERBOARD_LEAST_PX:
-            self._checkers.append(spectra.checkerboard(images[:, :, :height, :width]))
+
+@dataclass(frozen=True)
+class Seen:
+    """Vectors (N, C) of some images; mean power by ring, in dB, and checkerboards of those among them that the spectrum is of."""
+
+    rows: np.ndarray
+    decibels: Tensor | None
+    checkerboards: Tensor | None
+
+
+def _spectra(images: Tensor) -> tuple[Tensor, Tensor | None]:
+    """Mean power by ring (N, rings) in dB, and checkerboards (N,) where the images are large enough."""
+    images = images.float().cpu()
+    power = spectra.power_spectrum(images)
+    # Rounding to bytes alone gives that much power; less is no difference that a file could show.
+    decibels = 10 * torch.log10(spectra.radial_power(power)[1] + spectra.ROUNDING_POWER)
+    height, width = (side - side % spectra.PERIOD_PX for side in images.shape[2:])
+    if min(height, width) < CHECKERBOARD_LEAST_PX:
+        return decibels, None
+    if (height, width) != tuple(images.shape[2:]):
+        power = spectra.power_spectrum(images[:, :, :height, :width])
+    return decibels, spectra.checkerboard_power(power)
 
 
 def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dict[str, Any]:

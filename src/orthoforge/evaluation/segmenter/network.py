@@ -2,12 +2,15 @@
 
 from typing import Any
 
+import torch
 from monai.losses import DiceCELoss
-from monai.networks.blocks import BaseEncoder
+from monai.networks.blocks import ADN, BaseEncoder, Convolution
 from monai.networks.nets import FLEXUNET_BACKBONE, FlexibleUNet
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from orthoforge.models.efficientnet import EfficientNetLite0
+from orthoforge.models.feature_folding import folded
 from orthoforge.models.feature_weights import read_weights
 
 _NETWORK = "efficientnet-lite0"
@@ -75,6 +78,16 @@ class SegmenterNetwork(nn.Module):
 def segmenter_network(class_count: int | None, *, width: int, pretrained: bool) -> SegmenterNetwork:
     """A network for building masks (``None``) or ``class_count`` classes, of ``width`` channels at full resolution."""
     return SegmenterNetwork(class_count, width=width, pretrained=pretrained)
+
+
+def folded_segmenter(network: nn.Module) -> nn.Module:
+    """A copy for looking only, with the same values to rounding: batch norms are part of the convolutions before them."""
+    network = folded(network)
+    for module in network.modules():
+        if isinstance(module, Convolution) and isinstance(after := module.adn, ADN) and isinstance(after.N, nn.BatchNorm2d):
+            assert isinstance(module.conv, nn.Conv2d)
+            module.conv, after.N = fuse_conv_bn_eval(module.conv, after.N), nn.Identity()
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def segmenter_loss(class_count: int | None) -> nn.Module:

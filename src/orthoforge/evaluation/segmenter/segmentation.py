@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,12 @@ class Segmenter:
         self.settings, self.class_count, self.device = settings, class_count, device
         self.sha256 = hashlib.sha256(self._payload()).hexdigest()
 
+    @cached_property
+    def _looking(self) -> Any:
+        from orthoforge.evaluation.segmenter.network import folded_segmenter
+
+        return folded_segmenter(self.network)
+
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Masks (N, H, W) uint8 of images (N, H, W, 3) uint8 of any size: 0 and 255, or class indices."""
         probabilities = self.probabilities(images)
@@ -85,7 +92,7 @@ class Segmenter:
         """
         height, width = _require_images(images).shape[1:3]
         with torch.inference_mode():
-            logits = [self.network(batch)[:, :, :height, :width].float() for batch in self._batches(images)]
+            logits = [self._looking(batch)[:, :, :height, :width].float() for batch in self._batches(images)]
             if self.class_count is None:
                 return torch.cat([torch.sigmoid(batch[:, 0]).cpu() for batch in logits]).numpy()
             return torch.cat([torch.softmax(batch, dim=1).cpu() for batch in logits]).numpy()
@@ -139,7 +146,7 @@ class Segmenter:
 
     def _embed(self, batch: Tensor) -> Tensor:
         with torch.inference_mode():
-            return self.network.deepest(batch).mean(dim=(2, 3))
+            return self._looking.deepest(batch).mean(dim=(2, 3))
 
     def _batches(self, images: np.ndarray) -> Iterator[Tensor]:
         for start in range(0, len(images), _BATCH):

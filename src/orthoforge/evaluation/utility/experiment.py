@@ -13,6 +13,7 @@ import numpy as np
 from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.report import write_page
+from orthoforge.evaluation.segmenter.mask_scores import COUNTS, mask_scores
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.evaluation.utility import page as utility_page
 from orthoforge.evaluation.utility.design import Job, arm_sample, arms_of, real_subset, synthetic_count
@@ -28,6 +29,8 @@ Predict = Callable[[np.ndarray], np.ndarray]
 """Images (N, H, W, 3) uint8 to masks (N, H, W) uint8."""
 Train = Callable[..., Predict]
 
+# What the file of a training holds; others are not read.
+OUTCOMES = 2
 _SETTINGS, _ARMS, _SYNTHETIC = "settings.json", "arms", "synthetic"
 _TEST_BATCH = 8
 
@@ -79,7 +82,7 @@ def utility(
     settings = replace(settings, steps=steps, crop_px=min(settings.crop_px, store.size_px), seed=0)
     signature = {
         "tiles": store.fingerprint, "split": split, "synthetic": source.identity,
-        "segmenter": asdict(settings), "train": f"{train.__module__}.{train.__qualname__}",
+        "outcomes": OUTCOMES, "segmenter": asdict(settings), "train": f"{train.__module__}.{train.__qualname__}",
     }  # fmt: skip
     with lock(out / REPORT_JSON.removesuffix(".json")):
         _keep_or_begin(out, signature, overwrite)
@@ -187,7 +190,7 @@ def _run_all(
                 partial.write_text(json.dumps(outcome), encoding="utf-8")
             spent.append(time.monotonic() - began)
             left = (missing - len(spent)) * float(np.mean(spent))
-            score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)))
+            score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)[..., :2]))
             _say(
                 f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:g} % of the real tiles, seed {job.seed}: "
                 f"IoU {score:.3f} after {spent[-1]:.0f} s; about {left / 60:.0f} min left"
@@ -227,18 +230,26 @@ def _train_and_test(
 
 
 def held_out_counts(segmenter: Predict, store: TileStore, tile_ids: np.ndarray) -> dict[str, list[list[int]]]:
-    """[intersection, union] in pixels of each class (of buildings alone for building masks), by scene."""
+    """[intersection, union, edge predicted, right, real, found] of each class (of buildings alone for building masks), by scene.
+
+    In pixels; edges as in ``mask_scores``.
+    """
     values = [255] if store.class_count is None else list(range(store.class_count))
     counts: dict[str, np.ndarray] = {}
     for begin in range(0, len(tile_ids), _TEST_BATCH):
         some = tile_ids[begin : begin + _TEST_BATCH].tolist()
         images, masks = (np.stack(arrays) for arrays in zip(*map(store.tile, some), strict=True))
         for tile_id, predicted, mask in zip(some, segmenter(images), masks, strict=True):
-            pairs = [(predicted == value, mask == value) for value in values]
-            found = np.array([[int((a & b).sum()), int((a | b).sum())] for a, b in pairs])
+            found = np.array([_counts(predicted == value, mask == value) for value in values])
             scene = store.rows[tile_id].scene
             counts[scene] = counts.get(scene, 0) + found
     return {scene: array.tolist() for scene, array in counts.items()}
+
+
+def _counts(predicted: np.ndarray, real: np.ndarray) -> list[int]:
+    counted = mask_scores(predicted, real)
+    hit, extra, missed, *edges = (int(counted[name]) for name in COUNTS)
+    return [hit, hit + extra + missed, *edges]
 
 
 def _say(line: str) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from orthoforge.checkpoints import STATE, TrainedGenerator, load_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
-from orthoforge.evaluation.trained_ground import trained_ground
+from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
@@ -193,9 +193,17 @@ def _ready(path: Path, store: TileStore, held_out: Sequence[int], allow_leaks: b
             f"Pixels of the synthetic tiles are {ready.gsd_m:.2f} m, of the real ones {store.gsd_m:.2f} m: buildings differ in "
             "scale."
         )
+    there = tiles_on(ready.rows, store, held_out, by_name=False)
+    if there:
+        warnings.append(
+            f"Synthetic tiles lie on the ground of {len(there)} of the {len(held_out)} held-out tiles (such as "
+            f"{store.describe(there[0])}), by their coordinates. If anything in them was made from that ground, its buildings or a "
+            "generator that was trained there, the scores measure memory: cut the synthetic tiles elsewhere."
+        )
     warnings.append("Whoever made the synthetic tiles: that it was not trained on ground of the test tiles is not known here.")
     facts = {
-        "kind": "tiles", "source": str(path), "fingerprint": ready.fingerprint, "n": len(ready.rows), "leaked_tiles": len(leaked)
+        "kind": "tiles", "source": str(path), "fingerprint": ready.fingerprint, "n": len(ready.rows), "leaked_tiles": len(leaked),
+        "overlapping_tiles": len(there),
     }  # fmt: skip
     return Source(None, ready, facts, tuple(warnings))
 

@@ -8,6 +8,7 @@ import numpy as np
 from orthoforge.evaluation import report
 from orthoforge.evaluation.line_drawings import Curve, curves_plot, legend
 from orthoforge.evaluation.report import Html, Picture, Text
+from orthoforge.evaluation.segmenter.mask_scores import BOUNDARY_PX
 from orthoforge.tiles.store import TileStore
 
 _SHOWN = 6
@@ -115,7 +116,8 @@ def _curves(result: Mapping[str, Any]) -> list[Html]:
 
 
 def _table(result: Mapping[str, Any]) -> Html:
-    columns = ["Trained on", ">IoU", ">Beyond real", ">Over seeds", ">Seeds and scenes", "Finding", ">Real crops", ">Synthetic"]
+    columns = ["Trained on", ">IoU", ">Beyond real", ">Over seeds", ">Seeds and scenes", "Finding", ">Boundary F", ">Beyond real",
+               ">Real crops", ">Synthetic"]  # fmt: skip
     parts = []
     for entry in result["by_fraction"]:
         rows: list[list[Text]] = []
@@ -127,7 +129,9 @@ def _table(result: Mapping[str, Any]) -> Html:
             beyond = f"{_signed(apart['mean'])}{_error(apart)}" if apart else "–"
             finding = _mark(apart["verdict"]) if apart else "–"
             score = f"{row['iou']['mean']:.3f}{_error(row['iou'])}"
-            rows.append([row["arm"], score, beyond, *intervals, finding, str(drawn["real"]), str(drawn["synthetic"])])
+            edges, further = row["boundary_f"], row["boundary_difference"]
+            at_edges = [f"{edges['mean']:.3f}{_error(edges)}", f"{_signed(further['mean'])}{_error(further)}" if further else "–"]
+            rows.append([row["arm"], score, beyond, *intervals, finding, *at_edges, str(drawn["real"]), str(drawn["synthetic"])])
         tiles = entry["real_tiles"]
         caption = f"{percent(entry['fraction'])} of the real tiles: {tiles} tile{'s' * (tiles != 1)}"
         parts.append(report.table(columns, rows, caption))
@@ -159,7 +163,8 @@ def _how_to_read(result: Mapping[str, Any], seeds: int) -> list[Html]:
             "taken seed by seed. The first interval is Student's over seeds, the second a bootstrap over seeds and test scenes, "
             "both at 95 %. Only where both lie on one side of 0 is it called a gain or a loss. Of the "
             f"{chance} comparisons in these tables some may come out so by chance; the verdict above rests on the mean over ratios "
-            "at each fraction."
+            f"at each fraction. Boundary F is the share of edge pixels within {BOUNDARY_PX} px of an edge of the other mask, the "
+            "harmonic mean of both ways; no verdict rests on it."
         ),
         report.paragraph(
             "Every arm takes the same number of steps with the same batch. Ratio 1:2 means one real image for two synthetic ones "

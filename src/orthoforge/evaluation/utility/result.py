@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 import torch
 
+from orthoforge.evaluation.segmenter.mask_scores import BOUNDARY_PX
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.evaluation.utility import page as utility_page
 from orthoforge.evaluation.utility.design import REFERENCE, Arm, Job
 from orthoforge.evaluation.utility.images import Pool, Source
-from orthoforge.evaluation.utility.statistics import LEVEL, ROUNDS, difference, iou, mean_and_error
+from orthoforge.evaluation.utility.statistics import LEVEL, ROUNDS, boundary_f, difference, iou, mean_and_error
 from orthoforge.tiles.store import TileStore
 
-FORMAT = 1
+FORMAT = 2
 # Below, the bootstrap draws the same scenes over and over.
 _FEW_SCENES = 5
 _FEW_SEEDS = 3
@@ -41,25 +42,27 @@ def result_of(
     seeds = sorted({job.seed for job in done})
     scenes = sorted({store.rows[tile_id].scene for tile_id in test_ids.tolist()})
     outcomes = {(job.arm, job.fraction): [done[replace(job, seed=seed)] for seed in seeds] for job in done}
-    # (seeds, scenes, classes, 2)
+    # (seeds, scenes, classes, 6): for IoU the first two, for the edges the others
     counts = {key: np.array([[one["scenes"][scene] for scene in scenes] for one in ones]) for key, ones in outcomes.items()}
     rows, by_fraction = [], []
     for fraction in fractions:
-        reference = counts[REFERENCE, fraction]
+        reference, reference_edges = np.split(counts[REFERENCE, fraction], [2], axis=-1)
         for arm in arms:
-            ones, own = outcomes[arm, fraction], counts[arm, fraction]
-            scores = iou(own.sum(axis=1)).tolist()
+            ones, (own, edges) = outcomes[arm, fraction], np.split(counts[arm, fraction], [2], axis=-1)
+            scores, edge_scores = iou(own.sum(axis=1)).tolist(), boundary_f(edges.sum(axis=1)).tolist()
             rows.append(
                 {"arm": arm.name, "kind": arm.kind, "ratio": arm.ratio, "fraction": fraction}
                 | {name: ones[0][name] for name in ("real_tiles", "synthetic_tiles", "drawn")}
                 | {"iou": mean_and_error(scores) | {"by_seed": scores}}
                 | {"difference": difference(own, reference) if arm != REFERENCE else None}
+                | {"boundary_f": mean_and_error(edge_scores) | {"by_seed": edge_scores}}
+                | {"boundary_difference": difference(edges, reference_edges, score=boundary_f) if arm != REFERENCE else None}
             )
-        mixed = np.stack([counts[arm, fraction] for arm in arms if arm.kind == "mixed"])
+        mixed = np.stack([counts[arm, fraction][..., :2] for arm in arms if arm.kind == "mixed"])
         together = difference(mixed, reference)
         entry = {
             "fraction": fraction, "real_tiles": outcomes[REFERENCE, fraction][0]["real_tiles"], "difference": together,
-            "to_copy_paste": difference(mixed, counts[Arm("copy-paste"), fraction]),
+            "to_copy_paste": difference(mixed, counts[Arm("copy-paste"), fraction][..., :2]),
         }  # fmt: skip
         mine = [row for row in rows if row["fraction"] == fraction]
         by_fraction.append(entry | {"text": utility_page.fraction_verdict(entry, mine)})
@@ -77,6 +80,7 @@ def result_of(
                      "ratios": [arm.ratio for arm in arms if arm.kind == "mixed"]},
         "method": {
             "score": "IoU of all test pixels (mean over classes where there are several)",
+            "boundary_f": f"F-score of the masks' edges within {BOUNDARY_PX} px, of all test pixels; not in the verdict",
             "reference": "real tiles alone, turned and mirrored, the same ones with the same seed",
             "level": LEVEL, "t_interval": "Student's, over seeds",
             "bootstrap_interval": f"percentile, {ROUNDS} rounds over seeds × test scenes",

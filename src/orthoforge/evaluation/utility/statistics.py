@@ -1,11 +1,12 @@
 """Paired statistics of the augmentation experiment, and what they say in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
+Score = Callable[[np.ndarray], np.ndarray]
 Verdict = Literal["gain", "loss", "no measurable gain", "undecided"]
 LEVEL = 0.95
 ROUNDS = 2000
@@ -24,6 +25,20 @@ def iou(counts: np.ndarray) -> np.ndarray:
     return np.where(present > 0, total / np.maximum(present, 1), 1.0)
 
 
+def boundary_f(counts: np.ndarray) -> np.ndarray:
+    """Mean over classes of the boundary F-score (Csurka et al. 2013), from counts (..., classes, 4) of edge pixels.
+
+    The four are those predicted, those of them near a real edge, those that are real, those of them near a predicted edge. Classes
+    count as for ``iou``.
+    """
+    predicted, right, real, found = np.moveaxis(counts.astype(float), -1, 0)
+    present = predicted + real > 0
+    hit = (right > 0) & (found > 0)
+    inverses = [np.divide(all_of, near, where=hit, out=np.ones_like(near)) for all_of, near in ((predicted, right), (real, found))]
+    total = np.where(hit, 2 / sum(inverses), 0).sum(axis=-1)
+    return np.where(present.any(axis=-1), total / np.maximum(present.sum(axis=-1), 1), 1.0)
+
+
 def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
     """Mean, its standard error (sample standard deviation / √n; ``None`` for one value) and n."""
     n = len(values)
@@ -40,12 +55,15 @@ def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
     return figures["mean"] - reach, figures["mean"] + reach
 
 
-def bootstrap_interval(arms: np.ndarray, references: np.ndarray, *, seed: int = 0) -> tuple[float, float] | None:
-    """95 % percentile interval of the mean IoU difference, seeds and test scenes both drawn anew (Efron and Tibshirani 1993).
+def bootstrap_interval(
+    arms: np.ndarray, references: np.ndarray, *, score: Score = iou, seed: int = 0
+) -> tuple[float, float] | None:
+    """95 % percentile interval of the mean difference in ``score``: seeds and test scenes are drawn anew.
 
-    ``arms`` and ``references`` are counts (seeds, scenes, classes, 2); or ``arms`` (arms, seeds, scenes, classes, 2), whose mean is
-    compared. A round draws as many seeds and scenes as there are, with replacement, the same for both sides; counts of the drawn
-    scenes are summed before they become an IoU. ``None`` with fewer than two seeds or ``LEAST_SCENES`` scenes.
+    Efron and Tibshirani 1993.
+    ``arms`` and ``references`` are counts (seeds, scenes, classes, K) for ``score``; or ``arms`` (arms, seeds, scenes, classes, K),
+    whose mean is compared. A round draws as many seeds and scenes as there are, with replacement, the same for both sides; counts
+    of the drawn scenes are summed before they become a score. ``None`` with fewer than two seeds or ``LEAST_SCENES`` scenes.
     """
     several = arms if arms.ndim == references.ndim + 1 else arms[None]
     seeds, scenes = references.shape[:2]
@@ -54,21 +72,21 @@ def bootstrap_interval(arms: np.ndarray, references: np.ndarray, *, seed: int = 
     rng = np.random.default_rng(seed)
     times = rng.multinomial(scenes, np.full(scenes, 1 / scenes), size=ROUNDS)  # (rounds, scenes): how often each was drawn
     drawn = rng.integers(0, seeds, (ROUNDS, seeds))
-    sides = [iou(np.einsum("rs,...skc->r...kc", times, side)) for side in (several, references[None])]
+    sides = [score(np.einsum("rs,...skc->r...kc", times, side)) for side in (several, references[None])]
     by_seed = sides[0].mean(axis=1) - sides[1].mean(axis=1)  # (rounds, seeds)
     means = np.take_along_axis(by_seed, drawn, axis=1).mean(axis=1)
     low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)
 
 
-def difference(arms: np.ndarray, references: np.ndarray) -> dict[str, Any]:
+def difference(arms: np.ndarray, references: np.ndarray, *, score: Score = iou) -> dict[str, Any]:
     """Paired difference of one arm (or the mean of several) to a reference, with both intervals and what they say.
 
     Shapes as in ``bootstrap_interval``.
     """
     several = arms if arms.ndim == references.ndim + 1 else arms[None]
-    by_seed = (iou(several.sum(axis=2)).mean(axis=0) - iou(references.sum(axis=1))).tolist()
-    t, bootstrap = t_interval(by_seed), bootstrap_interval(arms, references)
+    by_seed = (score(several.sum(axis=2)).mean(axis=0) - score(references.sum(axis=1))).tolist()
+    t, bootstrap = t_interval(by_seed), bootstrap_interval(arms, references, score=score)
     figures = mean_and_error(by_seed)
     return figures | {"t_interval": t, "bootstrap_interval": bootstrap, "by_seed": by_seed, "verdict": verdict(t, bootstrap)}
 

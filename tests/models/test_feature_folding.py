@@ -1,0 +1,55 @@
+"""A folded network gives the same values, whatever the size, and with or without oneDNN's fused operations."""
+
+import pytest
+import torch
+from torch import nn
+
+from orthoforge.models import feature_folding
+from orthoforge.models.efficientnet import InvertedBottleneck
+from orthoforge.models.feature_folding import folded
+from orthoforge.models.perceptual import load_features
+
+LAYERS = ("stem", "stage2", "stage5", "stage7", "head")
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return load_features("efficientnet-lite0", LAYERS)
+
+
+def smooth(count, height, width):
+    torch.manual_seed(0)
+    coarse = torch.rand(count, 3, -(-height // 8), -(-width // 8)) * 2 - 1
+    return nn.functional.interpolate(coarse, size=(height, width), mode="bilinear").contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("size", [(1, 64, 96), (3, 50, 37), (2, 33, 40)])
+def test_values_are_the_same_to_rounding(plain, size, fused, monkeypatch):
+    if not fused:
+        monkeypatch.setattr(feature_folding, "_LINEAR", None)
+        monkeypatch.setattr(feature_folding, "_CONVOLUTION", None)
+    images = smooth(*size)
+    with torch.inference_mode():
+        expected, found = plain(images), folded(plain)(images)
+    for layer, one, other in zip(LAYERS, expected, found, strict=True):
+        assert one.shape == other.shape, layer
+        assert (one - other).abs().max() < 1e-4 * one.abs().max(), layer
+
+
+def test_nothing_is_left_to_normalise_and_the_network_itself_stays(plain):
+    fast = folded(plain)
+    kinds = {type(module) for module in fast.modules()}
+    assert not kinds & {nn.BatchNorm2d, InvertedBottleneck}
+    assert {nn.BatchNorm2d, InvertedBottleneck} <= {type(module) for module in plain.modules()}
+    assert not any(parameter.requires_grad for parameter in fast.parameters())
+
+
+def test_what_it_was_given_is_not_written_over(plain):
+    images, fast = smooth(1, 64, 64), folded(plain)
+    before = images.clone()
+    with torch.inference_mode():
+        first = [maps.clone() for maps in fast(images)]
+        second = fast(images)
+    assert torch.equal(images, before)
+    assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
