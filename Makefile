@@ -9,7 +9,7 @@ demo: .venv/.ready  ## simulate, check, prepare, train, generate, evaluate: demo
 	$(BIN)/orthoforge demo
 
 test: .venv/.ready-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .

@@ -117,6 +117,6 @@ def pytest_sessionfinish(session) -> None:
 
 
 def _unwanted_skips(terminalreporter) -> list:
-    if os.environ.get("ORTHOFORGE_REAL_DATA") != "required":
+    if os.environ.get("ORTHOFORGE_REAL_DATA") != "required" or terminalreporter is None:  # a worker of pytest-xdist has none
         return []
     return [report for report in terminalreporter.stats.get("skipped", []) if "real_data" in report.keywords]
