@@ -29,6 +29,7 @@ _HOMES = {
     "footprints": "geo.footprints.files",
     "forge": "forging.forge",
     "generate": "generation",
+    "grow": "growing",
     "load_generator": "checkpoints",
     "load_recipe": "config",
     "prepare": "tiles.prepare",

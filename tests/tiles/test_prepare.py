@@ -17,6 +17,7 @@ from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_p
 from orthoforge import files
 from orthoforge.errors import ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
+from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.tiles import prepare as prepare_module
 from orthoforge.tiles.prepare import prepare
@@ -321,6 +322,65 @@ def test_killed_and_run_again_it_goes_on(tmp_path, capsys):
     whole = prepare(data, tmp_path / "whole", grid=2, size=32).path
     visible = {name: text for name, text in content(tiles).items() if not name.endswith(".lock")}
     assert visible == content(whole)
+
+
+def make_synthetic(data, name, *, made_from="", suffix=".tif", seed=50):
+    """A pair like that of the tags that generated images and their masks have."""
+    mask = make_mask(seed=seed)
+    tags = {"SYNTHETIC": "YES"}, {"SOURCE_SCENES": made_from}
+    arrays = make_image(mask, seed=seed), mask
+    for folder, array, tagged in zip(("images", "masks"), arrays, tags, strict=True):
+        write_raster(data / folder / f"{name}{suffix}", array, make_grid(), tags=tagged)
+
+
+@pytest.mark.parametrize("split", ["digits", "blocks", "random"])
+@pytest.mark.parametrize("suffix", [".tif", ".png"])
+def test_synthetic_scenes_train_and_change_nothing_else(tmp_path, split, suffix, capsys):
+    data = tmp_path / "data"
+    for number in range(20):
+        place = make_grid(10_000).window(Window(100 * number, 0, 64, 64))
+        mask = make_mask(seed=number)
+        write_tiff(data / f"images/austin{number}.tif", make_image(mask, seed=number), place)
+        write_tiff(data / f"masks/austin{number}.tif", mask, place)
+    settings = {"grid": 2, "size": 16, "split": split, "seed": 1}
+    before = prepare(data, tmp_path / "before", **settings)
+    make_synthetic(data, "austin9009", suffix=suffix)  # the split of 2021 would test on it
+    make_synthetic(data, "harbour", suffix=suffix)  # no number, which it asks of real scenes
+    capsys.readouterr()
+    after = prepare(data, tmp_path / "after", **settings)
+    assert "8 tiles of 2 scenes are synthetic; all of them train" in capsys.readouterr().out
+    assert tuple(row for row in after.rows if not row.synthetic) == before.rows
+    assert [(row.scene, row.split) for row in after.rows if row.synthetic] == [("austin9009", "train")] * 4 + [
+        ("harbour", "train")
+    ] * 4
+    counts = body(tmp_path / "after")["counts"]
+    assert counts["synthetic"] == {"scenes": 2, "tiles": 8}
+    assert counts["splits"]["train"] == body(tmp_path / "before")["counts"]["splits"]["train"] + 8
+    assert "synthetic" not in (tmp_path / "before/manifest.jsonl").read_text() + (tmp_path / "before/store.json").read_text()
+    assert after.verify() == []
+
+
+def test_synthetic_scenes_of_masks_that_are_held_back_get_a_note(tmp_path):
+    data = make_dataset(tmp_path / "data", [f"austin{number}" for number in range(10)])
+    make_synthetic(data, "austin10", made_from="austin1, austin2")
+    notes = body(prepare(data, tmp_path / "one", size=16, split="digits").path)["counts"]["notes"]
+    assert not notes
+    make_synthetic(data, "austin11", made_from="austin2, austin9")
+    (note,) = body(prepare(data, tmp_path / "two", size=16, split="digits").path)["counts"]["notes"]
+    assert note.startswith("1 synthetic scene was made from masks of scenes that are in val or test here (austin11)")
+
+
+def test_a_record_of_an_earlier_version_does_not_hide_what_is_synthetic(tmp_path):
+    data = make_dataset(tmp_path / "data", NAMES)
+    make_synthetic(data, "austin20")
+    tiles = prepare(data, tmp_path / "tiles", size=16).path
+    record = tiles / ".records/austin20.json"
+    told = json.loads(record.read_text())
+    for row in told["rows"]:
+        del row["synthetic"]
+    record.write_text(json.dumps(told))
+    again = prepare(data, tiles, size=16, seed=1, overwrite=True)
+    assert [row.scene for row in again.rows if row.synthetic] == ["austin20"]
 
 
 @pytest.mark.real_data

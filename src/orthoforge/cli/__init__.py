@@ -18,9 +18,9 @@ from orthoforge.errors import OrthoforgeError, exit_code
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": training.demo, "check": data.check, "prepare": data.prepare, "train": training.TrainOptions,
-    "footprints": masks.footprints, "forge": masks.forge, "generate": images.generate, "evaluate": scores.evaluate,
-    "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment, "sweep": training.sweep,
-    "recipes": training.recipes,
+    "footprints": masks.footprints, "forge": masks.forge, "generate": images.generate, "grow": images.grow,
+    "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
+    "sweep": training.sweep, "recipes": training.recipes,
 }  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Commands that make images: generate."""
+"""Commands that make images: generate, grow."""
 
 from pathlib import Path
 from typing import Literal
@@ -64,3 +64,45 @@ def generate(
         sign=sign, device=device, overwrite=overwrite,
     ):  # fmt: skip
         print(path)
+
+
+def grow(
+    run: Positional[str],
+    data: Positional[Path],
+    *,
+    out: Path,
+    ratio: float = 1.0,
+    variants: int = 1,
+    masks: Literal["real", "transform", "recombine", "streets"] | Path = "real",
+    split: Literal["digits", "inria"] | None = None,
+    least_agreement: float = 0.5,
+    seed: int = 0,
+    threshold: int | None = None,
+    device: str = "cpu",
+    overwrite: bool = False,
+) -> None:
+    """Make a larger data set: the real pairs, and synthetic ones that only ever train. Killed and run again, it goes on.
+
+    The layout stays that of DATA. synthetic.jsonl lists every synthetic pair and what was rejected; README.md is a data card.
+
+    Args:
+        run: A run folder, or one of its checkpoints such as RUN/weights/best.
+        data: The data set that the run's tiles were cut from.
+        out: Folder for the larger data set.
+        ratio: Synthetic pairs for each real pair that trains.
+        variants: Images for each mask, where the network has noise.
+        masks: real (training masks again), transform, recombine or streets (forged from them), or a folder of masks.
+        split: Only where the run's tiles are gone: the rule by scene number that it was trained by.
+        least_agreement: Reject images in which a segmenter recognises less than this share of what it does in real ones; 0
+            leaves the segmenter out.
+        seed: Of masks, order and noise.
+        threshold: Mask values at or above it are building; that of the run's tiles when left out.
+        device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
+        overwrite: Replace a data set that was grown here with other settings.
+    """
+    from orthoforge.growing import grow
+
+    grow(
+        run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
+        threshold=threshold, device=device, overwrite=overwrite,
+    )  # fmt: skip

@@ -20,7 +20,10 @@ STORE, MANIFEST = "store.json", "manifest.jsonl"
 
 @dataclass(frozen=True)
 class TileRow:
-    """A row of the manifest. ``index`` is the row in the scene's shards, ``window`` in scene pixels, ``grid`` the tile's own."""
+    """A row of the manifest. ``index`` is the row in the scene's shards, ``window`` in scene pixels, ``grid`` the tile's own.
+
+    ``synthetic`` tiles are of an image that a generator made; they only ever train.
+    """
 
     scene: str
     place: str
@@ -31,10 +34,11 @@ class TileRow:
     split: str
     building_share: float
     sha256: str
+    synthetic: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Plain values, as in the manifest."""
-        plain = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "synthetic" or self.synthetic}
         return plain | {
             "window": list(self.window),
             "grid": {"transform": list(self.grid.transform)[:6], "crs": crs_text(self.grid.crs)},

@@ -26,7 +26,7 @@ from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.shards import Scene, Settings, cut_scene, finished_rows, survey_scene
-from orthoforge.tiles.splits import Method, Site, assign_splits, require_numbers
+from orthoforge.tiles.splits import SYNTHETIC_SPLIT, Method, Site, assign_splits, require_numbers
 from orthoforge.tiles.store import TileStore
 
 # A scene's record is named after it, and no scene's name begins with a dot.
@@ -53,9 +53,10 @@ def prepare(
     """Cut the image/mask pairs below ``data`` into tiles of ``size`` px, sort them into splits, and write a store to ``tiles``.
 
     ``grid`` cuts so many squares along a scene's shorter side (1 by default), ``gsd`` squares of ``size`` pixels of so many metres.
-    Tiles with a smaller share of building than ``min_building`` are left out. ``split`` is described in ``tiles.splits``.
-    ``workers`` is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used
-    are left out and named at the end.
+    Tiles with a smaller share of building than ``min_building`` are left out. ``split`` is described in ``tiles.splits``; scenes
+    whose image is tagged ``SYNTHETIC=YES`` train whatever it says, and the others are split as if they were not there. ``workers``
+    is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used are left out
+    and named at the end.
 
     Run again after an interruption, it keeps the scenes that were finished; run again on a finished store with the same settings
     and scenes, it only opens it. Raises ``ConfigError`` for impossible settings, ``DataError`` naming the file for bad scenes,
@@ -78,9 +79,9 @@ def prepare(
         signature = {"settings": asdict(settings), "sources": {pair.name: shards.stamp(pair) for pair in pairs}}
         if (tiles / manifest.STORE).is_file() and not overwrite:
             return _open_finished(tiles, signature, skip_bad)
-        require_numbers([pair.name for pair in pairs], split)
         workers = workers or len(os.sched_getaffinity(0))
         scenes = _for_each(pairs, partial(survey_scene, settings=settings), workers, skip_bad, left_out, "reading headers")
+        require_numbers([name for name, scene in scenes.items() if not scene.synthetic], split)
         done = {name: rows for name, scene in scenes.items() if (rows := finished_rows(tiles, scene, settings)) is not None}
         todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
         _require_space(tiles, todo, size)
@@ -90,8 +91,7 @@ def prepare(
         rows = [row for name in scenes for row in (done | made).get(name, [])]
         if not rows:
             raise _no_tiles(data, settings, list(scenes.values()), left_out)
-        sites = [_site(row, scenes[row.scene].grid) for row in rows]
-        rows = [replace(row, split=part) for row, part in zip(rows, assign_splits(sites, split, seed), strict=True)]
+        rows = _with_splits(rows, scenes, split, seed)
         counts = summary.summarise(rows, list(scenes.values()), left_out, settings)
         _write(tiles, rows, settings, counts)
         _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
@@ -166,6 +166,14 @@ def _no_tiles(data: Path, settings: Settings, scenes: list[Scene], left_out: dic
         return DataError(f"{data}: no scene can be used. The first: {left_out[min(left_out)]}")
     way_out = "Pass a smaller --size, a finer --gsd or a smaller --grid"
     return DataError(f"{data}: all {len(scenes)} scenes are smaller than one tile of {settings.size} px. {way_out}.")
+
+
+def _with_splits(rows: list[TileRow], scenes: dict[str, Scene], split: Method, seed: int) -> list[TileRow]:
+    """Rows with their split: real ones as if there were no synthetic ones, which all train."""
+    rows = [replace(row, synthetic=scenes[row.scene].synthetic) for row in rows]  # a record of an earlier version does not say it
+    sites = [_site(row, scenes[row.scene].grid) for row in rows if not row.synthetic]
+    splits = iter(assign_splits(sites, split, seed))
+    return [replace(row, split=SYNTHETIC_SPLIT if row.synthetic else next(splits)) for row in rows]
 
 
 def _site(row: TileRow, scene_grid: Grid) -> Site:

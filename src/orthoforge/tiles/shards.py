@@ -70,11 +70,16 @@ class Settings:
 
 @dataclass(frozen=True)
 class Scene:
-    """A pair whose headers were read; ``cut`` is ``None`` when it is smaller than one tile."""
+    """A pair whose headers were read; ``cut`` is ``None`` when it is smaller than one tile.
+
+    ``synthetic`` says that a generator made the image; ``made_from`` are the scenes whose masks it was made from, where known.
+    """
 
     pair: Pair
     grid: Grid
     cut: Cut | None
+    synthetic: bool = False
+    made_from: tuple[str, ...] = ()
 
 
 def survey_scene(pair: Pair, settings: Settings) -> Scene:
@@ -82,10 +87,14 @@ def survey_scene(pair: Pair, settings: Settings) -> Scene:
     with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
         require_same_grid(pair.name, image.grid, mask.grid)
         grid = mask.grid if image.grid.crs is None and mask.grid.crs is not None else image.grid
+        synthetic = image.tags().get("SYNTHETIC") == "YES"
+        made_from = tuple(filter(None, mask.tags().get("SOURCE_SCENES", "").split(", "))) if synthetic else ()
     if settings.gsd is not None:
-        return Scene(pair, grid, cut_by_gsd(pair.name, grid, settings.gsd, settings.size))
-    assert settings.grid is not None
-    return Scene(pair, grid, cut_by_number(grid, settings.grid))
+        cut = cut_by_gsd(pair.name, grid, settings.gsd, settings.size)
+    else:
+        assert settings.grid is not None
+        cut = cut_by_number(grid, settings.grid)
+    return Scene(pair, grid, cut, synthetic, made_from)
 
 
 def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette | None) -> list[TileRow]:
@@ -156,7 +165,7 @@ def _write_headers(image_shard: Any, mask_shard: Any, count: int, size_px: int) 
 def _row(scene: Scene, pixel_m: float | None, index: int, window: Window, size_px: int, share: float, sha256: str) -> TileRow:
     grid = scene.grid.window(window).resized(size_px, size_px)
     gsd_m = pixel_m and pixel_m * (window.width + window.height) / 2 / size_px
-    return TileRow(scene.pair.name, scene.pair.place, index, window, grid, gsd_m, "", share, sha256)
+    return TileRow(scene.pair.name, scene.pair.place, index, window, grid, gsd_m, "", share, sha256, scene.synthetic)
 
 
 def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow] | None:

@@ -19,6 +19,8 @@ from orthoforge.scenes.sources import number_of
 Method = Literal["digits", "inria", "blocks", "random"]
 SPLITS = ("train", "val", "test")
 BUFFER = "buffer"
+# Images that a generator made may teach. A score on them would measure the generator.
+SYNTHETIC_SPLIT = "train"
 _TARGET = np.array([0.70, 0.15, 0.15])
 # Tiles closer than this share of a tile count as touching: coordinates are rounded, and a gap of a few pixels hides nothing.
 _NEAR = 0.02

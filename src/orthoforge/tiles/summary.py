@@ -20,16 +20,19 @@ def summarise(rows: Sequence[TileRow], scenes: Sequence[Any], left_out: dict[str
         counts = places.setdefault(row.place, dict.fromkeys((*SPLITS, BUFFER), 0))
         counts[row.split] += 1
     cut = [scene for scene in scenes if scene.cut and scene.pair.name not in left_out]
+    synthetic = [scene.pair.name for scene in cut if scene.synthetic]
     pixels = sum(scene.grid.height * scene.grid.width for scene in cut)
     rest = sum(scene.cut.rest(scene.grid) * scene.grid.height * scene.grid.width for scene in cut)
-    return {
+    # Only where there are any: a store without them is the same, to the byte, as before they were known.
+    counted = {"synthetic": {"scenes": len(synthetic), "tiles": sum(row.synthetic for row in rows)}} if synthetic else {}
+    return counted | {
         "splits": {split: sum(counts[split] for counts in places.values()) for split in (*SPLITS, BUFFER)},
         "places": places,
         "below_min_building": sum(scene.cut.rows * scene.cut.cols for scene in cut) - len(rows),
         "rest_share": round(rest / pixels, 6),
         "too_small": [scene.pair.name for scene in scenes if scene.cut is None],
         "left_out": sorted(left_out),
-        "notes": _notes(rows, settings.split),
+        "notes": _notes(rows, settings.split) + _leaks(rows, cut),
     }
 
 
@@ -39,6 +42,9 @@ def show(tiles: Path, counts: dict[str, Any], left_out: dict[str, str], *, reuse
     console.print(f"{tiles}: {_of(counts['splits'])} in {seconds:.1f} s")
     for place, splits in counts["places"].items() if len(counts["places"]) > 1 else ():
         console.print(f"  {place}: {_of(splits)}")
+    if "synthetic" in counts:
+        told = counts["synthetic"]
+        console.print(f"  {told['tiles']} tiles of {_scenes(told['scenes'])} are synthetic; all of them train")
     if reused:
         console.print(f"  {_scenes(reused)} kept from an earlier run")
     if counts["rest_share"]:
@@ -63,21 +69,34 @@ def show(tiles: Path, counts: dict[str, Any], left_out: dict[str, str], *, reuse
 def _notes(rows: Sequence[TileRow], method: str) -> list[str]:
     """What a user should know before trusting a score on these splits."""
     notes = []
+    real = [row for row in rows if not row.synthetic]
     if method == "random":
         notes.append("--split random puts neighbours into different splits: scores on val and test measure memory, too.")
     if method == "blocks":
-        unplaced = len({row.scene for row in rows if row.grid.crs is None})
+        unplaced = len({row.scene for row in real if row.grid.crs is None})
         if unplaced:
             notes.append(
                 f"{_scenes(unplaced)} without CRS: whether they touch one another cannot be known, so each is split on its own."
             )
-        names = sorted({crs_name(row.grid.crs) for row in rows if row.grid.crs})
+        names = sorted({crs_name(row.grid.crs) for row in real if row.grid.crs})
         if len(names) > 1:
             notes.append(f"scenes in different CRSs are taken not to touch ({_some(names)}).")
     empty = [split for split in SPLITS if not any(row.split == split for row in rows)]
     if empty and not (method == "inria" and empty == ["test"]):
         notes.append(f"no tile is in {' or '.join(empty)}: too few scenes or tiles for --split {method}.")
     return notes
+
+
+def _leaks(rows: Sequence[TileRow], scenes: Sequence[Any]) -> list[str]:
+    """A note where synthetic scenes were made from masks that this split holds back."""
+    held_back = {row.scene for row in rows if row.split in SPLITS[1:]} - {row.scene for row in rows if row.split == SPLITS[0]}
+    leaking = [scene.pair.name for scene in scenes if scene.synthetic and held_back.intersection(scene.made_from)]
+    if not leaking:
+        return []
+    return [
+        f"{len(leaking)} synthetic scene{'s were' if len(leaking) > 1 else ' was'} made from masks of scenes that are in val or "
+        f"test here ({_some(leaking)}): scores would be too good. Use the --split that the run was trained with."
+    ]
 
 
 def _of(splits: dict[str, int]) -> str:

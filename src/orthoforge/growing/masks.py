@@ -1,0 +1,183 @@
+"""New masks for a run to draw, place by place: real training masks again, forged ones, or a user's."""
+
+import itertools
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from orthoforge.checkpoints import TrainedGenerator
+from orthoforge.errors import DataError
+from orthoforge.forging.forge import forge
+from orthoforge.geo.grid import Grid, require_north_up
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
+from orthoforge.growing.ground import Ground, Source
+from orthoforge.growing.naming import place_key
+from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.scenes.sources import natural_key
+
+Forged = Literal["transform", "recombine", "streets"]
+How = Literal["real", "transform", "recombine", "streets"]
+# A filter that rejects two of three would ask for three times the images; more is a matter for another training.
+MOST_TRIES = 3
+
+
+@dataclass(frozen=True)
+class NewMask:
+    """A mask that wants an image: a raster, its place and scale, where it comes from, and how often it had an image before."""
+
+    path: Path
+    place: str
+    scale: Scale
+    origin: dict[str, Any]
+    tags: dict[str, str]
+    use: int = 0
+
+
+@dataclass(frozen=True)
+class Stream:
+    """Masks for ``quota`` images, more of them than needed where some are rejected."""
+
+    place: str
+    quota: int
+    masks: Iterator[NewMask]
+    trouble: list[str] = field(default_factory=list)
+    """Why there are no more of them, where that is no matter of course."""
+
+
+def shares(total: int, weights: Mapping[str, int]) -> dict[str, int]:
+    """``total`` divided in proportion to ``weights``, by the largest remainder, so that the parts add up to it."""
+    exact = {key: total * weight / sum(weights.values()) for key, weight in weights.items()}
+    parts = {key: math.floor(value) for key, value in exact.items()}
+    by_remainder = sorted(exact, key=lambda key: (parts[key] - exact[key], key))
+    for key in by_remainder[: total - sum(parts.values())]:
+        parts[key] += 1
+    return parts
+
+
+def real_streams(ground: Ground, quotas: Mapping[str, int], variants: int, *, noisy: bool) -> list[Stream]:
+    """The training masks again. Where the network has noise, each of them several times, with other seeds."""
+    streams = []
+    for place, quota in quotas.items():
+        sources = ground.sources[place]
+        tries = MOST_TRIES * math.ceil(quota / variants) if noisy else len(sources)
+        streams.append(Stream(place, quota, itertools.islice(_again(sources), tries)))
+    return streams
+
+
+def forged_streams(
+    ground: Ground, quotas: Mapping[str, int], variants: int, how: Forged, folder: Path, reader: MaskReader, seed: int
+) -> list[Stream]:
+    """Masks that ``forge`` makes of the training masks of each place, as they are asked for."""
+    streams = []
+    for place, quota in quotas.items():
+        trouble: list[str] = []
+        wanted = math.ceil(quota / variants)
+        masks = _forged(ground.sources[place], wanted, how, folder / place, reader, seed, trouble)
+        streams.append(Stream(place, quota, masks, trouble))
+    return streams
+
+
+def given_stream(
+    folder: Path, ground: Ground, quota: int, variants: int, generator: TrainedGenerator, reader: MaskReader
+) -> Stream:
+    """A user's masks in natural order, and again with other seeds where the network has noise.
+
+    Raises ``DataError`` for an empty folder, and for a mask that shows what must not train: that of a scene held back, to the
+    pixel, or ground of one.
+    """
+    paths = mask_files(folder)
+    _require_no_leak(paths, ground, reader)
+    masks = [_given(path, ground, generator) for path in paths]
+    tries = MOST_TRIES * math.ceil(quota / variants) if generator.is_noisy else len(masks)
+    every = (NewMask(m.path, m.place, m.scale, m.origin, m.tags, use) for use in itertools.count() for m in masks)
+    return Stream("", quota, itertools.islice(every, tries))
+
+
+def mask_files(folder: Path) -> list[Path]:
+    """The rasters of a folder, in natural order. ``DataError`` when there is none."""
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder. --masks is real, transform, recombine, streets, or a folder of masks.")
+    found = [path for path in folder.iterdir() if path.suffix.lower() in DRIVERS and path.is_file() and path.name[0] != "."]
+    if not found:
+        raise DataError(f"{folder}: no mask in this folder (GeoTIFF, PNG or JPEG).")
+    return sorted(found, key=lambda path: natural_key(path.stem))
+
+
+def _again(sources: Sequence[Source]) -> Iterator[NewMask]:
+    for use in itertools.count():
+        for source in sources:
+            tags = {"MASK_ORIGIN": "real", "SOURCE_SCENES": source.scene}
+            if source.window:
+                tags["SOURCE_WINDOW"] = " ".join(map(str, source.window))
+            yield NewMask(source.path, source.place, source.scale, {"kind": "real", **source.origin}, tags, use)
+
+
+def _forged(
+    sources: Sequence[Source], wanted: int, how: Forged, folder: Path, reader: MaskReader, seed: int, trouble: list[str]
+) -> Iterator[NewMask]:
+    by_stem = {source.path.stem: source for source in sources}
+    place, given = sources[0].place, 0
+    while given < MOST_TRIES * wanted:
+        # A mask does not depend on how many are asked for; those that are there are kept.
+        count = given + wanted
+        try:
+            forged = forge([source.path for source in sources], folder, how=how, count=count, seed=seed, threshold=reader.threshold)
+        except DataError as error:  # a place with too few buildings must not stop the others
+            trouble.append(str(error))
+            return
+        for path, row in zip(forged.masks[given:], forged.rows[given:], strict=True):
+            models = [by_stem[name] for name in row["sources"]]
+            origin = {"kind": how, "sources": [model.origin for model in models], "seed": seed, "parameters": row["parameters"]}
+            tags = {name: value for name, value in read_tags(path).items() if name.startswith("FORGED_") and name != "FORGED_ROW"}
+            # What is put together anew holds something of every training mask of the place.
+            scenes = {source.scene for source in (models if how == "transform" else sources)}
+            tags |= {"SYNTHETIC_MASK": "YES", "MASK_ORIGIN": how, "SOURCE_SCENES": ", ".join(sorted(scenes, key=natural_key))}
+            yield NewMask(path, place, models[0].scale, origin, tags)
+        given = count
+
+
+def _given(path: Path, ground: Ground, generator: TrainedGenerator) -> NewMask:
+    with open_raster(path) as raster:
+        require_north_up(path, raster.grid)
+        pixel_m = raster.grid.gsd_m()
+    place = place_key(path.stem)
+    scale = ground.scale_of(place)
+    if pixel_m is not None:
+        gsd_m = generator.gsd_m or scale.gsd_m
+        scale = Scale(gsd_m / pixel_m, gsd_m) if gsd_m else Scale(1.0, pixel_m)
+    return NewMask(path, place, scale, {"kind": "given", "file": path.name}, {"MASK_ORIGIN": "given", "SOURCE_FILE": path.name})
+
+
+def _require_no_leak(paths: Sequence[Path], ground: Ground, reader: MaskReader) -> None:
+    held_back: dict[tuple[int, int], list[Any]] = {}
+    boxes: list[tuple[str, Grid]] = []
+    for pair in ground.held_back:
+        with open_raster(pair.mask) as raster:
+            held_back.setdefault((raster.grid.height, raster.grid.width), []).append(pair)
+            if raster.grid.crs is not None:
+                boxes.append((pair.name, raster.grid))
+    for path in paths:
+        with open_raster(path) as raster:
+            grid = raster.grid
+        for name, other in boxes:
+            if grid.crs == other.crs and _overlap(grid, other):
+                raise DataError(f"{path}: shows ground of {name}, which does not train, or not as a whole. {_WAY_OUT}")
+        for pair in held_back.get((grid.height, grid.width), ()):
+            pixels = reader.labels(path)
+            if pixels.any() and np.array_equal(pixels, reader.labels(pair.mask)):
+                raise DataError(f"{path}: is the mask of {pair.name}, which does not train, or not as a whole. {_WAY_OUT}")
+
+
+_WAY_OUT = "Synthetic pairs of it would make its score too good. Take the mask away."
+
+
+def _overlap(one: Grid, other: Grid) -> bool:
+    left, bottom, right, top = one.bounds
+    other_left, other_bottom, other_right, other_top = other.bounds
+    slack = 1e-3 * min(right - left, top - bottom)  # neighbours whose edges differ by rounding share no ground
+    across = min(right, other_right) - max(left, other_left)
+    return across > slack and min(top, other_top) - max(bottom, other_bottom) > slack

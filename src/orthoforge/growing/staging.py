@@ -1,0 +1,166 @@
+"""The folder that a data set grows in, until it is whole: hidden in OUT, so that nobody trains on half a data set.
+
+It holds the settings, a log with a row a finished candidate, and the data set as it will be. When that is complete, its parts are
+renamed into OUT one by one, and a last file says that they are all there. Killed at any point, the next call goes on.
+"""
+
+import contextlib
+import errno
+import glob
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from orthoforge.errors import OutputExistsError
+from orthoforge.files import new_file, writable
+from orthoforge.scenes.sources import Pair
+
+DONE = "grown.json"
+_WORK = ".growing"
+_SETTINGS, _LOG, _READY = "settings.json", "log.jsonl", "ready.json"
+# What os.link says where a file system, or its owner, does not want links between two names.
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+
+
+class Staging:
+    """The work folder of OUT. ``data`` is where the data set is put together, ``log`` the rows of finished candidates by name."""
+
+    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
+        self.out, self.work, self.settings = out, out / _WORK, dict(settings)
+        self.data = self.work / "data"
+        self.log: dict[str, dict[str, Any]] = {}
+
+    def begin(self, *, overwrite: bool) -> bool:
+        """Make the folder, or go on in it; true when the data set is finished already.
+
+        Raises ``OutputExistsError`` for an OUT that holds anything else: other settings without ``overwrite``, or another's files.
+        """
+        if self.out.exists() and not self.out.is_dir():
+            raise OutputExistsError(f"{self.out}: is a file. Choose a folder for the data set.")
+        done, begun = _read(self.out / DONE), _read(self.work / _SETTINGS)
+        if done is None and begun is None and self.out.is_dir() and any(self.out.iterdir()):
+            raise OutputExistsError(f"{self.out}: exists and was not made by grow. Choose another folder.")
+        told = (done or {}).get("settings") or begun
+        if told is not None and told != self.settings:
+            if not overwrite and (done is not None or (self.work / _LOG).is_file()):
+                raise OutputExistsError(
+                    f"{self.out}: holds a data set grown with other settings, or from other data. Pass --overwrite to replace it, "
+                    "or choose another folder."
+                )
+            self._clear(done)
+            done = None
+        with writable(self.out.parent):
+            if done is not None:
+                shutil.rmtree(self.work, ignore_errors=True)
+                return True
+            self.data.mkdir(parents=True, exist_ok=True)
+        with new_file(self.work / _SETTINGS, overwrite=True) as partial:
+            partial.write_text(json.dumps(self.settings, indent=1), encoding="utf-8")
+        self.log = _read_log(self.work / _LOG)
+        return False
+
+    def give_up(self) -> None:
+        """Leave nothing behind when it ended before the first candidate was finished."""
+        if not self.log:
+            shutil.rmtree(self.work, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                self.out.rmdir()  # if it is empty
+
+    @property
+    def is_ready(self) -> bool:
+        """The data set is complete, and only has to be moved to its place."""
+        return (self.work / _READY).is_file()
+
+    def note(self, row: Mapping[str, Any]) -> None:
+        """Add a finished candidate to the log."""
+        with writable(self.work), open(self.work / _LOG, "ab") as file:
+            file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        self.log[row["name"]] = dict(row)
+
+    def publish(self, summary: Mapping[str, Any]) -> None:
+        """Move the data set to its place; ``summary`` goes into the file that says that all is there."""
+        ready = self.work / _READY
+        if not ready.is_file():
+            entries = sorted(path.name for path in self.data.iterdir())
+            with new_file(ready) as partial:
+                partial.write_text(json.dumps({"entries": entries, **summary}), encoding="utf-8")
+        body = json.loads(ready.read_bytes())
+        with writable(self.out):
+            for name in body["entries"]:
+                if (self.data / name).exists():
+                    os.replace(self.data / name, self.out / name)
+        with new_file(self.out / DONE, overwrite=True) as partial:
+            partial.write_text(
+                json.dumps({"format": 1, "settings": self.settings, **body}, indent=1, ensure_ascii=False) + "\n", "utf-8"
+            )
+        shutil.rmtree(self.work)
+
+    def _clear(self, done: Mapping[str, Any] | None) -> None:
+        """Remove what was grown here, and nothing else."""
+        ready = _read(self.work / _READY) or {}
+        for name in [*(done or {}).get("entries", []), *ready.get("entries", [])]:
+            path = self.out / name
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        (self.out / DONE).unlink(missing_ok=True)
+        shutil.rmtree(self.work, ignore_errors=True)
+
+
+def carry_over(pairs: Sequence[Pair], images: Path, masks: Path) -> bool:
+    """Put the real pairs and their side files (``NAME.tfw``, ``NAME.tif.aux.xml``) into two folders, by hard links.
+
+    Where the file system has none, by copies; true when they are copies.
+    """
+    for pair in pairs:
+        for source, folder in ((pair.image, images), (pair.mask, masks)):
+            for file in [source, *sorted(source.parent.glob(f"{glob.escape(source.stem)}.*"))]:
+                if file.is_file() and not (folder / file.name).exists():
+                    _link(file, folder / file.name)
+    return not (images / pairs[0].image.name).samefile(pairs[0].image)
+
+
+def copied_bytes(pairs: Sequence[Pair], out: Path) -> int:
+    """How much room the real pairs take on the disk of ``out``: nothing where they can be linked."""
+    existing = next(parent for parent in (out.absolute(), *out.absolute().parents) if parent.exists())
+    files = [path.stat() for pair in pairs for path in (pair.image, pair.mask)]
+    return sum(file.st_size for file in files if file.st_dev != existing.stat().st_dev)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link ``source``, or copy it."""
+    with writable(target.parent):
+        try:
+            os.link(source.resolve(), target)
+        except OSError as error:
+            if error.errno not in _NO_LINK:
+                raise
+        else:
+            return
+    with new_file(target) as partial:
+        shutil.copy2(source, partial)
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+
+
+def _read_log(path: Path) -> dict[str, dict[str, Any]]:
+    """Rows by name. A last line that was cut short is removed: its candidate is made again."""
+    if not path.is_file():
+        return {}
+    content = path.read_bytes()
+    whole = content[: content.rfind(b"\n") + 1]
+    if whole != content:
+        os.truncate(path, len(whole))
+    rows = [json.loads(line) for line in whole.splitlines()]
+    return {row["name"]: row for row in rows}
