@@ -1,5 +1,6 @@
 """Every command and every line of Python in the README is run, in order, and does what it says."""
 
+import json
 import os
 import re
 import shlex
@@ -33,6 +34,7 @@ def commands(text):
 def run(words):
     print("orthoforge", *words)
     small = {"train": SMALL_OPTIONS, "sweep": ["--set", *SMALL_SETTINGS], "experiment": ["--set", *SMALL_SETTINGS]}
+    small["grow"] = ["--least-agreement", "0"]  # no image of such a network would pass
     assert main([*words, *small.get(words[0], [])]) == 0
 
 
@@ -62,6 +64,10 @@ def test_the_steps_on_your_own_pairs(folder, capsys):
     with open_raster(folder / "arden5.tif") as image, open_raster(folder / "demo/scenes/unseen/gt/arden5.tif") as mask:
         assert image.grid == mask.grid
     assert (folder / "scores" / "report.html").is_file()
+    assert len(list((folder / "new").glob("*.tif"))) == 6
+    rows = [json.loads(line) for line in (folder / "larger" / "synthetic.jsonl").read_text().splitlines()]
+    assert any(row["accepted"] for row in rows)
+    assert all((folder / "larger" / "gt" / f"{row['name']}.tif").is_file() for row in rows if row["accepted"])
     assert len(list((folder / "sweep" / "runs").iterdir())) == 4
     assert "learning_rate" in (folder / "compared.html").read_text()
 
