@@ -50,6 +50,9 @@ class ArrayMask:
     def read(self, window: Window) -> tuple[np.ndarray, None]:
         return self.mask[window.slices], None
 
+    def valid(self, window: Window) -> None:
+        return None
+
 
 def town(size: int) -> np.ndarray:
     """Houses in rows, denser to the south-east, none in the north-west: windows of it have very different statistics."""

@@ -60,7 +60,7 @@ def test_training_brings_the_images_closer(made):
 @pytest.mark.parametrize("name", ["banepa_core_386690_220243", "zanzibar_319294_270962", "inria_austin1_10"])
 def test_a_mask_becomes_an_image_in_its_place_whose_roofs_stand_out(made, shared_data, tmp_path, name):
     mask_path = shared_data / "building" / "masks" / f"{name}.tif"
-    assert main(["generate", str(made / "run"), str(mask_path), "--out", str(tmp_path / "image.tif")]) == 0
+    assert main(["generate", str(made / "run"), str(mask_path), "--out", str(tmp_path / "image.tif"), "--resample"]) == 0
     with open_raster(mask_path) as raster:
         mask, grid = read_mask(raster) > 0, raster.grid
     with open_raster(tmp_path / "image.tif") as raster:

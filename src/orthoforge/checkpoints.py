@@ -24,7 +24,7 @@ from safetensors.torch import load, save
 from torch import Tensor, nn
 
 from orthoforge.config import Recipe, recipe_from
-from orthoforge.errors import CheckpointError, ConfigError, DataError
+from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels, decode_image, encode_mask
 from orthoforge.models.generators import build_generator, generator_reach, generator_stride
@@ -135,11 +135,19 @@ class TrainedGenerator:
         values = self._mask_values(np.asarray(mask))
         height, width = values.shape
         place_noise(self.network, NoiseField(seed, *origin))
-        with torch.inference_mode():
-            image = decode_image(self.network(self._condition(values[None])))[0]
+        try:
+            with torch.inference_mode():
+                image = decode_image(self.network(self._condition(values[None])))[0]
+        except torch.OutOfMemoryError as error:
+            raise ResourceError(
+                f"generating {width}×{height} px needs more memory than {self.device} has left (about "
+                f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
+            ) from error
         return image[:height, :width].cpu().numpy()
 
-    def for_scene(self, windows: Sequence[np.ndarray], *, seed: int = 0) -> "TrainedGenerator":
+    def for_scene(
+        self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
+    ) -> "TrainedGenerator":
         """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
 
         What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated
@@ -148,14 +156,14 @@ class TrainedGenerator:
         if not has_image_statistics(self.network):
             return self
         scene = copy.copy(self)
-        place_noise(self.network, NoiseField(seed))
+        place_noise(self.network, *(NoiseField(seed, *origin) for origin in origins))
         scene.network = with_statistics_of(self.network, self._condition(np.stack([self._mask_values(mask) for mask in windows])))
         return scene
 
     def to(self, device: str) -> "TrainedGenerator":
         """A copy on another device."""
         moved = copy.copy(self)
-        moved.network, moved.device = copy.deepcopy(self.network).to(device), device
+        moved.network, moved.device = copy.deepcopy(self.network).to(require_device(device)), device
         return moved
 
     @property
@@ -208,9 +216,11 @@ class TrainedGenerator:
 def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     """The generator of a run, ready to call.
 
-    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only
-    the recipe in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed.
+    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only the
+    recipe in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed,
+    and ``ConfigError`` for a device that is not there.
     """
+    require_device(device)
     run = Path(run)
     if run.suffix in (".pt", ".pth", ".ckpt", ".pkl"):
         raise CheckpointError(f"{run}: pickled weights can run any code when opened and are not read; safetensors are.")
@@ -222,6 +232,18 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     network = new_generator(recipe, len(classes["names"]) if classes else None)
     load_weights(network, tensors, f"{folder / MODEL}")
     return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
+
+
+def require_device(name: str) -> torch.device:
+    """The device of that name. ``ConfigError`` when there is none here."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"device {name!r} cannot be used here: {str(error).splitlines()[0]} Choose cpu, or cuda where there is a GPU."
+        ) from error
+    return device
 
 
 def new_generator(recipe: Recipe, class_count: int | None) -> nn.Module:

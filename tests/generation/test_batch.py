@@ -1,7 +1,11 @@
 """A mask file becomes an image file in the same place, of the same size, marked as synthetic; or an error says why not."""
 
+import json
+
 import numpy as np
 import pytest
+import shapely
+import torch
 from affine import Affine
 from PIL import Image
 from rasterio.crs import CRS
@@ -9,9 +13,11 @@ from rasterio.crs import CRS
 from conftest import UTM, make_grid, make_mask, write_tiff
 from orthoforge import checkpoints
 from orthoforge.checkpoints import MODEL, load_generator
+from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
 from orthoforge.generation import generate
+from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
@@ -39,8 +45,8 @@ def read(path):
 @pytest.mark.parametrize("size", [(1, 1), (1, 500), (37, 53), (64, 64)])
 @pytest.mark.parametrize("crs", [UTM, CRS.from_epsg(4326), None], ids=["projected", "geographic", "no CRS"])
 def test_size_crs_and_transform_are_the_masks(run, tmp_path, size, crs):
-    step = 3.25e-6 if crs and crs.is_geographic else 0.3
-    transform = Affine(step, 0, 15.1234567, 0, -step, 48.7654321) if crs else Affine.identity()
+    wide, high = (4.0812e-6, 2.6974e-6) if crs and crs.is_geographic else (0.3, 0.3)  # 0.3 m at that latitude
+    transform = Affine(wide, 0, 15.1234567, 0, -high, 48.7654321) if crs else Affine.identity()
     grid = Grid(*size, transform, crs)
     mask = write_tiff(tmp_path / "mask.tif", make_mask(size), grid if crs else None)
     (path,) = generate(run, [mask], tmp_path / "out.tif")
@@ -54,9 +60,13 @@ def test_the_file_holds_what_the_generator_makes(run, tmp_path, mask_path):
     assert np.array_equal(read(path)[0], load_generator(run)(make_mask(64), seed=5))
 
 
-def test_same_seed_same_bytes(run, tmp_path, mask_path):
-    first, second = (generate(run, [mask_path], tmp_path / f"{n}.tif", seed=3)[0].read_bytes() for n in (1, 2))
-    assert first == second
+def test_same_seed_same_bytes(tmp_path, mask_path):
+    recipe = Recipe(name="noisy", generator="unet256", generator_width=4, norm="instance")
+    run = save_run(tmp_path / "noisy", recipe).parents[1]
+    first, second, other = (
+        generate(run, [mask_path], tmp_path / f"{n}.tif", seed=seed)[0].read_bytes() for n, seed in enumerate((3, 3, 4))
+    )
+    assert first == second != other
 
 
 def test_tags_say_that_it_is_synthetic_and_where_it_comes_from(run, tmp_path, mask_path):
@@ -110,7 +120,7 @@ def test_classes_are_read_by_the_runs_own_palette(tmp_path):
 
 def test_a_mask_of_another_resolution_is_refused_with_the_numbers(run, tmp_path):
     mask = write_tiff(tmp_path / "mask.tif", make_mask(32), make_grid(32, gsd_m=1.0))
-    with pytest.raises(GridError, match=r"its pixels are 1 m, the run was trained at 0\.3 m; .* too small. Pass --resample"):
+    with pytest.raises(GridError, match=r"its pixels are 1 m, the run was trained at 0\.3 m; .* wrong size. Pass --resample"):
         generate(run, [mask], tmp_path / "out.tif")
     assert not (tmp_path / "out.tif").exists()
 
@@ -188,6 +198,45 @@ def test_names_that_cannot_work(run, tmp_path, mask_path):
             generate(run, masks, tmp_path / out)
     with pytest.raises(DataError, match=r"written as \.tif or \.png"):
         generate(run, [mask_path], tmp_path / "out.jpg")
+
+
+def test_what_cannot_be_written_is_said_before_the_network_runs(run, tmp_path, mask_path, monkeypatch):
+    generator = load_generator(run)
+    monkeypatch.setattr(generator, "network", torch.nn.Identity())  # would give a wrong image
+    for options, error, message in (
+        ({"out": "out.gif"}, ConfigError, r"written as \.tif or \.png"),
+        ({"out": "out.png", "compress": "jpeg"}, ConfigError, "jpeg is for GeoTIFF"),
+        ({"compress": "jpeg", "quality": 3}, ConfigError, "quality 3 is not between"),
+        ({"device": "gpu"}, ConfigError, "device 'gpu' cannot be used here"),
+        ({"device": "cpu,nonsense"}, ConfigError, "device 'nonsense' cannot be used here"),
+        ({"sign": (tmp_path / "none.pem", tmp_path / "none.key")}, ConfigError, r"none\.pem: cannot be read"),
+        ({"overlap": 10**6}, ConfigError, r"--overlap 1000000: it must be smaller than a block, which has \d+ px"),
+    ):
+        with pytest.raises(error, match=message):
+            generate(generator, [mask_path], tmp_path / options.pop("out", "out.tif"), **options)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks"]
+
+
+def test_inputs_are_never_replaced(run, tmp_path, mask_path):
+    with pytest.raises(ConfigError, match=r"town\.tif is one of the inputs and would be replaced"):
+        generate(run, [mask_path.parent], mask_path.parent, overwrite=True)
+    footprints = tmp_path / "town.json"
+    write_footprints(tmp_path / "town.geojson", [shapely.box(500_003, 4_999_985, 500_009, 4_999_991)], UTM)
+    (tmp_path / "town.geojson").rename(footprints)
+    mine = footprints.read_bytes()
+    for source, error in ((footprints, ConfigError), (mask_path, OutputExistsError)):
+        with pytest.raises(error, match=r"town\.json (is one of the inputs|exists and is no STAC item)"):
+            generate(run, [source], tmp_path / "town.tif", overwrite=True)
+    assert footprints.read_bytes() == mine
+
+
+def test_a_new_image_loses_the_credentials_of_the_old_one(run, tmp_path, mask_path):
+    generate(run, [mask_path], tmp_path / "out.tif")
+    (tmp_path / "out.c2pa").write_bytes(b"of the old image")
+    before = json.loads((tmp_path / "out.json").read_text())
+    generate(run, [mask_path], tmp_path / "out.tif", seed=1, overwrite=True)
+    assert not (tmp_path / "out.c2pa").exists()
+    assert json.loads((tmp_path / "out.json").read_text())["properties"] != before["properties"]
 
 
 def test_a_run_without_checkpoint_is_named(tmp_path, mask_path):

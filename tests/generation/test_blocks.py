@@ -12,6 +12,7 @@ import rasterio
 
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge.checkpoints import load_generator
+from orthoforge.config import Recipe
 from orthoforge.errors import DataError, LockedError, ResourceError
 from orthoforge.generation import blocks, generate, scene
 from orthoforge.generation.outputs import synthetic_tags
@@ -68,10 +69,24 @@ def stop_after(monkeypatch, count, error=KeyboardInterrupt):
     monkeypatch.setattr(blocks, "_make", failing)
 
 
-def test_a_scene_of_blocks_is_the_scene_in_one_piece(run, tmp_path, mask_path, made, monkeypatch):
-    (path,) = generate(run, [mask_path], tmp_path / "blocks.tif")
-    assert made == []  # what the network looks at is more than the scene: one block
-    (path,) = generate(run, [mask_path], tmp_path / "blocks.tif", overlap=OVERLAP, overwrite=True)
+@pytest.mark.parametrize("generator", ["resunet6", "unet256"])
+def test_a_scene_of_blocks_is_the_scene_in_one_piece(tmp_path, made, monkeypatch, generator):
+    """Through files, with noise, statistics of the image and a place: on a machine with little memory as on a large one."""
+    recipe = Recipe(name="noisy", generator=generator, generator_width=4, norm="instance", upsample="resize")
+    noisy = save_run(tmp_path / "run", recipe).parents[1]
+    mask = write_tiff(tmp_path / "mask.tif", make_mask((300, 600)), make_grid((300, 600)))
+    monkeypatch.setattr(scene, "BLOCK_BYTES", 1e9)
+    (whole,) = generate(noisy, [mask], tmp_path / "whole.tif", seed=2)
+    assert made == []
+    monkeypatch.setattr(scene, "block_side_px", lambda *_: 170)
+    (blocks,) = generate(noisy, [mask], tmp_path / "blocks.tif", seed=2)
+    assert len(made) == 8
+    assert pixels(whole).std() > 5
+    assert np.abs(pixels(whole).astype(int) - pixels(blocks)).max() <= 1
+
+
+def test_blocks_become_one_tagged_file_at_their_place(run, tmp_path, mask_path, made):
+    (path,) = generate(run, [mask_path], tmp_path / "blocks.tif", overlap=OVERLAP)
     assert len(made) == 9
     grid = make_grid((90, 70))
     with open_raster(path) as raster:
@@ -123,7 +138,7 @@ def test_finished_blocks_are_reused_and_a_damaged_one_is_made_again(run, tmp_pat
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("change", ["seed", "mask", "run"])
+@pytest.mark.parametrize("change", ["seed", "mask", "run", "overlap", "threshold"])
 def test_blocks_of_another_scene_are_not_reused(run, tmp_path, mask_path, made, monkeypatch, change):
     out = tmp_path / "out.tif"
     with monkeypatch.context() as patch:
@@ -135,8 +150,9 @@ def test_blocks_of_another_scene_are_not_reused(run, tmp_path, mask_path, made, 
         write_tiff(mask_path, make_mask((90, 70), seed=5), make_grid((90, 70)))
     if change == "run":
         run = save_run(tmp_path / "other", step=9).parents[1]
-    generate(run, [mask_path], out, overlap=OVERLAP, seed=1 if change == "seed" else 0)
-    assert len(made) == 9
+    changed = {"seed": {"seed": 1}, "overlap": {"overlap": 7}, "threshold": {"threshold": 128}}.get(change, {})
+    generate(run, [mask_path], out, **({"overlap": OVERLAP} | changed))
+    assert len(made) >= 9
 
 
 def test_two_devices_make_the_same_scene(run, tmp_path, mask_path, made):
@@ -182,6 +198,17 @@ def test_nodata_of_the_mask_has_no_image(run, tmp_path):
         with rasterio.open(made) as dataset:
             valid = dataset.dataset_mask()
         assert np.array_equal(valid == 0, mask == 99), name
+
+
+def test_variants_go_on_where_they_stopped(tmp_path, mask_path):
+    recipe = Recipe(name="noisy", generator="unet256", generator_width=2, norm="batch")
+    noisy = save_run(tmp_path / "noisy", recipe).parents[1]
+    generate(noisy, [mask_path], tmp_path / "out", variants=3)
+    kept = (tmp_path / "out/town_v1.tif").stat().st_mtime_ns
+    (tmp_path / "out/town_v3.tif").unlink()
+    (tmp_path / "out/town_v3.json").unlink()
+    assert len(generate(noisy, [mask_path], tmp_path / "out", variants=3)) == 3
+    assert (tmp_path / "out/town_v1.tif").stat().st_mtime_ns == kept
 
 
 def test_a_stopped_batch_keeps_its_images_and_lists_what_failed(run, tmp_path, monkeypatch):

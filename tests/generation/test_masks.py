@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import rasterio
 import shapely
 from affine import Affine
 from PIL import Image
@@ -81,17 +82,20 @@ def test_a_resampled_mask_keeps_its_share_and_its_nodata():
     class Source:
         identity, grid = "", Grid(80, 100, Affine(0.5, 0, 0, 0, -0.5, 0), UTM)
         mask = make_mask((80, 100))
-        valid = np.ones((80, 100), bool)
-        valid[:20, :50] = False
+        held = np.ones((80, 100), bool)
+        held[:20, :50] = False
 
         def read(self, window):
-            return self.mask[window.slices], self.valid[window.slices]
+            return self.mask[window.slices], self.valid(window)
+
+        def valid(self, window):
+            return self.held[window.slices]
 
     for height, width in ((133, 167), (40, 50)):
         mask, valid = ResampledMask(Source(), Source.grid.resized(height, width), classes=False).read(Window(0, 0, height, width))
         assert set(np.unique(mask)) == {0, 255}
         assert (mask > 0).mean() == pytest.approx((Source.mask > 0).mean(), rel=0.05)
-        expected = np.asarray(Image.fromarray(Source.valid).resize((width, height), Image.Resampling.NEAREST))
+        expected = np.asarray(Image.fromarray(Source.held).resize((width, height), Image.Resampling.NEAREST))
         assert (valid == expected).mean() > 0.99
 
 
@@ -106,3 +110,39 @@ def test_variants_need_noise_and_differ(run, tmp_path):
     assert not np.array_equal(*images)
     (second,) = generate(noisy, [mask], tmp_path / "second.tif", seed=6)
     assert np.array_equal(read(second)[0], images[1])
+
+
+def test_pixels_that_are_too_wide_and_too_low_are_not_the_runs(run, tmp_path):
+    grid = Grid(40, 40, Affine(3.25e-6, 0, 15.1, 0, -3.25e-6, 48.77), CRS.from_epsg(4326))  # 0.24 × 0.36 m; 0.3 m in the mean
+    mask = write_tiff(tmp_path / "mask.tif", make_mask(40), grid)
+    with pytest.raises(GridError, match=r"its pixels are 0\.239 × 0\.361 m, the run was trained at 0\.3 m"):
+        generate(run, [mask], tmp_path / "out.tif")
+    (path,) = generate(run, [mask], tmp_path / "out.tif", resample=True, deliver="run")
+    assert read(path)[1].pixel_m() == pytest.approx((0.3, 0.3), rel=0.02)
+
+
+def test_nodata_of_a_mask_of_classes_has_no_image(tmp_path):
+    run = save_run(tmp_path / "run", classes=["ground", "building"]).parents[1]
+    rgb = np.zeros((32, 32, 3), np.uint8)
+    path = write_tiff(tmp_path / "mask.tif", rgb, make_grid(32))
+    with rasterio.open(path, "r+") as dataset:
+        dataset.write_mask(np.repeat([[False, True]], 32, axis=0).repeat(16, axis=1))
+    (made,) = generate(run, [path], tmp_path / "out.tif")
+    with rasterio.open(made) as dataset:
+        assert dataset.dataset_mask()[:, :16].max() == 0 and dataset.dataset_mask()[:, 16:].min() == 255
+
+
+def test_options_for_footprints_do_not_go_unheard(run, tmp_path):
+    mask = write_tiff(tmp_path / "town.tif", make_mask(64), make_grid(64))
+    with pytest.raises(ConfigError, match=r"is a raster and has its own grid; .* are for footprints"):
+        generate(run, [mask], tmp_path / "out.tif", gsd=0.3)
+
+
+def test_lists_that_cannot_be_read(run, tmp_path):
+    write_tiff(tmp_path / "town.tif", make_mask(64), make_grid(64))
+    for content, message in ((b"t\xf6wn.tif", "is not text in UTF-8"), (b" \n\n", r"list\.txt: no mask is listed in it")):
+        (tmp_path / "list.txt").write_bytes(content)
+        with pytest.raises(DataError, match=message):
+            generate(run, [tmp_path / "list.txt"], tmp_path / "out")
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbftown.tif\r\n")  # as Windows' editor saves it
+    assert generate(run, [tmp_path / "list.txt"], tmp_path / "out.tif") == [tmp_path / "out.tif"]

@@ -28,6 +28,9 @@ class ArrayMask:
     def read(self, window):
         return self.mask[window.slices], None
 
+    def valid(self, window):
+        return None
+
 
 @pytest.fixture(scope="module")
 def generators(tmp_path_factory):

@@ -17,7 +17,7 @@ from conftest import make_grid
 from orthoforge.errors import DataError, OutputExistsError
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid
-from orthoforge.geo.stac import footprint, write_stac_item
+from orthoforge.geo.stac import footprint, is_ours, write_stac_item
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 TAGS = {
@@ -32,10 +32,26 @@ GRIDS = {
     "degrees": Grid(40, 60, Affine(1e-5, 0, 13, 0, -1e-5, 52), CRS.from_epsg(4326)),
     "no code": Grid(40, 60, Affine(2, 0, 5000, 0, -2, 700_000), NO_EPSG),
     "antimeridian": Grid(4000, 4000, Affine(10, 0, 180_000, 0, -10, 8_000_000), CRS.from_epsg(32701)),
+    "wide": Grid(20, 240, Affine(1, 0, -120, 0, -1, 10), CRS.from_epsg(4326)),
+    "beyond 180": Grid(20, 20, Affine(1, 0, 170, 0, -1, 10), CRS.from_epsg(4326)),
+    "near the pole": Grid(100, 100, Affine(1000, 0, 300_000, 0, -1000, 50_000), CRS.from_epsg(3413)),
+    "globe": Grid(180, 360, Affine(1, 0, -180, 0, -1, 90), CRS.from_epsg(4326)),
+    "globe from 0": Grid(181, 360, Affine(1, 0, -0.5, 0, -1, 90.5), CRS.from_epsg(4326)),
+    "web globe": Grid(
+        256,
+        256,
+        Affine(156543.03392804097, 0, -20037508.342789244, 0, -156543.03392804097, 20037508.342789244),
+        CRS.from_epsg(3857),
+    ),
+    "pole": Grid(100, 100, Affine(1000, 0, -50_000, 0, -1000, 40_000), CRS.from_epsg(3413)),
+    "edge on the pole": Grid(100, 100, Affine(1000, 0, -50_000, 0, -1000, 0), CRS.from_epsg(3413)),
+    "south pole": Grid(100, 100, Affine(10, 0, -10, 0, -10, 990), CRS.from_epsg(3031)),
+    "metres as degrees": Grid(100, 100, Affine(1, 0, 500_000, 0, -1, 5_000_000), CRS.from_epsg(4326)),
     "local": Grid(40, 60, Affine(1, 0, 0, 0, -1, 0), LOCAL),
     "none": Grid(40, 60),
 }
-ON_EARTH = ("projected", "degrees", "no code", "antimeridian")
+ON_EARTH = ("projected", "degrees", "no code", "antimeridian", "wide")
+NOWHERE = ("pole", "edge on the pole", "south pole", "metres as degrees", "local", "none")
 
 
 def make_item(folder, grid, name="a scene.tif", **options):
@@ -109,13 +125,33 @@ def test_a_scene_across_the_antimeridian_is_two_polygons(tmp_path):
     assert parts.bounds[0] == -180 and parts.bounds[2] == 180
 
 
-@pytest.mark.parametrize("name", ["local", "none"])
-def test_a_grid_without_a_place_on_earth_has_no_geometry(tmp_path, name):
+@pytest.mark.parametrize("name", ["globe", "globe from 0", "web globe"])
+def test_a_grid_of_the_whole_globe_is_a_box(tmp_path, name):
     item = make_item(tmp_path, GRIDS[name])
-    assert item["geometry"] is None
-    assert "bbox" not in item and "gsd" not in item["properties"]
-    assert item["properties"]["proj:code"] is None
-    assert item["properties"]["proj:shape"] == [40, 60]
+    outline, north = shape(item["geometry"]), 85.051129 if name == "web globe" else 90
+    assert outline.geom_type == "Polygon" and outline.is_valid and outline.exterior.is_ccw
+    assert item["bbox"] == pytest.approx([-180, -north, 180, north])
+    assert outline.area == pytest.approx(360 * 2 * north)
+
+
+def test_longitudes_of_an_outline_stay_within_the_globe():
+    parts = footprint(GRIDS["beyond 180"])
+    assert sorted(part.bounds for part in parts.geoms) == [(-180, -10, -170, 10), (170, -10, 180, 10)]
+    assert footprint(GRIDS["wide"]).bounds == (-120, -10, 120, 10)
+    to_the_line = Grid(20, 10, Affine(1, 0, 170, 0, -1, 10), CRS.from_epsg(4326))
+    assert footprint(to_the_line).bounds == (170, -10, 180, 10)
+    near = footprint(GRIDS["near the pole"])
+    (lon,), (lat,) = transform_points(CRS.from_epsg(3413), CRS.from_epsg(4326), [350_000], [0])
+    assert near.is_valid and near.contains(Point(lon, lat))
+
+
+@pytest.mark.parametrize("name", NOWHERE)
+def test_a_grid_without_an_outline_in_degrees_has_no_geometry(tmp_path, name):
+    item = make_item(tmp_path, GRIDS[name])
+    assert item["geometry"] is None and "bbox" not in item
+    assert item["properties"]["proj:shape"] == [GRIDS[name].height, GRIDS[name].width]
+    if name in ("local", "none"):
+        assert "gsd" not in item["properties"] and item["properties"]["proj:code"] is None
 
 
 def test_where_it_comes_from_is_told(tmp_path):
@@ -148,3 +184,28 @@ def test_an_item_is_kept_unless_asked_and_needs_its_image(tmp_path):
         make_item(tmp_path, make_grid(8))
     with pytest.raises(DataError, match=r"none\.tif: no such file"):
         write_stac_item(tmp_path / "none.tif", make_grid(8), tags={})
+
+
+def test_an_item_is_known_as_ours_for_its_image_only(tmp_path):
+    body = make_item(tmp_path, make_grid(8))
+    item, image = tmp_path / "a scene.json", tmp_path / "a scene.tif"
+    assert is_ours(item, image)
+    assert not is_ours(item, tmp_path / "another.tif")
+    assert not is_ours(item, tmp_path / "deeper" / "a scene.tif")
+    (tmp_path / "stac").mkdir()
+    moved = tmp_path / "stac" / "a scene.json"
+    moved.write_text(json.dumps(body | {"assets": {"image": {"href": "../a scene.tif"}}}))
+    assert is_ours(moved, image)
+
+    foreign = pystac.Item("a scene", {"type": "Point", "coordinates": [0, 0]}, [0, 0, 0, 0], NOON, {"platform": "a satellite"})
+    foreign.add_asset("image", pystac.Asset("./a scene.tif"))
+    places = {"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": None}]}
+    for other in (foreign.to_dict(include_self_link=False), places, places["features"][0], body | {"assets": {}}, [], 5, None):
+        item.write_text(json.dumps(other))
+        assert not is_ours(item, image), other
+    for content in (b"", b"{", b"\xff\xfe", b"[" * 100_000, json.dumps(body).encode() + b" " * 2**20):
+        item.write_bytes(content)
+        assert not is_ours(item, image), content[:20]
+    item.unlink()
+    assert not is_ours(item, image)
+    assert not is_ours(tmp_path, image)

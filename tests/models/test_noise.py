@@ -50,13 +50,16 @@ def test_other_seeds_and_places_have_other_noise(other):
 
 def test_dropout_by_place_drops_its_share_and_keeps_the_mean():
     layer, x = NoiseDropout(0.3, stride=4), torch.ones(2, 8, 50, 50)
-    layer.noise_field = NoiseField(7, 40, 80)
+    layer.noise_fields = (NoiseField(7, 40, 80),)
     out = layer(x)
     assert torch.equal(out[0], out[1])
     assert out.unique().tolist() == pytest.approx([0, 1 / 0.7])
     assert out.mean() == pytest.approx(1, abs=0.02)
     assert torch.equal(layer(x), out)
-    layer.noise_field = None
+    layer.noise_fields = (NoiseField(7, 40, 80), NoiseField(7, 44, 80))  # a cell further down for the second image
+    two = layer(x)
+    assert torch.equal(two[0], out[0]) and torch.equal(two[1, :, :-1], out[0, :, 1:])
+    layer.noise_fields = ()
     assert not torch.equal(layer(x), out)
 
 
@@ -65,5 +68,5 @@ def test_only_networks_with_noise_are_noisy():
     assert is_noisy(noisy) and not is_noisy(still)
     place_noise(noisy, NoiseField(5))
     layers = [module for module in noisy.modules() if isinstance(module, NoiseDropout)]
-    assert [module.noise_field for module in layers] == [NoiseField(5)] * 3
+    assert [module.noise_fields for module in layers] == [(NoiseField(5),)] * 3
     assert [(module.layer, module.stride) for module in layers] == [(0, 128), (1, 64), (2, 32)]

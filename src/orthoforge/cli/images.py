@@ -50,7 +50,7 @@ def generate(
         repair: Mend invalid polygons in place of refusing them.
         layer: Of a GeoPackage with several.
         compress: Of the GeoTIFF; jpeg and webp lose something.
-        quality: Of jpeg and webp, 1 to 100.
+        quality: Of jpeg and webp, 25 to 100.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         sign: Certificate and private key, PEM files, for Content Credentials (C2PA) beside each image.
         device: cpu or cuda; several with commas, as in cuda:0,cuda:1.

@@ -9,21 +9,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orthoforge.checkpoints import TrainedGenerator, load_generator
+from orthoforge.checkpoints import TrainedGenerator, load_generator, require_device
 from orthoforge.errors import ConfigError, DataError, LockedError, OutputExistsError
 from orthoforge.files import new_file, require_free_space
-from orthoforge.generation.blocks import folder_of, generate_blocks, work_folder
-from orthoforge.generation.masks import Extent, RasterMask, SceneMask, at_resolution, open_mask
-from orthoforge.generation.outputs import is_made, listed_masks, output_paths, synthetic_tags
+from orthoforge.generation.blocks import bytes_done, discard, folder_of, generate_blocks, work_folder
+from orthoforge.generation.masks import Extent, SceneMask, at_resolution, open_mask
+from orthoforge.generation.outputs import is_made, listed_masks, output_paths, require_own_side_files, side_files, synthetic_tags
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
-from orthoforge.geo.cog import Compression, assemble, write_raster
+from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
+from orthoforge.geo.grid import Grid
+from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
 FAILURES = "failures.txt"
+PIXELS = 1  # raised when the same request gives other pixels, so that blocks of two versions are not joined
 _SHOWN_FAILURES = 5
 
 
@@ -85,24 +88,32 @@ def generate(
     ``LockedError``.
     """
     devices = device.split(",")
+    for name in devices:
+        require_device(name)
     generator = run if isinstance(run, TrainedGenerator) else load_generator(run, device=devices[0])
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
-    if like and (extent or gsd or crs):
+    if like and (extent or gsd is not None or crs):
         raise ConfigError("--like gives the grid; --extent, --gsd and --crs would say it again. Choose one or the others.")
+    if sign:
+        require_signer(*sign)
     sources = listed_masks(masks)
     targets = output_paths(sources, Path(out), variants)
     options = Options(
         overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer), sign,
         overwrite
     )  # fmt: skip
-    several = len(sources) > 1
-    if not overwrite:  # said before the first mask is generated, not after the others were
-        for paths in targets:
-            for variant, path in enumerate(paths):
+    # Said before the first mask is generated, not after the others were.
+    inputs = [*sources, like] if like else sources
+    several = sum(map(len, targets)) > 1
+    for paths in targets:
+        for variant, path in enumerate(paths):
+            creation_options(path, 3, compress, quality)
+            require_own_side_files(path, inputs)
+            if not overwrite:
                 own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
                 is_made(path, own if several or folder_of(path).exists() else {"MODEL_SHA256": ""})
-    with _failures(Path(out), several) as failed, Progress().task("masks", len(sources)) as step:
+    with _failures(Path(out), len(sources) > 1) as failed, Progress().task("masks", len(sources)) as step:
         for source, paths in zip(sources, targets, strict=True):
             with failed(source):
                 _generate_mask(source, paths, generator, seed, options)
@@ -121,35 +132,44 @@ def _generate_mask(source: Path, paths: Sequence[Path], generator: TrainedGenera
             tags = synthetic_tags(generator, seed + variant, source, request)
             if options.overwrite or not is_made(path, tags):
                 _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
-            if delivered.grid.crs is not None and path.suffix.lower() != ".png" and not _is_newer(path.with_suffix(".json"), path):
-                write_stac_item(path, delivered.grid, tags=tags, overwrite=True)
-            if options.sign and not _is_newer(path.with_suffix(".c2pa"), path):
-                certificate, private_key = options.sign
-                write_signature(path, certificate=certificate, private_key=private_key, overwrite=True)
-            shutil.rmtree(folder_of(path), ignore_errors=True)
+            discard(path)
 
 
 def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, options: Options) -> None:
+    """The image, and what lies beside it."""
     grid = scene.delivered.grid
-    pixels = grid.height * grid.width
-    in_one = max(grid.height, grid.width) <= scene.block_side_px()
-    require_free_space(path.parent, round(LEAST_SHARE * 3 * pixels * (1 if in_one else 2)), f"the image for {source}")
+    in_one = max(grid.height, grid.width) <= scene.block_side_px(len(options.devices))
+    needed = round(LEAST_SHARE * 3 * grid.height * grid.width * (1 if in_one else 2))
+    require_free_space(path.parent, needed - bytes_done(path), f"the image for {source}")
     compress, quality, overwrite = options.compress, options.quality, options.overwrite
     if in_one:
         image, valid = scene.whole()
+        _remove_side_files(path)
         write_raster(path, image, grid, valid=valid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
-    else:
-        if isinstance(scene.delivered, RasterMask):
-            scene.delivered.require_sound()
-        identity = {"request": tags["REQUEST_SHA256"], "model": scene.generator.sha256, "seed": scene.seed}
-        with work_folder(path) as folder:
-            blocks = generate_blocks(scene, folder, identity, options.devices, Progress(path.name))
-            assemble(path, blocks, grid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
+        _write_side_files(path, grid, tags, options)
+        return
+    scene.mask.require_sound()
+    identity = {"request": tags["REQUEST_SHA256"], "model": scene.generator.sha256, "seed": scene.seed}
+    with work_folder(path) as folder:
+        blocks = generate_blocks(scene, folder, identity, options.devices, Progress(path.name))
+        _remove_side_files(path)
+        assemble(path, blocks, grid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
+        _write_side_files(path, grid, tags, options)
+        shutil.rmtree(folder)
 
 
-def _is_newer(side_file: Path, image: Path) -> bool:
-    """Whether a side file was written after its image, and not for one that was there before."""
-    return side_file.exists() and side_file.stat().st_mtime_ns >= image.stat().st_mtime_ns
+def _remove_side_files(path: Path) -> None:
+    """What was said of the image that is about to be replaced."""
+    for file in side_files(path):
+        file.unlink(missing_ok=True)
+
+
+def _write_side_files(path: Path, grid: Grid, tags: dict[str, str], options: Options) -> None:
+    if grid.crs is not None and path.suffix.lower() != ".png":
+        write_stac_item(path, grid, tags=tags)
+    if options.sign:
+        certificate, private_key = options.sign
+        write_signature(path, certificate=certificate, private_key=private_key)
 
 
 def _request(mask: SceneMask, options: Options) -> str:
@@ -162,7 +182,7 @@ def _request(mask: SceneMask, options: Options) -> str:
         options.compress,
         options.quality if options.compress in ("jpeg", "webp") else None,
     ]
-    return hashlib.sha256(json.dumps([mask.identity, place, how]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how]).encode()).hexdigest()
 
 
 @contextlib.contextmanager
@@ -179,13 +199,16 @@ def _failures(out: Path, several: bool) -> Iterator:
                 raise
             failures.append((source, error))
 
-    yield failed
     listed = out / FAILURES
-    if several:
-        listed.unlink(missing_ok=True)
+    try:
+        yield failed
+    finally:  # also when a full disk stops the rest
+        if several:
+            listed.unlink(missing_ok=True)
+        if failures:
+            with new_file(listed) as partial:
+                partial.write_text("".join(f"{source}\t{error}\n" for source, error in failures), encoding="utf-8")
     if failures:
-        with new_file(listed) as partial:
-            partial.write_text("".join(f"{source}\t{error}\n" for source, error in failures), encoding="utf-8")
         shown = "\n".join(f"  {error}" for _, error in failures[:_SHOWN_FAILURES])
         more = f"\n  and {len(failures) - _SHOWN_FAILURES} more" if len(failures) > _SHOWN_FAILURES else ""
         raise DataError(f"{len(failures)} masks failed, the others are done. All are listed in {listed}:\n{shown}{more}")

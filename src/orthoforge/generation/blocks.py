@@ -1,14 +1,14 @@
 """The finished blocks of a scene: kept beside its final name, so that a killed command goes on where it was."""
 
+import contextlib
 import json
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from orthoforge.errors import DataError
+from orthoforge.errors import DataError, LockedError
 from orthoforge.files import lock, new_file, sync, writable
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene, blocks_of
@@ -23,13 +23,26 @@ def folder_of(path: Path) -> Path:
     return path.with_name(f".{path.name}.blocks")
 
 
-@contextmanager
+@contextlib.contextmanager
 def work_folder(path: Path) -> Iterator[Path]:
     """The folder for the blocks of the image ``path``, for this process alone. ``LockedError`` while another one has it."""
     folder = folder_of(path)
     with lock(folder), writable(path.parent):
         folder.mkdir(parents=True, exist_ok=True)
         yield folder
+
+
+def discard(path: Path) -> None:
+    """Remove the blocks of an image that is finished, unless another process is using them."""
+    folder = folder_of(path)
+    if folder.exists():
+        with contextlib.suppress(LockedError), lock(folder):
+            shutil.rmtree(folder)
+
+
+def bytes_done(path: Path) -> int:
+    """What an unfinished image already takes on the disk."""
+    return sum(block.stat().st_size for block in folder_of(path).glob("*.tif"))
 
 
 def generate_blocks(
@@ -39,7 +52,7 @@ def generate_blocks(
 
     ``identity`` says what decides the pixels. Blocks of a command with another one are thrown away.
     """
-    side_px = _begin(folder, identity, scene)
+    side_px = _begin(folder, identity, scene, len(devices))
     paths = {window: folder / f"{window.row}_{window.col}.tif" for window in blocks_of(scene.delivered.grid, side_px)}
     missing = [window for window, path in paths.items() if not _is_whole(path)]
     with progress.task("blocks", len(paths), done=len(paths) - len(missing)) as step:
@@ -75,7 +88,7 @@ def _make(scene: Scene, window: Window, path: Path, generator: Any) -> None:
     write_block(path, pixels, valid)
 
 
-def _begin(folder: Path, identity: Mapping[str, Any], scene: Scene) -> int:
+def _begin(folder: Path, identity: Mapping[str, Any], scene: Scene, at_once: int) -> int:
     """The side of the blocks: that of a folder begun with the same identity, else a new folder's."""
     path = folder / SETTINGS
     try:
@@ -85,7 +98,7 @@ def _begin(folder: Path, identity: Mapping[str, Any], scene: Scene) -> int:
     if settings is None or {**settings, "block_px": None} != {**identity, "block_px": None}:
         shutil.rmtree(folder)
         folder.mkdir()
-        settings = {**identity, "block_px": scene.block_side_px()}
+        settings = {**identity, "block_px": scene.block_side_px(at_once)}
         with new_file(path) as partial:
             partial.write_text(json.dumps(settings, indent=1), encoding="utf-8")
         sync(folder)

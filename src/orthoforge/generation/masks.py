@@ -15,7 +15,14 @@ from orthoforge.errors import ConfigError, GridError
 from orthoforge.files import sha256_of
 from orthoforge.geo import footprints
 from orthoforge.geo.grid import Grid, Window, require_north_up
-from orthoforge.geo.rasters import Raster, open_raster, read_mask_and_valid, read_mask_rgb
+from orthoforge.geo.rasters import (
+    Raster,
+    open_raster,
+    read_mask_and_valid,
+    read_mask_rgb,
+    read_mask_values,
+    require_mask_values,
+)
 from orthoforge.geo.resampling import nearest, resample
 from orthoforge.scenes.palette import Palette, classes_from_palette
 
@@ -34,6 +41,12 @@ class SceneMask(Protocol):
     identity: str
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+    def valid(self, window: Window) -> np.ndarray | None:
+        """The second of what ``read`` gives, alone."""
+
+    def require_sound(self) -> None:
+        """Look at all of it. Raises ``DataError`` for values that are no mask's, and rows that cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,11 @@ def open_mask(path: Path, generator: TrainedGenerator, *, threshold: int | None,
         yield _Footprints(path, generator, extent)
         return
     palette = Palette.of(**generator.classes) if generator.classes else None
+    if extent != Extent():
+        raise ConfigError(
+            f"{path}: is a raster and has its own grid; --like, --extent, --gsd, --crs, --repair and --layer are for footprints. "
+            "A mask of another resolution needs --resample."
+        )
     with open_raster(path) as raster:
         require_north_up(path, raster.grid)
         yield RasterMask(raster, palette, threshold)
@@ -80,12 +98,21 @@ class RasterMask:
         with self._lock:
             if self._palette is None:
                 return read_mask_and_valid(self._raster, window, threshold=self._threshold)
-            return classes_from_palette(read_mask_rgb(self._raster, window), self._palette, self._raster.path), None
+            classes = classes_from_palette(read_mask_rgb(self._raster, window), self._palette, self._raster.path)
+            return classes, self._raster.read_valid(window)
+
+    def valid(self, window: Window) -> np.ndarray | None:
+        declares = self._raster.nodata is not None or self._raster.has_alpha or self._raster.has_mask
+        return self.read(window)[1] if declares else None
 
     def require_sound(self) -> None:
-        """Read everything once. Raises ``DataError`` for values that are no mask's, and rows that cannot be read."""
+        counts = np.zeros(256, np.int64)
         for window in self._raster.strips():
-            self.read(window)
+            if self._palette is None and self._threshold is None:
+                counts += np.bincount(read_mask_values(self._raster, window).ravel(), minlength=256)
+            else:
+                self.read(window)
+        require_mask_values(self._raster.path, counts)
 
 
 class _Footprints:
@@ -97,8 +124,8 @@ class _Footprints:
                 f"{path}: footprints give building masks; this run was trained on classes. Give it a mask of classes."
             )
         self._mask = footprints.open_mask(
-            path, like=extent.like, extent=extent.extent, gsd_m=extent.gsd or generator.gsd_m, crs=extent.crs, repair=extent.repair,
-            layer=extent.layer,
+            path, like=extent.like, extent=extent.extent, gsd_m=generator.gsd_m if extent.gsd is None else extent.gsd,
+            crs=extent.crs, repair=extent.repair, layer=extent.layer,
         )  # fmt: skip
         self.grid = self._mask.grid
         require_north_up(extent.like or path, self.grid)
@@ -106,6 +133,12 @@ class _Footprints:
 
     def read(self, window: Window) -> tuple[np.ndarray, None]:
         return self._mask.read(window), None
+
+    def valid(self, window: Window) -> None:
+        return None
+
+    def require_sound(self) -> None:
+        pass
 
 
 class ResampledMask:
@@ -117,15 +150,22 @@ class ResampledMask:
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         if self._classes:
-            return nearest(lambda w: self._source.read(w)[0], *self._sizes, window), None
+            return nearest(lambda w: self._source.read(w)[0], *self._sizes, window), self.valid(window)
         building = resample(lambda w: self._source.read(w)[0] > 0, *self._sizes, window, kernel="linear")
         # The sum of a tie's weights may fall short of a half by rounding, and differently in another window.
         mask = np.where(building >= 0.5 - 1e-9, np.uint8(255), np.uint8(0))
-        return mask, nearest(self._valid, *self._sizes, window)
+        return mask, self.valid(window)
 
-    def _valid(self, window: Window) -> np.ndarray:
-        mask, valid = self._source.read(window)
-        return np.ones_like(mask, bool) if valid is None else valid
+    def valid(self, window: Window) -> np.ndarray | None:
+        def read(part: Window) -> np.ndarray:
+            valid = self._source.valid(part)
+            return np.ones((part.height, part.width), bool) if valid is None else valid
+
+        valid = nearest(read, *self._sizes, window)
+        return None if valid.all() else valid
+
+    def require_sound(self) -> None:
+        self._source.require_sound()
 
 
 def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *, resample: bool) -> SceneMask:
@@ -136,13 +176,15 @@ def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *,
     pixel_m = mask.grid.pixel_m()
     if pixel_m is None or generator.gsd_m is None:
         return mask
-    ratio = sum(pixel_m) / 2 / generator.gsd_m
-    if abs(ratio - 1) <= (1e-3 if resample else GSD_TOLERANCE):
+    off = max(abs(side / generator.gsd_m - 1) for side in pixel_m)
+    if off <= (1e-3 if resample else GSD_TOLERANCE):
         return mask
     if not resample:
+        width_m, height_m = pixel_m
+        pixels = f"{height_m:.3g} m" if abs(width_m / height_m - 1) < 0.01 else f"{width_m:.3g} × {height_m:.3g} m"
         raise GridError(
-            f"{name}: its pixels are {sum(pixel_m) / 2:.3g} m, the run was trained at {generator.gsd_m:.3g} m; buildings would "
-            f"come out too {'small' if ratio > 1 else 'large'}. Pass --resample to generate at {generator.gsd_m:.3g} m."
+            f"{name}: its pixels are {pixels}, the run was trained at {generator.gsd_m:.3g} m; buildings would come out in the "
+            f"wrong size. Pass --resample to generate at {generator.gsd_m:.3g} m."
         )
     width, height = (
         max(1, round(side * metres / generator.gsd_m))

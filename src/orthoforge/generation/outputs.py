@@ -9,9 +9,11 @@ from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.rasters import DRIVERS, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
+from orthoforge.geo.stac import is_ours
 
 # Two images with the same of these are the same image.
 IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")
+OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
 
 
 def listed_masks(masks: Sequence[Path]) -> list[Path]:
@@ -27,10 +29,7 @@ def listed_masks(masks: Sequence[Path]) -> list[Path]:
                 raise DataError(f"{path}: no mask in this folder (GeoTIFF, PNG, JPEG or footprints).")
             found += inside
         elif path.suffix.lower() == ".txt":
-            lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-            if not any(lines):
-                raise DataError(f"{path}: {'no mask is listed in it' if path.is_file() else 'no such file'}.")
-            found += [path.parent / line.strip() for line in lines if line.strip()]
+            found += _listed_in(path)
         else:
             found.append(path)
     if not found:
@@ -40,6 +39,8 @@ def listed_masks(masks: Sequence[Path]) -> list[Path]:
 
 def output_paths(masks: Sequence[Path], out: Path, variants: int) -> list[list[Path]]:
     """Where the images of each mask go. ``ConfigError`` when two would get one name."""
+    if out.suffix.lower() in OTHER_IMAGES and not out.is_dir():
+        raise ConfigError(f"{out}: images are written as .tif or .png.")
     if out.suffix.lower() in DRIVERS:
         if len(masks) > 1:
             raise ConfigError(f"{out} is one file, but {len(masks)} masks were given. Make --out a folder.")
@@ -79,6 +80,41 @@ def is_made(path: Path, tags: Mapping[str, str]) -> bool:
     if any(there.get(name) != value for name, value in tags.items() if name in IDENTITY):
         raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another --out.")
     return True
+
+
+def side_files(path: Path) -> list[Path]:
+    """What may lie beside an image and speak of it: Content Credentials, and for a GeoTIFF a STAC item."""
+    suffixes = (".c2pa",) if path.suffix.lower() == ".png" else (".c2pa", ".json")
+    return [path.with_suffix(suffix) for suffix in suffixes]
+
+
+def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
+    """Raise before anything is lost: ``ConfigError`` where an image, or what lies beside it, would replace one of ``sources``.
+
+    ``OutputExistsError`` where it would replace a ``.json`` that is no STAC item of this image.
+    """
+    for out in (path, *side_files(path)):
+        if out.exists() and any(source.exists() and out.samefile(source) for source in sources):
+            raise ConfigError(f"{out} is one of the inputs and would be replaced. Choose another --out.")
+    item = path.with_suffix(".json")
+    if item in side_files(path) and item.exists() and not is_ours(item, path):
+        raise OutputExistsError(
+            f"{item} exists and is no STAC item of {path.name}, which would be written there. Choose another --out."
+        )
+
+
+def _listed_in(path: Path) -> list[Path]:
+    """The paths in a text file, one a line, relative to it."""
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: is not text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from error
+    paths = [path.parent / line.strip() for line in lines if line.strip()]
+    if not paths:
+        raise DataError(f"{path}: no mask is listed in it.")
+    return paths
 
 
 def _variants(path: Path, variants: int) -> list[Path]:

@@ -15,6 +15,8 @@ SECONDS_BETWEEN_LINES = 30.0
 class Progress:
     """Shows tasks on stderr. A task shorter than ``SECONDS_BETWEEN_LINES`` leaves no trace in a log."""
 
+    _bars: Bars | None = None  # of the outermost task, which shows those inside it too
+
     def __init__(self, name: str = "") -> None:
         self.name = name
 
@@ -25,14 +27,26 @@ class Progress:
         console = Console(stderr=True)
         if total == 1:
             yield lambda: None
-            return
-        if not console.is_terminal:
+        elif not console.is_terminal:
             yield _Lines(what, total, done).step
+        else:
+            with self._shown(console) as bars:
+                task = bars.add_task(what, total=total, completed=done)
+                yield lambda: bars.advance(task)
+                bars.remove_task(task)
+
+    @contextmanager
+    def _shown(self, console: Console) -> Iterator[Bars]:
+        if Progress._bars is not None:
+            yield Progress._bars
             return
         columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
         with Bars(*columns, console=console, transient=True, speed_estimate_period=600) as bars:
-            task = bars.add_task(what, total=total, completed=done)
-            yield lambda: bars.advance(task)
+            Progress._bars = bars
+            try:
+                yield bars
+            finally:
+                Progress._bars = None
 
 
 class _Lines:

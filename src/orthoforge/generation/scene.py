@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import torch
 
 from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError
@@ -44,7 +45,8 @@ class Scene:
 
     @property
     def margin_px(self) -> int:
-        return self.generator.reach_px if self.overlap_px is None else self.overlap_px
+        wanted = self.generator.reach_px if self.overlap_px is None else self.overlap_px
+        return min(wanted, max(self.mask.grid.height, self.mask.grid.width))
 
     @cached_property
     def origin(self) -> tuple[int, int]:
@@ -57,9 +59,11 @@ class Scene:
     @cached_property
     def sampled(self) -> TrainedGenerator:
         """The generator with this scene's statistics."""
-        windows = [self.mask.read(window) for window in sample_windows(self.mask.grid, self.generator.stride_px)]
-        looked_at = [mask for mask, valid in windows if valid is None or valid.any()] or [windows[0][0]]
-        return self.generator.for_scene(looked_at, seed=self.seed)
+        windows = sample_windows(self.mask.grid, self.generator.stride_px)
+        read = [(window, *self.mask.read(window)) for window in windows]
+        held = [(window, mask) for window, mask, valid in read if valid is None or valid.any()] or [read[0][:2]]
+        origins = [self._place(window) for window, _ in held]
+        return self.generator.for_scene([mask for _, mask in held], seed=self.seed, origins=origins)
 
     def whole(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The scene in one piece, as ``block`` gives it. A small one is normalised by the network itself, as any array is."""
@@ -67,9 +71,9 @@ class Scene:
         small = self.mask.grid.height * self.mask.grid.width <= SAMPLE_PX
         return self.block(Window(0, 0, grid.height, grid.width), self.generator if small else None)
 
-    def block_side_px(self) -> int:
-        """Side of the blocks to generate this scene in, in pixels of the delivered grid."""
-        side_px = block_side_px(self.generator, self.margin_px)
+    def block_side_px(self, at_once: int = 1) -> int:
+        """Side of the blocks to generate this scene in, so many at a time, in pixels of the delivered grid."""
+        side_px = block_side_px(self.generator, self.margin_px, at_once)
         require_overlap(self.overlap_px, side_px)
         made, asked = self.mask.grid, self.delivered.grid
         return max(1, int(side_px * min(1, asked.width / made.width, asked.height / made.height)))
@@ -80,7 +84,7 @@ class Scene:
         ``generator`` is ``sampled`` or its copy on another device.
         """
         generator = generator or self.sampled
-        valid = self.delivered.read(window)[1]
+        valid = self.delivered.valid(window)
         if self.mask is self.delivered:
             return self._generate(window, generator), valid
         made, asked = self.mask.grid, self.delivered.grid
@@ -94,9 +98,13 @@ class Scene:
         """``window`` of the mask's grid, generated with its margin."""
         around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
         mask, _ = self.mask.read(around)
-        row, col = self.origin
-        image = generator(mask, seed=self.seed, origin=(row + around.row, col + around.col))
+        image = generator(mask, seed=self.seed, origin=self._place(around))
         return image[window.row - around.row :, window.col - around.col :][: window.height, : window.width]
+
+    def _place(self, window: Window) -> tuple[int, int]:
+        """The world's pixel that a window of the mask begins at."""
+        row, col = self.origin
+        return row + window.row, col + window.col
 
 
 def with_margin(window: Window, grid: Grid, *, margin_px: int, stride_px: int) -> Window:
@@ -126,8 +134,10 @@ def sample_windows(grid: Grid, stride_px: int) -> list[Window]:
     ]
 
 
-def block_side_px(generator: TrainedGenerator, margin_px: int) -> int:
+def block_side_px(generator: TrainedGenerator, margin_px: int, at_once: int = 1) -> int:
     """Side of the blocks that a scene is generated in: a multiple of the stride, as large as memory and sense allow.
+
+    ``at_once`` blocks are made at a time.
 
     Raises ``ResourceError`` when not even the smallest block fits, ``ConfigError`` when the margin is as large as the block.
     """
@@ -137,7 +147,8 @@ def block_side_px(generator: TrainedGenerator, margin_px: int) -> int:
     def side(memory: float) -> int:
         return (int(math.sqrt(memory / bytes_per_px)) - margins) // stride * stride
 
-    affordable = side(LARGEST_SHARE * available_memory())
+    available = available_memory() if torch.device(generator.device).type == "cpu" else torch.cuda.mem_get_info(generator.device)[0]
+    affordable = side(LARGEST_SHARE * available / at_once)
     wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * margin_px, stride))
     chosen = max(stride, min(wanted, affordable))
     whole = chosen + margins

@@ -74,7 +74,7 @@ def write_raster(
     assert bands.dtype == np.uint8
     if valid is not None and valid.all():
         valid = None
-    options = _creation_options(path, bands.shape[2], compress, quality)
+    options = creation_options(path, bands.shape[2], compress, quality)
     with _new_raster(path, bands.nbytes, overwrite=overwrite) as partial:
         alpha = _opacity(valid) if valid is not None and options["driver"] == "PNG" else None
         shape = {"height": grid.height, "width": grid.width, "count": bands.shape[2] + (alpha is not None), "dtype": "uint8"}
@@ -170,7 +170,7 @@ def assemble(
             counts.add(raster.band_count - raster.has_alpha)
     (count,) = counts
     masked = any(alphas.values())
-    options = _creation_options(path, count, compress, quality)
+    options = creation_options(path, count, compress, quality)
     with _new_raster(path, grid.height * grid.width * count, overwrite=overwrite) as partial:
         scene = _vrt(blocks, alphas, grid, count, tags or {}, driver=str(options["driver"]))
         try:
@@ -184,8 +184,11 @@ def assemble(
         _require_written(path, partial, grid, parts, masked=masked, lossy=compress in LOSSY)
 
 
-def _creation_options(path: Path, band_count: int, compress: Compression, quality: int) -> dict[str, object]:
-    """GDAL's driver for ``path`` and its options. Raises before anything is written."""
+def creation_options(path: Path, band_count: int, compress: Compression, quality: int) -> dict[str, object]:
+    """GDAL's driver for ``path`` and its options.
+
+    Raises ``DataError`` for a suffix and ``ConfigError`` for a compression or quality that cannot be written.
+    """
     driver = DRIVERS.get(path.suffix.lower())
     if driver not in ("GTiff", "PNG"):
         raise DataError(f"{path}: images are written as .tif or .png.")

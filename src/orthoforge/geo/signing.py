@@ -56,6 +56,13 @@ def sign(path: Path, *, certificate: Path, private_key: Path, overwrite: bool = 
     return path.with_suffix(".c2pa")
 
 
+def require_signer(certificate: Path, private_key: Path) -> None:
+    """Raise ``ConfigError`` when nothing could be signed with these, before there is anything to sign."""
+    _c2pa()
+    _read_pem(certificate)
+    _algorithm(Path(private_key), _read_pem(private_key))
+
+
 class _Unchanged(io.RawIOBase):
     """A file for the library to write its signed copy to, which without an embedded manifest is the same bytes again."""
 

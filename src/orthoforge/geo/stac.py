@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
+import shapely
 from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
 from shapely import affinity
@@ -30,10 +32,16 @@ MEDIA_TYPES = {
     ".tiff": "image/tiff; application=geotiff; profile=cloud-optimized",
     ".png": "image/png",
 }
+# STAC has no words for a generator, so they have this package's prefix.
+_PREFIX = "orthoforge:"
 # Multihash: 0x12 is SHA2-256, 0x20 its 32 bytes.
 _SHA2_256 = "1220"
 # Straight edges of a projected grid are curves in degrees. With 20 pieces the edge of a 100 km scene is off by less than a metre.
 _EDGE_PIECES = 20
+# Where longitude turns by more than this between two points of an edge, a pole is so near that the edge cannot be told by them.
+_LARGEST_TURN = 40
+# An item has some thousand characters.
+_LONGEST_ITEM = 2**20
 # A tenth of a millimetre on the ground.
 _DECIMALS = 9
 
@@ -44,8 +52,8 @@ def write_stac_item(
     """Write the STAC Item of the image ``path`` beside it, as ``NAME.json``, and return its path.
 
     ``tags`` are the image's own: those that say that it is synthetic, and from which model, recipe and seed, go into the item's
-    properties. ``created`` (with a time zone) is now unless given; all else follows from the image. Without a CRS, or with one that
-    has no place on Earth, the item has no geometry. Raises ``DataError`` for a missing image, and what ``new_file`` raises.
+    properties. ``created`` (with a time zone) is now unless given; all else follows from the image. Where ``footprint`` finds no
+    outline, the item has no geometry. Raises ``DataError`` for a missing image, and what ``new_file`` raises.
     """
     path = Path(path)
     if not path.is_file():
@@ -89,10 +97,30 @@ def stac_item(path: Path, grid: Grid, *, tags: Mapping[str, str], created: datet
     return item
 
 
-def footprint(grid: Grid) -> Polygon | MultiPolygon | None:
-    """The grid's outline in longitude and latitude on WGS 84, counter-clockwise; in two parts when it crosses the antimeridian.
+def is_ours(item: Path, image: Path) -> bool:
+    """Whether the file ``item`` is a STAC Item that ``write_stac_item`` wrote for the image ``image``, so may be written anew.
 
-    ``None`` without a CRS, or when the CRS has no known place on Earth.
+    It is told by a property with this package's prefix, or by the package as its software, and by an asset with the image's path.
+    False for everything else: another image's item, another program's, a file that cannot be read, and none at all.
+    """
+    item, image = Path(item), Path(image)
+    try:
+        if not item.is_file() or item.stat().st_size > _LONGEST_ITEM:
+            return False
+        body = json.loads(item.read_bytes())
+        properties = body["properties"]
+        made_here = any(name.startswith(_PREFIX) for name in properties) or "orthoforge" in properties["processing:software"]
+        hrefs = [asset["href"] for asset in body["assets"].values()]
+        of_image = any((item.parent / href).resolve() == image.resolve() for href in hrefs)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
+        return False
+    return body.get("type") == "Feature" and "stac_version" in body and made_here and of_image
+
+
+def footprint(grid: Grid) -> Polygon | MultiPolygon | None:
+    """The grid's outline in longitude and latitude on WGS 84, counter-clockwise; in parts when it crosses the antimeridian.
+
+    ``None`` without a CRS, when the CRS has no known place on Earth, and over a pole, where longitudes do not enclose the grid.
     """
     if grid.crs is None:
         return None
@@ -106,22 +134,34 @@ def footprint(grid: Grid) -> Polygon | MultiPolygon | None:
         return None
     if not all(map(math.isfinite, [*lons, *lats])):
         return None
-    crosses = max(lons) - min(lons) > 180
-    shifted = [lon + 360 if crosses and lon < 0 else lon for lon in lons]
-    outline = Polygon([(round(lon, _DECIMALS), round(lat, _DECIMALS)) for lon, lat in zip(shifted, lats, strict=True)])
-    if not crosses:
-        return orient(outline)
-    west = outline.intersection(box(0, -90, 180, 90))
-    east = affinity.translate(outline.intersection(box(180, -90, 360, 90)), -360)
-    assert isinstance(west, Polygon) and isinstance(east, Polygon), grid
-    return MultiPolygon([orient(west), orient(east)])
+    # On from one point to the next, also where longitudes begin again.
+    around = np.unwrap([*lons, lons[0]], period=360)
+    if abs(around[-1] - around[0]) > 180 or np.abs(np.diff(around)).max() > _LARGEST_TURN:
+        return None
+    outline = Polygon(np.round(np.column_stack([around[:-1], lats]), _DECIMALS))
+    return _on_the_globe(outline) if outline.is_valid else None
+
+
+def _on_the_globe(outline: Polygon) -> Polygon | MultiPolygon | None:
+    """An outline with any longitudes, cut at the antimeridian and moved to -180 to 180; ``None`` where it leaves nothing."""
+    west, _, east, _ = outline.bounds
+    parts = [
+        affinity.translate(outline.intersection(box(360 * turn - 180, -90, 360 * turn + 180, 90)), -360 * turn)
+        for turn in range(math.floor((west + 180) / 360), math.ceil((east + 180) / 360))
+    ]
+    # Of a part that only touches the antimeridian a line is left, or a point.
+    polygons = [orient(part) for part in shapely.get_parts(shapely.union_all(parts)) if isinstance(part, Polygon)]
+    if len(polygons) > 1:
+        return MultiPolygon(polygons)
+    return polygons[0] if polygons else None
 
 
 def _bbox(outline: Polygon | MultiPolygon) -> list[float]:
     """West, south, east, north; across the antimeridian west is larger than east (RFC 7946, 5.2)."""
     west, south, east, north = outline.bounds
     if isinstance(outline, MultiPolygon):
-        west, east = outline.geoms[0].bounds[0], outline.geoms[1].bounds[2]
+        west = min((part.bounds[0] for part in outline.geoms if part.bounds[2] == 180), default=west)
+        east = max((part.bounds[2] for part in outline.geoms if part.bounds[0] == -180), default=east)
     return [west, south, east, north]
 
 
@@ -144,7 +184,7 @@ def _ground(grid: Grid) -> dict[str, object]:
 
 
 def _provenance(tags: Mapping[str, str]) -> dict[str, object]:
-    """What the image's tags say of its origin. STAC has no words for a generator, so they have this package's prefix."""
+    """What the image's tags say of its origin."""
     fields: dict[str, object] = {"synthetic": tags.get("SYNTHETIC") == "YES"}
     software, _, version = tags.get("SOFTWARE", "").partition(" ")
     if software:
@@ -153,7 +193,7 @@ def _provenance(tags: Mapping[str, str]) -> dict[str, object]:
         "DIGITAL_SOURCE_TYPE": "digital_source_type", "MODEL_SHA256": "model_sha256", "MODEL_RECIPE": "recipe",
         "MODEL_STEP": "model_step", "SEED": "seed", "SOURCE_ATTRIBUTION": "attribution",
     }  # fmt: skip
-    return fields | {f"orthoforge:{name}": tags[tag] for tag, name in names.items() if tag in tags}
+    return fields | {f"{_PREFIX}{name}": tags[tag] for tag, name in names.items() if tag in tags}
 
 
 def _plain(geometry: Mapping[str, object]) -> dict[str, object]:

@@ -71,7 +71,7 @@ class ResizeConv2d(nn.Conv2d):
 class NoiseDropout(nn.Module):
     """Dropout that also drops in ``eval()``: in pix2pix it is the generator's noise (Isola et al. 2017, section 3.2).
 
-    In training it draws from torch's global generator of the tensor's device. Where a ``noise_field`` is given, what is dropped
+    In training it draws from torch's global generator of the tensor's device. Where ``noise_fields`` are given, what is dropped
     is a function of its seed and of the place on the ground: ``stride`` pixels a cell, ``layer`` keeps the layers of a network
     apart.
     """
@@ -79,13 +79,13 @@ class NoiseDropout(nn.Module):
     def __init__(self, probability: float = 0.5, *, layer: int = 0, stride: int = 1) -> None:
         super().__init__()
         self.probability, self.layer, self.stride = probability, layer, stride
-        self.noise_field: NoiseField | None = None
+        self.noise_fields: tuple[NoiseField, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:
-        if self.noise_field is None:
-            drawn = torch.rand(x.shape, device=x.device)
+        if self.noise_fields:
+            drawn = torch.cat([field.uniform(self.layer, x.shape, self.stride, x.device) for field in self.noise_fields])
         else:
-            drawn = self.noise_field.uniform(self.layer, x.shape, self.stride, x.device)
+            drawn = torch.rand(x.shape, device=x.device)
         return x * (drawn >= self.probability) / (1 - self.probability)
 
     def extra_repr(self) -> str:

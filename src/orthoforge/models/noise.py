@@ -24,7 +24,7 @@ class NoiseField:
     col: int = 0
 
     def uniform(self, layer: int, shape: torch.Size, stride: int, device: torch.device) -> Tensor:
-        """Values for a feature map (N, C, H, W); the images of a batch share them."""
+        """Values (1, C, H, W) for a feature map (N, C, H, W)."""
         _, channels, height, width = shape
         rows = torch.arange(height, device=device) + self.row // stride
         cols = torch.arange(width, device=device) + self.col // stride
@@ -36,16 +36,19 @@ class NoiseField:
         return (mixed >> 8).float()[None] / 2**24  # 24 bits are what a float32 holds
 
 
-def place_noise(network: nn.Module, field: NoiseField | None) -> None:
-    """Let every noisy layer of ``network`` take its noise from ``field``; from torch's global generator when that is ``None``."""
+def place_noise(network: nn.Module, *fields: NoiseField) -> None:
+    """Let every noisy layer of ``network`` take its noise from ``fields``: one for each image of a batch, or one for all of them.
+
+    Without any, from torch's global generator, as in training.
+    """
     for module in network.modules():
-        if hasattr(module, "noise_field"):
-            module.noise_field = field  # type: ignore[assignment]
+        if hasattr(module, "noise_fields"):
+            module.noise_fields = fields  # type: ignore[assignment]
 
 
 def is_noisy(network: nn.Module) -> bool:
     """Whether a seed changes what the network makes."""
-    return any(hasattr(module, "noise_field") for module in network.modules())
+    return any(hasattr(module, "noise_fields") for module in network.modules())
 
 
 def _mix(value: Tensor) -> Tensor:

@@ -175,3 +175,13 @@ def test_nodes_out_of_order(tmp_path):
     found = load_footprints(sample)
     assert len(found) == 2
     assert shapely.is_valid(found.polygons).all()
+
+
+@pytest.mark.parametrize("number", ["nan", "inf", "1" + "0" * 400])
+@pytest.mark.parametrize("kind", ["xml", "overpass"])
+def test_a_corner_that_is_no_place_names_its_building(tmp_path, monkeypatch, kind, number):
+    value = int(number) if number.isdigit() and kind == "overpass" else float(number)
+    monkeypatch.setitem(NODES, 10, (value, 52.1))
+    path = xml(tmp_path / "f.osm") if kind == "xml" else overpass(tmp_path / "f.json", geometry=False)
+    with pytest.raises(DataError, match=rf"{path.name}: feature 1 \(way 26\) is no valid geometry: "):
+        load_footprints(path)

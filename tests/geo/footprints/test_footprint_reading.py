@@ -171,6 +171,18 @@ def test_flatgeobuf(tmp_path):
     assert (sorted(part.area for part in polygons), crs) == ([25, 72], UTM)
 
 
+def test_a_damaged_flatgeobuf(tmp_path):
+    whole = write_gdal(tmp_path / "f.fgb", {"f": TOWN}).read_bytes()
+    cut = tmp_path / "cut.fgb"
+    messages = set()
+    for length in range(8, len(whole), 4):
+        cut.write_bytes(whole[:length])
+        with pytest.raises(DataError, match=r"cut\.fgb: (holds|footprints cannot be read)") as caught:
+            read_footprints(cut)
+        messages.add(str(caught.value).removeprefix(f"{cut}: ").partition(";")[0])
+    assert {"holds no layer", "holds 0 of its 2 features", "holds 1 of its 2 features"} < messages
+
+
 def test_the_layer_of_a_geopackage(tmp_path):
     lines = [shapely.LineString([(0, 0), (1, 1)])]
     path = write_gdal(tmp_path / "one.gpkg", {"streets": lines}, geometry_type="LineString")
@@ -209,6 +221,12 @@ def test_only_what_lies_in_an_extent_is_kept(tmp_path):
         (polygon([[0, 0], [1, 0]]), "feature 1 is no valid geometry"),
         ({"type": "Blob"}, "feature 1 is no valid geometry: no geometry is called 'Blob'"),
         ({"type": "Polygon"}, "feature 1 is no valid geometry"),
+        ({"type": "Polygon", "coordinates": None}, "feature 1 is no valid geometry: it holds None where a list is expected"),
+        ({"type": "Polygon", "coordinates": [None]}, "feature 1 is no valid geometry: it holds None"),
+        ({"type": "MultiPolygon", "coordinates": {}}, "feature 1 is no valid geometry: it holds {}"),
+        ({"type": "MultiPolygon", "coordinates": [[SQUARE], 0]}, "feature 1 is no valid geometry: it holds 0"),
+        ({"type": "GeometryCollection", "geometries": ""}, "feature 1 is no valid geometry: it holds ''"),
+        (polygon([[0, 0], [10**400, 0], [1, 1], [0, 0]]), r"f\.geojson: feature 1 is no valid geometry: int too large"),
         ({"type": "Polygon", "coordinates": [[["a", "b"]]]}, "feature 1 is no valid geometry"),
         ({"type": "Polygon", "coordinates": [[[1], [2], [3], [1]]]}, "feature 1 is no valid geometry"),
         (polygon([[0, 0], [1, 0], [0, 0]]), "feature 1 is no valid"),
@@ -259,6 +277,10 @@ def test_latitudes_beyond_the_pole_are_longitudes(tmp_path):
         ("f.geojson", b"[1, 2]", "not a readable GeoJSON"),
         ("f.geojson", b"\xff\xfe{}", "not a readable GeoJSON"),
         ("f.geojson", b'{"type": "FeatureCollection"}', "not a readable GeoJSON"),
+        ("f.geojson", b'{"type": "FeatureCollection", "features": 5}', "not a readable GeoJSON .*its features are 5, not a list"),
+        ("f.geojson", b'{"type": "FeatureCollection", "features": null}', "not a readable GeoJSON .*its features are None"),
+        ("f.geojson", b'{"type": "Polygon", "coordinates": null}', "feature 0 is no valid geometry: it holds None"),
+        ("f.geojsonl", b'{"type": "Polygon", "coordinates": null}', "feature 0 is no valid geometry: it holds None"),
         ("f.geojson", b'{"type": "FeatureCollection", "features": []} more', "something follows the end"),
         ("f.geojson", b'{"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": null}', "it ends too early"),
         ("f.geojson", b'{"type": "FeatureCollection", "features": [{"type": "Feature", "geometry": null} 5', "no comma"),

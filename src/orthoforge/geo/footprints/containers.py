@@ -74,14 +74,18 @@ def _source(path: Path, opened: str, driver: str, *, layer: str | None, repair: 
         return _read_osm(path, opened, repair=repair)
     try:
         with _quietly():
-            found = pyogrio.read_info(opened)["driver"]
-            if found != driver:
-                raise DataError(f"{path}: holds {found} data, not a {_CALLED[driver]}. Export it again.")
+            info = pyogrio.read_info(opened)
+            if info["driver"] != driver:
+                raise DataError(f"{path}: holds {info['driver']} data, not a {_CALLED[driver]}. Export it again.")
             layers = pyogrio.list_layers(opened)
             chosen = _choose(path, _with_polygons(layers), layer, every=[str(name) for name, _ in layers])
             meta, _, wkb, _ = pyogrio.raw.read(opened, layer=chosen, columns=[], force_2d=True)
     except _UNREADABLE as error:
         raise DataError(f"{path}: footprints cannot be read: {error}") from error
+    except IndexError as error:  # pyogrio asks for the first layer also where GDAL finds none
+        raise DataError(f"{path}: holds no layer; it is empty or damaged. Copy or export it again.") from error
+    if driver == "FlatGeobuf" and len(wkb) < info["features"]:  # GDAL stops at the end of a file cut between two features
+        raise DataError(f"{path}: holds {len(wkb)} of its {info['features']} features; it was cut short. Copy or export it again.")
     try:
         crs = crs_from(meta["crs"]) if meta["crs"] else None
     except (CRSError, ValueError) as error:

@@ -18,8 +18,9 @@ from orthoforge.geo.footprints.osm import elements_source
 from orthoforge.geo.footprints.places import WGS84, crs_from
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_NOT_JSON = (ValueError, KeyError, AttributeError, TypeError, IndexError, RecursionError, CRSError, EOFError, OSError)
-_NOT_A_GEOMETRY = (ValueError, KeyError, AttributeError, TypeError, IndexError, RecursionError, shapely.errors.ShapelyError)
+_MALFORMED = (ValueError, KeyError, AttributeError, TypeError, IndexError, RecursionError, OverflowError)
+_NOT_JSON = (*_MALFORMED, CRSError, EOFError, OSError)
+_NOT_A_GEOMETRY = (*_MALFORMED, shapely.errors.ShapelyError)
 _OTHER_KINDS = {"Point", "MultiPoint", "LineString", "MultiLineString"}
 
 
@@ -41,7 +42,8 @@ def read_document(path: Path, *, repair: bool) -> Source:
         named = (members.get("crs") or {}).get("properties", {}).get("name")
         crs = crs_from(named) if named else WGS84
         if members["type"] == "FeatureCollection":
-            members["features"]  # must be there
+            if members["features"] is not ...:
+                raise ValueError(f"its features are {members['features']!r:.40}, not a list")
         else:
             chunks = [_chunk(path, [_geometry(members)], 0, repair=repair)]
     except _NOT_JSON as error:
@@ -199,14 +201,24 @@ def _rings(geometry: dict[str, Any] | None) -> list[list[Any]]:
         return []
     kind = geometry["type"]
     if kind == "Polygon":
-        return [geometry["coordinates"]]
+        return [_rings_in(geometry["coordinates"])]
     if kind == "MultiPolygon":
-        return geometry["coordinates"]
+        return [_rings_in(polygon) for polygon in _list(geometry["coordinates"])]
     if kind == "GeometryCollection":
-        return [rings for part in geometry["geometries"] for rings in _rings(part)]
+        return [rings for part in _list(geometry["geometries"]) for rings in _rings(part)]
     if kind in _OTHER_KINDS:
         return []
     raise ValueError(f"no geometry is called {kind!r}")
+
+
+def _rings_in(polygon: Any) -> list[Any]:
+    return [_list(ring) for ring in _list(polygon)]
+
+
+def _list(found: Any) -> list[Any]:
+    if not isinstance(found, list):
+        raise ValueError(f"it holds {found!r:.40} where a list is expected")
+    return found
 
 
 def _coordinates(points: list[Any]) -> np.ndarray:

@@ -4,6 +4,7 @@ A building is a closed way or a multipolygon relation with the tag ``building``,
 (https://wiki.openstreetmap.org/wiki/Key:building, https://wiki.openstreetmap.org/wiki/Relation:multipolygon).
 """
 
+import math
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -18,7 +19,8 @@ from orthoforge.geo.footprints.chunks import Source, chunk_of, open_plain
 from orthoforge.geo.footprints.places import WGS84
 
 _Point = tuple[float, float]
-_NOT_OSM = (ValueError, KeyError, AttributeError, TypeError, IndexError, EOFError, OSError)
+_NOT_OSM = (ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError, EOFError, OSError)
+_NOT_AN_AREA = (ValueError, TypeError, OverflowError, shapely.errors.ShapelyError)
 
 
 def read_osm(path: Path) -> Source:
@@ -33,7 +35,8 @@ def read_osm(path: Path) -> Source:
 def elements_source(path: Path, elements: Iterable[dict[str, Any]]) -> Source:
     """The buildings among OpenStreetMap's elements, as the Overpass API writes them.
 
-    A building cut by the border of the extract misses nodes or ways; it is left out, and a warning counts them.
+    A building cut by the border of the extract misses nodes or ways; it is left out, and a warning counts them. Raises
+    ``DataError`` with the building of which a corner is no place.
     """
     nodes: dict[int, _Point] = {}
     ways: dict[int, list[_Point | int | None]] = {}
@@ -59,7 +62,12 @@ def elements_source(path: Path, elements: Iterable[dict[str, Any]]) -> Source:
         drawn = [ways.get(line, [None]) if isinstance(line, int) else line for line in lines]
         points = [[nodes.get(point) if isinstance(point, int) else point for point in line] for line in drawn]
         whole = bool(points) and all(point is not None for line in points for point in line)
-        area = _area(points, is_way=name.startswith("way")) if whole else None
+        try:
+            area = _area(points, is_way=name.startswith("way")) if whole else None
+        except _NOT_AN_AREA as error:
+            raise DataError(
+                f"{path}: feature {len(names)} ({name}) is no valid geometry: {error}. Mend or remove it, or export the file again."
+            ) from error
         cut += not whole or (area is None and name.startswith("relation"))
         if area is not None:
             names.append(name)
@@ -83,6 +91,9 @@ def _line(element: dict[str, Any]) -> list[_Point | int | None]:
 
 def _area(lines: list[list[Any]], *, is_way: bool) -> shapely.Geometry | None:
     """What a way, or a relation's ways end to end, enclose; ``None`` where that is nothing."""
+    for lon, lat in (point for line in lines for point in line):
+        if not (math.isfinite(lon) and math.isfinite(lat)):
+            raise ValueError(f"its corner at {lon}, {lat} is no place")
     if is_way:
         ring = lines[0]
         return shapely.Polygon(ring) if len(ring) >= 4 and ring[0] == ring[-1] else None
