@@ -32,6 +32,8 @@ SMALLEST_MASK_PX = 16
 _SHORTFALL = 0.15
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
 _SAME_GSD = 0.02
+# Of a scene, for its districts: each is some building's.
+_DIRECTIONS = 200
 _SETTINGS_TAG = "FORGED_SETTINGS"
 
 
@@ -326,8 +328,9 @@ def _streets(
 ) -> tuple[Grown, dict[str, Any]]:
     own = np.flatnonzero(place.library.scene == model)
     among = own if len(own) else np.arange(len(place.library))
-    direction = float(place.library.street[rng.choice(among)])
-    return streets(place.real, extent, place.sources[model].layout.share, direction, density, rng)
+    weight = place.library.weight[among]
+    directions = place.library.street[rng.choice(among, _DIRECTIONS, p=weight / weight.sum())]
+    return streets(place.real, extent, place.sources[model].layout.share, directions.tolist(), density, rng)
 
 
 def _require_reached(place: _Place, grown: Grown, density: float, extent: tuple[float, float]) -> None:

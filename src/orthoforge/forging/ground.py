@@ -16,6 +16,7 @@ class Ground:
         self.least_gap = least_gap
         self.polygons: list[shapely.Polygon] = []
         self.gaps: list[float] = []
+        self._bounds: list[tuple[float, float, float, float]] = []
         self._bucket = bucket
         self._buckets: dict[tuple[int, int], list[int]] = {}
 
@@ -27,8 +28,17 @@ class Ground:
         near = self.near(polygon.bounds, gap)
         if not near:
             return polygon
-        others = np.array([self.polygons[i] for i in near], dtype=object)
         needed = np.maximum(np.maximum([self.gaps[i] for i in near], gap) * factor, self.least_gap)
+        left, top, right, bottom = polygon.bounds
+        boxes = np.array([self._bounds[i] for i in near])
+        # What has no box near enough need not be measured wall by wall.
+        across = np.maximum(np.maximum(boxes[:, 0] - right, left - boxes[:, 2]), 0)
+        down = np.maximum(np.maximum(boxes[:, 1] - bottom, top - boxes[:, 3]), 0)
+        measured = np.flatnonzero(np.hypot(across, down) < needed)
+        if not len(measured):
+            return polygon
+        needed = needed[measured]
+        others = np.array([self.polygons[near[i]] for i in measured], dtype=object)
         distance = shapely.distance(polygon, others)
         close = np.flatnonzero(distance < needed)
         if not len(close):
@@ -52,6 +62,7 @@ class Ground:
         number = len(self.polygons)
         self.polygons.append(polygon)
         self.gaps.append(gap)
+        self._bounds.append(polygon.bounds)
         for key in self._keys(polygon.bounds, max(gap, self.least_gap)):
             self._buckets.setdefault(key, []).append(number)
         return number

@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any
 
 import numpy as np
 import shapely
@@ -51,12 +54,32 @@ class Layout:
         """Mean side of a pixel in units."""
         return sum(self.pixel) / 2
 
+    @cached_property
+    def spacing(self) -> np.ndarray:
+        """(n,) distance from each building's edge to the nearest other one's; infinite for a building alone."""
+        gap = np.full(len(self), np.inf)
+        left, top, right, bottom = shapely.bounds(self.outlines).reshape(-1, 4).T
+        # Distances of staircases are dear: boxes rule out nearly all of the pairs.
+        for i in range(len(self) if len(self) > 1 else 0):
+            across = np.maximum(np.maximum(left - right[i], left[i] - right), 0)
+            down = np.maximum(np.maximum(top - bottom[i], top[i] - bottom), 0)
+            at_least = np.hypot(across, down)
+            at_least[i] = np.inf
+            nearest = int(np.argmin(at_least))
+            gap[i] = min(gap[i], shapely.distance(self.outlines[i], self.outlines[nearest]))
+            near = np.flatnonzero(at_least < gap[i])
+            for j in near[np.argsort(at_least[near], kind="stable")].tolist():
+                if at_least[j] >= gap[i]:
+                    break
+                distance = shapely.distance(self.outlines[i], self.outlines[j])
+                gap[i], gap[j] = min(gap[i], distance), min(gap[j], distance)
+        return gap
+
 
 def take_apart(mask: np.ndarray, pixel: tuple[float, float] = (1.0, 1.0)) -> Layout:
     """The buildings of a mask (H, W) uint8 of 0 and 255: its connected components, pixels joined by their edges."""
     rows, cols = mask.shape
-    found = shapes(mask, mask=mask > 0, connectivity=4)
-    in_pixels = np.array([shapely.geometry.shape(geometry) for geometry, _ in found], dtype=object)
+    in_pixels = _polygons([geometry["coordinates"] for geometry, _ in shapes(mask, mask=mask > 0, connectivity=4)])
     in_pixels = in_pixels[shapely.area(in_pixels) >= SMALLEST_PX] if len(in_pixels) else in_pixels
     scale = np.array(pixel)
 
@@ -129,6 +152,19 @@ def placed(
     cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
     matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
     return shapely.transform(polygon, lambda xy: (xy - about) @ matrix.T + to)
+
+
+def _polygons(found: Sequence[Any]) -> np.ndarray:
+    """(n,) polygons from their rings, outer one first, each a list of x and y."""
+    if not found:
+        return np.zeros(0, dtype=object)
+    rings = [ring for polygon in found for ring in polygon]
+    corners = np.array([corner for ring in rings for corner in ring], float)
+    ring_starts = [0, *accumulate(len(ring) for ring in rings)]
+    polygon_starts = [0, *accumulate(len(polygon) for polygon in found)]
+    return np.asarray(
+        shapely.from_ragged_array(shapely.GeometryType.POLYGON, corners, (np.array(ring_starts), np.array(polygon_starts)))
+    )
 
 
 def _excess(long: float, short: float, area: float) -> float:

@@ -220,12 +220,7 @@ def floor_of(real: PlaceStatistics, forged_windows: int | None = None, *, seed: 
 
 def spacing_of(layout: Layout) -> np.ndarray:
     """(n,) distance from each building's edge to the nearest other one's; infinite for a building alone."""
-    gap = np.full(len(layout), np.inf)
-    if len(layout) > 1:
-        tree = shapely.STRtree(layout.outlines)
-        (index, _), distance = tree.query_nearest(layout.outlines, exclusive=True, return_distance=True, all_matches=False)
-        gap[index] = distance
-    return gap
+    return layout.spacing
 
 
 def border_distance(layout: Layout) -> np.ndarray:

@@ -6,6 +6,7 @@ rows of parcels, and rows into parcels, as in Parish and Müller 2001 (doi:10.11
 spacing, its depth from the building share.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,17 +19,22 @@ from orthoforge.forging.statistics import PlaceStatistics
 
 _PARCELS_A_ROW = (4, 12)
 _STREET = 0.7  # a street's width, in depths of a mean building; main streets twice that
+_NARROWEST_STREET = 0.2  # where no open point of the place is far from a wall
 _BEND = 0.04  # turn of a street against the one it leaves, in radians
 _UNEVEN = 0.15  # how far off its place a cut may lie, in blocks
 _LONGEST = 1.4  # pieces up to so many targets are not cut again
 _DEPTHS = (1.15, 2.4)  # of a parcel, in depths of a mean building; sparser places leave blocks empty instead
+_DISTRICT = 9.0  # ground of one direction, in mean distances between buildings
+_SMALLEST_BLOCK = 0.05  # of a square block: what a district's edge leaves may be less than a parcel
 _SETBACK = 0.3  # of the free depth that lies in front of a building, of the same in a row
 _RAGGED = 0.08  # how far a building stands off its row's line, likewise
 _WALL_TO_WALL = 3.0  # buildings that stand closer, in least gaps, are parallel
 _OVER_THE_LINE = 0.1  # share of a building that may stand beyond its row
 _PLAIN = 0.93  # a building that fills so much of its rectangle is one
-_DRAWS = 6  # of a building that fits a parcel's depth
-_PASSES = (1.0, 1.0, 0.5, 0.0)  # over the rows, each closing gaps that the one before left, with so much of the drawn spacing
+_LARGE_FIRST = 0.5  # how much sooner large buildings are drawn, as a power of their area: small ones find room later
+_MOST_WEIGHT = 4.0  # as in ``recombine``: how much more often a large building stands than is seen whole
+# Over the rows, each closing gaps that the one before left, with so much of the drawn spacing.
+_PASSES = (1.0, 0.6, 0.3, 0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -40,56 +46,76 @@ class _Row:
     front: np.ndarray
 
 
+@dataclass(frozen=True)
+class _District:
+    """Convex ground of one direction, in radians clockwise from east, cut into blocks of one size."""
+
+    polygon: shapely.Polygon
+    direction: float
+
+
 def streets(
-    real: PlaceStatistics, size: tuple[float, float], share: float, direction: float, density: float, rng: np.random.Generator
+    real: PlaceStatistics,
+    size: tuple[float, float],
+    share: float,
+    direction: float | Sequence[float],
+    density: float,
+    rng: np.random.Generator,
 ) -> tuple[Grown, dict[str, float]]:
     """A layout on ``size`` (height, width) units with buildings on ``share`` × ``density`` of it, along streets of ``direction``.
 
-    ``direction`` is in radians clockwise from east. Sizes, proportions and spacing of the buildings are drawn from the place's.
-    Returns the buildings, and the parameters that made the streets.
+    ``direction`` is in radians clockwise from east; of several, ground that is large enough has districts, each with one of them.
+    Sizes, proportions and spacing of the buildings are drawn from the place's. Returns the buildings, and the parameters that made
+    the streets; of the districts' directions, the first.
     """
     height, width = size
+    directions = np.atleast_1d(np.asarray(direction, float))
     wanted = min(share * density, 0.98)
     if wanted <= 0:
-        return Grown([], 0.0, 0.0), {"direction_deg": round(float(np.degrees(direction)), 3)}
+        return Grown([], 0.0, 0.0), {"direction_deg": round(float(np.degrees(directions[0])), 3)}
     spacing = real.spacing[~np.isnan(real.spacing)] / np.sqrt(max(density, 1.0))
-    # In a row the nearest neighbour is at the smaller of two gaps: gaps are drawn so that this has the measured distribution.
-    levels = (np.arange(len(spacing)) + 0.5) / max(len(spacing), 1)
-    spacing = np.quantile(spacing, 1 - (1 - levels) ** 2) if len(spacing) else np.array([2 * real.pixel])
-    short = np.sqrt(real.area / real.fill / real.elongation)
+    spacing = spacing if len(spacing) else np.array([2 * real.pixel])
     side = float(np.sqrt(real.area / real.fill).mean())
-    step = side + float(spacing.mean())
-    street = _STREET * side
-    depth = float(np.clip(real.area.mean() / (wanted * step) - street / 2, _DEPTHS[0] * side, _DEPTHS[1] * side))
-    length = int(rng.integers(*_PARCELS_A_ROW)) * step
-    blocks = _blocks(size, direction, (length, 2 * depth), street, rng)
+    # Every other gap is as measured, the ones between at least as wide: see ``_Town.fill``.
+    step = side + float(np.mean([spacing.mean(), np.maximum(spacing, rng.permutation(spacing)).mean()]))
     town = _Town(real, spacing, size, wanted, rng)
-    order = [blocks[i] for i in rng.permutation(len(blocks))]
+    open_ = 2 * float(np.quantile(real.emptiness, 0.75)) if len(real.emptiness) else np.inf
+    street = float(np.clip(open_, _NARROWEST_STREET * side, _STREET * side))
+    depth = float(np.clip(town.mean_area / (wanted * step) - street / 2, _DEPTHS[0] * side, _DEPTHS[1] * side))
+    districts = _districts(size, directions, _DISTRICT * float(np.sqrt(town.mean_area / wanted)), depth, rng)
     # What is deeper than a parcel has a block's whole depth, until such buildings have their share.
-    deep = short > 0.95 * depth
-    for_deep = town.target * float(real.area[deep].sum() / real.area.sum())
+    deep = town.short > 0.95 * depth
+    shallow = np.ones_like(deep) if deep.all() else ~deep
+    for_deep = town.target * float((town.chance * real.area)[deep].sum() / town.mean_area)
+    blocks, lengths = [], []
+    for district in districts:
+        lengths.append(int(rng.integers(*_PARCELS_A_ROW)) * step)
+        # Beyond a street of half its width the next district begins.
+        ground = district.polygon.buffer(-street / 2, join_style="mitre") if len(districts) > 1 else district.polygon
+        cut = _blocks(size, district.direction, (lengths[-1], 2 * depth), street, rng, ground)
+        blocks += [_District(block, district.direction) for block in cut]
     rows = []
-    for block in order:
+    for i in rng.permutation(len(blocks)):
+        block = blocks[i]
         if town.built < for_deep and deep.any():
-            town.fill(_Row(block, *_fronts(block, direction)[0]), np.flatnonzero(deep), for_deep)
-        rows += _rows(block, direction)
-    rows = [rows[i] for i in rng.permutation(len(rows))]
-    shallow = np.flatnonzero(deep if deep.all() else ~deep)
-    for spaced in _PASSES:
-        for row in rows:
-            town.fill(row, shallow, town.target, spaced)
+            town.fill(_Row(block.polygon, *_fronts(block.polygon, block.direction)[0]), deep, for_deep)
+        rows += _rows(block.polygon, block.direction)
+    for number, spaced in enumerate(_PASSES):
+        for i in rng.permutation(len(rows)):
+            town.fill(rows[i], shallow, town.target, spaced, behind=number > 0)
     window = shapely.box(0, 0, width, height)
     parts = [part for polygon in town.ground.polygons for part in shapely.get_parts(shapely.intersection(polygon, window))]
     polygons = [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
     parameters = {
-        "direction_deg": round(float(np.degrees(direction)), 3), "parcel_front": round(step, 3), "parcel_depth": round(depth, 3),
-        "street": round(street, 3), "block_length": round(length, 3), "blocks": len(blocks),
+        "direction_deg": round(float(np.degrees(districts[0].direction)), 3), "parcel_front": round(step, 3),
+        "parcel_depth": round(depth, 3), "street": round(street, 3), "block_length": round(float(np.mean(lengths)), 3),
+        "blocks": len(blocks), "districts": len(districts),
     }  # fmt: skip
     return Grown(polygons, town.built / (height * width), wanted), parameters
 
 
 class _Town:
-    """What is built so far, towards a target."""
+    """What is built so far, towards a target, and what there still is to build: sizes come out in the shares that they have."""
 
     def __init__(
         self, real: PlaceStatistics, spacing: np.ndarray, size: tuple[float, float], wanted: float, rng: np.random.Generator
@@ -100,52 +126,84 @@ class _Town:
         self.height, self.width = size
         self.target, self.built = wanted * self.height * self.width, 0.0
         self.ground = Ground(LEAST_GAP_PX * real.pixel, bucket=max(float(np.sqrt(real.area.mean())), 4 * real.pixel))
+        self.fills = np.where(real.fill >= _PLAIN, 1.0, np.maximum(real.fill, 0.55))
+        self.long = np.sqrt(real.area * real.elongation / self.fills)
+        self.short = self.long / real.elongation
+        # Turned anyhow, a rectangle's box is 2 / pi times the sum of its sides wide and high.
+        reach = 2 / np.pi * (self.long + self.short)
+        seen = np.clip(1 - reach / real.window[0], 0, 1) * np.clip(1 - reach / real.window[1], 0, 1)
+        weight = 1 / np.maximum(seen, 1 / _MOST_WEIGHT)
+        self.chance = weight / weight.sum()
+        """Of a building to be this one."""
+        self.mean_area = float(np.sum(self.chance * real.area))
+        self.stock = np.zeros(len(real.area))
+        self._restock(self.target)
 
-    def fill(self, row: _Row, among: np.ndarray, target: float, spaced: float = 1.0) -> None:
-        """Parcels along the row from one end to the other, a building in each, while the target is not reached."""
+    def fill(self, row: _Row, among: np.ndarray, target: float, spaced: float = 1.0, *, behind: bool = False) -> None:
+        """Parcels along the row from one end to the other, a building in each, while the target is not reached.
+
+        ``among`` (n,) is where a building may stand in it. ``behind`` puts them anywhere in the row's depth, not along its front.
+        """
         corners = shapely.get_coordinates(row.polygon.exterior)
         if self.built >= target or not row.polygon.intersects(shapely.box(0, 0, self.width, self.height)):
             return
         start, end = (corners @ row.along).min(), (corners @ row.along).max()
-        start += 0.0 if spaced == 1 else self.rng.uniform(0, 0.5) * float(np.sqrt(self.real.area.mean()))
+        start += self.rng.uniform(0, 0.5) * float(np.sqrt(self.real.area.mean())) if behind else 0.0
         depth = float(np.ptp(corners @ row.front))
-        setback = _SETBACK * self.rng.uniform(0.6, 1.4)
+        line = _SETBACK * self.rng.uniform(0.6, 1.4)
         askew = self._askew()
+        # Buildings stand in pairs with their drawn gap between them, and the next pair no nearer: so each one's nearest
+        # neighbour is at a gap as measured.
+        gap, paired = 0.0, False
         while start < end and self.built < target:
-            found = self._draw(among, depth)
-            if found is None:
-                return
-            number, wide, deep = found
-            gap = max(spaced * float(self.rng.choice(self.spacing)), 1.05 * self.ground.least_gap)
+            drawn = float(self.rng.choice(self.spacing))
+            gap = max(spaced * (drawn if not paired else max(drawn, gap)), 1.05 * self.ground.least_gap)
+            paired = not paired
             if gap > _WALL_TO_WALL * self.ground.least_gap:  # else both have one wall, and one direction
                 askew = self._askew()
-            if start + gap / 2 + wide <= end:
-                self._build(row, number, start + gap / 2 + wide / 2, wide, deep, setback, askew, gap)
-            start += wide + gap
+            number = self._draw(among)
+            if number is None:
+                return
+            wide, deep = self._sides(number, depth)
+            for setback in (self.rng.random(), 1.0, 0.0) if behind else (line, 0.5 * line):
+                stands = start + wide <= end and self._build(row, number, start + wide / 2, wide, deep, setback, askew, gap)
+                if stands:
+                    break
+            start += wide + gap if stands or not behind else 0.4 * wide
 
-    def _draw(self, among: np.ndarray, depth: float) -> tuple[int, float, float] | None:
-        """A building that fits the depth: its number, its side along the street and its other one."""
-        for number in self.rng.choice(among, _DRAWS).tolist():
-            long = float(np.sqrt(self.real.area[number] * self.real.elongation[number] / self._fill(number)))
-            short = long / float(self.real.elongation[number])
-            sides = (long, short) if self.rng.random() < 0.5 else (short, long)
-            if sides[1] > 0.96 * depth:
-                sides = long, short
-            if sides[1] <= 0.96 * depth:
-                return number, *sides
-        return None
+    def _draw(self, among: np.ndarray) -> int | None:
+        """One of those that are still to be built, large ones sooner; ``None`` when none of them ever is."""
+        chances = np.cumsum(self.stock * among * self.real.area**_LARGE_FIRST)
+        if not chances[-1]:
+            self._restock(self.target - self.built)
+            chances = np.cumsum(self.stock * among * self.real.area**_LARGE_FIRST)
+        if not chances[-1]:
+            return None
+        return int(np.searchsorted(chances, self.rng.random() * chances[-1], side="right"))
 
-    def _build(self, row: _Row, number: int, at: float, wide: float, deep: float, setback: float, askew: float, gap: float) -> None:
+    def _restock(self, area: float) -> None:
+        """More to build, by so much area: of each size its share, rounded by chance."""
+        order = np.argsort(self.real.area, kind="stable")
+        upto = np.cumsum(self.chance[order]) * max(area / self.mean_area, 1.0) + self.rng.random()
+        self.stock[order] += np.diff(np.floor(upto), prepend=0.0)
+
+    def _sides(self, number: int, depth: float) -> tuple[float, float]:
+        """Along the street and away from it."""
+        sides = (float(self.long[number]), float(self.short[number]))
+        return sides if self.rng.random() < 0.5 or sides[0] > 0.96 * depth else sides[::-1]
+
+    def _build(self, row: _Row, number: int, at: float, wide: float, deep: float, setback: float, askew: float, gap: float) -> bool:
+        """Put building ``number`` down in the row, if it fits."""
         far = self.height + self.width + abs(at)
         middle = row.along * at + row.front * (shapely.get_coordinates(row.polygon.centroid)[0] @ row.front)
         across = shapely.intersection(row.polygon, shapely.LineString([middle - row.front * far, middle + row.front * far]))
         if across.is_empty:
-            return
+            return False
         reach = shapely.get_coordinates(across) @ row.front
         free = float(np.ptp(reach)) - deep
         if free < 0:
-            return
-        fill = self._fill(number)
+            return False
+        fill = float(self.fills[number])
         shape = shapely.box(-wide / 2, -deep / 2, wide / 2, deep / 2) if fill == 1 else _angled(wide, deep, fill, self.rng)
         cos, sin = np.cos(askew), np.sin(askew)
         turn = np.array([row.along, row.front]).T @ np.array([[cos, -sin], [sin, cos]])
@@ -153,37 +211,60 @@ class _Town:
         centre = row.along * at + row.front * back
         polygon = shapely.transform(shape, lambda xy: np.asarray(xy) @ turn.T + centre)
         if shapely.difference(polygon, row.polygon).area > _OVER_THE_LINE * polygon.area:
-            return
+            return False
         inside = self._inside(polygon)
         if inside and abs(self.built + inside - self.target) >= abs(self.built - self.target):
-            return
+            return False
         fitting = self.ground.fitted(polygon, 0.9 * gap)
-        if fitting is not None:
-            # It keeps its own gap now; what comes later keeps its own from it.
-            self.ground.add(fitting, 0.0)
-            self.built += self._inside(fitting)
+        if fitting is None:
+            return False
+        # It keeps its own gap now; what comes later keeps its own from it.
+        self.ground.add(fitting, 0.0)
+        self.built += self._inside(fitting)
+        self.stock[number] -= 1
+        return True
 
     def _askew(self) -> float:
         """By how much a building is turned off its row. Two that are each turned by d differ by 1.4 d on average."""
         agreement = self.agreement[self.rng.integers(len(self.agreement))]
         return float(np.arccos(np.clip(agreement, -1, 1)) / 4 / 1.4 * self.rng.choice([-1, 1]))
 
-    def _fill(self, number: int) -> float:
-        fill = float(self.real.fill[number])
-        return 1.0 if fill >= _PLAIN else max(fill, 0.55)
-
     def _inside(self, polygon: shapely.Polygon) -> float:
         return float(shapely.clip_by_rect(polygon, 0, 0, self.width, self.height).area)
 
 
-def _blocks(
-    size: tuple[float, float], direction: float, targets: tuple[float, float], street: float, rng: np.random.Generator
-) -> list[shapely.Polygon]:
-    """Convex blocks over the ground and a margin around it, with streets between them; the first cuts are main ones."""
+def _districts(
+    size: tuple[float, float], directions: np.ndarray, reach: float, margin: float, rng: np.random.Generator
+) -> list[_District]:
+    """Convex parts of the ground and of a margin around it, about ``reach`` wide, whose directions are spread as those given."""
     height, width = size
-    reach = float(np.hypot(height, width)) + max(targets)
-    window = shapely.box(0, 0, width, height)
-    middle = np.array([width, height]) / 2 + rng.uniform(-0.5, 0.5, 2) * min(targets)
+    ground = shapely.box(-margin, -margin, width + margin, height + margin).buffer(margin, join_style="mitre")
+    count = max(1, round(height * width / reach**2)) if len(directions) > 1 else 1
+    if count == 1:
+        return [_District(ground, float(directions[0]))]
+    points = rng.uniform((0, 0), (width, height), (count, 2))
+    cells = shapely.get_parts(shapely.voronoi_polygons(shapely.MultiPoint(points), extend_to=ground))
+    cells = shapely.intersection(cells, ground)
+    # Evenly out of the ordered ones, so that few districts have the place's directions too.
+    levels = (rng.permutation(len(cells)) + rng.random()) / len(cells)
+    drawn = np.sort(directions)[(levels * len(directions)).astype(int)]
+    return [_District(cell, float(angle)) for cell, angle in zip(cells, drawn, strict=True)]
+
+
+def _blocks(
+    size: tuple[float, float],
+    direction: float,
+    targets: tuple[float, float],
+    street: float,
+    rng: np.random.Generator,
+    ground: shapely.Polygon,
+) -> list[shapely.Polygon]:
+    """Convex blocks of a district, with streets between them; the first cuts are main ones."""
+    height, width = size
+    left, top, right, bottom = ground.bounds
+    reach = float(np.hypot(right - left, bottom - top)) + max(targets)
+    window = shapely.intersection(shapely.box(0, 0, width, height), ground)
+    middle = np.array([left + right, top + bottom]) / 2 + rng.uniform(-0.5, 0.5, 2) * min(targets)
     open_ = [(rectangle(float(middle[0]), float(middle[1]), reach + targets[0], reach + targets[1], direction), 0)]
     blocks = []
     while open_:
@@ -193,7 +274,9 @@ def _blocks(
         gap = street * (2.0 if cuts < 2 else 1.0) * rng.uniform(0.8, 1.2)
         halves = _halves(polygon, direction, targets, gap, rng)
         if halves is None:
-            blocks.append(polygon)
+            block = shapely.intersection(polygon, ground)
+            if isinstance(block, shapely.Polygon) and block.area > _SMALLEST_BLOCK * targets[1] ** 2:
+                blocks.append(block)
         else:
             open_ += [(half, cuts + 1) for half in halves]
     return blocks
