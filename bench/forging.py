@@ -13,6 +13,7 @@ from pathlib import Path
 
 from orthoforge.forging.card import Card
 from orthoforge.forging.forge import forge
+from orthoforge.forging.statistics import PROPERTIES
 
 HOWS = ("recombine", "streets", "transform")
 
@@ -24,6 +25,19 @@ def print_card(card: Card, seconds: float) -> None:
         print(f"  {verdict.title:32} {verdict.distance:6.3f}  {floors}  {verdict.multiple:5.1f}×  {verdict.words}")
 
 
+def print_table(how: str, cards: dict[str, Card]) -> None:
+    """As in docs/forging.md; what is not as real is marked."""
+    print(f"\n| `{how}` | {' | '.join(cards)} |\n{'|---' * (len(cards) + 1)}|")
+    for number, (name, kind) in enumerate(PROPERTIES.items()):
+        cells = []
+        for card in cards.values():
+            verdict = card.verdicts[number]
+            digits, sign = (1, "°") if name == "orientation" else (2, "")
+            told = [f"{value:.{digits}f}{sign}" for value in (verdict.distance, verdict.floor, verdict.highest)]
+            cells.append(f"{told[0]} ({told[1]} to {told[2]})" + " ✗" * (not verdict.as_real))
+        print(f"| {kind.title} | {' | '.join(cells)} |")
+
+
 def main() -> None:
     """Forge in each way from each place, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -32,12 +46,16 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=24)
     parser.add_argument("--large", type=Path)
     options = parser.parse_args()
+    cards: dict[str, dict[str, Card]] = {how: {} for how in HOWS}
     with tempfile.TemporaryDirectory() as folder:
         for place in options.places:
             for how in HOWS:
                 started_at = time.perf_counter()
                 made = forge(options.data, Path(folder) / place / how, how=how, count=options.count, place=place)
+                cards[how][place] = made.cards[place]
                 print_card(made.cards[place], (time.perf_counter() - started_at) / options.count)
+        for how in HOWS:
+            print_table(how, cards[how])
         for size in (1000, 5000) if options.large else ():
             for how in HOWS:
                 started_at = time.perf_counter()

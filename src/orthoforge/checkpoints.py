@@ -240,9 +240,9 @@ def require_device(name: str) -> torch.device:
         device = torch.device(name)
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device {name!r} cannot be used here: {str(error).splitlines()[0]} Choose cpu, or cuda where there is a GPU."
-        ) from error
+        known = name.partition(":")[0] in ("cpu", "cuda", "mps", "xpu")
+        why = f" ({str(error).splitlines()[0].rstrip('.')})" if known else ""
+        raise ConfigError(f"device {name!r} cannot be used here{why}. Choose cpu, or cuda where there is a GPU.") from error
     return device
 
 

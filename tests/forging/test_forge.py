@@ -1,4 +1,7 @@
 import json
+import re
+import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,17 +23,23 @@ def place(tmp_path_factory):
     return write_place(tmp_path_factory.mktemp("place"))
 
 
+@pytest.fixture(scope="module")
+def recombined(place, tmp_path_factory):
+    """Three masks that no test changes."""
+    return forge(place, tmp_path_factory.mktemp("recombined") / "out", count=3, seed=7)
+
+
 def read(path):
     with open_raster(path) as raster:
         return read_mask(raster), raster.grid
 
 
 @pytest.mark.parametrize("how", ["recombine", "streets", "transform"])
-def test_masks_lie_on_a_source_s_grid_and_say_what_made_them(place, tmp_path, how):
-    made = forge(place, tmp_path / "out", how=how, count=2, seed=7)
-    rows = [json.loads(line) for line in (tmp_path / "out" / "forged.jsonl").read_text().splitlines()]
+def test_masks_lie_on_a_source_s_grid_and_say_what_made_them(place, recombined, tmp_path, how):
+    made = recombined if how == "recombine" else forge(place, tmp_path / "out", how=how, count=2, seed=7)
+    rows = [json.loads(line) for line in (made.out / "forged.jsonl").read_text().splitlines()]
     assert [row["name"] for row in rows] == [path.stem for path in made.masks]
-    assert len({row["sources"][0] for row in rows}) == 2  # a source each before one comes again
+    assert len({row["sources"][0] for row in rows}) == len(rows) > 1  # a source each before one comes again
     for path, row in zip(made.masks, rows, strict=True):
         assert place_of(path.stem) == "elm"
         assert number_of(path.stem) > 1000
@@ -44,30 +53,31 @@ def test_masks_lie_on_a_source_s_grid_and_say_what_made_them(place, tmp_path, ho
     assert set(made.cards) == {"elm"}
 
 
-def test_same_seed_same_bytes_however_many(place, tmp_path):
-    few = forge(place, tmp_path / "few", count=1, seed=3)
-    more = forge(place, tmp_path / "more", count=2, seed=3)
+def test_same_seed_same_bytes_however_many(place, recombined, tmp_path):
+    few = forge(place, tmp_path / "few", count=1, seed=7)
     other = forge(place, tmp_path / "other", count=1, seed=4)
-    for one, same, different in zip(few.masks, more.masks, other.masks, strict=False):
+    for one, same, different in zip(few.masks, recombined.masks, other.masks, strict=False):
         assert one.read_bytes() == same.read_bytes()
         assert one.name == different.name
         assert not np.array_equal(read(one)[0], read(different)[0])
 
 
-def test_killed_and_run_again_it_goes_on(place, tmp_path):
-    left = forge(place, tmp_path / "left", count=3)
-    whole = {path: path.read_bytes() for path in (tmp_path / "left").rglob("*") if path.is_file()}
-    left.masks[1].unlink()
-    (tmp_path / "left" / "card.html").unlink()
-    before = left.masks[0].stat().st_mtime_ns
-    again = forge(place, tmp_path / "left", count=3)
+def test_killed_and_run_again_it_goes_on(place, recombined, tmp_path):
+    out = tmp_path / "left"
+    shutil.copytree(recombined.out, out)
+    whole = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    first, second, _ = (out / "masks" / path.name for path in recombined.masks)
+    second.unlink()
+    (out / "card.html").unlink()
+    before = first.stat().st_mtime_ns
+    again = forge(place, out, count=3, seed=7)
     assert again.kept == 2
-    assert left.masks[0].stat().st_mtime_ns == before
+    assert first.stat().st_mtime_ns == before
     assert len(whole) == 3 + 3
-    assert {path: path.read_bytes() for path in (tmp_path / "left").rglob("*") if path.is_file()} == whole
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == whole
     with pytest.raises(OutputExistsError, match=r"made with other settings.*--overwrite"):
-        forge(place, tmp_path / "left", count=3, seed=1)
-    assert forge(place, tmp_path / "left", count=1, seed=1, overwrite=True).kept == 0
+        forge(place, out, count=3, seed=1)
+    assert forge(place, out, count=1, seed=1, overwrite=True).kept == 0
 
 
 def test_without_crs_and_of_another_size(tmp_path):
@@ -118,7 +128,7 @@ def test_bad_input(place, tmp_path):
 def test_drawn_masks_are_cleaned_placed_and_judged(place, tmp_path):
     drawings = tmp_path / "drawings"
     drawings.mkdir()
-    mask = town_mask(20)
+    mask = town_mask(20).copy()
     mask[100, 100] ^= 255  # a speck or a pinhole
     ink = np.zeros((*mask.shape, 4), np.uint8)
     ink[..., :3], ink[..., 3] = np.where(mask[..., None] > 0, [200, 180, 40], [10, 10, 30]), 255
@@ -135,8 +145,34 @@ def test_drawn_masks_are_cleaned_placed_and_judged(place, tmp_path):
     assert set(np.unique(clean_drawing(soft, threshold=128))) == {0, 255}
 
 
-def test_the_card_passes_the_place_s_own_and_notices_what_is_wrong():
-    real = measure([take_apart(town_mask(seed)) for seed in range(8)])
+@pytest.fixture(scope="module")
+def real():
+    return measure([take_apart(town_mask(seed)) for seed in range(8)])
+
+
+def test_a_hair_s_breadth_is_as_real_however_alike_the_real_masks_are():
+    """Eight masks of one pattern have a floor of nothing."""
+    alike = measure(
+        [take_apart(np.kron(np.eye(6, dtype=np.uint8)[::-1] * 255, np.ones((30, 30), np.uint8)))] * 8, window=(180, 180)
+    )
+    card = judge("elm", "drawn", replace(alike, area=alike.area * 0.985, per_ha=alike.per_ha * 0.97), alike)
+    verdicts = {verdict.name: verdict for verdict in card.verdicts}
+    assert card.floor.highest["area"] == card.floor.highest["per_ha"] == 0
+    assert verdicts["area"].distance == pytest.approx(0.015, abs=1e-3)
+    assert verdicts["area"].as_real
+    assert verdicts["per_ha"].words == "fewer than real by 3 %"
+
+
+def test_the_card_is_a_page_of_its_own(recombined):
+    page = (recombined.out / "card.html").read_text()
+    assert page.count('<svg class="plot"') == 6
+    assert not re.search(r"(src|href)=\"(?!data:)|url\(|NaN|nan,", page)
+    drawn = [[float(n) for n in pair.split(",")] for line in re.findall(r'points="([^"]+)"', page) for pair in line.split()]
+    assert len(drawn) > 1000
+    assert all(0 <= x <= 340 and 0 <= y <= 200 for x, y in drawn)
+
+
+def test_the_card_passes_the_place_s_own_and_notices_what_is_wrong(real):
     fresh = [take_apart(town_mask(seed)) for seed in range(100, 108)]
     same = judge("elm", "drawn", measure(fresh, window=real.window), real)
     # Each of ten verdicts is wrong about a sound set in one case of twenty.

@@ -44,9 +44,9 @@ def test_no_two_buildings_overlap_or_run_together(how, density):
 def test_the_share_is_hit_and_rises_with_density(how):
     shares = []
     for density in (0.4, 1.0, 1.4):
-        layout = grown(how, density=density, size=(300, 300))
+        layout = grown(how, density=density, size=(240, 240))
         assert layout.share == pytest.approx(layout.wanted, rel=0.08)
-        on_pixels = np.count_nonzero(draw(layout.polygons, (300, 300), (1, 1))) / 300**2
+        on_pixels = np.count_nonzero(draw(layout.polygons, (240, 240), (1, 1))) / 240**2
         assert on_pixels == pytest.approx(layout.share, rel=0.02)
         shares.append(layout.share)
     assert all(more > less * 1.2 for less, more in itertools.pairwise(shares))
@@ -89,6 +89,30 @@ def test_streets_run_where_they_are_told():
         made = measure([take_apart(draw(layout.polygons, (300, 300), (1, 1)))], window=(300, 300))
         off = (made.orientation - np.degrees(direction) + 45) % 90 - 45
         assert abs(np.median(off)) < 4
+
+
+def test_large_ground_has_districts_and_little_ground_one():
+    directions = [0.2, 0.9]
+    layout, parameters = streets(REAL, (600, 600), 0.2, directions, 1.0, np.random.default_rng(3))
+    assert parameters["districts"] > 2
+    made = measure([take_apart(draw(layout.polygons, (600, 600), (1, 1)))], window=(600, 600))
+    turns = [np.abs((made.orientation - np.degrees(angle) + 45) % 90 - 45) < 8 for angle in directions]
+    assert all(0.25 < np.mean(turn) < 0.75 for turn in turns)
+    assert np.mean(turns[0] | turns[1]) > 0.9
+    assert streets(REAL, (100, 100), 0.2, directions, 1.0, np.random.default_rng(3))[1]["districts"] == 1
+
+
+def test_where_the_place_s_buildings_touch_so_do_those_along_streets():
+    mask = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    for row in range(10, 180, 40):
+        for col in range(4, 180, 13):
+            mask[row : row + 20, col : col + 12] = 255  # terraces, a line of one pixel between two houses
+    terraces = measure([take_apart(mask)] * 8, window=(SIDE_PX, SIDE_PX))
+    assert terraces.touching == 1
+    layouts = [streets(terraces, (SIDE_PX, SIDE_PX), 0.4, 0.3, 1.0, np.random.default_rng(seed))[0] for seed in range(2)]
+    assert all(layout.share == pytest.approx(0.4, rel=0.08) for layout in layouts)
+    made = [take_apart(draw(layout.polygons, (SIDE_PX, SIDE_PX), (1, 1))) for layout in layouts]
+    assert measure(made, window=(SIDE_PX, SIDE_PX)).touching > 0.8
 
 
 def test_the_eight_turns_and_flips_are_exact():

@@ -1,5 +1,6 @@
 """A made-up place whose every measure is known: masks of houses along streets, some large, some small."""
 
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from orthoforge.forging.shapes import draw, rectangle
 SIDE_PX = 200
 
 
+@cache
 def town_mask(seed: int, side: int = SIDE_PX, *, turn: float = 0.35) -> np.ndarray:
     """Two-row blocks, turned by ``turn`` radians, about a fifth built."""
     rng = np.random.default_rng(seed)
@@ -21,9 +23,13 @@ def town_mask(seed: int, side: int = SIDE_PX, *, turn: float = 0.35) -> np.ndarr
         while at < 2 * side:
             long, short = rng.uniform(16, 28), rng.uniform(11, 16)
             x, y = origin + along * (at + long / 2) + across * row * 38
-            houses.append(rectangle(x, y, long, short, turn + rng.normal(0, 0.03)))
+            askew = rng.normal(0, 0.03)
+            if -30 < x < side + 30 and -30 < y < side + 30:
+                houses.append(rectangle(x, y, long, short, turn + askew))
             at += long + rng.uniform(4, 12)
-    return draw(houses, (side, side), (1, 1))
+    mask = draw(houses, (side, side), (1, 1))
+    mask.flags.writeable = False
+    return mask
 
 
 def write_place(folder: Path, name: str = "elm", scenes: int = 8, *, crs: bool = True) -> Path:

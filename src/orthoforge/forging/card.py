@@ -193,14 +193,7 @@ def _section(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray
     off = [verdict for verdict in card.verdicts if not verdict.as_real]
     summary = "Every property is as real." if not off else f"{len(off)} of {len(card.verdicts)} properties are not as real."
     dense = f", at {card.density:g} times its density" * (card.density != 1)
-    rows = "".join(
-        f'<tr><th scope="row">{html.escape(verdict.title)}</th><td>{html.escape(_middle(verdict.name, card.real))}</td>'
-        f"<td>{html.escape(_middle(verdict.name, card.forged))}</td>"
-        f'<td class="number">{_figure(verdict.name, verdict.distance)}</td>'
-        f'<td class="number">{_figure(verdict.name, verdict.floor)} – {_figure(verdict.name, verdict.highest)}</td>'
-        f'<td class="{"good" if verdict.as_real else "off"}">{html.escape(verdict.words)}</td></tr>\n'
-        for verdict in card.verdicts
-    )
+    rows = "".join(_row(card, verdict) for verdict in card.verdicts)
     head = "".join(
         f'<th scope="col"{kind}>{name}</th>'
         for name, kind in (
@@ -226,12 +219,24 @@ def _section(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray
 <figure><img alt="The first {len(forged)} forged masks" src="{_sheet(forged)}"><figcaption>forged</figcaption></figure>
 </div>
 <h3>Distributions</h3>
-<p class="quiet legend"><span class="real">real</span> <span class="forged">forged</span>: how many in a hundred are at most so \
-large</p>
+<p class="quiet legend"><span class="real">real</span> <span class="forged">forged</span> Lines: how many in a hundred are at \
+most so large.</p>
 <div class="plots">
 {_plots(card)}
 </div>
 </section>"""
+
+
+def _row(card: Card, verdict: Verdict) -> str:
+    name = verdict.name
+    cells = (
+        ("real", "", _middle(name, card.real)), ("forged", "", _middle(name, card.forged)),
+        ("distance", "number", _figure(name, verdict.distance)),
+        ("floor", "number", f"{_figure(name, verdict.floor)} – {_figure(name, verdict.highest)}"),
+    )  # fmt: skip
+    told = "".join(f'<td class="{kind}" data-label="{label}">{html.escape(text)}</td>' for label, kind, text in cells)
+    judged = f'<td class="{"good" if verdict.as_real else "off"}">{html.escape(verdict.words)}</td>'
+    return f'<tr><th scope="row">{html.escape(verdict.title)}</th>{told}{judged}</tr>\n'
 
 
 def _sheet(masks: Sequence[np.ndarray]) -> str:
@@ -246,7 +251,7 @@ def _sheet(masks: Sequence[np.ndarray]) -> str:
         small = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX))
         sheet[row * step : row * step + size[1], column * step : column * step + size[0]] = small
     buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "PNG", optimize=True)
+    Image.fromarray(sheet).save(buffer, "PNG")
     return _data_uri(buffer.getvalue())
 
 

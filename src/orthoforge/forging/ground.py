@@ -6,7 +6,7 @@ import shapely
 # Two polygons further apart than a pixel have no two pixels that share an edge, so that they stay two buildings in the mask.
 LEAST_GAP_PX = 1.02
 # A building that overlaps others by less may lose that corner; by more, it does not fit.
-_MOST_TRIMMED = 0.12
+MOST_TRIMMED = 0.12
 
 
 class Ground:
@@ -46,11 +46,11 @@ class Ground:
         if (needed[close] - distance[close]).max() > 0.25 * np.sqrt(polygon.area):
             return None
         overlap = shapely.area(shapely.intersection(polygon, others[close[distance[close] == 0]])).sum()
-        if overlap > _MOST_TRIMMED * polygon.area:
+        if overlap > MOST_TRIMMED * polygon.area:
             return None
         margins = shapely.buffer(others[close], needed[close] * 1.001, join_style="mitre")
         rest = shapely.difference(polygon, shapely.union_all(margins))
-        if not isinstance(rest, shapely.Polygon) or rest.area < (1 - _MOST_TRIMMED) * polygon.area:
+        if not isinstance(rest, shapely.Polygon) or rest.area < (1 - MOST_TRIMMED) * polygon.area:
             return None
         # What trimming leaves may hold slivers and be closer than asked by a rounding: both are checked, not assumed.
         if (shapely.distance(rest, others) < np.maximum(self.least_gap, 0.98 * needed)).any():

@@ -271,11 +271,7 @@ def _measure_one(layout: Layout, window: tuple[float, float], offset: int) -> di
     if neighbours.shape[1]:
         agreement = np.cos(direction[:, None] - direction[neighbours]).mean(axis=1)
     probes = _probes(layout, rows, cols)
-    emptiness = np.full(len(probes), np.hypot(layout.height, layout.width) / 2)
-    if len(layout):
-        tree = shapely.STRtree(layout.outlines)
-        (index, _), distance = tree.query_nearest(shapely.points(probes), return_distance=True, all_matches=False)
-        emptiness[index] = distance
+    emptiness = _emptiness(layout, probes)
     empty = emptiness > 0
     return {
         "share": share,
@@ -300,6 +296,21 @@ def _probes(layout: Layout, rows: int, cols: int) -> np.ndarray:
     return np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
 
 
+def _emptiness(layout: Layout, points: np.ndarray) -> np.ndarray:
+    """(n,) distance from each point to the nearest building, 0 on one; half a diagonal where there is none."""
+    if not len(layout):
+        return np.full(len(points), np.hypot(layout.height, layout.width) / 2)
+    corners, ring = shapely.get_coordinates(shapely.get_rings(layout.outlines), return_index=True)
+    walls = shapely.linestrings(np.stack([corners[:-1], corners[1:]], axis=1)[ring[:-1] == ring[1:]])
+    places = shapely.points(points)
+    # A tree of single walls looks at few of them; one of whole outlines at every wall of those it comes to.
+    (index, _), distance = shapely.STRtree(walls).query_nearest(places, return_distance=True, all_matches=False)
+    emptiness = np.empty(len(points))
+    emptiness[index] = distance
+    emptiness[shapely.STRtree(layout.outlines).query(places, predicate="intersects")[0]] = 0
+    return emptiness
+
+
 def _values(statistics: PlaceStatistics, name: str) -> np.ndarray:
     """A property's values without NaN; orientations keep their order, for their weights."""
     values = np.atleast_1d(getattr(statistics, name))
@@ -316,7 +327,12 @@ def _log(ours: np.ndarray, theirs: np.ndarray) -> float:
 
 
 def _wasserstein(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.abs(np.quantile(ours, _LEVELS) - np.quantile(theirs, _LEVELS)).mean())
+    return float(np.abs(_quantiles(ours) - _quantiles(theirs)).mean())
+
+
+def _quantiles(values: np.ndarray) -> np.ndarray:
+    """At ``_LEVELS``, as ``np.quantile`` has them, in a fifth of the time."""
+    return np.interp(_LEVELS * (len(values) - 1), np.arange(len(values)), np.sort(values))
 
 
 _DISTANCES: Mapping[str, Callable[[np.ndarray, np.ndarray], float]] = {

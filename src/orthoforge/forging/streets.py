@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
-from orthoforge.forging.ground import LEAST_GAP_PX, Ground
+from orthoforge.forging.ground import LEAST_GAP_PX, MOST_TRIMMED, Ground
 from orthoforge.forging.recombine import Grown
 from orthoforge.forging.shapes import rectangle
 from orthoforge.forging.statistics import PlaceStatistics
@@ -20,6 +20,7 @@ from orthoforge.forging.statistics import PlaceStatistics
 _PARCELS_A_ROW = (4, 12)
 _STREET = 0.7  # a street's width, in depths of a mean building; main streets twice that
 _NARROWEST_STREET = 0.2  # where no open point of the place is far from a wall
+_OPEN = 1.5  # streets are narrower where less than 1 / 1.5 of the ground is open
 _BEND = 0.04  # turn of a street against the one it leaves, in radians
 _UNEVEN = 0.15  # how far off its place a cut may lie, in blocks
 _LONGEST = 1.4  # pieces up to so many targets are not cut again
@@ -28,13 +29,18 @@ _DISTRICT = 9.0  # ground of one direction, in mean distances between buildings
 _SMALLEST_BLOCK = 0.05  # of a square block: what a district's edge leaves may be less than a parcel
 _SETBACK = 0.3  # of the free depth that lies in front of a building, of the same in a row
 _RAGGED = 0.08  # how far a building stands off its row's line, likewise
+# Between two walls that many pixels apart the staircases of both come nearer somewhere: 1.4 px are seen as 1, not as 0.
+_BLUR_PX = 0.4
 _WALL_TO_WALL = 3.0  # buildings that stand closer, in least gaps, are parallel
 _OVER_THE_LINE = 0.1  # share of a building that may stand beyond its row
-_PLAIN = 0.93  # a building that fills so much of its rectangle is one
+_PLAIN = 0.9  # a building that fills so much of its rectangle is one
 _LARGE_FIRST = 0.5  # how much sooner large buildings are drawn, as a power of their area: small ones find room later
 _MOST_WEIGHT = 4.0  # as in ``recombine``: how much more often a large building stands than is seen whole
 # Over the rows, each closing gaps that the one before left, with so much of the drawn spacing.
-_PASSES = (1.0, 0.6, 0.3, 0.0, 0.0)
+_PASSES = (1.0, 1.0, 1.0, 1.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0)
+_WORTH_IT = 0.01  # a pass that builds less of what is asked for is the last of its spacing
+_STEP = 0.25  # along a row, in widths of the building that found no place
+_PLACES = 8  # in a parcel's depth, of which a building takes the first that fits
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ def streets(
     step = side + float(np.mean([spacing.mean(), np.maximum(spacing, rng.permutation(spacing)).mean()]))
     town = _Town(real, spacing, size, wanted, rng)
     open_ = 2 * float(np.quantile(real.emptiness, 0.75)) if len(real.emptiness) else np.inf
-    street = float(np.clip(open_, _NARROWEST_STREET * side, _STREET * side))
+    # Where most of the ground is built there is none left for wide streets.
+    street = float(np.clip(open_, _NARROWEST_STREET * side, _STREET * side * min(1.0, _OPEN * (1 - wanted)) ** 2))
     depth = float(np.clip(town.mean_area / (wanted * step) - street / 2, _DEPTHS[0] * side, _DEPTHS[1] * side))
     districts = _districts(size, directions, _DISTRICT * float(np.sqrt(town.mean_area / wanted)), depth, rng)
     # What is deeper than a parcel has a block's whole depth, until such buildings have their share.
@@ -100,9 +107,15 @@ def streets(
         if town.built < for_deep and deep.any():
             town.fill(_Row(block.polygon, *_fronts(block.polygon, block.direction)[0]), deep, for_deep)
         rows += _rows(block.polygon, block.direction)
+    exhausted = None
     for number, spaced in enumerate(_PASSES):
+        if spaced == exhausted:
+            continue
+        built = town.built
         for i in rng.permutation(len(rows)):
             town.fill(rows[i], shallow, town.target, spaced, behind=number > 0)
+        if number > 0 and town.built - built < _WORTH_IT * town.target:
+            exhausted = spaced
     window = shapely.box(0, 0, width, height)
     parts = [part for polygon in town.ground.polygons for part in shapely.get_parts(shapely.intersection(polygon, window))]
     polygons = [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
@@ -124,6 +137,7 @@ class _Town:
         agreement = real.coherence[~np.isnan(real.coherence)]
         self.agreement = agreement if len(agreement) else np.ones(1)
         self.height, self.width = size
+        self.blur = _BLUR_PX * real.pixel
         self.target, self.built = wanted * self.height * self.width, 0.0
         self.ground = Ground(LEAST_GAP_PX * real.pixel, bucket=max(float(np.sqrt(real.area.mean())), 4 * real.pixel))
         self.fills = np.where(real.fill >= _PLAIN, 1.0, np.maximum(real.fill, 0.55))
@@ -136,6 +150,8 @@ class _Town:
         self.chance = weight / weight.sum()
         """Of a building to be this one."""
         self.mean_area = float(np.sum(self.chance * real.area))
+        # What is missing by less no building would bring nearer.
+        self.least = 0.5 * float(np.quantile(real.area, 0.05))
         self.stock = np.zeros(len(real.area))
         self._restock(self.target)
 
@@ -145,6 +161,7 @@ class _Town:
         ``among`` (n,) is where a building may stand in it. ``behind`` puts them anywhere in the row's depth, not along its front.
         """
         corners = shapely.get_coordinates(row.polygon.exterior)
+        target -= self.least
         if self.built >= target or not row.polygon.intersects(shapely.box(0, 0, self.width, self.height)):
             return
         start, end = (corners @ row.along).min(), (corners @ row.along).max()
@@ -154,10 +171,10 @@ class _Town:
         askew = self._askew()
         # Buildings stand in pairs with their drawn gap between them, and the next pair no nearer: so each one's nearest
         # neighbour is at a gap as measured.
-        gap, paired = 0.0, False
+        gap, paired = np.inf, False
         while start < end and self.built < target:
-            drawn = float(self.rng.choice(self.spacing))
-            gap = max(spaced * (drawn if not paired else max(drawn, gap)), 1.05 * self.ground.least_gap)
+            drawn, before = float(self.rng.choice(self.spacing)), gap
+            gap = max(spaced * drawn + self.blur, before if paired else 0.0, 1.05 * self.ground.least_gap)
             paired = not paired
             if gap > _WALL_TO_WALL * self.ground.least_gap:  # else both have one wall, and one direction
                 askew = self._askew()
@@ -165,11 +182,13 @@ class _Town:
             if number is None:
                 return
             wide, deep = self._sides(number, depth)
-            for setback in (self.rng.random(), 1.0, 0.0) if behind else (line, 0.5 * line):
-                stands = start + wide <= end and self._build(row, number, start + wide / 2, wide, deep, setback, askew, gap)
-                if stands:
-                    break
-            start += wide + gap if stands or not behind else 0.4 * wide
+            kept = gap if behind else min(before, gap)
+            stands = start + wide <= end and (
+                any(self._build(row, number, start + wide / 2, wide, deep, back, askew, kept) for back in (line, 0.5 * line))
+                if not behind
+                else self._squeeze(row, number, start, wide, deep, askew, kept)
+            )
+            start += wide + gap if stands or not behind else _STEP * wide
 
     def _draw(self, among: np.ndarray) -> int | None:
         """One of those that are still to be built, large ones sooner; ``None`` when none of them ever is."""
@@ -192,22 +211,65 @@ class _Town:
         sides = (float(self.long[number]), float(self.short[number]))
         return sides if self.rng.random() < 0.5 or sides[0] > 0.96 * depth else sides[::-1]
 
-    def _build(self, row: _Row, number: int, at: float, wide: float, deep: float, setback: float, askew: float, gap: float) -> bool:
-        """Put building ``number`` down in the row, if it fits."""
-        far = self.height + self.width + abs(at)
-        middle = row.along * at + row.front * (shapely.get_coordinates(row.polygon.centroid)[0] @ row.front)
-        across = shapely.intersection(row.polygon, shapely.LineString([middle - row.front * far, middle + row.front * far]))
-        if across.is_empty:
+    def _squeeze(self, row: _Row, number: int, start: float, wide: float, deep: float, askew: float, gap: float) -> bool:
+        """Put a building at the row's front or back, or right behind or before one that stands in its strip."""
+        at = start + wide / 2
+        low, high = self._reach(row, at)
+        if high - low < deep:
             return False
-        reach = shapely.get_coordinates(across) @ row.front
-        free = float(np.ptp(reach)) - deep
+        middle = row.along * at
+        strip = shapely.Polygon(
+            [middle + row.along * side * wide / 2 + row.front * end for side, end in ((-1, low), (1, low), (1, high), (-1, high))]
+        )
+        others = np.array([self.ground.polygons[i] for i in self.ground.near(strip.bounds, 0.0)], dtype=object)
+        taken = shapely.intersection(others, strip)
+        taken = taken[~shapely.is_empty(taken)]
+        reaches = np.array([[reach.min(), reach.max()] for reach in (shapely.get_coordinates(part) @ row.front for part in taken)])
+        froms, tos = reaches.reshape(-1, 2).T
+        starts = np.concatenate([[self.rng.uniform(low, high - deep), low, high - deep], tos + gap, froms - gap - deep])
+        starts = starts[(starts >= low) & (starts <= high - deep)]
+        # What stands in the way, were it as wide all along: roughly, and saves trying what cannot fit.
+        shared = np.minimum(starts[:, None] + deep, tos) - np.maximum(starts[:, None], froms)
+        overlap = (np.maximum(shared, 0) * shapely.area(taken) / np.maximum(tos - froms, 1e-9)).sum(axis=1)
+        starts = starts[overlap < 2 * MOST_TRIMMED * wide * deep]
+        free = max(high - low - deep, 1e-9)
+        backs = (high - deep - starts) / free
+        return any(self._build(row, number, at, wide, deep, float(back), askew, gap, ragged=0.0) for back in backs[:_PLACES])
+
+    def _reach(self, row: _Row, at: float) -> tuple[float, float]:
+        """From where to where the row goes along its front direction, so far along it; nothing where it is not."""
+        corners = shapely.get_coordinates(row.polygon.exterior)
+        along, front = corners @ row.along, corners @ row.front
+        crossing = np.flatnonzero((along[:-1] - at) * (along[1:] - at) < 0)
+        if len(crossing) < 2:
+            return 0.0, 0.0
+        share = (at - along[crossing]) / (along[crossing + 1] - along[crossing])
+        reach = front[crossing] + share * (front[crossing + 1] - front[crossing])
+        return float(reach.min()), float(reach.max())
+
+    def _build(
+        self,
+        row: _Row,
+        number: int,
+        at: float,
+        wide: float,
+        deep: float,
+        setback: float,
+        askew: float,
+        gap: float,
+        *,
+        ragged: float = _RAGGED,
+    ) -> bool:
+        """Put building ``number`` down in the row, if it fits."""
+        low, high = self._reach(row, at)
+        free = high - low - deep
         if free < 0:
             return False
         fill = float(self.fills[number])
         shape = shapely.box(-wide / 2, -deep / 2, wide / 2, deep / 2) if fill == 1 else _angled(wide, deep, fill, self.rng)
         cos, sin = np.cos(askew), np.sin(askew)
         turn = np.array([row.along, row.front]).T @ np.array([[cos, -sin], [sin, cos]])
-        back = reach.max() - free * np.clip(setback + self.rng.normal(0, _RAGGED), 0, 1) - deep / 2
+        back = high - free * np.clip(setback + self.rng.normal(0, ragged), 0, 1) - deep / 2
         centre = row.along * at + row.front * back
         polygon = shapely.transform(shape, lambda xy: np.asarray(xy) @ turn.T + centre)
         if shapely.difference(polygon, row.polygon).area > _OVER_THE_LINE * polygon.area:

@@ -114,6 +114,8 @@ def _listed_in(path: Path) -> list[Path]:
     paths = [path.parent / line.strip() for line in lines if line.strip()]
     if not paths:
         raise DataError(f"{path}: no mask is listed in it.")
+    if not any(listed.exists() for listed in paths):  # that some are missing is for the list of failures to say
+        raise DataError(f"{path}: is read as a list of masks, a path a line; {paths[0]} and the others in it are not there.")
     return paths
 
 
