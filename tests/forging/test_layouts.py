@@ -29,13 +29,13 @@ def grown(how: str, *, seed: int = 0, density: float = 1.0, size=(SIDE_PX, SIDE_
 @pytest.mark.parametrize("how", ["recombine", "streets"])
 @pytest.mark.parametrize("density", [1.0, 1.6])
 def test_no_two_buildings_overlap_or_run_together(how, density):
-    polygons = grown(how, density=density, size=(300, 240)).polygons
+    polygons = grown(how, density=density, size=(240, 200)).polygons
     assert len(polygons) > 20
     assert all(polygon.is_valid for polygon in polygons)
     tree = shapely.STRtree(polygons)
     first, second = tree.query(polygons, predicate="dwithin", distance=1.0)
     assert (first == second).all()
-    mask = draw(polygons, (300, 240), (1, 1))
+    mask = draw(polygons, (240, 200), (1, 1))
     drawn = [polygon for polygon in polygons if polygon.area >= 12]
     assert len(take_apart(mask)) >= len(drawn) - 2  # none was joined to another; a sliver at the border may go
 

@@ -32,7 +32,7 @@ def town_mask(seed: int, side: int = SIDE_PX, *, turn: float = 0.35) -> np.ndarr
     return mask
 
 
-def write_place(folder: Path, name: str = "elm", scenes: int = 8, *, crs: bool = True) -> Path:
+def write_place(folder: Path, name: str = "elm", scenes: int = 5, *, crs: bool = True) -> Path:
     """A folder of masks ``elm1.tif`` …"""
     for number in range(scenes):
         grid = make_grid(SIDE_PX) if crs else None
