@@ -17,20 +17,21 @@ ALLOWED = {
     "tiles": {"errors", "files", "geo", "scenes"},
     "models": {"errors", "files"},
     "checkpoints": {"errors", "files", "config", "models"},
+    "trained_generator": {"errors", "config", "models", "checkpoints"},
     "runs": {"errors", "files", "config"},
     "trackers": {"errors", "files"},
     "training": {
         "errors", "files", "config", "tiles", "models", "checkpoints", "runs", "trackers", "evaluation.metrics",
         "evaluation.realism.features", "evaluation.realism.distances",
     },
-    "generation": {"errors", "files", "config", "geo", "models", "checkpoints", "scenes.palette"},
+    "generation": {"errors", "files", "config", "geo", "models", "trained_generator", "scenes.palette"},
     "forging": {"errors", "files", "config", "geo", "scenes"},
     "growing": {
-        "errors", "files", "config", "geo", "scenes", "tiles", "checkpoints", "runs", "generation", "forging",
+        "errors", "files", "config", "geo", "scenes", "tiles", "checkpoints", "trained_generator", "runs", "generation", "forging",
         "evaluation.segmenter.network", "evaluation.segmenter.segmentation", "evaluation.segmenter.mask_scores",
         "evaluation.segmenter.fidelity",
     },
-    "evaluation": {"errors", "files", "config", "geo", "tiles", "models", "checkpoints", "generation", "runs"},
+    "evaluation": {"errors", "files", "config", "geo", "tiles", "models", "checkpoints", "trained_generator", "generation", "runs"},
     "experiments": {"errors", "config", "runs", "tiles", "training", "evaluation"},
     "demonstration": {
         "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
@@ -39,7 +40,7 @@ ALLOWED = {
         "errors", "config", "geo", "scenes", "tiles", "training", "generation", "forging", "growing", "evaluation", "experiments",
         "demonstration",
     },
-    "__init__": {"checkpoints", "tiles", "training", "generation", "errors", "config"},
+    "__init__": {"checkpoints", "trained_generator", "tiles", "training", "generation", "errors", "config"},
 }  # fmt: skip
 # Packages that a room must not import, whatever it imports of ours.
 FORBIDDEN = {"geo": {"torch"}, "scenes": {"torch"}, "forging": {"torch"}, "models": {"rasterio"}, "errors": {"torch", "rasterio"}}

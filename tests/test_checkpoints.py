@@ -14,20 +14,12 @@ import numpy as np
 import pytest
 import torch
 
-from orthoforge import checkpoints
-from orthoforge.checkpoints import (
-    MODEL,
-    STATE,
-    TRAIN,
-    load_checkpoint,
-    load_generator,
-    new_generator,
-    newest_checkpoint,
-    save_checkpoint,
-)
+from orthoforge import checkpoints, trained_generator
+from orthoforge.checkpoints import MODEL, STATE, TRAIN, load_checkpoint, new_generator, newest_checkpoint, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import CheckpointError, DataError, ResourceError
 from orthoforge.models.conditions import decode_image, encode_mask
+from orthoforge.trained_generator import load_generator
 from small_disk import small_disk
 
 RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
@@ -109,7 +101,7 @@ def test_a_bit_that_changes_no_value_of_the_state_is_noticed_too(tmp_path):
             flipped[position] ^= 1 << bit
             path.write_bytes(flipped)
             with contextlib.suppress(CheckpointError):
-                checkpoints._read_state(path.parent)
+                checkpoints.read_state(path.parent)
                 unnoticed.append((position, bit))
     assert unnoticed == []
 
@@ -336,7 +328,7 @@ def test_a_mask_of_any_size_is_padded_and_the_image_cropped_back(size, generator
 
 
 def test_a_size_that_fits_the_network_is_not_padded(generator):
-    assert checkpoints._pad_to_stride(mask := some_mask(8, 12), 4) is mask
+    assert trained_generator._pad_to_stride(mask := some_mask(8, 12), 4) is mask
 
 
 def test_bool_0_1_and_0_255_masks_give_the_same_image_each_time(generator):

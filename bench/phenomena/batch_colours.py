@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from bench.phenomena.small_set import Finding, SmallSet
-from orthoforge.checkpoints import load_generator
 from orthoforge.models.conditions import encode_mask
+from orthoforge.trained_generator import load_generator
 
 # Below this many grey levels two images are the same in a file.
 SAME_LEVELS = 0.05

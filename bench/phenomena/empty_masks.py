@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 
 from bench.phenomena.small_set import CROP_PX, Finding, SmallSet, pictures_of, side_by_side
-from orthoforge.checkpoints import load_generator
 from orthoforge.models.conditions import encode_mask
 from orthoforge.models.losses import l1
+from orthoforge.trained_generator import load_generator
 
 CASES = {"batch": "baseline", "instance": "instance-norm", "group": "instance-norm"}
 SAME_LEVELS = 0.5  # half a grey level is what rounding to bytes hides

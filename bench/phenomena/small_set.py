@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore, centre_batch
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 
 GSD_M, TILE_PX, CROP_PX = 1.0, 72, 64

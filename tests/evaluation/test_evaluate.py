@@ -12,7 +12,6 @@ from skimage.metrics import structural_similarity
 from conftest import make_dataset, make_grid, write_tiff
 from lpips_files import write_lpips
 from orthoforge import cli
-from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import score_page
@@ -26,6 +25,7 @@ from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from pages import read_page
 

@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 
 from conftest import UTM, make_grid, make_mask, write_tiff
 from orthoforge import checkpoints
-from orthoforge.checkpoints import MODEL, load_generator
+from orthoforge.checkpoints import MODEL
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
@@ -21,6 +21,7 @@ from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
+from orthoforge.trained_generator import load_generator
 from small_disk import small_disk
 from test_checkpoints import save_run
 

@@ -11,12 +11,12 @@ import pytest
 import rasterio
 
 from conftest import make_grid, make_mask, write_tiff
-from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import DataError, LockedError, ResourceError
 from orthoforge.generation import blocks, generate, scene
 from orthoforge.generation.outputs import synthetic_tags
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from orthoforge.trained_generator import load_generator
 from small_disk import small_disk
 from test_checkpoints import save_run
 

@@ -9,7 +9,6 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from conftest import UTM, make_grid, make_mask, write_tiff
-from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
@@ -17,6 +16,7 @@ from orthoforge.generation.masks import ResampledMask
 from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
+from orthoforge.trained_generator import load_generator
 from test_checkpoints import save_run
 
 HOUSES = [shapely.box(500_003, 4_999_985, 500_009, 4_999_991), shapely.box(500_012, 4_999_990, 500_020, 4_999_998)]

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from conftest import UTM, make_mask
-from orthoforge.checkpoints import load_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, ResourceError
 from orthoforge.generation import scene as scenes
 from orthoforge.generation.masks import ResampledMask
 from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.trained_generator import load_generator
 from test_checkpoints import save_run
 
 

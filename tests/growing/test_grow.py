@@ -17,7 +17,6 @@ import pytest
 from conftest import UTM, make_dataset, make_grid, make_image, make_mask, write_tiff
 from made_runs import RECIPE, make_run
 from orthoforge import files
-from orthoforge.checkpoints import load_generator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError, ResourceError
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.geo.grid import Grid, Window
@@ -30,6 +29,7 @@ from orthoforge.runs import read_results
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.prepare import prepare
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 
 SRC = Path(__file__).parents[2] / "src"

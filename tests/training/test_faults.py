@@ -11,7 +11,7 @@ from harness import Trainers, assert_same_run, hidden_leftovers, make_tiles, row
 from safetensors.torch import load_file
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_checkpoint, load_generator
+from orthoforge.checkpoints import load_checkpoint
 from orthoforge.errors import (
     CheckpointError,
     ConfigError,
@@ -22,6 +22,7 @@ from orthoforge.errors import (
     exit_code,
 )
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import loop, train
 from orthoforge.training.batches import epoch_batches
 from orthoforge.training.hardware import new_fabric

@@ -14,10 +14,10 @@ from safetensors.torch import load_file
 from torch import nn
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_generator
 from orthoforge.config import load_recipe
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import epoch_batches
 from orthoforge.training.hardware import new_fabric, resolved_precision

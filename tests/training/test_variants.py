@@ -9,13 +9,14 @@ from harness import assert_same_run, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
 from orthoforge import runs
-from orthoforge.checkpoints import Checkpoint, load_generator
+from orthoforge.checkpoints import Checkpoint
 from orthoforge.errors import ConfigError
 from orthoforge.evaluation.realism.distances import kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.perceptual import load_features, perceptual_l1
 from orthoforge.tiles.store import TileStore, centre_batch, crop_batch
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.hardware import new_fabric

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import STATE, TrainedGenerator, load_generator
+from orthoforge.checkpoints import STATE
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import report, score_page
 from orthoforge.evaluation.image_sets import ImageSet, batches, folder_images, folder_masks, generated_images
@@ -28,6 +28,7 @@ from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
 from orthoforge.files import new_file
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator, load_generator
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 FORMAT = 2

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import DataError
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_image, read_mask
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator
 
 _SHOWN_NAMES = 3
 

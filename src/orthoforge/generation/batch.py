@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from orthoforge.checkpoints import TrainedGenerator, load_generator, require_device
 from orthoforge.errors import ConfigError, DataError, LockedError, OutputExistsError
 from orthoforge.files import new_file, require_free_space
 from orthoforge.generation.blocks import bytes_done, discard, folder_of, generate_blocks, work_folder
@@ -22,6 +21,7 @@ from orthoforge.geo.grid import Grid
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
+from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3

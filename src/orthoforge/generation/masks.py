@@ -10,7 +10,6 @@ from typing import Protocol
 
 import numpy as np
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError, GridError
 from orthoforge.files import sha256_of
 from orthoforge.geo import footprints
@@ -25,6 +24,7 @@ from orthoforge.geo.rasters import (
 )
 from orthoforge.geo.resampling import nearest, resample
 from orthoforge.scenes.palette import Palette, classes_from_palette
+from orthoforge.trained_generator import TrainedGenerator
 
 # Pixels more than this much larger or smaller than those of the training tiles would give houses of the wrong size.
 GSD_TOLERANCE = 0.15

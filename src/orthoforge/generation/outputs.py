@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.rasters import DRIVERS, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.stac import is_ours
+from orthoforge.trained_generator import TrainedGenerator
 
 # Two images with the same of these are the same image.
 IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")

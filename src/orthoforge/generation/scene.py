@@ -13,12 +13,12 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError
 from orthoforge.generation.masks import SceneMask
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import available_memory, require_memory
 from orthoforge.geo.resampling import resample
+from orthoforge.trained_generator import TrainedGenerator
 
 # Statistics of a scene are gathered over windows of this many pixels in all; a smaller scene is taken whole (bench/scenes.py).
 SAMPLE_PX = 2**20

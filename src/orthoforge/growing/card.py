@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.files import new_file
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.growing.ground import Ground
 from orthoforge.growing.reading import MaskReader
+from orthoforge.trained_generator import TrainedGenerator
 
 CARD, SHEET = "README.md", "contact-sheet.jpg"
 _TEMPLATE = Path(__file__).with_name("card.md")

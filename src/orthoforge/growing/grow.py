@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from orthoforge.checkpoints import STATE, TrainedGenerator, checkpoint_folder, load_generator
+from orthoforge.checkpoints import STATE, checkpoint_folder
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError, OutputExistsError
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.files import lock, new_file, require_free_space
@@ -26,6 +26,7 @@ from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.scenes.palette import Palette
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator, load_generator
 
 ROWS = "synthetic.jsonl"
 # Bytes a pixel of an image, a mask and what they need on the way; textures hardly shrink.

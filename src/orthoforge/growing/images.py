@@ -5,13 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.generation import generate
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.resampling import nearest, resample
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.trained_generator import TrainedGenerator
 
 # Where metres are unknown, scales that differ by less are the same one: resampling would only blur.
 _SAME_SCALE = 0.02

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 import numpy as np
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import DataError
 from orthoforge.forging.forge import forge
 from orthoforge.geo.grid import Grid, require_north_up
@@ -18,6 +17,7 @@ from orthoforge.growing.ground import Ground, Source
 from orthoforge.growing.naming import place_key
 from orthoforge.growing.reading import MaskReader, Scale
 from orthoforge.scenes.sources import natural_key
+from orthoforge.trained_generator import TrainedGenerator
 
 Forged = Literal["transform", "recombine", "streets"]
 How = Literal["real", "transform", "recombine", "streets"]

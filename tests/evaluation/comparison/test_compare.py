@@ -17,12 +17,12 @@ from PIL import Image
 
 from conftest import make_dataset
 from made_runs import SECONDS, make_run
-from orthoforge.checkpoints import load_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.comparison.compare import compare
 from orthoforge.evaluation.paired import tile_scores
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 from pages import read_page
 
 SCENES = ("aba1", "oro2", "aba7", "aba9", "oro9")

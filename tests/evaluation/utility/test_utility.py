@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 
 from conftest import make_grid, make_mask, write_tiff
 from made_runs import make_run
-from orthoforge.checkpoints import load_generator
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.segmenter.mask_scores import mask_scores, pooled_scores
@@ -33,6 +32,7 @@ from orthoforge.evaluation.utility.statistics import (
 )
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 from pages import read_page
 
 SIZE = 48

@@ -11,7 +11,6 @@ import torch
 from rich.console import Console
 from rich.progress import Progress
 
-from orthoforge.checkpoints import load_generator
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.evaluation import report
 from orthoforge.evaluation.comparison.compared_runs import ComparedRun, read_runs
@@ -33,6 +32,7 @@ from orthoforge.evaluation.paired import METRICS
 from orthoforge.evaluation.report import Html
 from orthoforge.files import new_file
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 
 FORMAT = 1
 

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from orthoforge.checkpoints import STATE, checkpoint_folder, load_generator
+from orthoforge.checkpoints import STATE, checkpoint_folder
 from orthoforge.errors import CheckpointError, DataError, OrthoforgeError
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 
 
 @dataclass

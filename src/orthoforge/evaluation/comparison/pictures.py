@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 import numpy as np
 from PIL import Image
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.evaluation import report
 from orthoforge.evaluation.comparison.compared_runs import ComparedRun
 from orthoforge.evaluation.comparison.ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
@@ -25,6 +24,7 @@ from orthoforge.evaluation.comparison.mosaics import (
 )
 from orthoforge.evaluation.report import Html, Picture
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator
 
 # Whole scenes that are shown, by the number of runs: (runs at most, scenes).
 _SCENES = ((4, 3), (8, 2), (math.inf, 1))

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.evaluation import report
 from orthoforge.evaluation.comparison.compared_runs import ComparedRun
 from orthoforge.evaluation.comparison.mosaics import Draw
@@ -15,6 +14,7 @@ from orthoforge.evaluation.comparison.settings import store_words
 from orthoforge.evaluation.paired import detail_levels, mean_colours, overlap_statement, tile_scores
 from orthoforge.evaluation.report import Html, Text
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator
 
 SHOWN_METRICS = {"psnr": ">PSNR, dB", "ssim": ">SSIM", "l1_levels": ">L1, levels", "detail_levels": ">Detail, levels"}
 _DIGITS = {"psnr": 2, "ssim": 3, "l1_levels": 1, "detail_levels": 1}

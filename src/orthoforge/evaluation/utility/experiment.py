@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.checkpoints import TrainedGenerator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.report import write_page
 from orthoforge.evaluation.segmenter.mask_scores import COUNTS, mask_scores
@@ -22,6 +21,7 @@ from orthoforge.evaluation.utility.result import design_warnings, result_of
 from orthoforge.evaluation.utility.statistics import iou
 from orthoforge.files import lock, new_file
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.checkpoints import STATE, TrainedGenerator, load_generator
+from orthoforge.checkpoints import STATE
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
@@ -17,6 +17,7 @@ from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import balanced_subset
+from orthoforge.trained_generator import TrainedGenerator, load_generator
 
 # More are hardly drawn in a training of a few hundred steps, and each takes a second or so to make.
 MOST_TILES = 500

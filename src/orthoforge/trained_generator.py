@@ -1,0 +1,170 @@
+"""A generator out of a checkpoint, ready to turn masks into images."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from orthoforge.checkpoints import MODEL, checkpoint_folder, load_weights, new_generator, read_state, read_tensors, recipe_of
+from orthoforge.config import Recipe
+from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
+from orthoforge.models.conditions import decode_image, encode_mask
+from orthoforge.models.generators import generator_reach, generator_stride
+from orthoforge.models.noise import NoiseField, is_noisy, place_noise
+from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
+
+# Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width (bench/generation.py).
+_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5}
+_IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
+
+
+class TrainedGenerator:
+    """Turns masks into images: ``generator(mask) -> image``.
+
+    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building masks,
+    else ``names`` and ``colours`` by index), ``attribution`` of its training images and ``sha256`` of its weights say what it is.
+    """
+
+    def __init__(self, network: nn.Module, *, recipe: Recipe, state: Mapping[str, Any], sha256: str, device: str) -> None:
+        self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.recipe, self.sha256, self.device = recipe, sha256, device
+        self.gsd_m: float | None = state["tiles"]["gsd_m"]
+        self.classes: dict[str, list] | None = state["tiles"]["classes"]
+        self.attribution: str = state["tiles"]["attribution"]
+        self.step: int = state["progress"]["step"]
+
+    def __call__(self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+        """Image (H, W, 3) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
+
+        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
+        function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
+        image on the same machine. Raises ``DataError`` for another shape, type or value.
+        """
+        values = self._mask_values(np.asarray(mask))
+        height, width = values.shape
+        place_noise(self.network, NoiseField(seed, *origin))
+        try:
+            with torch.inference_mode():
+                image = decode_image(self.network(self._condition(values[None])))[0]
+        except torch.OutOfMemoryError as error:
+            raise ResourceError(
+                f"generating {width}×{height} px needs more memory than {self.device} has left (about "
+                f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
+            ) from error
+        return image[:height, :width].cpu().numpy()
+
+    def for_scene(
+        self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
+    ) -> "TrainedGenerator":
+        """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
+
+        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated
+        window by window. A generator without norms over the image is returned as it is.
+        """
+        if not has_image_statistics(self.network):
+            return self
+        scene = copy.copy(self)
+        place_noise(self.network, *(NoiseField(seed, *origin) for origin in origins))
+        scene.network = with_statistics_of(self.network, self._condition(np.stack([self._mask_values(mask) for mask in windows])))
+        return scene
+
+    def to(self, device: str) -> "TrainedGenerator":
+        """A copy on another device."""
+        moved = copy.copy(self)
+        moved.network, moved.device = copy.deepcopy(self.network).to(require_device(device)), device
+        return moved
+
+    @property
+    def stride_px(self) -> int:
+        """What the sides of the network's input are padded to a multiple of."""
+        return generator_stride(self.recipe.generator)
+
+    @property
+    def reach_px(self) -> int:
+        """How many pixels beside an output pixel the network looks at, apart from statistics of the image."""
+        return generator_reach(self.recipe.generator)
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the seed changes the image."""
+        return is_noisy(self.network)
+
+    def _condition(self, masks: np.ndarray) -> Tensor:
+        """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
+        padded = _pad_to_stride(masks, self.stride_px)
+        return encode_mask(torch.from_numpy(padded), self._class_count).to(self.device, memory_format=torch.channels_last)
+
+    def memory_bytes(self, height: int, width: int) -> int:
+        """About how much memory an image of this size takes to generate in one piece."""
+        maps = _PEAK_MAPS[self.recipe.generator.rstrip("0123456789")]
+        per_pixel = maps * 4 * self.recipe.generator_width + _IN_AND_OUT_BYTES
+        return round(per_pixel * (height + 16) * (width + 16))
+
+    @property
+    def _class_count(self) -> int | None:
+        return len(self.classes["names"]) if self.classes else None
+
+    def _mask_values(self, mask: np.ndarray) -> np.ndarray:
+        if mask.ndim != 2 or 0 in mask.shape:
+            raise DataError(f"a mask has shape (height, width); this one has {mask.shape}.")
+        if mask.dtype != np.bool_ and mask.dtype != np.uint8:
+            raise DataError(f"a mask is bool or uint8; this one is {mask.dtype}.")
+        if self._class_count is None:
+            values = np.unique(mask)
+            if not set(values.tolist()) <= {0, 1, 255}:
+                raise DataError(f"a building mask holds 0 and 1, or 0 and 255; this one also has {values[-2:].tolist()}.")
+            return np.where(mask > 0, np.uint8(255), np.uint8(0))
+        if mask.max() >= self._class_count:
+            raise DataError(
+                f"this run knows {self._class_count} classes (0 to {self._class_count - 1}); the mask has {mask.max()}."
+            )
+        return mask.astype(np.uint8)
+
+
+def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
+    """The generator of a run, ready to call.
+
+    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only the
+    recipe in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed,
+    and ``ConfigError`` for a device that is not there.
+    """
+    require_device(device)
+    run = Path(run)
+    if run.suffix in (".pt", ".pth", ".ckpt", ".pkl"):
+        raise CheckpointError(f"{run}: pickled weights can run any code when opened and are not read; safetensors are.")
+    folder = checkpoint_folder(run)
+    state = read_state(folder)
+    tensors = read_tensors(folder, MODEL, state)
+    recipe = recipe_of(state, folder)
+    classes = state["tiles"]["classes"]
+    network = new_generator(recipe, len(classes["names"]) if classes else None)
+    load_weights(network, tensors, f"{folder / MODEL}")
+    return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
+
+
+def require_device(name: str) -> torch.device:
+    """The device of that name. ``ConfigError`` when there is none here."""
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        known = name.partition(":")[0] in ("cpu", "cuda", "mps", "xpu")
+        why = f" ({str(error).splitlines()[0].rstrip('.')})" if known else ""
+        raise ConfigError(f"device {name!r} cannot be used here{why}. Choose cpu, or cuda where there is a GPU.") from error
+    return device
+
+
+def _pad_to_stride(masks: np.ndarray, stride: int) -> np.ndarray:
+    """Grow (N, H, W) to multiples of the stride, at the far edges, by reflection; edge pixels where it is too small to reflect."""
+    # A network that halves twice and pads by reflection needs two quarter-resolution pixels at least; a U-Net ends in one.
+    least = 2 * stride if stride == 4 else stride
+    sides = masks.shape[1:]
+    grow = [(0, max(least, -(-side // stride) * stride) - side) for side in sides]
+    if not any(after for _, after in grow):
+        return masks
+    reflects = all(after < side for (_, after), side in zip(grow, sides, strict=True))
+    return np.pad(masks, [(0, 0), *grow], mode="reflect" if reflects else "edge")
