@@ -1,0 +1,130 @@
+"""A generator whose every layer is steered by the mask beside it, by a style of the whole image, and by noise.
+
+It keeps to three rules. Nothing is normalised over the image, only over the channels of one pixel: a scene can be generated window
+by window without gathering statistics, and an empty mask is not blown up. Noise is a function of place. Widths grow as the maps
+shrink, so that full resolution, where a processor spends its time, stays thin.
+"""
+
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orthoforge.models.layers import ResizeConv2d
+from orthoforge.models.noise import NoiseField
+from orthoforge.models.styles import CODE, StyleBank, StyleEncoder
+
+STRIDE = 16
+WIDTHS = (1, 2, 4, 8, 12)  # channels at full resolution, a half … a sixteenth, in widths of the network
+BLOCKS = (0, 0, 2, 2, 2)  # residual blocks of the decoder at each resolution
+
+
+class ModulatedGenerator(nn.Module):
+    """U-shaped: an encoder of the mask, and a decoder that it modulates at five resolutions.
+
+    Modulation is that of SPADE (Park et al. 2019), of channels normalised at each pixel (Karras et al. 2018, section 4.2): scale and
+    shift come from the encoder's features of the same place through a 1×1 convolution, and from a code of the whole image (Huang &
+    Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
+
+    Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. The style is that of ``reference`` (N, 3, H', W') where it is
+    given, of ``code`` (N, 16), or else one of the ``styles`` kept from training.
+    """
+
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16, places: int = 1) -> None:
+        super().__init__()
+        widths = [width * times for times in WIDTHS]
+        self.style_encoder = StyleEncoder()
+        self.styles = StyleBank(places)
+        self.stem = _conv(in_channels, widths[0])
+        self.down = nn.ModuleList(_conv(inside, outside, stride=2) for inside, outside in pairwise(widths))
+        self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _conv(widths[-1], widths[-1]))
+        decoder: list[nn.Module] = []
+        for level in range(len(widths) - 1, -1, -1):
+            decoder.append(Stage(widths[level], widths[max(level - 1, 0)], blocks=BLOCKS[level], level=level))
+        self.decoder = nn.ModuleList(decoder)
+        self.start = nn.Parameter(torch.zeros(1, widths[-1], 1, 1))
+        self.last = Modulation(widths[0], widths[0])
+        self.head = _conv(widths[0], out_channels)
+
+    def forward(self, condition: Tensor, reference: Tensor | None = None, code: Tensor | None = None) -> Tensor:
+        height, width = condition.shape[2:]
+        assert height % STRIDE == width % STRIDE == 0, f"{height}×{width} is no multiple of {STRIDE}"
+        if reference is not None:
+            code = self.style_encoder(reference)
+        elif code is None:
+            code = self.styles(len(condition))
+        seen = [self.stem(condition)]  # (N, W, H, W)
+        for halve in self.down:
+            seen.append(halve(F.leaky_relu(seen[-1], 0.2)))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
+        x = self.deepest(seen[-1]) + self.start
+        for stage in self.decoder:
+            x = stage(x, F.leaky_relu(seen.pop(), 0.2) if len(seen) > 1 else F.leaky_relu(seen[0], 0.2), code)
+        return torch.tanh(self.head(F.leaky_relu(self.last(x, F.leaky_relu(seen[0], 0.2), code), 0.2)))
+
+
+class Stage(nn.Module):
+    """The decoder at one resolution: residual blocks, noise, and the step to the next."""
+
+    def __init__(self, inside: int, outside: int, *, blocks: int, level: int) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(ModulatedBlock(inside, level=level, number=number) for number in range(blocks))
+        self.noise = Noise(inside, layer=10 * level + 9, stride=2**level)
+        self.modulation = Modulation(inside, inside)
+        self.step = ResizeConv2d(inside, outside, 3) if level else _conv(inside, outside)
+
+    def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = block(x, spatial, code)
+        return self.step(F.leaky_relu(self.modulation(self.noise(x), spatial, code), 0.2))
+
+
+class ModulatedBlock(nn.Module):
+    """Two modulated 3×3 convolutions, added to their input."""
+
+    def __init__(self, channels: int, *, level: int, number: int) -> None:
+        super().__init__()
+        self.modulations = nn.ModuleList(Modulation(channels, channels) for _ in range(2))
+        self.convs = nn.ModuleList(_conv(channels, channels) for _ in range(2))
+        self.noise = Noise(channels, layer=10 * level + number, stride=2**level)
+
+    def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
+        y = self.convs[0](F.leaky_relu(self.modulations[0](x, spatial, code), 0.2))
+        y = self.convs[1](F.leaky_relu(self.modulations[1](self.noise(y), spatial, code), 0.2))
+        return x + y
+
+
+class Modulation(nn.Module):
+    """Channels normalised at each pixel, then scaled and shifted by what lies there in the mask and by the style."""
+
+    def __init__(self, channels: int, spatial: int) -> None:
+        super().__init__()
+        self.by_mask = nn.Conv2d(spatial, 2 * channels, 1)
+        self.by_style = nn.Linear(CODE, 2 * channels)
+
+    def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
+        scale, shift = (self.by_mask(spatial) + self.by_style(code)[:, :, None, None]).chunk(2, dim=1)
+        normalised = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
+        return torch.addcmul(shift, normalised, 1 + scale)
+
+
+class Noise(nn.Module):
+    """Adds one map of noise, weighted by channel; weights begin at 0.1. Of torch's global generator in training, of place after."""
+
+    def __init__(self, channels: int, *, layer: int, stride: int) -> None:
+        super().__init__()
+        self.layer, self.stride = layer, stride
+        self.weight = nn.Parameter(torch.full((1, channels, 1, 1), 0.1))
+        self.noise_fields: tuple[NoiseField, ...] = ()
+
+    def forward(self, x: Tensor) -> Tensor:
+        shape = torch.Size((len(x), 1, *x.shape[2:]))
+        if self.noise_fields:
+            drawn = torch.cat([field.uniform(self.layer, shape, self.stride, x.device) for field in self.noise_fields])
+        else:
+            drawn = torch.rand(shape, device=x.device)
+        return x + self.weight * ((drawn - 0.5) * 12**0.5)  # of variance 1
+
+
+def _conv(inside: int, outside: int, *, stride: int = 1) -> nn.Conv2d:
+    return nn.Conv2d(inside, outside, 3, stride=stride, padding=1, padding_mode="reflect")
