@@ -16,8 +16,10 @@ ALLOWED = {
     "scenes": {"errors", "files", "geo"},
     "tiles": {"errors", "files", "geo", "scenes"},
     "models": {"errors", "files"},
-    "checkpoints": {"errors", "files", "config", "models"},
+    "checkpoints": {"errors", "files", "config", "models", "pretrained"},
+    "pretrained": set(),
     "trained_generator": {"errors", "config", "models", "checkpoints"},
+    "hub": {"errors", "files", "config", "models", "checkpoints", "pretrained", "trained_generator", "runs"},
     "runs": {"errors", "files", "config"},
     "trackers": {"errors", "files"},
     "training": {
@@ -38,7 +40,7 @@ ALLOWED = {
     },
     "cli": {
         "errors", "config", "geo", "scenes", "tiles", "training", "generation", "forging", "growing", "evaluation", "experiments",
-        "demonstration",
+        "demonstration", "hub",
     },
     "__init__": {"checkpoints", "trained_generator", "tiles", "training", "generation", "errors", "config"},
 }  # fmt: skip

@@ -7,8 +7,8 @@ import orthoforge
 
 PUBLIC = {
     "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "compare", "demo", "evaluate", "experiment",
-    "footprints", "forge", "generate", "grow", "load_generator", "load_recipe", "prepare", "recipe_names", "simulate", "sweep",
-    "train", "utility",
+    "footprints", "forge", "generate", "grow", "load_generator", "load_recipe", "prepare", "publish", "recipe_names",
+    "simulate", "sweep", "train", "utility",
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ _HOMES = {
     "load_generator": "trained_generator",
     "load_recipe": "config",
     "prepare": "tiles.prepare",
+    "publish": "hub",
     "recipe_names": "config",
     "simulate": "scenes.simulate",
     "sweep": "experiments",

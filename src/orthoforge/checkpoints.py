@@ -5,6 +5,9 @@
 * ``model.safetensors``: the generator that makes images (the averaged one where the recipe averages),
 * ``train.safetensors``: everything else that the next step needs,
 * ``state.json``: recipe, progress, checksums of both files and of itself.
+
+A pretrained folder, which ``orthoforge.hub`` writes, is read as a checkpoint too: its state is in ``config.json``, the name that hubs
+expect, and there is no ``train.safetensors``.
 """
 
 import hashlib
@@ -25,8 +28,10 @@ from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.generators import build_generator
+from orthoforge.pretrained import bundled_folder
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
+CONFIG = "config.json"
 FORMAT = 1
 
 
@@ -49,7 +54,7 @@ def save_checkpoint(folder: Path, *, model: Mapping[str, Tensor], train: Mapping
     payloads = {MODEL: save(_contiguous(model)), TRAIN: save(_contiguous(train))}
     checksums = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
     body = {"format": FORMAT, **state, "checksums": checksums}
-    payloads[STATE] = _state_bytes(body)
+    payloads[STATE] = state_bytes(body)
 
     partial = folder.with_name(f".{folder.name}.partial")
     with writable(folder.parent):
@@ -98,20 +103,45 @@ def newest_checkpoint(run: Path) -> Path:
 
 
 def checkpoint_folder(run: Path) -> Path:
-    """The checkpoint that ``run`` means: itself, or its newest when it is a run folder."""
-    return run if (run / STATE).is_file() else newest_checkpoint(run)
+    """The checkpoint that ``run`` means: itself (a pretrained folder too), its newest when it is a run folder, or, where nothing of
+    that name exists, weights of that name that came with the package."""
+    if (run / STATE).is_file() or is_pretrained(run):
+        return run
+    bundled = None if run.exists() else bundled_folder(str(run))
+    return bundled or newest_checkpoint(run)
 
 
-def new_generator(recipe: Recipe, class_count: int | None) -> nn.Module:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of ``class_count`` classes."""
-    channels = condition_channels(class_count)
-    return build_generator(recipe.generator, channels, width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample)
+def is_pretrained(folder: Path) -> bool:
+    """Whether this is a pretrained folder: neither a run nor a checkpoint of one, but with a ``config.json``."""
+    return (folder / CONFIG).is_file() and not (folder / STATE).exists() and not (folder / "weights").exists()
+
+
+def names_generator(path: Path) -> bool:
+    """Whether ``path`` is a run, one of its checkpoints or a pretrained folder, or the name of weights in the package."""
+    found = (path / "weights").exists() or (path / STATE).exists() or is_pretrained(path)
+    return found or (not path.exists() and bundled_folder(str(path)) is not None)
+
+
+def state_file(folder: Path) -> Path:
+    """Where a checkpoint, or a pretrained folder, keeps its state."""
+    return folder / (CONFIG if is_pretrained(folder) else STATE)
+
+
+def new_generator(recipe: Recipe, class_count: int | None, places: int = 1) -> nn.Module:
+    """The recipe's generator with initial weights, for building masks (``None``) or masks of ``class_count`` classes.
+
+    One with styles keeps those of so many ``places``.
+    """
+    return build_generator(
+        recipe.generator, condition_channels(class_count), width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample,
+        places=places,
+    )  # fmt: skip
 
 
 def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
     """The recipe in a checkpoint's state."""
     try:
-        return recipe_from(state["recipe"], source=f"{folder / STATE}")
+        return recipe_from(state["recipe"], source=f"{state_file(folder)}")
     except ConfigError as error:
         raise CheckpointError(f"{error} It was written by another version of orthoforge.") from error
 
@@ -137,22 +167,24 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def _state_bytes(body: Mapping[str, Any]) -> bytes:
-    """``state.json``, with its own checksum in it."""
+def state_bytes(body: Mapping[str, Any]) -> bytes:
+    """``state.json`` or ``config.json``, with its own checksum in it."""
     sha256 = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return json.dumps({**body, "sha256": sha256}, indent=1).encode()
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """``state.json`` of a checkpoint, checked. ``CheckpointError`` when it is missing, changed or of a newer format."""
-    path = folder / STATE
+    """State of a checkpoint or a pretrained folder, checked. ``CheckpointError`` when it is missing, changed or of a newer format."""
+    path = state_file(folder)
     if not path.is_file():
         raise CheckpointError(f"{folder}: no checkpoint here ({STATE} is missing).")
     try:
         payload = path.read_bytes()
         body = {key: value for key, value in json.loads(payload).items() if key != "sha256"}
+        if path.name == CONFIG and b"orthoforge" not in payload:
+            raise CheckpointError(f"{path}: was not written by orthoforge: another library's model lies here.")
         # Byte for byte: JSON spells one value in several ways, so its content alone would hide some flipped bits.
-        sound = payload == _state_bytes(body)
+        sound = payload == state_bytes(body)
     except (ValueError, AttributeError):
         sound = False
     if not sound:
@@ -183,6 +215,8 @@ def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str,
 
 def _alternative(folder: Path) -> str:
     """Points to what can be used instead of a damaged checkpoint."""
+    if is_pretrained(folder):
+        return " Get the folder again from where it came."
     before, last = folder.with_name("previous"), folder.with_name("last")
     if folder.name == "last" and (before / STATE).is_file():
         return f" The checkpoint before it is there: move {folder} away, and {before} is used."

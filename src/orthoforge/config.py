@@ -24,7 +24,7 @@ SAFE_TO_CHANGE = frozenset(
         "checkpoint_every", "panels_every",
     }
 )  # fmt: skip
-_HALVINGS = {"unet256": 8, "unet512": 9}  # of the feature maps; the other generators halve twice
+_HALVINGS = {"unet256": 8, "unet512": 9, "modulated": 4}  # of the feature maps; the other generators halve twice
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,9 @@ class Recipe:
     """Side of the random crops, in pixels; a multiple of 4 (of 256 or 512 for the U-Nets)."""
     flips: Literal["none", "horizontal", "dihedral"] = "horizontal"
     """Random orientation, the same for mask and image: none, left-right, or all eight flips and quarter turns."""
+    balance: Literal["none", "places", "building"] = "none"
+    """How tiles are drawn: each once an epoch, or so that places come equally often, or places and within them four bands of
+    building share (up to 5, 20, 40 and 100 %)."""
     crops_per_tile: int = 1
     """How many crops of each tile make an epoch."""
     tiles_per_place: int = 0
@@ -53,8 +56,9 @@ class Recipe:
     batch_size: int = 16
     """Crops a step, over all processes together."""
 
-    generator: Literal["resnet6", "resnet9", "resunet6", "resunet9", "unet256", "unet512"] = "resnet9"
-    """Residual network by its number of blocks, ``resunet`` with skip connections; ``unet``: pix2pix's own, with dropout."""
+    generator: Literal["resnet6", "resnet9", "resunet6", "resunet9", "unet256", "unet512", "modulated"] = "resnet9"
+    """Residual network by its number of blocks, ``resunet`` with skip connections; ``unet``: pix2pix's own, with dropout;
+    ``modulated``: steered by mask, style and noise in every layer, with a norm and an upsampling of its own."""
     generator_width: int = 64
     """Channels of its first layer."""
     norm: Literal["batch", "instance", "group"] = "batch"
@@ -62,8 +66,8 @@ class Recipe:
     upsample: Literal["transposed", "resize"] = "transposed"
     """Transposed convolution (as in 2021; leaves a checkerboard), or resizing and a convolution."""
 
-    discriminator: Literal["patch", "pixel"] = "patch"
-    """PatchGAN, or one that judges single pixels."""
+    discriminator: Literal["patch", "pixel", "projected"] = "patch"
+    """PatchGAN, one that judges single pixels, or heads on the ``perceptual_layers`` of the perceptual loss's network."""
     discriminator_layers: int = 3
     """Halvings of the PatchGAN, which decide how much each logit sees: 1 to 5 give 16, 34, 70, 142, 286 px."""
     discriminator_width: int = 64
@@ -75,6 +79,8 @@ class Recipe:
     """Adversarial loss; ``none`` trains the generator alone."""
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the real image."""
+    lambda_colour: float = 0.0
+    """Weight of the L1 distance between the mean colours of cells of 16 px, which leaves texture free; 0 leaves it out."""
     lambda_perceptual: float = 0.0
     """Weight of the L1 distance between features of both images; 0 leaves it out. EfficientNet's lower layers are
     much farther apart than pixels: 1 is a lot."""
@@ -124,8 +130,8 @@ class Recipe:
     def __post_init__(self) -> None:
         least = {
             "crop_px": 32, "crops_per_tile": 1, "tiles_per_place": 0, "batch_size": 1, "generator_width": 1,
-            "discriminator_width": 1, "discriminator_layers": 1, "lambda_l1": 0, "lambda_perceptual": 0, "epochs": 0,
-            "decay_epochs": 0, "step_epochs": 1, "warmup_steps": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1,
+            "discriminator_width": 1, "discriminator_layers": 1, "lambda_l1": 0, "lambda_colour": 0, "lambda_perceptual": 0,
+            "epochs": 0, "decay_epochs": 0, "step_epochs": 1, "warmup_steps": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1,
             "panels_every": 1,
         }  # fmt: skip
         for name, minimum in least.items():
@@ -165,15 +171,24 @@ class Recipe:
                 "wgan-gp penalises the gradient of each image alone, which batch norm in the discriminator mixes with the others'. "
                 "Pass --discriminator-norm instance, group or none."
             )
+        if self.gan_loss == "wgan-gp" and self.discriminator == "projected":
+            raise ConfigError(
+                "wgan-gp takes the gradient by the image, but a projected discriminator sees features. Use hinge."
+            )
         if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_perceptual:
             raise ConfigError("gan_loss is none, lambda_l1 and lambda_perceptual are 0; nothing would be trained.")
-        if self.lambda_perceptual:
+        if self.uses_features:
             require_layers(self.perceptual, self.perceptual_layers)
 
     @property
     def total_epochs(self) -> int:
         """``epochs`` and ``decay_epochs``."""
         return self.epochs + self.decay_epochs
+
+    @property
+    def uses_features(self) -> bool:
+        """Whether the perceptual loss's network is needed, for that loss or for the discriminator."""
+        return bool(self.lambda_perceptual) or (self.gan_loss != "none" and self.discriminator == "projected")
 
     @property
     def crop_multiple_px(self) -> int:

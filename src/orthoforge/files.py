@@ -45,6 +45,37 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
+def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Yield an empty folder beside ``path``; on leaving the block it becomes ``path``, on an error it is removed.
+
+    An empty folder may stand at ``path``. What else stands there is replaced whole, if ``overwrite``; a kill between the two
+    renames leaves it as ``.NAME.former``, and the next writer puts it back. Raises what ``new_file`` raises.
+    """
+    path = Path(path)
+    partial, former = (path.with_name(f".{path.name}{suffix}") for suffix in (PARTIAL, ".former"))
+    with writable(path.parent), lock(path):
+        if former.exists() and not path.exists():
+            os.rename(former, path)
+        if path.exists() and not overwrite and not (path.is_dir() and not any(path.iterdir())):
+            raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another name.")
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir()
+            yield partial
+            for file in partial.iterdir():
+                sync(file)
+            sync(partial)
+            if path.exists():
+                shutil.rmtree(former, ignore_errors=True)
+                os.rename(path, former)
+            os.rename(partial, path)
+            sync(path.parent)
+        finally:
+            for leftover in (partial, former) if path.exists() else (partial,):
+                shutil.rmtree(leftover, ignore_errors=True)
+
+
+@contextlib.contextmanager
 def lock(path: Path) -> Iterator[None]:
     """Hold the write lock of ``path``; ``LockedError`` when another process holds it.
 

@@ -12,21 +12,26 @@ from torch import Tensor, nn
 from orthoforge.checkpoints import MODEL, checkpoint_folder, load_weights, new_generator, read_state, read_tensors, recipe_of
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
-from orthoforge.models.conditions import decode_image, encode_mask
-from orthoforge.models.generators import generator_reach, generator_stride
+from orthoforge.models.conditions import decode_image, encode_image, encode_mask
+from orthoforge.models.generators import GENERATORS, generator_reach, generator_stride
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
+from orthoforge.models.styles import bank_of
 
 # Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width (bench/generation.py).
-_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5}
+_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5, "modulated": 12.0}
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
+
+
+LEAST_REFERENCE_PX = 32  # two cells of the style encoder's deepest map
 
 
 class TrainedGenerator:
     """Turns masks into images: ``generator(mask) -> image``.
 
-    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building masks,
-    else ``names`` and ``colours`` by index), ``attribution`` of its training images and ``sha256`` of its weights say what it is.
+    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building
+    masks, else ``names`` and ``colours`` by index), ``attribution`` of its training images, ``styles`` (the places whose look it
+    can be asked for; empty where the network has no styles) and ``sha256`` of its weights say what it is.
     """
 
     def __init__(self, network: nn.Module, *, recipe: Recipe, state: Mapping[str, Any], sha256: str, device: str) -> None:
@@ -35,7 +40,9 @@ class TrainedGenerator:
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
         self.classes: dict[str, list] | None = state["tiles"]["classes"]
         self.attribution: str = state["tiles"]["attribution"]
+        self.styles: tuple[str, ...] = tuple(state["tiles"]["places"]) if bank_of(network) is not None else ()
         self.step: int = state["progress"]["step"]
+        self.state = state  # whole, to go along when the generator is saved
 
     def __call__(self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
         """Image (H, W, 3) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
@@ -72,6 +79,34 @@ class TrainedGenerator:
         scene.network = with_statistics_of(self.network, self._condition(np.stack([self._mask_values(mask) for mask in windows])))
         return scene
 
+    def with_style(self, style: str | np.ndarray | None) -> "TrainedGenerator":
+        """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, 3) uint8.
+
+        Of a place the seed chooses one of the looks that training saw there; with ``None`` one of any place's, as before. Raises
+        ``ConfigError`` for another name or a network without styles, ``DataError`` for an array that is no image.
+        """
+        if not self.styles:
+            raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
+        styled = copy.copy(self)
+        styled.network = copy.deepcopy(self.network)
+        bank = bank_of(styled.network)
+        assert bank is not None
+        bank.place = bank.fixed = None
+        if isinstance(style, np.ndarray):
+            if style.ndim != 3 or style.shape[2] != 3 or style.dtype != np.uint8 or min(style.shape[:2]) < LEAST_REFERENCE_PX:
+                raise DataError(
+                    f"a reference image is uint8 of shape (height, width, 3), {LEAST_REFERENCE_PX} px or more; this one is "
+                    f"{style.dtype} {style.shape}."
+                )
+            with torch.inference_mode():
+                image = encode_image(torch.from_numpy(np.ascontiguousarray(style[None]))).to(self.device)
+                bank.fixed = styled.network.get_submodule("style_encoder")(image)
+        elif style is not None:
+            if style not in self.styles:
+                raise ConfigError(f"no style {style!r} in this run; it knows {', '.join(self.styles)}.")
+            bank.place = self.styles.index(style)
+        return styled
+
     def to(self, device: str) -> "TrainedGenerator":
         """A copy on another device."""
         moved = copy.copy(self)
@@ -95,7 +130,7 @@ class TrainedGenerator:
 
     def _condition(self, masks: np.ndarray) -> Tensor:
         """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
-        padded = _pad_to_stride(masks, self.stride_px)
+        padded = _pad_to_stride(masks, self.stride_px, GENERATORS[self.recipe.generator].least_px)
         return encode_mask(torch.from_numpy(padded), self._class_count).to(self.device, memory_format=torch.channels_last)
 
     def memory_bytes(self, height: int, width: int) -> int:
@@ -128,9 +163,9 @@ class TrainedGenerator:
 def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     """The generator of a run, ready to call.
 
-    ``run`` is a run folder (its ``last`` weights are taken) or one of its checkpoints, such as ``RUN/weights/best``. Only the
-    recipe in the checkpoint decides the architecture. Raises ``CheckpointError`` when there is none, or when its bytes changed,
-    and ``ConfigError`` for a device that is not there.
+    ``run`` is a run folder (its ``last`` weights are taken), one of its checkpoints, such as ``RUN/weights/best``, a pretrained
+    folder, or the name of weights that come with the package. Only the recipe beside the weights decides the architecture.
+    Raises ``CheckpointError`` when there is none, or when its bytes changed, and ``ConfigError`` for a device that is not there.
     """
     require_device(device)
     run = Path(run)
@@ -141,7 +176,8 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     tensors = read_tensors(folder, MODEL, state)
     recipe = recipe_of(state, folder)
     classes = state["tiles"]["classes"]
-    network = new_generator(recipe, len(classes["names"]) if classes else None)
+    places = state["tiles"].get("places", [])  # not in runs from before there were styles
+    network = new_generator(recipe, len(classes["names"]) if classes else None, max(1, len(places)))
     load_weights(network, tensors, f"{folder / MODEL}")
     return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
 
@@ -158,10 +194,8 @@ def require_device(name: str) -> torch.device:
     return device
 
 
-def _pad_to_stride(masks: np.ndarray, stride: int) -> np.ndarray:
-    """Grow (N, H, W) to multiples of the stride, at the far edges, by reflection; edge pixels where it is too small to reflect."""
-    # A network that halves twice and pads by reflection needs two quarter-resolution pixels at least; a U-Net ends in one.
-    least = 2 * stride if stride == 4 else stride
+def _pad_to_stride(masks: np.ndarray, stride: int, least: int) -> np.ndarray:
+    """Grow (N, H, W) to multiples of the stride, and ``least``, at the far edges, by reflection; edge pixels where it is too small."""
     sides = masks.shape[1:]
     grow = [(0, max(least, -(-side // stride) * stride) - side) for side in sides]
     if not any(after for _, after in grow):

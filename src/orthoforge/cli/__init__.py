@@ -12,7 +12,7 @@ from typing import Any
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
-from orthoforge.cli import data, images, masks, scores, training
+from orthoforge.cli import data, images, masks, publishing, scores, training
 from orthoforge.errors import OrthoforgeError, exit_code
 
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
@@ -20,7 +20,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": training.demo, "check": data.check, "prepare": data.prepare, "train": training.TrainOptions,
     "footprints": masks.footprints, "forge": masks.forge, "generate": images.generate, "grow": images.grow,
     "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
-    "sweep": training.sweep, "recipes": training.recipes,
+    "sweep": training.sweep, "publish": publishing.publish, "recipes": training.recipes,
 }  # fmt: skip
 
 

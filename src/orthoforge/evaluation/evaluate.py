@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import STATE
+from orthoforge.checkpoints import names_generator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import report, score_page
 from orthoforge.evaluation.image_sets import ImageSet, batches, folder_images, folder_masks, generated_images
@@ -188,7 +188,7 @@ def _subject(
     seed: int,
     device: str,
 ) -> _Subject:
-    if (path / "weights").exists() or (path / STATE).exists() or not path.is_dir():
+    if names_generator(path) or not path.is_dir():
         generator = load_generator(path, device=device)
         if generator.classes != store.classes:
             raise DataError(

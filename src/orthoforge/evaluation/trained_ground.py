@@ -1,6 +1,5 @@
 """Whether a run was trained on the ground that scored tiles show: what its checkpoint and its tiles say."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge import runs
-from orthoforge.checkpoints import STATE, checkpoint_folder
+from orthoforge.checkpoints import checkpoint_folder, read_state
 from orthoforge.errors import DataError
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -34,7 +33,7 @@ def trained_ground(run: Path, store: TileStore, tile_ids: Sequence[int]) -> Trai
     one CRS, or (without a CRS) whose windows in a scene of one name do.
     """
     folder = checkpoint_folder(run)
-    fingerprint = json.loads((folder / STATE).read_text(encoding="utf-8"))["tiles"]["fingerprint"]
+    fingerprint = read_state(folder)["tiles"]["fingerprint"]
     if store.fingerprint == fingerprint:
         seen = [tile_id for tile_id in tile_ids if store.rows[tile_id].split == "train"]
         return TrainedGround(True, len(seen), store.describe(seen[0]) if seen else "", store)

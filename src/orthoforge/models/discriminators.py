@@ -1,13 +1,15 @@
 """Discriminators: is this image, under this mask, real? One logit a patch."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from orthoforge.models.layers import has_bias, init_weights, norm_layer
+from orthoforge.models.projected import ProjectedDiscriminator
 
-Kind = Literal["patch", "pixel"]
+Kind = Literal["patch", "pixel", "projected"]
 DiscriminatorNorm = Literal["batch", "instance", "group", "none"]
 
 
@@ -55,9 +57,20 @@ class PixelDiscriminator(nn.Module):
 
 
 def build_discriminator(
-    condition_channels: int, *, width: int, kind: Kind = "patch", layers: int = 3, norm: DiscriminatorNorm = "batch"
+    condition_channels: int,
+    *,
+    width: int,
+    kind: Kind = "patch",
+    layers: int = 3,
+    norm: DiscriminatorNorm = "batch",
+    feature_channels: Sequence[int] = (),
 ) -> nn.Module:
-    """A discriminator with initial weights, drawn from torch's global generator. ``layers`` counts for ``"patch"`` alone."""
+    """A discriminator with initial weights, drawn from torch's global generator.
+
+    ``layers`` counts for ``"patch"`` alone, ``feature_channels`` for ``"projected"``, which takes features in place of an image.
+    """
+    if kind == "projected":
+        return ProjectedDiscriminator(feature_channels, condition_channels, width=width)
     if kind == "pixel":
         return init_weights(PixelDiscriminator(condition_channels, width=width, norm=norm))
     return init_weights(PatchDiscriminator(condition_channels, width=width, layers=layers, norm=norm))

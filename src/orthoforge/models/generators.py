@@ -9,30 +9,38 @@ from typing import NamedTuple
 
 from torch import nn
 
-from orthoforge.models import resnet, unet
+from orthoforge.models import modulated, resnet, unet
 from orthoforge.models.layers import Norm, Upsample, init_weights
-from orthoforge.models.resnet import STRIDE, ResNetGenerator
+from orthoforge.models.modulated import ModulatedGenerator
+from orthoforge.models.resnet import ResNetGenerator
+from orthoforge.models.styles import bank_of
 from orthoforge.models.unet import UNetGenerator
 
 
 class Architecture(NamedTuple):
     """How to build a generator, without initial weights, and how it lies on the ground.
 
-    ``stride``: what its input's sides must be multiples of. ``reach``: how many pixels beside an output pixel it looks at, norms
-    aside.
+    ``stride``: what its input's sides must be multiples of, ``least_px``: what they must be at least. ``reach``: how many pixels
+    beside an output pixel it looks at, norms aside.
     """
 
     build: Callable[..., nn.Module]
     stride: int
+    least_px: int
     reach: int
 
 
 def _resnet(blocks: int, *, skips: bool = False) -> Architecture:
-    return Architecture(partial(ResNetGenerator, blocks=blocks, skips=skips), STRIDE, resnet.reach(blocks))
+    stride = resnet.STRIDE  # and two cells of the deepest map, or there is nothing to reflect
+    return Architecture(partial(ResNetGenerator, blocks=blocks, skips=skips), stride, 2 * stride, resnet.reach(blocks))
 
 
 def _unet(halvings: int) -> Architecture:
-    return Architecture(partial(UNetGenerator, halvings=halvings), 2**halvings, unet.reach(halvings))
+    return Architecture(partial(UNetGenerator, halvings=halvings), 2**halvings, 2**halvings, unet.reach(halvings))
+
+
+def _modulated(in_channels: int, *, width: int, norm: Norm, upsample: Upsample) -> ModulatedGenerator:
+    return ModulatedGenerator(in_channels, width=width)  # it has a norm and an upsampling of its own
 
 
 GENERATORS: dict[str, Architecture] = {
@@ -42,12 +50,20 @@ GENERATORS: dict[str, Architecture] = {
     "resunet9": _resnet(9, skips=True),
     "unet256": _unet(8),
     "unet512": _unet(9),
+    "modulated": Architecture(_modulated, modulated.STRIDE, 2 * modulated.STRIDE, modulated.REACH),
 }
 
 
-def build_generator(name: str, in_channels: int, *, width: int, norm: Norm, upsample: Upsample) -> nn.Module:
-    """A generator of ``GENERATORS`` with initial weights, drawn from torch's global generator."""
-    return init_weights(GENERATORS[name].build(in_channels, width=width, norm=norm, upsample=upsample))
+def build_generator(name: str, in_channels: int, *, width: int, norm: Norm, upsample: Upsample, places: int = 1) -> nn.Module:
+    """A generator of ``GENERATORS`` with initial weights, drawn from torch's global generator.
+
+    One with styles keeps those of so many ``places``.
+    """
+    network = GENERATORS[name].build(in_channels, width=width, norm=norm, upsample=upsample)
+    if (bank := bank_of(network)) is not None:
+        bank.codes = bank.codes.new_zeros(places, *bank.codes.shape[1:])
+        return network  # PyTorch's own initial weights, which keep the variance
+    return init_weights(network)
 
 
 def generator_stride(name: str) -> int:

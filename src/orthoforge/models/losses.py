@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+COLOUR_CELL_PX = 16
+
 
 class GanLoss(NamedTuple):
     """Both sides of an adversarial game."""
@@ -82,6 +84,18 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         scores = critic(between).float().reshape(len(between), -1).mean(dim=1)  # (N,)
         (slopes,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
         return (slopes.flatten(start_dim=1).norm(dim=1) - 1).square().mean()
+
+
+def over_scales(loss: Callable[..., Tensor], *logits: Tensor | tuple[Tensor, ...]) -> Tensor:
+    """``loss`` of a discriminator's logits; where it judges at several scales, the mean over them (Wang et al. 2018, eq. 3)."""
+    if isinstance(logits[0], Tensor):
+        return loss(*logits)
+    return torch.stack([loss(*scale) for scale in zip(*logits, strict=True)]).mean()
+
+
+def colour_l1(fake: Tensor, real: Tensor, cell_px: int = COLOUR_CELL_PX) -> Tensor:
+    """Mean absolute difference between the mean colours of cells: it asks for the right colours and leaves texture free."""
+    return F.l1_loss(F.avg_pool2d(fake, cell_px), F.avg_pool2d(real, cell_px))
 
 
 def l1(fake: Tensor, real: Tensor) -> Tensor:

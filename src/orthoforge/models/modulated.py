@@ -16,34 +16,38 @@ from orthoforge.models.noise import NoiseField
 from orthoforge.models.styles import CODE, StyleBank, StyleEncoder
 
 STRIDE = 16
+MARGIN = 16
 WIDTHS = (1, 2, 4, 8, 12)  # channels at full resolution, a half … a sixteenth, in widths of the network
 BLOCKS = (0, 0, 2, 2, 2)  # residual blocks of the decoder at each resolution
+# Stem and head see one pixel further, a step from or to the resolution 2^l one cell of the finer, the deepest convolution a cell of
+# 16 px, a block two cells of its own; and a pixel's cell begins up to 15 px before it.
+REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
 
 
 class ModulatedGenerator(nn.Module):
     """U-shaped: an encoder of the mask, and a decoder that it modulates at five resolutions.
 
-    Modulation is that of SPADE (Park et al. 2019), of channels normalised at each pixel (Karras et al. 2018, section 4.2): scale and
-    shift come from the encoder's features of the same place through a 1×1 convolution, and from a code of the whole image (Huang &
-    Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
+    Modulation is that of SPADE (Park et al. 2019), of channels normalised at each pixel (Karras et al. 2018, section 4.2): scale
+    and shift come from the encoder's features of the same place through a 1×1 convolution, and from a code of the whole image
+    (Huang & Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
 
     Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. The style is that of ``reference`` (N, 3, H', W') where it is
     given, of ``code`` (N, 16), or else one of the ``styles`` kept from training.
     """
 
-    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16, places: int = 1) -> None:
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
         super().__init__()
         widths = [width * times for times in WIDTHS]
         self.style_encoder = StyleEncoder()
-        self.styles = StyleBank(places)
+        self.styles = StyleBank(places=1)
         self.stem = _conv(in_channels, widths[0])
         self.down = nn.ModuleList(_conv(inside, outside, stride=2) for inside, outside in pairwise(widths))
         self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _conv(widths[-1], widths[-1]))
         decoder: list[nn.Module] = []
-        for level in range(len(widths) - 1, -1, -1):
-            decoder.append(Stage(widths[level], widths[max(level - 1, 0)], blocks=BLOCKS[level], level=level))
+        for level in range(len(widths) - 1, 0, -1):
+            decoder.append(Stage(widths[level], widths[level - 1], blocks=BLOCKS[level], level=level))
         self.decoder = nn.ModuleList(decoder)
-        self.start = nn.Parameter(torch.zeros(1, widths[-1], 1, 1))
+        self.last_noise = Noise(widths[0], layer=0, stride=1)
         self.last = Modulation(widths[0], widths[0])
         self.head = _conv(widths[0], out_channels)
 
@@ -54,13 +58,16 @@ class ModulatedGenerator(nn.Module):
             code = self.style_encoder(reference)
         elif code is None:
             code = self.styles(len(condition))
-        seen = [self.stem(condition)]  # (N, W, H, W)
+        # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
+        condition = F.pad(condition, (MARGIN,) * 4, mode="reflect")
+        seen = [self.stem(condition)]  # (N, W, H, W), and so much more on each side
         for halve in self.down:
             seen.append(halve(F.leaky_relu(seen[-1], 0.2)))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
-        x = self.deepest(seen[-1]) + self.start
+        x = self.deepest(seen[-1])
         for stage in self.decoder:
-            x = stage(x, F.leaky_relu(seen.pop(), 0.2) if len(seen) > 1 else F.leaky_relu(seen[0], 0.2), code)
-        return torch.tanh(self.head(F.leaky_relu(self.last(x, F.leaky_relu(seen[0], 0.2), code), 0.2)))
+            x = stage(x, F.leaky_relu(seen.pop(), 0.2), code)
+        x = self.last(self.last_noise(x), F.leaky_relu(seen.pop(), 0.2), code)
+        return torch.tanh(self.head(F.leaky_relu(x, 0.2)))[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 class Stage(nn.Module):
@@ -68,10 +75,10 @@ class Stage(nn.Module):
 
     def __init__(self, inside: int, outside: int, *, blocks: int, level: int) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(ModulatedBlock(inside, level=level, number=number) for number in range(blocks))
-        self.noise = Noise(inside, layer=10 * level + 9, stride=2**level)
+        self.blocks = nn.ModuleList(ModulatedBlock(inside, level=level, number=number) for number in range(1, blocks + 1))
+        self.noise = Noise(inside, layer=10 * level, stride=2**level)
         self.modulation = Modulation(inside, inside)
-        self.step = ResizeConv2d(inside, outside, 3) if level else _conv(inside, outside)
+        self.step = ResizeConv2d(inside, outside, 3)
 
     def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
         for block in self.blocks:
@@ -109,12 +116,12 @@ class Modulation(nn.Module):
 
 
 class Noise(nn.Module):
-    """Adds one map of noise, weighted by channel; weights begin at 0.1. Of torch's global generator in training, of place after."""
+    """Adds one map of noise, weighted by channel; weights begin at 0.3. Of torch's global generator in training, of place after."""
 
     def __init__(self, channels: int, *, layer: int, stride: int) -> None:
         super().__init__()
         self.layer, self.stride = layer, stride
-        self.weight = nn.Parameter(torch.full((1, channels, 1, 1), 0.1))
+        self.weight = nn.Parameter(torch.full((1, channels, 1, 1), 0.3))
         self.noise_fields: tuple[NoiseField, ...] = ()
 
     def forward(self, x: Tensor) -> Tensor:

@@ -74,22 +74,33 @@ class FeatureNetwork(nn.Module):
                 outputs[name] = x
         return [outputs[layer] for layer in self.layers]
 
+    @property
+    def channels(self) -> list[int]:
+        """Channels of each layer."""
+        with torch.no_grad():
+            looked_at = torch.zeros(1, 3, 64, 64, device=self.scale.device)
+            return [output.shape[1] for output in self(looked_at)]
+
     def embed(self, images: Tensor) -> list[Tensor]:
         """(N, C) of each layer: its mean over the places of an image."""
         return [output.mean(dim=(2, 3)) if output.dim() == 4 else output for output in self(images)]
 
 
 def perceptual_l1(features: FeatureNetwork, fake: Tensor, real: Tensor) -> Tensor:
-    """Sum over the layers of the mean absolute difference between both images' features, each layer with weight 1.
-
-    Johnson et al. 2016 (eq. 2) with absolute in place of squared differences, as Wang et al. 2018 (pix2pixHD) have it. The seed
-    compared one layer, ``relu5_4``, of images that were not normalised. ``real`` gets no gradient.
-    """
+    """``feature_l1`` of two images. ``real`` gets no gradient."""
     with torch.no_grad():
         wanted = features(real)
+    return feature_l1(features(fake), wanted)
+
+
+def feature_l1(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
+    """Sum over the layers of the mean absolute difference between the features of both images, each layer with weight 1.
+
+    Johnson et al. 2016 (eq. 2) with absolute in place of squared differences, as Wang et al. 2018 (pix2pixHD) have it. The seed
+    compared one layer, ``relu5_4``, of images that were not normalised.
+    """
     # In float32: under autocast features come in bf16, whose mean would have three digits.
-    terms = [F.l1_loss(seen.float(), target.float()) for seen, target in zip(features(fake), wanted, strict=True)]
-    return torch.stack(terms).sum()
+    return torch.stack([F.l1_loss(seen.float(), target.float()) for seen, target in zip(fake, real, strict=True)]).sum()
 
 
 def load_features(

@@ -1,57 +1,51 @@
-"""Discriminators on the features of a network that learned to recognise what ImageNet shows (Sauer et al. 2021, Projected GANs).
+"""A discriminator on the features of a network that learned to recognise what ImageNet shows (Sauer et al. 2021: Projected GANs).
 
-Only small heads are trained; the features stay as they are. That makes a discriminator of few images that neither learns them by
-heart nor forgets, and it converges in a fraction of the steps.
+Only small heads are trained; the features stay as they are. A discriminator made so has little to learn, and does not learn the few
+images that there are by heart.
 """
+
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from orthoforge.models.perceptual import FeatureNetwork
-
-LAYERS = ("stage1", "stage2", "stage3", "stage5")  # at a half, a quarter, an eighth and a sixteenth of the resolution
-MIXED = 32  # channels of the mixed features, times 1, 2, 3 and 4
+MIXED = 16  # channels of the finest mixed features; the next have twice, three times … as many
 
 
 class ProjectedDiscriminator(nn.Module):
-    """A head at each of four scales; logits (N, 1, h, w) of each.
+    """A head for each layer of a feature network, fine to coarse, ``channels`` being theirs: logits (N, 1, h, w) of each.
 
     Features are mixed across channels by random 1×1 convolutions and across scales, coarse to fine, by random 3×3 ones, which are
-    never trained (section 3.2 there): a head can then not rest on a few of a layer's channels. Each head also sees the condition,
-    averaged over its cells.
+    never trained (section 3.2 there): so that a head cannot rest on a few channels. Each head also sees the condition, averaged
+    over its cells. Heads are of spectral norm (Miyato et al. 2018).
     """
 
-    def __init__(self, features: FeatureNetwork, condition_channels: int = 3, *, width: int = 64) -> None:
+    def __init__(self, channels: Sequence[int], condition_channels: int = 3, *, width: int = 32) -> None:
         super().__init__()
-        self.features = features
-        channels = features_channels(features)
-        mixed = [MIXED * (index + 1) for index in range(len(channels))]
-        self.across_channels = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in zip(channels, mixed, strict=True))
-        self.across_scales = nn.ModuleList(
-            nn.Conv2d(mixed[index + 1], mixed[index], 3, padding=1) for index in range(len(mixed) - 1)
-        )
-        for module in (*self.across_channels, *self.across_scales):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="linear")
-            nn.init.zeros_(module.bias)
-            module.requires_grad_(False)
-        self.heads = nn.ModuleList(_head(size + condition_channels, width * 2 ** (i > 1)) for i, size in enumerate(mixed))
+        self.scales = len(channels)
+        mixed = [MIXED * (scale + 1) for scale in range(self.scales)]
+        for scale, (inside, outside) in enumerate(zip(channels, mixed, strict=True)):
+            self.register_buffer(f"across_channels{scale}", _random_kernel(inside, outside, 1))
+        for scale in range(self.scales - 1):
+            self.register_buffer(f"across_scales{scale}", _random_kernel(mixed[scale + 1], mixed[scale], 3))
+        self.heads = nn.ModuleList(_head(size + condition_channels, width * (1 + (scale > 1))) for scale, size in enumerate(mixed))
 
-    def forward(self, condition: Tensor, image: Tensor) -> tuple[Tensor, ...]:
-        seen = [mix(layer) for mix, layer in zip(self.across_channels, self.features(image), strict=True)]
-        for index in range(len(seen) - 2, -1, -1):
-            coarse = F.interpolate(seen[index + 1], size=seen[index].shape[2:], mode="bilinear", align_corners=False)
-            seen[index] = (seen[index] + self.across_scales[index](coarse)) * 0.5**0.5
+    def forward(self, condition: Tensor, features: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        seen = [F.conv2d(layer, self.get_buffer(f"across_channels{scale}")) for scale, layer in enumerate(features)]
+        for scale in range(self.scales - 2, -1, -1):
+            coarse = F.interpolate(seen[scale + 1], size=seen[scale].shape[2:], mode="bilinear", align_corners=False)
+            seen[scale] = (seen[scale] + F.conv2d(coarse, self.get_buffer(f"across_scales{scale}"), padding=1)) * 0.5**0.5
         return tuple(
-            head(torch.cat([layer, F.adaptive_avg_pool2d(condition, layer.shape[2:])], dim=1))
+            head(torch.cat([layer, F.adaptive_avg_pool2d(condition, (layer.shape[2], layer.shape[3]))], dim=1))
             for head, layer in zip(self.heads, seen, strict=True)
         )
 
 
-def features_channels(features: FeatureNetwork) -> list[int]:
-    with torch.no_grad():
-        return [layer.shape[1] for layer in features(torch.zeros(1, 3, 64, 64))]
+def _random_kernel(inside: int, outside: int, side: int) -> Tensor:
+    """Weights that keep the variance (He et al. 2015, with a gain of 1)."""
+    return torch.randn(outside, inside, side, side) / (inside * side**2) ** 0.5
 
 
 def _head(channels: int, width: int) -> nn.Sequential:
@@ -59,4 +53,4 @@ def _head(channels: int, width: int) -> nn.Sequential:
         spectral_norm(nn.Conv2d(channels, width, 4, stride=2, padding=1)), nn.LeakyReLU(0.2),
         spectral_norm(nn.Conv2d(width, width, 3, padding=1)), nn.LeakyReLU(0.2),
         spectral_norm(nn.Conv2d(width, 1, 1)),
-    )
+    )  # fmt: skip

@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 from orthoforge.config import Recipe
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.tiles.store import Batch, TileStore, crop_batch, epoch_order
-from orthoforge.tiles.subset import balanced_subset
+from orthoforge.tiles.subset import balanced_order, balanced_subset
 from orthoforge.training.state import TrainingState
 
 
@@ -17,7 +17,11 @@ def epoch_batches(store: TileStore, recipe: Recipe, state: TrainingState, fabric
     """What is left of the epoch under way, batch by batch; of each batch this process's share."""
     progress = state.progress
     seed = (recipe.seed, progress.rollbacks)
-    order = epoch_order(np.tile(training_ids(store, recipe), recipe.crops_per_tile), seed=seed, epoch=progress.epoch)
+    ids = np.tile(training_ids(store, recipe), recipe.crops_per_tile)
+    if recipe.balance == "none":
+        order = epoch_order(ids, seed=seed, epoch=progress.epoch)
+    else:
+        order = balanced_order(store.rows, ids, by_building=recipe.balance == "building", seed=seed, epoch=progress.epoch)
     order = order[: len(order) - len(order) % fabric.world_size]
     for start in range(progress.step_in_epoch * recipe.batch_size, len(order), recipe.batch_size):
         positions = np.arange(start, min(start + recipe.batch_size, len(order)))[fabric.global_rank :: fabric.world_size]

@@ -4,37 +4,31 @@ Everything random is a function of (seed, rollbacks, epoch, position), never of 
 anywhere and resumed therefore takes the same steps as one that was not, and ends with the same bits on a CPU.
 """
 
-import math
 import time
 from collections.abc import Sequence
-from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning_fabric import Fabric
-from torch import Tensor, nn
-from torch.nn.utils import get_total_norm
 
 from orthoforge import runs
 from orthoforge.checkpoints import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
-from orthoforge.models.losses import GAN_LOSSES, gradient_penalty, l1
-from orthoforge.models.perceptual import perceptual_l1
-from orthoforge.tiles.store import Batch, TileStore
+from orthoforge.tiles.store import TileStore
 from orthoforge.trackers import Trackers
-from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors, training_ids
-from orthoforge.training.hardware import any_process, circumstances, mean_over_processes
+from orthoforge.training.batches import epoch_batches, steps_an_epoch, training_ids
+from orthoforge.training.hardware import any_process, circumstances
 from orthoforge.training.schedules import BEST_COLUMNS, learning_rates, shortfall, standings_after
-from orthoforge.training.state import STEP, Progress, TrainingState
+from orthoforge.training.state import TrainingState
+from orthoforge.training.step import train_step
 from orthoforge.training.stopping import StopRequest
+from orthoforge.training.styles import places_of, remember_styles
 from orthoforge.training.validation import collapse_notice, record_panels, validate
 
 # An epoch of the seed's largest set takes hours on a small machine: no more than this much of it is ever lost.
 SECONDS_BETWEEN_CHECKPOINTS = 600
 STEPS_BETWEEN_CURVE_POINTS = 10
-GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experiments
 
 
 def run_epochs(
@@ -80,6 +74,8 @@ def run_epochs(
                     saved_at = time.monotonic()
                 step_began = time.monotonic()
 
+            if state.has_styles:
+                remember_styles(state.generator, state.output_generator, recipe, store)
             scores = validate(fabric, recipe, state, store, stop)
             if scores is None:
                 save(fabric, state, recipe, store, last)
@@ -123,69 +119,6 @@ def run_epochs(
     return progress.epoch == recipe.total_epochs
 
 
-def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batch, store: TileStore) -> dict[str, float]:
-    """One step of both networks (Isola et al. 2017, section 3.3); returns the losses, after counting them in ``state``.
-
-    Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch.
-    """
-    state.seed_torch(STEP, fabric.global_rank)
-    progress, discriminator = state.progress, state.train_discriminator
-    rates = learning_rates(recipe, epoch=progress.epoch, step=progress.step, standings=progress.standings)
-    state.set_learning_rates(*rates)
-    condition, real = to_tensors(batch, store, fabric.device)
-    fake = state.train_generator(condition)  # (N, 3, H, W)
-    losses: dict[str, Tensor] = {}
-
-    terms: dict[str, Tensor] = {}
-    if discriminator is not None:
-        adversarial = GAN_LOSSES[recipe.gan_loss]
-        loss_d = adversarial.discriminator(discriminator(condition, real), discriminator(condition, fake.detach()))
-        if recipe.gan_loss == "wgan-gp":
-            mix = torch.rand(len(real), 1, 1, 1, device=real.device)
-            # The plain network: run by Fabric it would compute in bf16 again, too coarse for a gradient's gradient.
-            critic = state.discriminator
-            assert critic is not None
-            penalty = gradient_penalty(partial(critic, condition), real, fake, mix)
-            losses["loss_d_penalty"] = GRADIENT_PENALTY_WEIGHT * penalty
-            loss_d = loss_d + losses["loss_d_penalty"]
-        state.step_d.zero_grad()
-        fabric.backward(loss_d)
-        _step_if_finite("discriminator", discriminator, state.step_d, progress)
-        losses["loss_d"] = loss_d
-        terms["gan"] = adversarial.generator(discriminator(condition, fake))
-    if recipe.lambda_l1:
-        terms["l1"] = recipe.lambda_l1 * l1(fake, real)
-    if state.features is not None:
-        with fabric.autocast():
-            terms["perceptual"] = recipe.lambda_perceptual * perceptual_l1(state.features, fake, real)
-    loss_g = reduce(torch.add, terms.values())
-    state.step_g.zero_grad()
-    fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
-    _step_if_finite("generator", state.train_generator, state.step_g, progress)
-
-    losses |= {"loss_g": loss_g} | {f"loss_g_{name}": term for name, term in terms.items()}
-    # Over all processes: what follows from them, such as a plateau's rate or a rollback, must be the same in each.
-    values = mean_over_processes(fabric, torch.stack([loss.detach().float() for loss in losses.values()])).tolist()
-    figures = dict(zip(losses, values, strict=True))
-    if not all(math.isfinite(value) for value in values):
-        named = ", ".join(f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value))
-        tiles = ", ".join(store.describe(tile_id) for tile_id in batch.tile_ids[:4])
-        raise DivergedError(f"{named} at step {progress.step + 1}, on tiles {tiles}{' …' * (len(batch.tile_ids) > 4)}.")
-    state.average()
-    state.add_losses(figures)
-    return figures
-
-
-def _step_if_finite(name: str, network: nn.Module, optimizer: Any, progress: Progress) -> None:
-    """Take the optimizer's step, or skip and count it where gradients overflowed, as instance norm's do on some empty masks."""
-    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
-    if torch.isfinite(get_total_norm(gradients)):
-        optimizer.step()
-        progress.updates[name] = progress.updates.get(name, 0) + 1
-    else:
-        progress.skipped += 1
-
-
 def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore, folder: Path) -> None:
     """Write a checkpoint from one process while the others wait. Raises ``DivergedError`` rather than save NaN or Inf."""
     state.require_finite()
@@ -204,7 +137,7 @@ def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore,
 def tiles_values(store: TileStore) -> dict[str, Any]:
     """What a generator must know of the tiles that it learnt from."""
     names = ("fingerprint", "size_px", "gsd_m", "classes", "attribution")
-    return {name: getattr(store, name) for name in names}
+    return {name: getattr(store, name) for name in names} | {"places": places_of(store)}
 
 
 def _finish_epoch(recipe: Recipe, state: TrainingState, store: TileStore, scores: dict[str, float]) -> dict[str, float]:

@@ -20,6 +20,7 @@ from orthoforge.training.hardware import circumstances, memory_advice, new_fabri
 from orthoforge.training.loop import run_epochs, save, tiles_values
 from orthoforge.training.state import TrainingState
 from orthoforge.training.stopping import StopRequest
+from orthoforge.training.styles import places_of
 
 MAX_ROLLBACKS = 3
 
@@ -86,7 +87,7 @@ def _train_in(
 ) -> None:
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
-    state = TrainingState(fabric, recipe, store.class_count)
+    state = TrainingState(fabric, recipe, store.class_count, len(places_of(store)))
     started_from = str(init_from) if init_from else None
     for note in notes_on_tiles(recipe, store):
         say(note)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,9 @@ from orthoforge.evaluation.realism.features import LiteFeatures
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
+from orthoforge.models.styles import bank_of
 
+STYLE_BANK = "styles.codes"
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
 
 
@@ -59,11 +62,20 @@ class TrainingState:
     judges by, where the recipe has one.
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, class_count: int | None) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, class_count: int | None, places: int = 1) -> None:
+        self.features = None
+        if recipe.uses_features:
+            weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
+            self.features = load_features(
+                recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
+                normalize=recipe.perceptual_normalize,
+            ).to(fabric.device)  # fmt: skip
+        channels = self.features.channels if self.features is not None else []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.generator = new_generator(recipe, class_count)
-            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count)
+            self.generator = new_generator(recipe, class_count, places)
+            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count, channels)
+        self.has_styles = bank_of(self.generator) is not None
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
         self.optimizer_g, self.train_generator, self.step_g = _set_up(fabric, self.generator, recipe)
         self.optimizer_d: Adam | None = None
@@ -73,13 +85,6 @@ class TrainingState:
             self.optimizer_d, self.train_discriminator, self.step_d = _set_up(fabric, self.discriminator, recipe)
         if self.averaged is not None:
             self.averaged.to(fabric.device)
-        self.features = None
-        if recipe.lambda_perceptual:
-            weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
-            self.features = load_features(
-                recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
-                normalize=recipe.perceptual_normalize,
-            ).to(fabric.device)  # fmt: skip
         self.eyes = None if recipe.best_by == "ssim" else LiteFeatures(str(fabric.device))
         self.progress = Progress()
         self._seed = recipe.seed
@@ -138,7 +143,9 @@ class TrainingState:
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
         source = str(checkpoint.folder)
-        load_weights(self.generator, checkpoint.model, source)
+        # The other run's places are not these; the bank is filled anew with the first validation.
+        model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name == STYLE_BANK}
+        load_weights(self.generator, model, source)
         notes = [f"carried over from {source}: generator"]
         if self.discriminator is not None:
             try:
@@ -147,7 +154,7 @@ class TrainingState:
             except CheckpointError as error:
                 notes.append(f"not carried over: discriminator ({error})")
         if self.averaged is not None:
-            load_weights(self.averaged.module, checkpoint.model, source)
+            load_weights(self.averaged.module, model, source)
         return [*notes, "not carried over: optimizers, learning rate, epoch"]
 
     def seed_torch(self, stream: int, rank: int = 0) -> None:
@@ -180,11 +187,11 @@ class TrainingState:
         return dataclasses.asdict(self.progress)
 
 
-def new_discriminator(recipe: Recipe, class_count: int | None) -> nn.Module:
-    """The recipe's discriminator with initial weights."""
+def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels: Sequence[int] = ()) -> nn.Module:
+    """The recipe's discriminator with initial weights; ``feature_channels`` are those of the layers that it may see."""
     return build_discriminator(
         condition_channels(class_count), width=recipe.discriminator_width, kind=recipe.discriminator,
-        layers=recipe.discriminator_layers, norm=recipe.discriminator_norm,
+        layers=recipe.discriminator_layers, norm=recipe.discriminator_norm, feature_channels=feature_channels,
     )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning_fabric import Fabric
+from torch import nn
 
 from orthoforge import runs
 from orthoforge.config import Recipe
@@ -14,12 +15,14 @@ from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_
 from orthoforge.evaluation.realism.distances import kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import decode_image
+from orthoforge.models.styles import bank_of
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import to_tensors
 from orthoforge.training.hardware import any_process
 from orthoforge.training.state import PANELS, VALIDATION, TrainingState
 from orthoforge.training.stopping import StopRequest
+from orthoforge.training.styles import places_of
 
 PANEL_TILES = 4
 # More validation tiles than these are not looked at by ``best_by``'s network, which takes longer a tile than the generator may.
@@ -43,7 +46,7 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
             batch = centre_batch(store, tile_ids[start : start + recipe.batch_size], crop_px=recipe.crop_px)
             condition, real = to_tensors(batch, store, fabric.device)
             with torch.inference_mode(), fabric.autocast():
-                fake = generator(condition).float()
+                fake = generator(condition, *_styles(generator, store, batch.tile_ids)).float()
             scores["psnr"] += psnr(fake, real).tolist()
             scores["ssim"] += ssim(fake, real).tolist()
             scores["detail_fake"] += detail(fake).tolist()
@@ -64,6 +67,19 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
         "detail": means["detail_fake"] / max(means["detail_real"], 1e-9),
         "outlines": shown / there if there else 1.0,
     } | ({} if opinion is None else opinion.scores())
+
+
+def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tuple[torch.Tensor | None, ...]:
+    """What a generator with styles takes beside the condition: for each tile the style of some training tile of its place.
+
+    Of a place that training did not see, of any place.
+    """
+    bank = bank_of(generator)
+    if bank is None:
+        return ()
+    number = {place: index for index, place in enumerate(places_of(store))}
+    rows = [store.rows[tile_id] for tile_id in tile_ids.tolist()]
+    return None, bank.of_places([number.get(row.place, index % len(number)) for index, row in enumerate(rows)])
 
 
 class _Opinion:
@@ -122,7 +138,7 @@ def record_panels(
     state.seed_torch(PANELS)
     generator = state.output_generator.eval()
     with torch.inference_mode(), fabric.autocast():
-        fakes = decode_image(generator(condition)).cpu().numpy()
+        fakes = decode_image(generator(condition, *_styles(generator, store, batch.tile_ids))).cpu().numpy()
     generator.train()
     picture = runs.panel(store.mask_rgb(batch.mask), fakes, batch.image)
     runs.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)

@@ -1,6 +1,5 @@
 """Runs as a comparison needs them: settings, curves, weights and tiles, and what each of them lacks."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -9,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from orthoforge.checkpoints import STATE, checkpoint_folder
+from orthoforge.checkpoints import STATE, checkpoint_folder, read_state
 from orthoforge.errors import CheckpointError, DataError, OrthoforgeError
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
@@ -119,7 +118,7 @@ def _read_run(path: Path) -> ComparedRun:
     try:
         weights = checkpoint_folder(path)
         load_generator(weights)  # checks every byte; loaded again, one run at a time, when pictures are made
-        state = json.loads((weights / STATE).read_text(encoding="utf-8"))
+        state = read_state(weights)
     except CheckpointError as error:
         if not args and not results:
             raise

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.checkpoints import STATE
+from orthoforge.checkpoints import names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
@@ -64,7 +64,7 @@ def open_source(
         path = Path(synthetic)
         if (path / manifest.STORE).is_file():
             return _ready(path, store, held_out, allow_leaks)
-        if not (path / STATE).is_file() and not (path / "weights").is_dir():
+        if not names_generator(path):
             raise CheckpointError(
                 f"{path}: neither a run (no weights/last) nor tiles (no {manifest.STORE}). Name a run of `orthoforge train`, or "
                 f"cut a folder of synthetic images/ and masks/ into tiles with `orthoforge prepare {path} TILES` and name those."

@@ -1,0 +1,231 @@
+"""Pretrained folders: written from a generator or a run, read from a folder, from the package or from the hub.
+
+A folder holds ``config.json`` and ``model.safetensors`` (read by ``orthoforge.pretrained``), ``README.md``, the model card, and
+``stac-item.json``.
+"""
+
+import dataclasses
+import hashlib
+import json
+import re
+import shlex
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import save
+from torch import Tensor
+
+from orthoforge.checkpoints import CONFIG, FORMAT, MODEL, checkpoint_folder, state_bytes
+from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
+from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
+from orthoforge.files import new_folder, require_free_space
+from orthoforge.hub import remote
+from orthoforge.hub.card import CardFacts, model_card, read_facts
+from orthoforge.hub.mlm import NAME_PATTERN, mlm_item
+from orthoforge.hub.remote import CARD, FILES, ITEM, LIBRARY, push_to_hub
+from orthoforge.pretrained import bundled_folder
+from orthoforge.runs import read_args
+from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
+
+
+def publish(
+    run: str | Path,
+    out: Path,
+    *,
+    name: str | None = None,
+    card: CardFacts | Path | None = None,
+    push: str | None = None,
+    half: bool = True,
+    overwrite: bool = False,
+) -> Path:
+    """Write a run's generator as a pretrained folder for others, and upload it if asked to; returns ``out``.
+
+    ``run`` is a run folder or a checkpoint. ``name`` is the folder's unless given. ``card`` holds what only people know, as
+    ``CardFacts`` or in a YAML file. ``push`` is a repository of the Hugging Face hub, ``owner/name``. What it raises is what
+    ``save_pretrained`` and ``push_to_hub`` raise; a missing extra is said before anything is written.
+    """
+    facts = _facts(card)
+    if push is not None:
+        remote.require_repository_name(push)
+        remote.require_client(f"uploading to {push}")
+        facts = dataclasses.replace(facts, repository=push)
+    save_pretrained(run, out, half=half, card=facts, name=name, overwrite=overwrite)
+    if push is not None:
+        push_to_hub(out, push)
+    return Path(out)
+
+
+def save_pretrained(
+    generator: TrainedGenerator | str | Path,
+    folder: str | Path,
+    *,
+    half: bool = True,
+    card: CardFacts | Path | None = None,
+    name: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write a generator, or that of a run, as a pretrained folder that ``from_pretrained`` reads; returns ``folder``.
+
+    With ``half``, weights are kept as float16 where their values fit into it; they come back as float32. Paths of this machine are
+    left out. The folder appears when it is whole and was read back; killed before, nothing of that name is there.
+
+    Raises ``OutputExistsError`` when ``folder`` exists (with ``overwrite``, only when it holds other things than a pretrained
+    folder does), ``ConfigError`` for a name or facts that cannot be, or a generator that was made for one scene (``for_scene``),
+    ``CheckpointError`` for a damaged run, ``ResourceError`` for a full disk.
+    """
+    folder = Path(folder)
+    settings: dict[str, Any] = {}
+    if not isinstance(generator, TrainedGenerator):
+        settings = read_args(checkpoint_folder(Path(generator)).resolve().parent.parent)
+        generator = load_generator(generator)
+    facts = _facts(card)
+    name = name or folder.resolve().name
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise ConfigError(
+            f"{name!r} cannot be a model's name: letters, digits, '.', '_' and '-', at least three. Give one with --name."
+        )
+    payload = save(_stored(generator.network.state_dict(), half=half), metadata={"format": "pt"})
+    config = _config(generator, payload, half=half)
+    properties = _properties(generator, len(payload), half=half)
+    started_from = _started_from(generator.recipe, settings)
+    contents = {
+        CONFIG: state_bytes(config),
+        MODEL: payload,
+        CARD: model_card(name, facts, config=config, properties=properties, command=_command(generator.recipe)).encode(),
+        ITEM: _json_bytes(
+            mlm_item(
+                name, generator, config=config, model=(MODEL, len(payload)), license=facts.license, started_from=started_from,
+                created=datetime.now(UTC),
+            )
+        ),
+    }  # fmt: skip
+    _require_replaceable(folder, overwrite)
+    with new_folder(folder.resolve(), overwrite=overwrite) as partial:
+        require_free_space(folder.parent, sum(map(len, contents.values())), "a pretrained folder")
+        for file, content in contents.items():
+            (partial / file).write_bytes(content)
+        try:
+            load_generator(partial)
+        except CheckpointError as error:
+            raise ConfigError(
+                f"this generator does not come back from its folder ({error}). One that was made by for_scene carries the scene's "
+                "statistics: save the generator that it was made from."
+            ) from error
+    return folder
+
+
+def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> TrainedGenerator:
+    """The generator in a folder, of that name in the package, or in the hub's repository ``owner/name``, in this order.
+
+    ``revision`` is a branch, tag or commit of the repository. The Hugging Face hub is asked only when nothing of that name is here.
+
+    Raises ``CheckpointError`` when there is none, or its bytes changed, ``ConfigError`` for a device that is not there, a revision
+    of a folder, or without the extra ``hub``, and ``ResourceError`` when the hub cannot be reached.
+    """
+    require_device(device)
+    is_here = Path(source).exists() or bundled_folder(str(source)) is not None
+    if is_here or not remote.is_repository_name(str(source)):
+        if revision is not None:
+            raise ConfigError(f"{source} is not taken from the Hugging Face hub, so there is no revision {revision} of it.")
+        return load_generator(source, device=device)
+    return load_generator(remote.download(str(source), revision), device=device)
+
+
+def _facts(card: CardFacts | Path | None) -> CardFacts:
+    if card is None:
+        return CardFacts()
+    return card if isinstance(card, CardFacts) else read_facts(Path(card))
+
+
+def _stored(tensors: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
+    """Tensors as they are written. One with values beyond float16's stays as it is, and so do counters."""
+    stored = {}
+    for name, tensor in tensors.items():
+        stored[name] = tensor.detach().cpu().contiguous()
+        if half and tensor.dtype == torch.float32:
+            halved = stored[name].half()
+            stored[name] = halved if halved.isfinite().all() else stored[name]
+    return stored
+
+
+def _config(generator: TrainedGenerator, payload: bytes, *, half: bool) -> dict[str, Any]:
+    recipe = recipe_values(generator.recipe)
+    recipe["perceptual_weights"] = Path(recipe["perceptual_weights"]).name if recipe["perceptual_weights"] else ""
+    progress = generator.state["progress"]
+    return {
+        "format": FORMAT,
+        "library_name": LIBRARY,
+        "orthoforge_version": version("orthoforge"),
+        "dtype": "float16" if half else "float32",
+        "made_from_sha256": generator.sha256,
+        "recipe": recipe,
+        "progress": {key: progress[key] for key in ("epoch", "step") if key in progress},
+        "tiles": dict(generator.state["tiles"]),
+        "checksums": {MODEL: hashlib.sha256(payload).hexdigest()},
+    }
+
+
+def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[str, str]:
+    """Rows of the card's table."""
+    parameters = sum(parameter.numel() for parameter in generator.network.parameters())
+    places = generator.state["tiles"].get("places") or []
+    rows = {
+        "recipe": f"`{generator.recipe.name}`",
+        "network": f"`{generator.recipe.generator}`, {parameters / 1e6:.2f} M parameters, looks {generator.reach_px} px far",
+        "weights": f"{size / 1e6:.1f} MB, {'float16, computed with as float32' if half else 'float32'}",
+        "ground resolution": f"{generator.gsd_m:.3g} m a pixel" if generator.gsd_m else "several, or unknown",
+        "mask": "buildings" if not generator.classes else f"classes: {', '.join(generator.classes['names'])}",
+        "image": "red, green, blue, 8 bits; any size",
+        "seed": "changes the image" if generator.is_noisy else "changes nothing: one image a mask",
+        "places": ", ".join(places),
+        "trained for": f"{generator.step} steps",
+        "made from weights": f"SHA-256 `{generator.sha256}`",
+        "software": f"Orthoforge {version('orthoforge')}",
+    }
+    return {title: text for title, text in rows.items() if text}
+
+
+def _command(recipe: Recipe) -> str:
+    """The training that a recipe tells of; where its tiles and the run were is nobody's business."""
+    words = ["orthoforge", "train", recipe.name]
+    if recipe.name in recipe_names():
+        usual = load_recipe(recipe.name)
+        changed = [field for field in FIELD_NAMES if getattr(recipe, field) != getattr(usual, field)]
+    else:
+        words[-1] = f"{recipe.name}.yaml"  # a file of its author's; config.json has every field
+        changed = []
+    for field in changed:
+        value = getattr(recipe, field)
+        if field != "perceptual_weights":
+            words += [f"--{field.replace('_', '-')}", shlex.quote("+".join(value) if isinstance(value, tuple) else str(value))]
+    prepare = f"orthoforge prepare DATA TILES {recipe.tiles}".strip()
+    return f"{prepare}\n{' '.join(words)} --data TILES --out RUN"
+
+
+def _started_from(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
+    """Name of the weights that the training began with: empty for none, ``None`` when not known."""
+    begun = settings.get("run", {}).get("init_from") if settings.get("run") else recipe.starts_from or None
+    if begun:
+        return Path(str(begun)).name
+    return "" if settings.get("run") else None
+
+
+def _json_bytes(values: Mapping[str, Any]) -> bytes:
+    return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _require_replaceable(folder: Path, overwrite: bool) -> None:
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise OutputExistsError(f"{folder} is a file. Choose another name for the folder.")
+    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+    if others:
+        shown = ", ".join(others[:3]) + " …" * (len(others) > 3)
+        raise OutputExistsError(f"{folder} holds other things ({shown}), which would be lost. Choose another folder.")
+    if any(folder.iterdir()) and not overwrite:
+        raise OutputExistsError(f"{folder} exists. Pass --overwrite to replace it, or choose another name.")

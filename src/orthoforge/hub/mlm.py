@@ -1,0 +1,144 @@
+"""A STAC Item that describes a generator, for catalogues of models.
+
+STAC 1.1 with the extensions Machine Learning Model 1.4 (https://github.com/stac-extensions/mlm), file 2.1 and processing 1.2.
+"""
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import torch
+
+from orthoforge.models.conditions import condition_channels
+from orthoforge.trained_generator import TrainedGenerator
+
+EXTENSIONS = {
+    "mlm": "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
+    "file": "https://stac-extensions.github.io/file/v2.1.0/schema.json",
+    "processing": "https://stac-extensions.github.io/processing/v1.2.0/schema.json",
+}
+# mlm:name, as the extension's schema wants it.
+NAME_PATTERN = r"[a-zA-Z][a-zA-Z0-9_.\-\s]+[a-zA-Z0-9]"
+# Multihash: 0x12 is SHA2-256, 0x20 its 32 bytes.
+_SHA2_256 = "1220"
+_SEMANTIC_VERSION = r"\d+\.\d+\.\d+(\+[0-9a-zA-Z.-]+)?"
+
+
+def mlm_item(
+    name: str,
+    generator: TrainedGenerator,
+    *,
+    config: Mapping[str, Any],
+    model: tuple[str, int],
+    license: str,
+    started_from: str | None,
+    created: datetime,
+) -> dict[str, Any]:
+    """The STAC Item of a generator as JSON's own types. It has no geometry: the training tiles' places are not recorded.
+
+    ``model`` is the name and the size of the weights file; ``started_from`` what weights its training began with, empty when from
+    scratch and ``None`` when that is unknown.
+    """
+    assert created.tzinfo is not None, created
+    file, size = model
+    parameters = sum(parameter.numel() for parameter in generator.network.parameters())
+    properties: dict[str, Any] = {
+        "datetime": created.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "title": name,
+        "description": "A generator that turns masks into synthetic aerial images.",
+        **({"license": license} if license else {}),
+        **({"gsd": generator.gsd_m} if generator.gsd_m else {}),
+        "bands": [{"name": "mask", "description": _mask_words(generator), "data_type": "uint8"}],
+        "mlm:name": name,
+        "mlm:architecture": "GAN",
+        "mlm:tasks": ["generative"],
+        "mlm:framework": "PyTorch",
+        **_framework_version(),
+        "mlm:total_parameters": parameters,
+        "mlm:memory_size": sum(tensor.nbytes for tensor in generator.network.state_dict().values()),
+        **_pretraining(started_from),
+        "mlm:batch_size_suggestion": 1,
+        "mlm:accelerator": None,
+        "mlm:accelerator_constrained": False,
+        "mlm:input": [_input(generator)],
+        "mlm:output": [_OUTPUT],
+        "mlm:hyperparameters": _hyperparameters(generator, config),
+        "processing:software": {"orthoforge": config["orthoforge_version"]},
+    }
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": list(EXTENSIONS.values()),
+        "id": name,
+        "geometry": None,
+        "properties": properties,
+        "links": [],
+        "assets": {
+            "model": {
+                "href": f"./{file}",
+                "type": "application/octet-stream; framework=pytorch",
+                "title": "Weights (safetensors)",
+                "roles": ["mlm:model", "mlm:weights", "data"],
+                "mlm:artifact_type": "safetensors.torch.save",
+                "file:size": size,
+                "file:checksum": _SHA2_256 + config["checksums"][file],
+            },
+            "config": {
+                "href": "./config.json",
+                "type": "application/json",
+                "title": "Recipe and checksums",
+                "roles": ["metadata"],
+            },
+            "card": {"href": "./README.md", "type": "text/markdown", "title": "Model card", "roles": ["metadata"]},
+        },
+    }
+
+
+_OUTPUT = {
+    "name": "image",
+    "description": "A synthetic aerial image: red, green, blue from -1 to 1.",
+    "tasks": ["generative"],
+    "result": {"shape": [-1, 3, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
+    "post_processing_function": {"format": "python", "expression": "orthoforge.models.conditions:decode_image"},
+}
+
+
+def _input(generator: TrainedGenerator) -> dict[str, Any]:
+    channels = condition_channels(len(generator.classes["names"]) if generator.classes else None)
+    return {
+        "name": "mask",
+        "description": f"{_mask_words(generator)} From -1 to 1, height and width padded to multiples of {generator.stride_px}.",
+        "bands": ["mask"],
+        "input": {
+            "shape": [-1, channels, -1, -1],
+            "dim_order": ["batch", "channel", "height", "width"],
+            "data_type": "float32",
+        },
+        "value_scaling": None,
+        "resize_type": "pad",
+        "pre_processing_function": {"format": "python", "expression": "orthoforge.models.conditions:encode_mask"},
+    }
+
+
+def _mask_words(generator: TrainedGenerator) -> str:
+    if not generator.classes:
+        return "Mask of buildings: 0 elsewhere, 255 in them."
+    return f"Mask of classes by index: {', '.join(generator.classes['names'])}."
+
+
+def _framework_version() -> dict[str, str]:
+    """The schema takes semantic versions only, which a build from source does not have."""
+    return {"mlm:framework_version": str(torch.__version__)} if re.fullmatch(_SEMANTIC_VERSION, str(torch.__version__)) else {}
+
+
+def _pretraining(started_from: str | None) -> dict[str, Any]:
+    if started_from is None:
+        return {}
+    return {"mlm:pretrained": bool(started_from), "mlm:pretrained_source": started_from or None}
+
+
+def _hyperparameters(generator: TrainedGenerator, config: Mapping[str, Any]) -> dict[str, Any]:
+    recipe = {name: value for name, value in config["recipe"].items() if name not in ("description", "outcome")}
+    own = {"step": generator.step, "gsd_m": generator.gsd_m, "reach_px": generator.reach_px, "stride_px": generator.stride_px}
+    return {**recipe, **own, **({"classes": generator.classes["names"]} if generator.classes else {})}

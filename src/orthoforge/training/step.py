@@ -1,0 +1,108 @@
+"""One step of both networks."""
+
+import math
+from functools import partial, reduce
+from typing import Any
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.utils import get_total_norm
+
+from orthoforge.config import Recipe
+from orthoforge.errors import DivergedError
+from orthoforge.models.losses import GAN_LOSSES, colour_l1, gradient_penalty, l1, over_scales
+from orthoforge.models.perceptual import feature_l1
+from orthoforge.tiles.store import Batch, TileStore
+from orthoforge.training.batches import to_tensors
+from orthoforge.training.hardware import mean_over_processes
+from orthoforge.training.schedules import learning_rates
+from orthoforge.training.state import STEP, Progress, TrainingState
+
+GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experiments
+
+
+def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batch, store: TileStore) -> dict[str, float]:
+    """One step of both networks (Isola et al. 2017, section 3.3); returns the losses, after counting them in ``state``.
+
+    A generator with styles makes half of the images in the style of their own real ones, and is compared with them; the others in
+    the styles of the first half, where the discriminator alone judges.
+
+    Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch.
+    """
+    state.seed_torch(STEP, fabric.global_rank)
+    progress, discriminator = state.progress, state.train_discriminator
+    rates = learning_rates(recipe, epoch=progress.epoch, step=progress.step, standings=progress.standings)
+    state.set_learning_rates(*rates)
+    condition, real = to_tensors(batch, store, fabric.device)
+    if state.has_styles:
+        own = len(real) - len(real) // 2
+        fake = state.train_generator(condition, torch.cat([real[:own], real[: len(real) - own]]))
+    else:
+        own = len(real)
+        fake = state.train_generator(condition)  # (N, 3, H, W)
+    fake_seen, real_seen = fake, real  # what the discriminator is shown
+    if state.features is not None:
+        with fabric.autocast():
+            with torch.no_grad():
+                real_features = state.features(real)
+            fake_features = state.features(fake)
+        if recipe.discriminator == "projected":
+            fake_seen, real_seen = fake_features, real_features
+    losses: dict[str, Tensor] = {}
+
+    terms: dict[str, Tensor] = {}
+    if discriminator is not None:
+        adversarial = GAN_LOSSES[recipe.gan_loss]
+        judged = discriminator(condition, real_seen), discriminator(condition, _detached(fake_seen))
+        loss_d = over_scales(adversarial.discriminator, *judged)
+        if recipe.gan_loss == "wgan-gp":
+            mix = torch.rand(len(real), 1, 1, 1, device=real.device)
+            # The plain network: run by Fabric it would compute in bf16 again, too coarse for a gradient's gradient.
+            critic = state.discriminator
+            assert critic is not None
+            penalty = gradient_penalty(partial(critic, condition), real, fake, mix)
+            losses["loss_d_penalty"] = GRADIENT_PENALTY_WEIGHT * penalty
+            loss_d = loss_d + losses["loss_d_penalty"]
+        state.step_d.zero_grad()
+        fabric.backward(loss_d)
+        _step_if_finite("discriminator", discriminator, state.step_d, progress)
+        losses["loss_d"] = loss_d
+        terms["gan"] = over_scales(adversarial.generator, discriminator(condition, fake_seen))
+    if recipe.lambda_l1:
+        terms["l1"] = recipe.lambda_l1 * l1(fake[:own], real[:own])
+    if recipe.lambda_colour:
+        terms["colour"] = recipe.lambda_colour * colour_l1(fake[:own], real[:own])
+    if recipe.lambda_perceptual:
+        compared = ([layer[:own] for layer in features] for features in (fake_features, real_features))
+        terms["perceptual"] = recipe.lambda_perceptual * feature_l1(*compared)
+    loss_g = reduce(torch.add, terms.values())
+    state.step_g.zero_grad()
+    fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
+    _step_if_finite("generator", state.train_generator, state.step_g, progress)
+
+    losses |= {"loss_g": loss_g} | {f"loss_g_{name}": term for name, term in terms.items()}
+    # Over all processes: what follows from them, such as a plateau's rate or a rollback, must be the same in each.
+    values = mean_over_processes(fabric, torch.stack([loss.detach().float() for loss in losses.values()])).tolist()
+    figures = dict(zip(losses, values, strict=True))
+    if not all(math.isfinite(value) for value in values):
+        named = ", ".join(f"{name} is {value}" for name, value in figures.items() if not math.isfinite(value))
+        tiles = ", ".join(store.describe(tile_id) for tile_id in batch.tile_ids[:4])
+        raise DivergedError(f"{named} at step {progress.step + 1}, on tiles {tiles}{' …' * (len(batch.tile_ids) > 4)}.")
+    state.average()
+    state.add_losses(figures)
+    return figures
+
+
+def _step_if_finite(name: str, network: nn.Module, optimizer: Any, progress: Progress) -> None:
+    """Take the optimizer's step, or skip and count it where gradients overflowed, as instance norm's do on some empty masks."""
+    gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
+    if torch.isfinite(get_total_norm(gradients)):
+        optimizer.step()
+        progress.updates[name] = progress.updates.get(name, 0) + 1
+    else:
+        progress.skipped += 1
+
+
+def _detached(seen: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
+    return seen.detach() if isinstance(seen, Tensor) else [layer.detach() for layer in seen]
