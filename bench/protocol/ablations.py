@@ -1,11 +1,18 @@
-"""What is changed, one thing at a time, to learn what each choice of a recipe is worth: name → fields."""
+"""What is changed in ``orthoforge-s``, one thing at a time, to learn what each choice is worth: name → fields."""
 
 from typing import Any
 
 ABLATIONS: dict[str, dict[str, Any]] = {
-    "transposed convolution": {"upsample": "transposed"},
-    "instance norm": {"norm": "instance"},
-    "least squares": {"gan_loss": "lsgan"},
+    "residual generator": {"generator": "resunet6", "generator_width": 32},
+    "PatchGAN": {"discriminator": "patch"},
     "no discriminator": {"gan_loss": "none"},
+    "least squares": {"gan_loss": "lsgan"},
+    "no perceptual loss": {"lambda_perceptual": 0.0},
+    "ten times the perceptual loss": {"lambda_perceptual": 1.0},
+    "no colour loss": {"lambda_colour": 0.0},
+    "L1 of pixels": {"lambda_colour": 0.0, "lambda_l1": 5.0},
+    "tiles as they come": {"balance": "none"},
+    "balanced by building": {"balance": "building"},
+    "left-right flips": {"flips": "horizontal"},
     "no average": {"ema_decay": 0.0},
 }
