@@ -20,7 +20,8 @@ from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.trained_generator import load_generator
 
-TILES = {"fingerprint": "", "size_px": 256, "gsd_m": None, "classes": None, "attribution": ""}
+TILES = {"fingerprint": "", "size_px": 256, "gsd_m": None, "classes": None, "attribution": "", "places": ["somewhere"]}
+NETWORKS = [*itertools.product(("resnet9", "resunet9", "unet256"), ("transposed", "resize")), ("modulated", "resize")]
 
 
 def untrained_run(folder: Path, recipe: Recipe) -> Path:
@@ -57,7 +58,7 @@ def main() -> None:
         measure(options.measure[0], int(options.measure[1]))
         return
     print("generating in one piece: peak memory and estimate, MB")
-    for generator, upsample in itertools.product(("resnet9", "resunet9", "unet256"), ("transposed", "resize")):
+    for generator, upsample in NETWORKS:
         recipe = load_recipe("baseline", generator=generator, upsample=upsample, generator_width=32)
         with tempfile.TemporaryDirectory() as folder:
             run = untrained_run(Path(folder), recipe)
@@ -65,7 +66,7 @@ def main() -> None:
                 words = [sys.executable, "-m", "bench.generation", "--measure", str(run), str(size)]
                 peak, estimate = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
                 sizes = f"peak {peak / 1e6:6.0f}  estimate {estimate / 1e6:6.0f}  ratio {estimate / peak:.2f}"
-                print(f"  {generator:8} {upsample:10} {size}²  {sizes}")
+                print(f"  {generator:9} {upsample:10} {size}²  {sizes}")
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from orthoforge.models.losses import l1, lsgan_discriminator, lsgan_generator
 from orthoforge.tiles.store import crop_batch
 from orthoforge.training.batches import to_tensors
 from orthoforge.training.hardware import new_fabric, resolved_precision
-from orthoforge.training.loop import train_step
 from orthoforge.training.state import TrainingState
+from orthoforge.training.step import train_step
 
 
 def plain_step(width: int) -> Callable[[torch.Tensor, torch.Tensor], None]:

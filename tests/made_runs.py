@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
+from orthoforge.models.modulated import Modulation
+from orthoforge.models.styles import bank_of
 from orthoforge.runs import write_args
 from orthoforge.tiles.store import TileStore
 
@@ -17,6 +20,18 @@ RECIPE = Recipe(
     precision="float32",
 )  # fmt: skip
 SECONDS = (5.0, 2.0, 3.0, 2.0, 2.0)
+
+
+def give_styles(network: nn.Module) -> None:
+    """Let the places of a network with styles look different, and each of them the same more or less whatever the seed."""
+    bank = bank_of(network)
+    if bank is not None:
+        count = len(bank.codes)
+        centres = torch.linspace(-0.9, 0.9, count) if count > 1 else torch.zeros(1)
+        bank.codes.copy_(centres[:, None, None] + 0.1 * torch.randn_like(bank.codes))
+        for module in network.modules():
+            if isinstance(module, Modulation):
+                nn.init.normal_(module.by_style.weight, std=0.5)
 
 
 def make_run(
@@ -36,8 +51,10 @@ def make_run(
     recipe = dataclasses.replace(RECIPE, **{"name": folder.name} | changes)
     values = {name: value for name, value in recipe_values(recipe).items() if name not in drop}
     tiles = {name: getattr(store, name) for name in ("fingerprint", "size_px", "gsd_m", "attribution")} | {"classes": classes}
+    tiles["places"] = places = sorted({store.rows[tile_id].place for tile_id in store.ids("train")})
     torch.manual_seed(seed)
-    network = new_generator(recipe, len(classes["names"]) if classes else None)
+    network = new_generator(recipe, len(classes["names"]) if classes else None, max(1, len(places)))
+    give_styles(network)
     state = {
         "recipe": values,
         "progress": {"epoch": epochs, "step": 10 * epochs, "rollbacks": rollbacks},

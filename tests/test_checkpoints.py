@@ -1,43 +1,24 @@
-"""A checkpoint comes back to the bit, or is refused; what was good stays good; a generator comes out of it."""
+"""A checkpoint comes back to the bit, or is refused; what was good stays good."""
 
 import contextlib
-import json
 import os
 import random
 import resource
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from orthoforge import checkpoints, trained_generator
+from orthoforge import checkpoints
 from orthoforge.checkpoints import MODEL, STATE, TRAIN, load_checkpoint, new_generator, newest_checkpoint, save_checkpoint
-from orthoforge.config import Recipe, recipe_values
-from orthoforge.errors import CheckpointError, DataError, ResourceError
-from orthoforge.models.conditions import decode_image, encode_mask
+from orthoforge.config import Recipe
+from orthoforge.errors import CheckpointError, ResourceError
 from orthoforge.trained_generator import load_generator
+from saved_runs import RECIPE, save_run, state_of
 from small_disk import small_disk
-
-RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
-
-
-def state_of(recipe=RECIPE, step=1, classes=None):
-    classes = {"names": classes, "colours": [[[i, 0, 0]] for i in range(len(classes))]} if classes else None
-    tiles = {"fingerprint": "f", "size_px": 64, "gsd_m": 0.3, "classes": classes, "attribution": "© Survey"}
-    return {"recipe": recipe_values(recipe), "progress": {"step": step, "best_ssim": 0.1 + 0.2}, "tiles": tiles}
-
-
-def save_run(run, recipe=RECIPE, *, step=1, classes=None, name="last"):
-    """A run folder with one checkpoint of a generator that has seen no training; returns the checkpoint's folder."""
-    torch.manual_seed(step)
-    network = new_generator(recipe, len(classes) if classes else None)
-    train = {"discriminator.weight": torch.full((5,), float(step)), "optimizer_g.step": torch.tensor(float(step))}
-    save_checkpoint(run / "weights" / name, model=network.state_dict(), train=train, state=state_of(recipe, step, classes))
-    return run / "weights" / name
 
 
 def contents(folder):
@@ -283,125 +264,3 @@ def test_a_write_that_fails_half_way(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     with small_disk(tmp_path / "disk", 1_000_000, read_only=True) as disk, pytest.raises(ResourceError, match="cannot be written"):
         save_run(disk)
-
-
-# The generator
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("run")
-    save_run(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def generator(run):
-    return load_generator(run)
-
-
-def some_mask(height, width):
-    return np.random.default_rng(height * width).random((height, width)) > 0.6
-
-
-def test_it_knows_what_it_is(run, generator):
-    assert generator.recipe == RECIPE
-    assert (generator.step, generator.gsd_m, generator.classes) == (1, 0.3, None)
-    assert generator.attribution == "© Survey"
-    assert generator.sha256 == json.loads((run / "weights/last" / STATE).read_text())["checksums"][MODEL]
-    assert load_generator(run / "weights" / "last").sha256 == generator.sha256
-
-
-@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 3), (7, 8), (8, 8), (37, 53), (64, 64)])
-def test_a_mask_of_any_size_is_padded_and_the_image_cropped_back(size, generator):
-    height, width = size
-    mask = some_mask(height, width)
-    grow = [(0, max(8, -(-side // 4) * 4) - side) for side in size]
-    mode = "reflect" if all(after < side for (_, after), side in zip(grow, size, strict=True)) else "edge"
-    padded = np.pad(mask.astype(np.uint8) * 255, grow, mode=mode)
-    with torch.inference_mode():
-        expected = decode_image(generator.network(encode_mask(torch.from_numpy(padded)[None], None)))[0].numpy()
-    image = generator(mask)
-    assert image.shape == (height, width, 3)
-    assert image.dtype == np.uint8
-    np.testing.assert_allclose(image.astype(int), expected[:height, :width], atol=1)
-
-
-def test_a_size_that_fits_the_network_is_not_padded(generator):
-    assert trained_generator._pad_to_stride(mask := some_mask(8, 12), 4) is mask
-
-
-def test_bool_0_1_and_0_255_masks_give_the_same_image_each_time(generator):
-    mask = some_mask(20, 30)
-    image = generator(mask)
-    assert image.std() > 0
-    for same in (mask, mask.astype(np.uint8), mask * np.uint8(255), np.asfortranarray(mask)):
-        np.testing.assert_array_equal(generator(same, seed=1), image)
-    assert not np.array_equal(generator(~mask), image)
-
-
-def test_generating_leaves_the_global_random_stream_alone(generator):
-    torch.manual_seed(3)
-    expected = torch.rand(1)
-    torch.manual_seed(3)
-    generator(some_mask(8, 8), seed=5)
-    assert torch.equal(torch.rand(1), expected)
-
-
-@pytest.mark.parametrize(
-    ("mask", "message"),
-    [
-        (np.array([[0, 1, 37]], np.uint8), r"holds 0 and 1, or 0 and 255; this one also has \[1, 37\]"),
-        (np.zeros((4, 4, 1), np.uint8), r"shape \(height, width\); this one has \(4, 4, 1\)"),
-        (np.zeros(4, np.uint8), r"this one has \(4,\)"),
-        (np.zeros((0, 4), np.uint8), r"this one has \(0, 4\)"),
-        (np.zeros((4, 4), np.float32), "bool or uint8; this one is float32"),
-        (np.zeros((4, 4), np.int64), "this one is int64"),
-    ],
-)
-def test_what_is_no_mask_is_refused_by_name(mask, message, generator):
-    with pytest.raises(DataError, match=message):
-        generator(mask)
-
-
-def test_classes_are_indices(tmp_path):
-    save_run(tmp_path, classes=["ground", "roof", "water"])
-    generator = load_generator(tmp_path)
-    assert generator.classes == {"names": ["ground", "roof", "water"], "colours": [[[0, 0, 0]], [[1, 0, 0]], [[2, 0, 0]]]}
-    images = [generator(np.full((8, 8), index, np.uint8)) for index in range(3)]
-    assert not np.array_equal(images[1], images[2])
-    with pytest.raises(DataError, match=r"knows 3 classes \(0 to 2\); the mask has 3"):
-        generator(np.full((8, 8), 3, np.uint8))
-
-
-def swap_recipe(folder: Path, **changes):
-    """Write the checkpoint anew, its checksums right, as another program would."""
-    checkpoint = load_checkpoint(folder)
-    state = {name: checkpoint.state[name] for name in ("progress", "tiles")}
-    state = {**state, "recipe": checkpoint.state["recipe"] | changes.pop("recipe", {})}
-    state["tiles"] = state["tiles"] | changes
-    save_checkpoint(folder, model=checkpoint.model, train=checkpoint.train, state=state)
-
-
-def test_weights_of_another_mask_are_named_by_their_channels(tmp_path):
-    last = save_run(tmp_path)
-    swap_recipe(last, classes={"names": list("abcde"), "colours": [[[0, 0, i]] for i in range(5)]})
-    with pytest.raises(CheckpointError, match="generator expects 5 mask channels, file has 3"):
-        load_generator(tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"generator_width": 8}, r"stem\.1\.weight is \(8, 3, 7, 7\) in the network and \(4, 3, 7, 7\) in the file"),
-        ({"generator": "resunet9"}, r"is missing from the file; the recipes differ"),
-        ({"norm": "batch"}, r"is (missing from|only in) the file; the recipes differ"),
-        ({"generator": "resnet6"}, r"up2\.\d\.weight is \(8, 16, 3, 3\) in the network and \(8, 32, 3, 3\) in the file"),
-        ({"colour": "red"}, "unknown `colour`. It was written by another version of orthoforge"),
-    ],
-)
-def test_weights_that_do_not_fit_their_recipe(changes, message, tmp_path):
-    last = save_run(tmp_path)
-    swap_recipe(last, recipe=changes)
-    with pytest.raises(CheckpointError, match=message):
-        load_generator(tmp_path)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import inspect
+import re
 from typing import get_args, get_type_hints
 
 import pytest
@@ -19,6 +20,7 @@ from orthoforge.config import (
     recipe_values,
 )
 from orthoforge.errors import ConfigError
+from orthoforge.models.discriminators import Kind
 from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS
 from orthoforge.models.generators import GENERATORS, generator_stride
 from orthoforge.models.layers import Norm, Upsample
@@ -99,8 +101,19 @@ def test_choices_are_the_keys_of_the_registries():
     assert get_args(hints["generator"]) == tuple(GENERATORS)
     assert get_args(hints["norm"]) == get_args(Norm)
     assert get_args(hints["upsample"]) == get_args(Upsample)
+    assert get_args(hints["discriminator"]) == get_args(Kind)
     assert set(get_args(hints["gan_loss"])) == {*GAN_LOSSES, "none"}
     assert set(get_args(hints["perceptual"])) == set(PERCEPTUAL_LAYERS)
+
+
+def test_the_page_on_recipes_names_every_recipe_and_what_can_be_chosen():
+    page = (RECIPES.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    hints = get_type_hints(Recipe)
+    chosen = page[page.index("## What can be chosen") : page.index("## Chained trainings")]
+    for field in ("generator", "discriminator", "gan_loss", "balance", "perceptual", "schedule"):
+        assert {f"`{field}`", *(f"`{choice}`" for choice in get_args(hints[field]))} <= set(re.findall(r"`[^`]+`", chosen)), field
+    short = {name for name in recipe_names() if f"`{name}`" not in page}
+    assert all(f"`-{name.rpartition('-')[2]}`" in page for name in short), short
 
 
 @pytest.mark.parametrize("name", GENERATORS)
@@ -109,6 +122,41 @@ def test_crops_must_be_multiples_of_what_the_generator_takes(name):
     assert recipe.crop_multiple_px == generator_stride(name)
     with pytest.raises(ConfigError, match=f"multiple of {generator_stride(name)}"):
         Recipe(name="mine", generator=name, crop_px=510)
+
+
+@pytest.mark.parametrize(
+    ("fields", "uses"),
+    [
+        ({}, False),
+        ({"lambda_perceptual": 0.1}, True),
+        ({"discriminator": "projected"}, True),
+        ({"discriminator": "projected", "gan_loss": "none"}, False),
+        ({"discriminator": "projected", "gan_loss": "none", "lambda_perceptual": 0.1}, True),
+    ],
+)
+def test_features_are_needed_for_the_perceptual_loss_and_for_a_discriminator_that_sees_them(fields, uses):
+    assert Recipe(name="mine", **fields).uses_features == uses
+
+
+def test_colour_alone_is_something_to_train_by():
+    assert Recipe(name="mine", gan_loss="none", lambda_l1=0, lambda_colour=1).lambda_colour == 1
+
+
+def test_the_two_sizes_differ_in_width_and_in_what_follows_from_it():
+    small, middle = (recipe_values(load_recipe(f"orthoforge-{size}")) for size in "sm")
+    assert {field: (small[field], middle[field]) for field in small if small[field] != middle[field]}.keys() == {
+        "name", "description", "batch_size", "generator_width", "discriminator_width", "learning_rate", "ema_decay",
+    }  # fmt: skip
+    assert (small["generator"], small["discriminator"], small["balance"]) == ("modulated", "projected", "places")
+
+
+def test_a_recipe_from_before_there_were_styles_means_what_it_meant():
+    old = {
+        name: value for name, value in recipe_values(load_recipe("baseline")).items() if name not in ("balance", "lambda_colour")
+    }
+    recipe = recipe_from(old, source="a run of last year")
+    assert recipe == load_recipe("baseline")
+    assert (recipe.balance, recipe.lambda_colour, recipe.uses_features) == ("none", 0, False)
 
 
 def test_perceptual_layers_of_recipes_exist():
@@ -121,7 +169,11 @@ def test_perceptual_layers_of_recipes_exist():
     ("fields", "words"),
     [
         ({"gan_loss": "wgan-gp"}, "--discriminator-norm instance, group or none"),
+        ({"gan_loss": "wgan-gp", "discriminator": "projected", "discriminator_norm": "none"}, "sees features. Use hinge"),
         ({"gan_loss": "none", "lambda_l1": 0}, "nothing would be trained"),
+        ({"discriminator": "projected", "perceptual_layers": ()}, "layer"),
+        ({"discriminator": "projected", "perceptual_layers": ("stage1", "logits")}, "leave logits out"),
+        ({"discriminator": "projected", "perceptual": "vgg19"}, "stem"),
         ({"lambda_perceptual": 1, "perceptual_layers": ()}, "layer"),
         ({"lambda_perceptual": 1, "perceptual_layers": ("stage9",)}, "did you mean `stage"),
         ({"lambda_perceptual": 1, "perceptual": "vgg19"}, "stem"),
@@ -194,7 +246,8 @@ def test_an_unknown_recipe_offers_the_nearest_and_lists_all():
     ("field", "value"),
     [
         ("crop_px", 28), ("crops_per_tile", 0), ("batch_size", 0), ("generator_width", 0), ("discriminator_width", 0),
-        ("lambda_l1", -1.0), ("lambda_l1", float("nan")), ("lambda_l1", float("inf")), ("epochs", -1), ("decay_epochs", -2),
+        ("lambda_l1", -1.0), ("lambda_l1", float("nan")), ("lambda_l1", float("inf")), ("lambda_colour", -1.0),
+        ("balance", "scenes"), ("discriminator", "scales"), ("epochs", -1), ("decay_epochs", -2),
         ("ema_decay", -0.1), ("ema_decay", 1.0), ("beta1", 1.0), ("beta2", -0.5), ("beta1", float("nan")),
         ("learning_rate", 0.0), ("learning_rate", 1.0), ("learning_rate", float("nan")), ("seed", -1), ("seed", 2**63),
         ("checkpoint_every", 0), ("panels_every", 0), ("norm", "layer"), ("generator", "resnet7"), ("flips", "vertical"),

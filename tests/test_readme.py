@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from conftest import make_dataset
 from orthoforge.cli import main
@@ -57,8 +58,19 @@ def folder(tmp_path_factory):
     os.chdir(before)
 
 
+def test_a_first_image_without_training(folder):
+    mask = np.zeros((64, 96), np.uint8)
+    mask[20:40, 30:60] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    for words in commands(blocks("sh")[0]):
+        run(words)
+    images = [np.asarray(Image.open(folder / f"image_v{number}.png")) for number in (1, 2, 3)]
+    assert all(image.shape == (64, 96, 3) for image in images)
+    assert (images[0] != images[1]).any() and (images[1] != images[2]).any()
+
+
 def test_the_steps_on_your_own_pairs(folder, capsys):
-    steps, _ = blocks("sh")
+    _, steps, _ = blocks("sh")
     for words in commands(steps):
         run(words)
     with open_raster(folder / "arden5.tif") as image, open_raster(folder / "demo/scenes/unseen/gt/arden5.tif") as mask:
@@ -87,7 +99,7 @@ def test_python(folder, monkeypatch, capsys):
 
 
 def test_the_experiments_of_2021(folder):
-    for words in commands(blocks("sh")[1]):
+    for words in commands(blocks("sh")[2]):
         run(words)
     assert (folder / "experiments" / "runs" / "instance-norm" / "results.csv").is_file()
     assert (folder / "experiments" / "report.html").is_file()

@@ -18,8 +18,8 @@ from orthoforge.config import Recipe
 from orthoforge.evaluation.spectra import checkerboard_levels, fine_detail
 from orthoforge.tiles.store import TileStore, crop_batch
 from orthoforge.training.hardware import new_fabric
-from orthoforge.training.loop import train_step
 from orthoforge.training.state import TrainingState
+from orthoforge.training.step import train_step
 
 L1, PERCEPTUAL = "instance-norm", "perceptual-only"  # with the same upsampling they differ in the loss alone
 UPSAMPLINGS = ("transposed", "resize")

@@ -28,7 +28,7 @@ from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.generators import build_generator
-from orthoforge.pretrained import bundled_folder
+from orthoforge.pretrained import bundled_folder, bundled_names
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 CONFIG = "config.json"
@@ -99,7 +99,8 @@ def newest_checkpoint(run: Path) -> Path:
     for name in ("last", "previous"):
         if (run / "weights" / name / STATE).is_file():
             return run / "weights" / name
-    raise CheckpointError(f"{run}: no checkpoint here (looked for weights/last). Is it a run of `orthoforge train`?")
+    bundled = "" if run.exists() or not bundled_names() else f" Weights that come with orthoforge: {', '.join(bundled_names())}."
+    raise CheckpointError(f"{run}: no checkpoint here (looked for weights/last). Is it a run of `orthoforge train`?{bundled}")
 
 
 def checkpoint_folder(run: Path) -> Path:

@@ -172,11 +172,11 @@ class Recipe:
                 "Pass --discriminator-norm instance, group or none."
             )
         if self.gan_loss == "wgan-gp" and self.discriminator == "projected":
-            raise ConfigError(
-                "wgan-gp takes the gradient by the image, but a projected discriminator sees features. Use hinge."
-            )
-        if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_perceptual:
-            raise ConfigError("gan_loss is none, lambda_l1 and lambda_perceptual are 0; nothing would be trained.")
+            raise ConfigError("wgan-gp takes the gradient by the image, but a projected discriminator sees features. Use hinge.")
+        if self.gan_loss != "none" and self.discriminator == "projected" and "logits" in self.perceptual_layers:
+            raise ConfigError("a projected discriminator looks at maps of features; leave logits out of perceptual_layers.")
+        if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_colour and not self.lambda_perceptual:
+            raise ConfigError("gan_loss is none, lambda_l1, lambda_colour and lambda_perceptual are 0; nothing would be trained.")
         if self.uses_features:
             require_layers(self.perceptual, self.perceptual_layers)
 

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from orthoforge.models.scene_norm import has_image_statistics, with_statistics_o
 from orthoforge.models.styles import bank_of
 
 # Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width (bench/generation.py).
-_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5, "modulated": 12.0}
+_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5, "modulated": 10.0}
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
 
 
@@ -40,7 +41,7 @@ class TrainedGenerator:
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
         self.classes: dict[str, list] | None = state["tiles"]["classes"]
         self.attribution: str = state["tiles"]["attribution"]
-        self.styles: tuple[str, ...] = tuple(state["tiles"]["places"]) if bank_of(network) is not None else ()
+        self.styles: tuple[str, ...] = tuple(state["tiles"].get("places", ())) if bank_of(network) is not None else ()
         self.step: int = state["progress"]["step"]
         self.state = state  # whole, to go along when the generator is saved
 
@@ -112,6 +113,15 @@ class TrainedGenerator:
         moved = copy.copy(self)
         moved.network, moved.device = copy.deepcopy(self.network).to(require_device(device)), device
         return moved
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
+        """Write it as a pretrained folder; options as in ``orthoforge.hub.save_pretrained``."""
+        return import_module("orthoforge.hub").save_pretrained(self, folder, **options)
+
+    @staticmethod
+    def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> "TrainedGenerator":
+        """The generator of a folder, a bundled name or ``owner/name`` on the Hugging Face hub."""
+        return import_module("orthoforge.hub").from_pretrained(source, device=device, revision=revision)
 
     @property
     def stride_px(self) -> int:

@@ -22,8 +22,8 @@ from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.trained_generator import load_generator
+from saved_runs import save_run
 from small_disk import small_disk
-from test_checkpoints import save_run
 
 
 @pytest.fixture(scope="module")

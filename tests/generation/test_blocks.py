@@ -17,8 +17,8 @@ from orthoforge.generation import blocks, generate, scene
 from orthoforge.generation.outputs import synthetic_tags
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.trained_generator import load_generator
+from saved_runs import save_run
 from small_disk import small_disk
-from test_checkpoints import save_run
 
 OVERLAP = 8  # and so blocks of 32 px
 
@@ -69,11 +69,11 @@ def stop_after(monkeypatch, count, error=KeyboardInterrupt):
     monkeypatch.setattr(blocks, "_make", failing)
 
 
-@pytest.mark.parametrize("generator", ["resunet6", "unet256"])
+@pytest.mark.parametrize("generator", ["resunet6", "unet256", "modulated"])
 def test_a_scene_of_blocks_is_the_scene_in_one_piece(tmp_path, made, monkeypatch, generator):
     """Through files, with noise, statistics of the image and a place: on a machine with little memory as on a large one."""
     recipe = Recipe(name="noisy", generator=generator, generator_width=4, norm="instance", upsample="resize")
-    noisy = save_run(tmp_path / "run", recipe).parents[1]
+    noisy = save_run(tmp_path / "run", recipe, places=("aba", "oro") if generator == "modulated" else None).parents[1]
     mask = write_tiff(tmp_path / "mask.tif", make_mask((300, 600)), make_grid((300, 600)))
     monkeypatch.setattr(scene, "BLOCK_BYTES", 1e9)
     (whole,) = generate(noisy, [mask], tmp_path / "whole.tif", seed=2)

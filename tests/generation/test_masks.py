@@ -17,7 +17,7 @@ from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.trained_generator import load_generator
-from test_checkpoints import save_run
+from saved_runs import save_run
 
 HOUSES = [shapely.box(500_003, 4_999_985, 500_009, 4_999_991), shapely.box(500_012, 4_999_990, 500_020, 4_999_998)]
 

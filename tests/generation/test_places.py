@@ -12,7 +12,7 @@ from orthoforge.config import Recipe
 from orthoforge.generation import generate
 from orthoforge.geo.footprints import load_footprints, reproject
 from orthoforge.geo.rasters import open_raster
-from test_checkpoints import save_run
+from saved_runs import save_run
 
 
 @pytest.fixture(scope="module")

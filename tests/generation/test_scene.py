@@ -14,7 +14,7 @@ from orthoforge.generation.masks import ResampledMask
 from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.trained_generator import load_generator
-from test_checkpoints import save_run
+from saved_runs import save_run
 
 
 class ArrayMask:
@@ -40,11 +40,12 @@ def generators(tmp_path_factory):
     def get(name, norm):
         if (name, norm) not in made:
             folder = tmp_path_factory.mktemp(f"{name}-{norm}")
-            save_run(folder, Recipe(name="small", generator=name, generator_width=2, norm=norm, upsample="resize"))
+            recipe = Recipe(name="small", generator=name, generator_width=2, norm=norm, upsample="resize")
+            save_run(folder, recipe, places=("aba", "oro") if name == "modulated" else None)
             generator = load_generator(folder)
             for parameter in generator.network.parameters():
-                if parameter.ndim == 4:
-                    parameter.mul_((2 / parameter[0].numel()) ** 0.5 / 0.02)
+                if parameter.ndim == 4 and parameter.shape[0] > 1:  # not what noise is weighted by
+                    parameter.mul_((2 / parameter[0].numel()) ** 0.5 / parameter.std())
             made[name, norm] = generator
         return made[name, norm]
 
@@ -68,8 +69,14 @@ def moved(windows, by, grid):
             yield Window(row, col, bottom - row, right - col)
 
 
-@pytest.mark.parametrize("norm", ["batch", "instance", "group"])
-@pytest.mark.parametrize(("name", "shape", "side"), [("resnet6", (300, 417), 100), ("unet256", (256, 1800), 600)])
+@pytest.mark.parametrize(
+    ("name", "shape", "side", "norm"),
+    [
+        *(("resnet6", (300, 417), 100, norm) for norm in ("batch", "instance", "group")),
+        *(("unet256", (256, 1800), 600, norm) for norm in ("batch", "instance", "group")),
+        ("modulated", (240, 620), 200, "group"),
+    ],
+)
 def test_blocks_are_the_scene_in_one_piece_wherever_they_begin(generators, monkeypatch, name, shape, side, norm):
     monkeypatch.setattr(scenes, "SAMPLE_PX", 4 * 256**2)  # the scene is larger: its statistics are sampled
     mask = ArrayMask(make_mask(shape))
@@ -132,9 +139,10 @@ def test_samples_lie_in_the_scene_are_of_one_size_and_spread(height, width, stri
         assert max(w.col for w in windows) - min(w.col for w in windows) > width / 3
 
 
-def test_neighbouring_scenes_share_their_noise(generators):
+@pytest.mark.parametrize("name", ["unet256", "modulated"])
+def test_neighbouring_scenes_share_their_noise(generators, name):
     """One mask cut in two: away from the cut, each half has the picture that the whole has."""
-    generator = generators("unet256", "batch")
+    generator = generators(name, "batch")
     mask = make_mask((256, 4096))
     whole = ArrayMask(mask, origin=(512, 1024))
     right = ArrayMask(mask[:, 2048:], origin=(512, 1024 + 2048))

@@ -185,14 +185,34 @@ def test_variants_share_a_mask_and_differ(town, tmp_path):
     made = grow(run, data, tmp_path / "more", ratio=2, variants=2, least_agreement=0)
     assert made.added == 20
     assert Counter(row["mask"]["scene"] for row in made.rows) == dict.fromkeys(TRAINING, 2)
+    assert [row["seed"] for row in made.rows] == list(range(20))
     folder = made.path / "AerialImageDataset/train"
     for first, second in zip(made.rows[::2], made.rows[1::2], strict=True):
-        assert (first["seed"], second["seed"]) == (0, 1)
+        assert second["seed"] == first["seed"] + 1
         masks, images = (
             [read_image_or_mask(folder / part / f"{row['name']}.tif") for row in (first, second)] for part in ("gt", "images")
         )
         np.testing.assert_array_equal(*masks)
         assert (images[0] != images[1]).any()
+
+
+def test_images_have_the_style_of_their_place(town, tmp_path):
+    data, store, _ = town
+    run = make_run(tmp_path / "styled", store, generator="modulated")
+    write_tiff(tmp_path / "drawn/nowhere1.tif", make_mask(48), make_grid(48, crs=None))
+    (folder,) = {write_tiff(tmp_path / f"drawn/{name}.tif", make_mask(48)).parent for name in ("austin1", "tyrol-w1")}
+    made = grow(run, data, tmp_path / "more", masks=folder, ratio=0.6, least_agreement=0)
+    assert [row["style"] for row in made.rows] == ["austin", None, "tyrol-w"] * 2
+    assert [row["seed"] for row in made.rows] == list(range(6))
+    generator = load_generator(run)
+    for row in made.rows:
+        path = made.path / "AerialImageDataset/train/images" / f"{row['name']}.tif"
+        with open_raster(path) as raster:
+            image = read_image(raster)
+        of_place = generator.with_style(row["style"])
+        assert np.array_equal(image, of_place(make_mask(48), seed=row["seed"]))
+        assert read_tags(path).get("STYLE") == row["style"]
+    assert len({read_tags(pair.image)["SEED"] for pair in synthetic(made.path)}) == 6
 
 
 def test_masks_of_a_folder(town, tmp_path):

@@ -8,9 +8,14 @@ import torch
 
 from orthoforge.models.generators import GENERATORS, build_generator, generator_stride
 from orthoforge.models.layers import NoiseDropout, Norm, Upsample
+from orthoforge.models.modulated import Noise
 
 NORMS, UPSAMPLES = get_args(Norm), get_args(Upsample)
-EVERY = list(itertools.product(GENERATORS, NORMS, UPSAMPLES))
+EVERY = [
+    (name, norm, upsample)
+    for name, norm, upsample in itertools.product(GENERATORS, NORMS, UPSAMPLES)
+    if name != "modulated" or (norm, upsample) == ("group", "resize")  # it has a norm and an upsampling of its own
+]
 PARAMETERS = {  # at 3 channels and width 64
     ("resnet6", "batch"): 7_841_411, ("resnet6", "instance"): 7_837_699,
     ("resnet9", "batch"): 11_383_427, ("resnet9", "instance"): 11_378_179,  # the seed's 11.38 M, both
@@ -22,6 +27,7 @@ PARAMETERS = {  # at 3 channels and width 64
     ("unet256", "batch"): 54_414_531, ("unet256", "instance"): 54_409_603,
     # One layer more each: 16 · (512² + 1024·512), and 2·2·512 of norms or 2·512 of biases.
     ("unet512", "batch"): 66_999_491, ("unet512", "instance"): 66_993_539,
+    ("modulated", "batch"): 58_273_171,  # added up in modulated_parameters; its one norm has no weights
 }  # fmt: skip
 # What 3×3 instead of 4×4 takes off a U-Net's decoder: 7 of 16 weights.
 RESIZING_SAVES = {"unet256": 7 * 34_871_296 // 16, "unet512": 7 * (34_871_296 + 16 * 1024 * 512) // 16}
@@ -34,9 +40,9 @@ def small(name, norm="batch", upsample="transposed", channels=3, width=None):
 
 
 def smallest(name, batch=1, channels=3, seed=0):
-    """A condition of a size that is hard to mistake: twice as wide as high where that is cheap."""
-    stride = generator_stride(name)
-    size = (stride, stride) if stride > 4 else (24, 32)
+    """A condition of a size that is hard to mistake: wider than high where that is cheap."""
+    least = GENERATORS[name].least_px
+    size = (least, least) if least > 32 else (least, least + 16)
     return torch.randn(batch, channels, *size, generator=torch.Generator().manual_seed(seed))
 
 
@@ -45,7 +51,27 @@ def silenced(network):
     for module in network.modules():
         if isinstance(module, NoiseDropout):
             module.probability = 0.0
+        elif isinstance(module, Noise):
+            module.weight.data.zero_()
     return network
+
+
+def modulated_parameters(width):
+    """Those of the modulated network for three channels, added up by layer."""
+    channels = [width * times for times in (1, 2, 4, 8, 12)]
+    steps = list(itertools.pairwise(channels))
+
+    def modulation(c):  # 1×1 of the mask's features and a line from the code of 16 numbers: scale and shift
+        return (c * 2 * c + 2 * c) + (16 * 2 * c + 2 * c)
+
+    count = 3 * 9 * width + width + 9 * channels[-1] ** 2 + channels[-1]  # stem, deepest
+    count += sum(9 * inside * outside + outside for inside, outside in steps)  # down
+    count += sum(9 * inside * outside + inside for inside, outside in steps)  # up
+    count += sum(modulation(c) + c for c in channels)  # with a weight of noise for each channel
+    count += sum(2 * (2 * (9 * c * c + c) + 2 * modulation(c) + c) for c in channels[2:])  # two blocks at each of three scales
+    count += 9 * width * 3 + 3  # head
+    code = (3, 32, 64, 128, 128)
+    return count + sum(9 * inside * outside + outside for inside, outside in itertools.pairwise(code)) + 128 * 16 + 16
 
 
 def seeded(network, condition):
@@ -62,11 +88,19 @@ def test_parameter_counts(name, norm, upsample):
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name, affine] - saved
 
 
+@pytest.mark.parametrize(("width", "count", "most"), [(16, 3_926_275, 5_000_000), (40, 22_981_579, 25_000_000)])
+def test_the_sizes_of_the_two_recipes(width, count, most):
+    with torch.device("meta"):
+        network = build_generator("modulated", 3, width=width, norm="group", upsample="resize")
+    assert sum(p.numel() for p in network.parameters()) == count == modulated_parameters(width)
+    assert count <= most
+
+
 @pytest.mark.parametrize(("name", "norm", "upsample"), EVERY)
 def test_an_image_of_the_conditions_size_in_minus_one_to_one_and_gradients_everywhere(name, norm, upsample):
     network = small(name, norm, upsample, channels=5)
     condition = smallest(name, batch=2, channels=5)
-    image = network(condition)
+    image = network(condition, torch.randn(2, 3, 32, 32)) if name == "modulated" else network(condition)
     assert image.shape == (2, 3, *condition.shape[2:])
     assert image.abs().max() <= 1
     assert image.std() > 0
@@ -91,7 +125,7 @@ def test_an_image_depends_on_its_batch_only_through_batch_norm_in_training(name,
     network, conditions = silenced(small(name, norm)).train(training), smallest(name, batch=3)
     with torch.no_grad():
         alone, together = network(conditions[:1]), network(conditions)[:1]
-    assert torch.allclose(alone, together, atol=1e-4) == (norm != "batch" or not training)
+    assert torch.allclose(alone, together, atol=1e-4) == (norm != "batch" or not training or name == "modulated")
 
 
 @pytest.mark.parametrize(("name", "norm", "upsample"), EVERY)
@@ -115,35 +149,35 @@ def test_bfloat16_autocast_gives_nearly_the_same_image(name, norm, upsample):
 
 
 @pytest.mark.parametrize(("name", "training"), itertools.product(GENERATORS, [True, False]))
-def test_only_the_u_nets_are_noisy_and_their_seed_decides(name, training):
+def test_only_the_u_nets_and_the_modulated_one_are_noisy_and_their_seed_decides(name, training):
     network, condition = small(name, "instance").train(training), smallest(name)
     with torch.no_grad():
         first, second, again = seeded(network, condition), network(condition), seeded(network, condition)
     assert torch.equal(first, again)
-    assert torch.equal(first, second) == (not name.startswith("unet"))
+    assert torch.equal(first, second) == name.startswith("res")
 
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_initial_weights_are_a_function_of_the_seed(name):
-    one, same = small(name), small(name)
+    one, same = small(name, width=3), small(name, width=3)
     torch.manual_seed(1)
-    other = build_generator(
-        name, 3, width=one.state_dict()[next(iter(one.state_dict()))].shape[0], norm="batch", upsample="transposed"
-    )
+    other = build_generator(name, 3, width=3, norm="batch", upsample="transposed")
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters(), strict=True))
-    assert not any(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True) if a.dim() == 4)
+    drawn = [key for key, weight in one.named_parameters() if weight.dim() == 4 and "noise" not in key]
+    assert not any(torch.equal(one.get_parameter(key), other.get_parameter(key)) for key in drawn)
 
 
 def test_strides():
     assert {name: generator_stride(name) for name in GENERATORS} == {
-        "resnet6": 4, "resnet9": 4, "resunet6": 4, "resunet9": 4, "unet256": 256, "unet512": 512,
+        "resnet6": 4, "resnet9": 4, "resunet6": 4, "resunet9": 4, "unet256": 256, "unet512": 512, "modulated": 16,
     }  # fmt: skip
+    assert all(architecture.least_px % architecture.stride == 0 for architecture in GENERATORS.values())
 
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_sides_are_multiples_of_the_stride_each_of_its_own(name):
     network, stride = small(name, width=1).eval(), generator_stride(name)
-    sides = max(stride, 8), 2 * max(stride, 8)
+    sides = GENERATORS[name].least_px, 2 * GENERATORS[name].least_px
     assert network(torch.zeros(1, 3, *sides)).shape[2:] == sides
     for wrong in ((sides[0] + 2, sides[1]), (sides[0], sides[1] - 2)):
         with pytest.raises(AssertionError, match=f"no multiple of {stride}"):

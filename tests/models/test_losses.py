@@ -9,12 +9,14 @@ from torch import nn
 from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.losses import (
     GAN_LOSSES,
+    colour_l1,
     gradient_penalty,
     hinge_discriminator,
     hinge_generator,
     l1,
     lsgan_discriminator,
     lsgan_generator,
+    over_scales,
     vanilla_discriminator,
     vanilla_generator,
     wgan_discriminator,
@@ -231,3 +233,42 @@ def test_training_with_it_brings_the_slope_to_one():
         penalties.append(penalty.item())
     assert penalties[0] > 0.5
     assert penalties[-1] < 0.02
+
+
+# Colour, and scales
+
+
+def test_colour_is_the_difference_of_the_cells_means():
+    fake, real = torch.zeros(1, 1, 4, 8), torch.zeros(1, 1, 4, 8)
+    fake[..., :4], real[..., :4] = 1.0, 0.5
+    fake[0, 0, 0, 4] = 4.0  # a mean of 0.25 over 16 pixels
+    assert colour_l1(fake, real, cell_px=4).item() == pytest.approx((0.5 + 0.25) / 2)
+    assert l1(fake, real).item() == pytest.approx((16 * 0.5 + 4.0) / 32)
+
+
+def test_colour_leaves_texture_within_a_cell_free_and_its_cells_are_of_16_px():
+    board = ((torch.arange(32)[:, None] + torch.arange(32)) % 2 * 2.0 - 1).expand(2, 3, 32, 32)
+    assert colour_l1(board, -board).item() == pytest.approx(0, abs=1e-7)
+    assert l1(board, -board) == 2
+    halves = torch.ones(1, 3, 32, 32)
+    halves[..., 16:] = -1
+    assert colour_l1(halves, -halves) == 2
+    halves[..., 8:24] *= -1  # half of each cell
+    assert colour_l1(halves, -halves) == 0
+
+
+def test_colour_moves_every_pixel_of_a_cell_alike():
+    fake = torch.rand(1, 3, 16, 16, requires_grad=True)
+    colour_l1(fake, torch.full((1, 3, 16, 16), 2.0)).backward()
+    torch.testing.assert_close(fake.grad, torch.full((1, 3, 16, 16), -1 / (3 * 16 * 16)))
+
+
+@pytest.mark.parametrize("name", GAN_LOSSES)
+def test_over_scales_every_scale_weighs_the_same_whatever_its_size(name):
+    losses = GAN_LOSSES[name]
+    real, fake = (tuple(torch.randn(2, 1, side, side) for side in (8, 4, 2)) for _ in range(2))
+    both = [losses.discriminator(r, f).item() for r, f in zip(real, fake, strict=True)]
+    assert over_scales(losses.discriminator, real, fake).item() == pytest.approx(sum(both) / 3, rel=1e-5)
+    alone = [losses.generator(f).item() for f in fake]
+    assert over_scales(losses.generator, fake).item() == pytest.approx(sum(alone) / 3, rel=1e-5)
+    assert over_scales(losses.discriminator, real[0], fake[0]).item() == both[0], "one scale is that scale"

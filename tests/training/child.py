@@ -72,7 +72,7 @@ def install_hooks(
 ) -> None:
     """``hold`` stops at the n-th time of a moment, says so, and waits for a line; ``poison`` spoils D's weights at a step."""
     from orthoforge import checkpoints
-    from orthoforge.training import loop, session, validation
+    from orthoforge.training import loop, session, step, validation
 
     loop.STEPS_BETWEEN_CURVE_POINTS = 2
     if save_every_step:
@@ -95,7 +95,7 @@ def install_hooks(
 
         return wrapped
 
-    loop.l1 = before("step", loop.l1)  # D has its step, G not yet
+    step.l1 = before("step", step.l1)  # D has its step, G not yet
     validation.psnr = before("validation", validation.psnr)
     loop.runs.append_result = before("row", loop.runs.append_result)
     checkpoints.sync = before("checkpoint", checkpoints.sync)  # four times a checkpoint, then once when it is in place

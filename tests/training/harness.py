@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import make_dataset
-from orthoforge.config import Recipe, dump_yaml, recipe_values
+from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_values
 from orthoforge.runs import TIMING_COLUMNS
 from orthoforge.tiles.prepare import prepare
 
@@ -41,6 +41,15 @@ def tiny(**changes: Any) -> Recipe:
         "learning_rate": 2e-3, "panels_every": 2,
     }  # fmt: skip
     return Recipe(**values | changes)
+
+
+def small_s(**changes: Any) -> Recipe:
+    """``orthoforge-s`` of a few channels, for 2 epochs."""
+    values = {
+        "tiles": "", "crop_px": 32, "generator_width": 2, "discriminator_width": 2, "batch_size": 5, "crops_per_tile": 1,
+        "epochs": 1, "decay_epochs": 1, "precision": "float32", "learning_rate": 2e-3, "ema_decay": 0.8, "panels_every": 2,
+    }  # fmt: skip
+    return load_recipe("orthoforge-s", **values | changes)
 
 
 class Trainers:

@@ -24,6 +24,7 @@ from orthoforge.errors import (
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import loop, train
+from orthoforge.training import step as training_step
 from orthoforge.training.batches import epoch_batches
 from orthoforge.training.hardware import new_fabric
 from orthoforge.training.state import TrainingState
@@ -181,14 +182,14 @@ def test_what_truly_overflows_is_named_and_never_saved(lambda_l1, named, tiles, 
 def test_overflowing_gradients_are_skipped_and_said_and_many_of_them_are_divergence(
     bad_steps, rolled_back, tiles, tmp_path, monkeypatch, capsys
 ):
-    inner = loop.get_total_norm
+    inner = training_step.get_total_norm
     calls = []
 
     def get_total_norm(gradients):
         calls.append(1)
         return inner(gradients) * (float("inf") if -(-len(calls) // 2) in bad_steps else 1)  # two networks a step
 
-    monkeypatch.setattr(loop, "get_total_norm", get_total_norm)
+    monkeypatch.setattr(training_step, "get_total_norm", get_total_norm)
     if rolled_back:
         with pytest.raises(DivergedError, match="gradients of at least half of the updates"):
             train(SHORT, tiles, tmp_path / "run")
@@ -200,23 +201,23 @@ def test_overflowing_gradients_are_skipped_and_said_and_many_of_them_are_diverge
 
 
 def test_a_network_that_has_had_no_update_yet_can_be_resumed(tiles, tmp_path, monkeypatch):
-    inner, calls = loop.get_total_norm, []
+    inner, calls = training_step.get_total_norm, []
 
     def get_total_norm(gradients):
         calls.append(1)
         return inner(gradients) * (float("inf") if calls == [1] * 2 else 1)  # the generator's first
 
-    monkeypatch.setattr(loop, "get_total_norm", get_total_norm)
+    monkeypatch.setattr(training_step, "get_total_norm", get_total_norm)
     store, fabric = TileStore.open(tiles), new_fabric(SHORT)
     state = TrainingState(fabric, SHORT, None)
     batch = next(epoch_batches(store, SHORT, state, fabric))
-    loop.train_step(fabric, SHORT, state, batch, store)
+    training_step.train_step(fabric, SHORT, state, batch, store)
     assert state.progress.updates == {"discriminator": 1}
     loop.save(fabric, state, SHORT, store, tmp_path / "last")
     resumed = TrainingState(fabric, SHORT, None)
     resumed.restore(load_checkpoint(tmp_path / "last"))
     for each in (state, resumed):
-        loop.train_step(fabric, SHORT, each, batch, store)
+        training_step.train_step(fabric, SHORT, each, batch, store)
         assert each.progress.updates == {"discriminator": 2, "generator": 1}
     after, expected = (each.model_tensors() | each.train_tensors() for each in (resumed, state))
     assert all(torch.equal(after[name], expected[name]) for name in expected)
@@ -225,14 +226,14 @@ def test_a_network_that_has_had_no_update_yet_can_be_resumed(tiles, tmp_path, mo
 def test_an_input_tile_with_nan_is_named(tiles, tmp_path, monkeypatch):
     store = TileStore.open(tiles)
     bad = store.ids("train")[5]
-    inner = loop.to_tensors
+    inner = training_step.to_tensors
 
     def to_tensors(batch, store, device):  # bytes cannot be NaN: spoilt where they become floats
         condition, real = inner(batch, store, device)
         real[batch.tile_ids == bad, 0, 0, 0] = float("nan")
         return condition, real
 
-    monkeypatch.setattr(loop, "to_tensors", to_tensors)
+    monkeypatch.setattr(training_step, "to_tensors", to_tensors)
     with pytest.raises(DivergedError) as caught:
         train(SHORT, tiles, tmp_path / "run", quiet=True)
     assert store.describe(bad) in str(caught.value)

@@ -21,8 +21,8 @@ from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import epoch_batches
 from orthoforge.training.hardware import new_fabric, resolved_precision
-from orthoforge.training.loop import train_step
 from orthoforge.training.state import TrainingState
+from orthoforge.training.step import train_step
 from orthoforge.training.validation import validate
 
 
@@ -86,7 +86,7 @@ def state_of(generator, discriminator, rate=0.1):
     return SimpleNamespace(
         progress=progress, train_generator=generator, train_discriminator=discriminator, step_g=optimizer_g, step_d=optimizer_d,
         average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda *rates: None,
-        seed_torch=lambda *stream: None,
+        seed_torch=lambda *stream: None, has_styles=False,
     )  # fmt: skip
 
 

@@ -20,8 +20,8 @@ from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.hardware import new_fabric
-from orthoforge.training.loop import train_step
 from orthoforge.training.state import TrainingState
+from orthoforge.training.step import train_step
 from orthoforge.training.validation import collapse_notice
 
 VARIANTS = {

@@ -12,6 +12,7 @@ def generate(
     *,
     out: Path,
     seed: int = 0,
+    style: str | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -39,6 +40,8 @@ def generate(
         masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, or .txt lists of them.
         out: A .tif or .png for one mask, or a folder.
         seed: Of all that is random in the network.
+        style: Whose look, of a network with styles: a place of the run, or a reference image's file; any place's, by the seed, when
+            left out.
         variants: Images for each mask, STEM_v1, STEM_v2 …, where the network has noise.
         overlap: Pixels of mask around each block; what the network looks at when left out, which leaves no seam.
         resample: Generate at the run's resolution where the mask has another one.
@@ -59,9 +62,9 @@ def generate(
     from orthoforge.generation import generate
 
     for path in generate(
-        run, masks, out, seed=seed, variants=variants, overlap=overlap, resample=resample, deliver=deliver, like=like,
-        extent=extent, gsd=gsd, crs=crs, repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold,
-        sign=sign, device=device, overwrite=overwrite,
+        run, masks, out, seed=seed, style=style, variants=variants, overlap=overlap, resample=resample, deliver=deliver,
+        like=like, extent=extent, gsd=gsd, crs=crs, repair=repair, layer=layer, compress=compress, quality=quality,
+        threshold=threshold, sign=sign, device=device, overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 

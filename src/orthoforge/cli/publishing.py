@@ -12,7 +12,7 @@ def publish(
     name: str | None = None,
     card: Path | None = None,
     push: str | None = None,
-    half: bool = True,
+    full_precision: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Write a run's generator as a folder for others: weights, recipe, model card, metadata for catalogues.
@@ -26,11 +26,11 @@ def publish(
         name: Of the model; that of the folder when left out.
         card: YAML file of what only people know: sources, licences, scores, limits.
         push: Upload it too, to this repository of the Hugging Face hub, owner/name.
-        half: Keep weights in half precision: half the size.
+        full_precision: Keep weights as float32, twice as large; they are halved otherwise.
         overwrite: Replace a folder that was published before.
     """
     from orthoforge.hub import publish
 
-    print(publish(run, out, name=name, card=card, push=push, half=half, overwrite=overwrite))
+    print(publish(run, out, name=name, card=card, push=push, full_precision=full_precision, overwrite=overwrite))
     if push:
         print(f"uploaded to {push}")

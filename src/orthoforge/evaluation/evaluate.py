@@ -21,9 +21,9 @@ from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNet
 from orthoforge.evaluation.realism.lpips import Lpips, load_lpips
 from orthoforge.evaluation.realism.memorisation import Neighbours, chosen_training_tiles, memorisation, nearest
 from orthoforge.evaluation.realism.realism import LEAST_SET, is_reliable, realism
-from orthoforge.evaluation.segmenter.fidelity import fidelity as measured_fidelity
-from orthoforge.evaluation.segmenter.fidelity import segmenter_tiles
+from orthoforge.evaluation.segmenter.fidelity import image_fidelity, segmenter_tiles
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
 from orthoforge.files import new_file
 from orthoforge.models.conditions import encode_image
@@ -41,10 +41,14 @@ class _Subject:
     """What is scored: images, the run that makes them (none for a folder), and masks for those whose tile is not known."""
 
     path: Path
-    generator: TrainedGenerator | None
+    made: TileImages | None
     images: ImageSet
     mask: Callable[[int], np.ndarray] | None
     ground: TrainedGround | None
+
+    @property
+    def generator(self) -> TrainedGenerator | None:
+        return None if self.made is None else self.made.generator
 
 
 def evaluate(
@@ -113,7 +117,7 @@ def evaluate(
         "checkpoint": subject.generator and {
             "run": str(path), "sha256": subject.generator.sha256, "recipe": subject.generator.recipe.name,
             "step": subject.generator.step,
-        },
+        } | _styles(subject.generator, store, tile_ids),
         "data": {
             "tiles": str(store.path), "fingerprint": store.fingerprint,
             "trained_on_these": subject.ground.same_store if subject.ground else None,
@@ -151,15 +155,15 @@ def _fidelity(
     subject: _Subject, store: TileStore, settings: bool | SegmenterSettings, out: Path, seed: int, device: str
 ) -> dict[str, Any]:
     """How well the run's images follow their masks, to a segmenter that is trained here and kept in ``OUT/segmenter``."""
-    if subject.generator is None:
+    made = subject.made
+    if made is None:
         raise ConfigError(f"{subject.path} is a folder of images: fidelity is measured of a run, which is given the tiles' masks.")
     settings = settings if isinstance(settings, SegmenterSettings) else SegmenterSettings(seed=seed)
     training, scored = segmenter_tiles(store)
     shown = scored[np.unique(np.linspace(0, len(scored) - 1, min(FIDELITY_TILES, len(scored))).astype(int))]
     segmenter = train_segmenter(tile_sample(store, training, settings), settings, class_count=store.class_count, device=device)
     segmenter.save(out / "segmenter", overwrite=True)
-    generator = subject.generator
-    followed = measured_fidelity(segmenter, store, shown, lambda mask: generator(mask, seed=seed), seed=seed)
+    followed = image_fidelity(segmenter, store, shown, lambda tile_id: made.of_tile(store, tile_id, seed), seed=seed)
     return followed | {"segmenter": asdict(settings) | {"n": len(training)}}
 
 
@@ -197,7 +201,8 @@ def _subject(
         if masks is not None:
             raise ConfigError(f"{path} is a run: it is given the masks of the tiles. --masks is for a folder of images.")
         ground = trained_ground(path, store, tile_ids)
-        return _Subject(path, generator, generated_images(generator, store, tile_ids, seed), None, ground)
+        made = TileImages(generator)
+        return _Subject(path, made, generated_images(made, store, tile_ids, seed), None, ground)
     images = folder_images(path, store, split)
     mask = folder_masks(masks, images, threshold=threshold) if masks is not None else None
     return _Subject(path, None, images, mask, None)
@@ -281,16 +286,24 @@ def _copies(
 def _diversity(
     subject: _Subject, store: TileStore, tile_ids: Sequence[int], lite: LiteFeatures, seed: int, device: str
 ) -> dict[str, Any]:
-    generator = subject.generator
-    if generator is None:
+    made = subject.made
+    if made is None:
         return {"value": None, "why": "a folder has one image of each mask; several seeds need a run"}
     chosen = [tile_ids[index] for index in np.unique(np.linspace(0, len(tile_ids) - 1, MASKS).astype(int)).tolist()]
     return diversity(
-        lambda number, some: generator(store.tile(chosen[number])[1], seed=some),
+        lambda number, some: made.of_tile(store, chosen[number], some),
         [store.tile(tile_id)[0] for tile_id in chosen],
         lambda pixels: lite(encode_image(torch.from_numpy(pixels)).to(device))[0],
         first_seed=seed,
     )
+
+
+def _styles(generator: TrainedGenerator, store: TileStore, tile_ids: Sequence[int]) -> dict[str, Any]:
+    """Which styles the network has, and how many of the tiles are made in that of their place. Empty without styles."""
+    if not generator.styles:
+        return {}
+    in_own = sum(store.rows[tile_id].place in generator.styles for tile_id in tile_ids)
+    return {"styles": {"places": list(generator.styles), "tiles_in_own": in_own}}
 
 
 def _warnings(result: Mapping[str, Any]) -> list[str]:
@@ -299,6 +312,12 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
     warnings = [text] if is_warning else []
     if data["allowed_trained"] and data["trained_tiles"]:
         warnings.append(f"{data['trained_tiles']} scored tiles were trained on; --allow-trained was given.")
+    styles = (result["checkpoint"] or {}).get("styles")
+    if styles and styles["tiles_in_own"] < data["n"]:
+        warnings.append(
+            f"{data['n'] - styles['tiles_in_own']} of {data['n']} tiles are of places whose style the run does not know; they were "
+            "made in any of its styles."
+        )
     if not is_reliable(result["realism"]):
         counts = result["realism"]["frechet"]
         warnings.append(score_page.few_images(counts["n_generated"], counts["n_real"]))

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.errors import DataError
+from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_image, read_mask
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import TrainedGenerator
 
 _SHOWN_NAMES = 3
 
@@ -31,9 +31,9 @@ class ImageSet:
         return len(self.names)
 
 
-def generated_images(generator: TrainedGenerator, store: TileStore, tile_ids: Sequence[int], seed: int) -> ImageSet:
+def generated_images(images: TileImages, store: TileStore, tile_ids: Sequence[int], seed: int) -> ImageSet:
     """What a generator makes of the masks of some tiles."""
-    return _of_tiles(store, tile_ids, lambda index: generator(store.tile(tile_ids[index])[1], seed=seed))
+    return _of_tiles(store, tile_ids, lambda index: images.of_tile(store, tile_ids[index], seed))
 
 
 def folder_images(folder: Path, store: TileStore, split: str) -> ImageSet:

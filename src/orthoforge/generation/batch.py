@@ -16,6 +16,7 @@ from orthoforge.generation.masks import Extent, SceneMask, at_resolution, open_m
 from orthoforge.generation.outputs import is_made, listed_masks, output_paths, require_own_side_files, side_files, synthetic_tags
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
+from orthoforge.generation.styles import Style, styled
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.signing import require_signer
@@ -34,6 +35,7 @@ _SHOWN_FAILURES = 5
 class Options:
     """How images are made and written, the same for every mask of a command."""
 
+    style: Style
     overlap_px: int | None
     resample: bool
     deliver: Literal["mask", "run"]
@@ -52,6 +54,7 @@ def generate(
     out: Path,
     *,
     seed: int = 0,
+    style: str | Path | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -76,6 +79,9 @@ def generate(
     mask's size, CRS and transform are the image's, exactly; tags mark it as synthetic; a STAC item lies beside a georeferenced
     GeoTIFF. The same ``seed`` gives the same image.
 
+    ``style`` is the look that all images get: a place of the run (``TrainedGenerator.styles``), or a file with a reference image,
+    of which the middle is looked at (``generation.styles.styled``). Without it the seed takes any place's.
+
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
     bottom, right, top in their CRS) at ``gsd`` metres. ``device`` may name several, with commas.
@@ -83,14 +89,15 @@ def generate(
     Killed and run again, finished blocks of a scene and finished images of several masks are kept. Of several masks, one that fails
     does not stop the others; all failures are listed at the end.
 
-    Raises ``DataError`` for a mask that cannot be read or holds other values, ``GridError`` for a rotated one or another
-    resolution, ``ResourceError`` for a full disk or too little memory, ``CheckpointError``, ``OutputExistsError``,
-    ``LockedError``.
+    Raises ``DataError`` for a mask or reference image that cannot be read, or holds other values, ``ConfigError`` for a style that
+    the run does not have, ``GridError`` for a rotated mask or one of another resolution, ``ResourceError`` for a full disk or too
+    little memory, ``CheckpointError``, ``OutputExistsError``, ``LockedError``.
     """
     devices = device.split(",")
     for name in devices:
         require_device(name)
     generator = run if isinstance(run, TrainedGenerator) else load_generator(run, device=devices[0])
+    generator, chosen = styled(generator, style)
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):
@@ -100,8 +107,8 @@ def generate(
     sources = listed_masks(masks)
     targets = output_paths(sources, Path(out), variants)
     options = Options(
-        overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer), sign,
-        overwrite
+        chosen, overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer),
+        sign, overwrite
     )  # fmt: skip
     # Said before the first mask is generated, not after the others were.
     inputs = [*sources, like] if like else sources
@@ -129,7 +136,7 @@ def _generate_mask(source: Path, paths: Sequence[Path], generator: TrainedGenera
             delivered = mask
         request = _request(delivered, options)
         for variant, path in enumerate(paths):
-            tags = synthetic_tags(generator, seed + variant, source, request)
+            tags = synthetic_tags(generator, seed + variant, source, request) | options.style.tags
             if options.overwrite or not is_made(path, tags):
                 _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
             discard(path)
@@ -182,7 +189,8 @@ def _request(mask: SceneMask, options: Options) -> str:
         options.compress,
         options.quality if options.compress in ("jpeg", "webp") else None,
     ]
-    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how]).encode()).hexdigest()
+    style = [options.style.identity] if options.style.identity else []  # images from before there were styles keep their checksum
+    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *style]).encode()).hexdigest()
 
 
 @contextlib.contextmanager

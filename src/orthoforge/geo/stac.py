@@ -191,7 +191,8 @@ def _provenance(tags: Mapping[str, str]) -> dict[str, object]:
         fields["processing:software"] = {software: version}
     names = {
         "DIGITAL_SOURCE_TYPE": "digital_source_type", "MODEL_SHA256": "model_sha256", "MODEL_RECIPE": "recipe",
-        "MODEL_STEP": "model_step", "SEED": "seed", "SOURCE_ATTRIBUTION": "attribution",
+        "MODEL_STEP": "model_step", "SEED": "seed", "STYLE": "style", "STYLE_SHA256": "style_sha256",
+        "SOURCE_ATTRIBUTION": "attribution",
     }  # fmt: skip
     return fields | {f"{_PREFIX}{name}": tags[tag] for tag, name in names.items() if tag in tags}
 

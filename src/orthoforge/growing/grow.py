@@ -1,14 +1,15 @@
 """Grow a data set: real pairs as they are, and synthetic ones from training masks, made, judged and listed one by one."""
 
+import itertools
 import json
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-from orthoforge.checkpoints import STATE, checkpoint_folder
+from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError, OutputExistsError
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.files import lock, new_file, require_free_space
@@ -157,8 +158,9 @@ def _plan(
             f"--masks {how} forges masks of buildings; this run was trained on classes. Take --masks real or a folder."
         )
     folder = checkpoint_folder(Path(run))
-    fingerprint = json.loads((folder / STATE).read_text(encoding="utf-8"))["tiles"]["fingerprint"]
-    store = training_tiles(folder.parent.parent, fingerprint)
+    store = training_tiles(folder.parent.parent, read_state(folder)["tiles"]["fingerprint"])
+    if store is None and is_pretrained(folder):
+        _require_told(run, data, split, least_agreement)
     if store is None and least_agreement > 0 and split is not None:
         raise ConfigError(
             f"{run}: its tiles are not there any more, or were cut anew, and the segmenter that judges images learns from them. "
@@ -178,6 +180,20 @@ def _plan(
     }  # fmt: skip
     reader = MaskReader(Palette.of(**generator.classes) if generator.classes else None, threshold)
     return _Plan(generator, store, pairs, reader, layout, settings, segmenter, device)
+
+
+def _require_told(run: str | Path, data: Path, split: Rule | None, least_agreement: float) -> None:
+    """Of a pretrained generator nobody can put the tiles back."""
+    if split is None:
+        raise ConfigError(
+            f"{run} came without its training tiles, so which scenes of {data} may train cannot be told. Pass --split digits or "
+            "inria."
+        )
+    if least_agreement > 0:
+        raise ConfigError(
+            f"{run} came without its training tiles, and the segmenter that judges images learns from them. Pass "
+            "--least-agreement 0 to take every image unseen."
+        )
 
 
 def _require_sound(ratio: float, variants: int, split: object, least_agreement: float, seed: int) -> None:
@@ -226,9 +242,10 @@ def _assemble(plan: _Plan, staging: Staging, data: Path, masks: How | Path) -> d
     rows: list[dict[str, Any]] = []
     notes = list(judge.notes) if judge else []
     names = Names(pair.name for pair in plan.pairs)
+    seeds = itertools.count(settings["seed"])
     with Progress("synthetic").task("pairs", total, done=sum(row["accepted"] for row in staging.log.values())) as step:
         for stream in streams:
-            of_stream = _fill(plan, staging, stream, names, judge, step)
+            of_stream = _fill(plan, staging, stream, names, seeds, judge, step)
             rows += of_stream
             notes += _shortfall(stream, of_stream)
     if not rows:
@@ -275,15 +292,19 @@ def _judge(plan: _Plan, staging: Staging) -> Judge | None:
     return judge_of(plan.store, staging.work / "segmenter", plan.segmenter, plan.device.split(",")[0])
 
 
-def _fill(plan: _Plan, staging: Staging, stream: Stream, names: Names, judge: Judge | None, step: Any) -> list[dict[str, Any]]:
-    """Candidates of a stream until its quota is filled or its masks are used up; rows of all of them, in order."""
+def _fill(
+    plan: _Plan, staging: Staging, stream: Stream, names: Names, seeds: Iterator[int], judge: Judge | None, step: Any
+) -> list[dict[str, Any]]:
+    """Candidates of a stream until its quota is filled or its masks are used up; rows of all of them, in order.
+
+    Each has a seed of its own: with one for all, every image of a place would have one style.
+    """
     variants, rows, added = plan.settings["variants"], [], 0
     for mask in stream.masks:
-        for variant in range(variants):
-            name = names.next(mask.place)
+        for _ in range(variants):
+            name, seed = names.next(mask.place), next(seeds)
             row = staging.log.get(name)
             if row is None:
-                seed = plan.settings["seed"] + mask.use * variants + variant
                 row = _candidate(plan, staging, mask, name, seed, judge)
                 if row["accepted"]:
                     step()
@@ -308,12 +329,15 @@ def _candidate(plan: _Plan, staging: Staging, mask: NewMask, name: str, seed: in
     tags |= {"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {}
     write_raster(label, pixels, grid, valid=valid, tags=tags, overwrite=True)
     reader = MaskReader(plan.reader.palette, None)
-    make_image(generator, label, image, scale=mask.scale, seed=seed, reader=reader, work=work, device=plan.device)
+    style = mask.place if mask.place in generator.styles else None
+    make_image(
+        generator, label, image, scale=mask.scale, seed=seed, style=style, reader=reader, work=work, device=plan.device
+    )  # fmt: skip
     agreement = judge.agreement(image, label, mask.scale, reader) if judge else None
     least = plan.settings["least_agreement"] * judge.real_iou if judge else None
     accepted = agreement is None or least is None or agreement >= least
     row = {
-        "name": name, "accepted": accepted, "place": mask.place, "mask": mask.origin, "seed": seed,
+        "name": name, "accepted": accepted, "place": mask.place, "mask": mask.origin, "seed": seed, "style": style,
         "model_sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
         "agreement": agreement, "least": least,
     }  # fmt: skip

@@ -19,9 +19,18 @@ _STRIP_PX = 2**21
 
 
 def make_image(
-    generator: TrainedGenerator, mask: Path, out: Path, *, scale: Scale, seed: int, reader: MaskReader, work: Path, device: str
+    generator: TrainedGenerator,
+    mask: Path,
+    out: Path,
+    *,
+    scale: Scale,
+    seed: int,
+    style: str | None,
+    reader: MaskReader,
+    work: Path,
+    device: str,
 ) -> None:
-    """Write the image of ``mask`` to ``out`` (``.tif``), replacing what is there.
+    """Write the image of ``mask`` in a ``style`` of the run, or any, to ``out`` (``.tif``), replacing what is there.
 
     ``scale`` is that of the tiles that the run learned the mask's place from. Where metres say it, ``generate`` resamples; where
     neither the mask nor the run knows them, the mask is brought to that scale and the image back.
@@ -31,12 +40,12 @@ def make_image(
     if grid.pixel_m() is not None or abs(scale.px - 1) <= _SAME_SCALE:
         of_place = copy.copy(generator)
         of_place.gsd_m = generator.gsd_m or scale.gsd_m  # a run of several resolutions does not know one of its own
-        generate(of_place, [mask], out, seed=seed, resample=True, device=device, overwrite=True)
+        generate(of_place, [mask], out, seed=seed, style=style, resample=True, device=device, overwrite=True)
         return
     scaled = Grid(max(1, round(grid.height / scale.px)), max(1, round(grid.width / scale.px)))
     small_mask, small = work / f"{mask.stem}.mask.tif", work / f"{mask.stem}.image.tif"
     write_raster(small_mask, _scaled_mask(mask, grid, scaled, reader), scaled, overwrite=True)
-    generate(generator, [small_mask], small, seed=seed, device=device, overwrite=True)
+    generate(generator, [small_mask], small, seed=seed, style=style, device=device, overwrite=True)
     with open_raster(small) as raster:
         pixels = read_image(raster)
     _, valid = reader.read(mask)

@@ -27,14 +27,13 @@ MOST_TRIES = 3
 
 @dataclass(frozen=True)
 class NewMask:
-    """A mask that wants an image: a raster, its place and scale, where it comes from, and how often it had an image before."""
+    """A mask that wants an image: a raster, its place and scale, and where it comes from."""
 
     path: Path
     place: str
     scale: Scale
     origin: dict[str, Any]
     tags: dict[str, str]
-    use: int = 0
 
 
 @dataclass(frozen=True)
@@ -93,8 +92,7 @@ def given_stream(
     _require_no_leak(paths, ground, reader)
     masks = [_given(path, ground, generator) for path in paths]
     tries = MOST_TRIES * math.ceil(quota / variants) if generator.is_noisy else len(masks)
-    every = (NewMask(m.path, m.place, m.scale, m.origin, m.tags, use) for use in itertools.count() for m in masks)
-    return Stream("", quota, itertools.islice(every, tries))
+    return Stream("", quota, itertools.islice(itertools.cycle(masks), tries))
 
 
 def mask_files(folder: Path) -> list[Path]:
@@ -108,12 +106,11 @@ def mask_files(folder: Path) -> list[Path]:
 
 
 def _again(sources: Sequence[Source]) -> Iterator[NewMask]:
-    for use in itertools.count():
-        for source in sources:
-            tags = {"MASK_ORIGIN": "real", "SOURCE_SCENES": source.scene}
-            if source.window:
-                tags["SOURCE_WINDOW"] = " ".join(map(str, source.window))
-            yield NewMask(source.path, source.place, source.scale, {"kind": "real", **source.origin}, tags, use)
+    for source in itertools.cycle(sources):
+        tags = {"MASK_ORIGIN": "real", "SOURCE_SCENES": source.scene}
+        if source.window:
+            tags["SOURCE_WINDOW"] = " ".join(map(str, source.window))
+        yield NewMask(source.path, source.place, source.scale, {"kind": "real", **source.origin}, tags)
 
 
 def _forged(

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from safetensors.torch import save
 from torch import Tensor
 
-from orthoforge.checkpoints import CONFIG, FORMAT, MODEL, checkpoint_folder, state_bytes
+from orthoforge.checkpoints import CONFIG, FORMAT, MODEL, checkpoint_folder, is_pretrained, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_folder, require_free_space
@@ -27,6 +28,7 @@ from orthoforge.hub import remote
 from orthoforge.hub.card import CardFacts, model_card, read_facts
 from orthoforge.hub.mlm import NAME_PATTERN, mlm_item
 from orthoforge.hub.remote import CARD, FILES, ITEM, LIBRARY, push_to_hub
+from orthoforge.models.styles import bank_of
 from orthoforge.pretrained import bundled_folder
 from orthoforge.runs import read_args
 from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
@@ -39,7 +41,7 @@ def publish(
     name: str | None = None,
     card: CardFacts | Path | None = None,
     push: str | None = None,
-    half: bool = True,
+    full_precision: bool = False,
     overwrite: bool = False,
 ) -> Path:
     """Write a run's generator as a pretrained folder for others, and upload it if asked to; returns ``out``.
@@ -53,7 +55,7 @@ def publish(
         remote.require_repository_name(push)
         remote.require_client(f"uploading to {push}")
         facts = dataclasses.replace(facts, repository=push)
-    save_pretrained(run, out, half=half, card=facts, name=name, overwrite=overwrite)
+    save_pretrained(run, out, half=not full_precision, card=facts, name=name, overwrite=overwrite)
     if push is not None:
         push_to_hub(out, push)
     return Path(out)
@@ -74,14 +76,15 @@ def save_pretrained(
     left out. The folder appears when it is whole and was read back; killed before, nothing of that name is there.
 
     Raises ``OutputExistsError`` when ``folder`` exists (with ``overwrite``, only when it holds other things than a pretrained
-    folder does), ``ConfigError`` for a name or facts that cannot be, or a generator that was made for one scene (``for_scene``),
+    folder does), ``ConfigError`` for a name or facts that cannot be, or a generator that was made for one scene or style,
     ``CheckpointError`` for a damaged run, ``ResourceError`` for a full disk.
     """
     folder = Path(folder)
     settings: dict[str, Any] = {}
     if not isinstance(generator, TrainedGenerator):
-        settings = read_args(checkpoint_folder(Path(generator)).resolve().parent.parent)
+        settings = _settings(checkpoint_folder(Path(generator)))
         generator = load_generator(generator)
+    _require_all_styles(generator)
     facts = _facts(card)
     name = name or folder.resolve().name
     if not re.fullmatch(NAME_PATTERN, name):
@@ -135,6 +138,16 @@ def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | 
     return load_generator(remote.download(str(source), revision), device=device)
 
 
+def _settings(checkpoint: Path) -> dict[str, Any]:
+    """``run`` of the args.yaml of a checkpoint's run: empty where there is no run, or nothing that can be read."""
+    if is_pretrained(checkpoint):
+        return {}
+    try:
+        return dict(read_args(checkpoint.resolve().parent.parent)["run"])
+    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+        return {}
+
+
 def _facts(card: CardFacts | Path | None) -> CardFacts:
     if card is None:
         return CardFacts()
@@ -172,7 +185,6 @@ def _config(generator: TrainedGenerator, payload: bytes, *, half: bool) -> dict[
 def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[str, str]:
     """Rows of the card's table."""
     parameters = sum(parameter.numel() for parameter in generator.network.parameters())
-    places = generator.state["tiles"].get("places") or []
     rows = {
         "recipe": f"`{generator.recipe.name}`",
         "network": f"`{generator.recipe.generator}`, {parameters / 1e6:.2f} M parameters, looks {generator.reach_px} px far",
@@ -181,7 +193,7 @@ def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[s
         "mask": "buildings" if not generator.classes else f"classes: {', '.join(generator.classes['names'])}",
         "image": "red, green, blue, 8 bits; any size",
         "seed": "changes the image" if generator.is_noisy else "changes nothing: one image a mask",
-        "places": ", ".join(places),
+        "styles": ", ".join(generator.styles),
         "trained for": f"{generator.step} steps",
         "made from weights": f"SHA-256 `{generator.sha256}`",
         "software": f"Orthoforge {version('orthoforge')}",
@@ -208,14 +220,20 @@ def _command(recipe: Recipe) -> str:
 
 def _started_from(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
     """Name of the weights that the training began with: empty for none, ``None`` when not known."""
-    begun = settings.get("run", {}).get("init_from") if settings.get("run") else recipe.starts_from or None
+    begun = settings.get("init_from") or recipe.starts_from
     if begun:
         return Path(str(begun)).name
-    return "" if settings.get("run") else None
+    return "" if "init_from" in settings else None
 
 
 def _json_bytes(values: Mapping[str, Any]) -> bytes:
     return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _require_all_styles(generator: TrainedGenerator) -> None:
+    bank = bank_of(generator.network)
+    if bank is not None and (bank.place is not None or bank.fixed is not None):
+        raise ConfigError("this generator was made for one style, which a folder does not hold: save it .with_style(None).")
 
 
 def _require_replaceable(folder: Path, overwrite: bool) -> None:

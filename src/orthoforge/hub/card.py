@@ -5,6 +5,7 @@ The parts are those of Mitchell et al. 2019, "Model Cards for Model Reporting"; 
 """
 
 import difflib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from orthoforge.config import dump_yaml
 from orthoforge.errors import ConfigError
 
 _TEMPLATE = Path(__file__).with_name("card.md")
+_STYLE = '\nimage = generator.with_style("{place}")(mask)  # as in that place; or like a reference image (H, W, 3) uint8'
 _TAGS = ("remote-sensing", "aerial-imagery", "orthophoto", "geospatial", "conditional-gan", "pix2pix", "synthetic-data")
 
 
@@ -62,6 +64,8 @@ class CardFacts:
     """``owner/name`` on the hub, if it is there."""
 
     def __post_init__(self) -> None:
+        if not re.fullmatch(r"[\w.+-]*", self.license):
+            raise ConfigError(f"license is {self.license!r}; give its SPDX identifier, as in Apache-2.0 or CC-BY-4.0.")
         if self.scores and not self.scored_on:
             raise ConfigError("a card's scores need `scored_on`: which tiles, which split, how many, by which command.")
 
@@ -113,6 +117,7 @@ def model_card(name: str, facts: CardFacts, *, config: Mapping[str, Any], proper
         name=name,
         summary=facts.summary.strip() or "A generator that turns masks into aerial images.",
         where=facts.repository or name,
+        style=_STYLE.format(place=config["tiles"]["places"][0]) if "styles" in properties else "",
         properties="\n".join(f"| {title} | {_cell(value)} |" for title, value in properties.items()),
         sources=_sources(facts.sources, attribution),
         license=_license_words(facts.license),
@@ -137,7 +142,8 @@ def _sources(sources: Sequence[Source], attribution: str) -> str:
         (f"[{source.name}]({source.url})" if source.url else source.name, source.license, source.attribution, source.use)
         for source in sources
     ]
-    return _table(("data", "licence", "attribution", "use"), rows)
+    columns = ("data", "licence", "attribution", "use")[: 4 if any(source.use for source in sources) else 3]
+    return _table(columns, [row[: len(columns)] for row in rows])
 
 
 def _license_words(license: str) -> str:

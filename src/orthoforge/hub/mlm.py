@@ -81,6 +81,7 @@ def mlm_item(
                 "title": "Weights (safetensors)",
                 "roles": ["mlm:model", "mlm:weights", "data"],
                 "mlm:artifact_type": "safetensors.torch.save",
+                "bands": [{"name": "mask"}],  # STAC lets properties describe bands only where an asset has some
                 "file:size": size,
                 "file:checksum": _SHA2_256 + config["checksums"][file],
             },
@@ -141,4 +142,6 @@ def _pretraining(started_from: str | None) -> dict[str, Any]:
 def _hyperparameters(generator: TrainedGenerator, config: Mapping[str, Any]) -> dict[str, Any]:
     recipe = {name: value for name, value in config["recipe"].items() if name not in ("description", "outcome")}
     own = {"step": generator.step, "gsd_m": generator.gsd_m, "reach_px": generator.reach_px, "stride_px": generator.stride_px}
-    return {**recipe, **own, **({"classes": generator.classes["names"]} if generator.classes else {})}
+    known = {"styles": list(generator.styles)} if generator.styles else {}
+    classes = {"classes": generator.classes["names"]} if generator.classes else {}
+    return {**recipe, **own, **known, **classes}

@@ -32,7 +32,7 @@ def store(root, grid, size, **options):
     return prepare(root / "data", out, grid=grid, size=size, split="digits", workers=1, **options)
 
 
-def colour_of(mask):
+def colour_of(mask, place, **_):
     """A generator that can be checked: buildings red, the rest by their column."""
     image = np.zeros((*mask.shape, 3), np.uint8)
     image[..., 0] = mask
@@ -75,7 +75,7 @@ def test_a_long_scene_is_cut_into_squares():
 
 
 def test_each_tile_is_drawn_on_its_own():
-    image = drawn_as_tiles(colour_of, cut_mask(make_mask(SIDE), 2, 30, None))
+    image = drawn_as_tiles(colour_of, cut_mask(make_mask(SIDE), 2, 30, None), "aba", 0)
     assert image.shape == (60, 60, 3)
     assert np.array_equal(image[0, :, 1], [*range(30), *range(30)])  # the seam
 

@@ -1,9 +1,9 @@
 """Whole scenes put together from a store's tiles, and their masks cut anew at the sizes that a run knows."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -18,7 +18,15 @@ GAP = 128  # grey, where the store has no tile
 # Other cuts leave out another rest at a scene's right and bottom; a store with so much of it is as good as whole.
 _NEARLY_ALL = 0.9
 
-Draw = Callable[[np.ndarray], np.ndarray]
+
+class Draw(Protocol):
+    """Makes the image (H, W, 3) of a mask (H, W) in a place's style.
+
+    ``number`` is a tile's id, which gives it noise of its own. Parts of one picture share ``number``, so they have one style, and
+    say at which pixel of it they begin.
+    """
+
+    def __call__(self, mask: np.ndarray, place: str, *, number: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)
@@ -108,9 +116,19 @@ def masks_of_own_tiles(store: TileStore, scene: WholeScene, count: int) -> list[
     return [[store.tile(tile_id)[1] for tile_id in ids] for ids in layout.tolist()]
 
 
-def drawn_as_tiles(draw: Draw, masks: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
-    """Each tile drawn on its own, then put side by side: seams and all."""
-    return join_tiles([[draw(mask) for mask in row] for row in masks])
+def first_tile(layout: np.ndarray) -> int:
+    """The tile of a scene after which all of its picture is drawn: where it is the only one, both are the same picture."""
+    return int(layout[layout >= 0][0])
+
+
+def drawn_as_tiles(draw: Draw, masks: Sequence[Sequence[np.ndarray]], place: str, number: int) -> np.ndarray:
+    """Each tile (S, S) drawn on its own, then put side by side: seams and all."""
+
+    def drawn(row: int, col: int) -> np.ndarray:
+        mask = masks[row][col]
+        return draw(mask, place, number=number, origin=(row * mask.shape[0], col * mask.shape[1]))
+
+    return join_tiles([[drawn(row, col) for col in range(len(masks[row]))] for row in range(len(masks))])
 
 
 def drawn_tile_by_tile(draw: Draw, store: TileStore, scene: WholeScene) -> tuple[np.ndarray, str]:
@@ -123,7 +141,15 @@ def drawn_tile_by_tile(draw: Draw, store: TileStore, scene: WholeScene) -> tuple
     top, left = (layout.shape[0] - rows) // 2, (layout.shape[1] - cols) // 2
     shown = layout[top : top + rows, left : left + cols]
     gap = np.full((store.size_px, store.size_px, 3), GAP, np.uint8)
-    image = join_tiles([[gap if tile_id < 0 else draw(store.tile(tile_id)[1]) for tile_id in ids] for ids in shown.tolist()])
+    number = first_tile(layout)
+
+    def drawn(row: int, col: int) -> np.ndarray:
+        if layout[row, col] < 0:
+            return gap
+        origin = row * store.size_px, col * store.size_px
+        return draw(store.tile(int(layout[row, col]))[1], scene.place, number=number, origin=origin)
+
+    image = join_tiles([[drawn(row, col) for col in range(left, left + cols)] for row in range(top, top + rows)])
     words = f"{rows} × {cols} tiles of {store.size_px} px"
     if shown.shape != layout.shape:
         words += f", the middle of {layout.shape[0]} × {layout.shape[1]}"

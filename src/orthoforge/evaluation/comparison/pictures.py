@@ -17,12 +17,14 @@ from orthoforge.evaluation.comparison.mosaics import (
     cut_mask,
     drawn_as_tiles,
     drawn_tile_by_tile,
+    first_tile,
     held_out_share,
     masks_of_own_tiles,
     scene_layout,
     whole_scene,
 )
 from orthoforge.evaluation.report import Html, Picture
+from orthoforge.evaluation.tile_images import TileImages, tile_seed
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -89,13 +91,15 @@ def plan_pictures(runs: Sequence[ComparedRun], groups: Sequence[GroundGroup], sp
 
 
 def remembering(generator: TrainedGenerator, seed: int) -> Draw:
-    """``generator`` with a memory: the same mask is drawn once."""
-    known: dict[bytes, np.ndarray] = {}
+    """``generator`` with a memory: what would be the same image is drawn once."""
+    images = TileImages(generator)
+    known: dict[tuple, np.ndarray] = {}
 
-    def draw(mask: np.ndarray) -> np.ndarray:
-        key = hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).digest()
+    def draw(mask: np.ndarray, place: str, *, number: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+        pixels = hashlib.sha256(repr(mask.shape).encode() + mask.tobytes()).digest()
+        key = (pixels, place, number, origin) if generator.is_noisy else (pixels,)
         if key not in known:
-            known[key] = generator(mask, seed=seed)
+            known[key] = images.of_place(place)(mask, seed=tile_seed(seed, number), origin=origin)
         return known[key]
 
     return draw
@@ -109,7 +113,7 @@ def draw_run(run: ComparedRun, draw: Draw, plan: PicturePlan) -> Drawn:
         tile_id = covering_tile(store, ground)
         assert tile_id is not None
         row = store.rows[tile_id]
-        image = cut_to(draw(store.tile(tile_id)[1]), row, ground)
+        image = cut_to(draw(store.tile(tile_id)[1], row.place, number=tile_id), row, ground)
         gsd = f", {row.gsd_m:.3g} m a pixel" if row.gsd_m else ""
         part = "" if tuple(row.window) == ground.window else f" of a tile of {store.size_px} px"
         drawn.at_ground[ground] = image, f"{image.shape[1]} × {image.shape[0]} px{part}{gsd}"
@@ -164,11 +168,12 @@ def _draw_scene(draw: Draw, store: TileStore, scene: WholeScene, way: str) -> tu
         image, words = drawn_tile_by_tile(draw, store, scene)
         one = scene_layout(store, scene.name, scene.side_px).shape == (1, 1)
         return _shrunk(image, _LARGEST_SIDE_PX), "its one tile, as above" if one else words
-    tiles = _masks_at(store, scene, {"one": 1, "four": 2}[way])
+    tiles, number = _masks_at(store, scene, {"one": 1, "four": 2}[way]), first_tile(scene_layout(store, scene.name))
     if way == "one":
-        image = draw(np.concatenate([np.concatenate(row, axis=1) for row in tiles], axis=0))
+        image = draw(np.concatenate([np.concatenate(row, axis=1) for row in tiles], axis=0), scene.place, number=number)
         return _shrunk(image, _LARGEST_SIDE_PX), f"{image.shape[1]} × {image.shape[0]} px"
-    return _shrunk(drawn_as_tiles(draw, tiles), _LARGEST_SIDE_PX), f"{len(tiles)} × {len(tiles[0])} tiles of {store.size_px} px"
+    image = drawn_as_tiles(draw, tiles, scene.place, number)
+    return _shrunk(image, _LARGEST_SIDE_PX), f"{len(tiles)} × {len(tiles[0])} tiles of {store.size_px} px"
 
 
 def _masks_at(store: TileStore, scene: WholeScene, count: int) -> list[list[np.ndarray]]:

@@ -57,11 +57,12 @@ def score_floor(store: TileStore, split: str, tile_ids: Sequence[int]) -> Scored
 
 
 def score_run(draw: Draw, generator: TrainedGenerator, scored: ScoredSet) -> RunScores:
-    """Scores of what ``draw`` makes of each mask."""
+    """Scores of what ``draw`` makes of each tile's mask."""
     tiles = []
     for tile_id in scored.tile_ids:
         real, mask = scored.store.tile(tile_id)
-        tiles.append(tile_scores(draw(mask), real))
+        image = draw(mask, scored.store.rows[tile_id].place, number=tile_id)
+        tiles.append(tile_scores(image, real))
     return RunScores(scored, tiles, generator.sha256, generator.step)
 
 

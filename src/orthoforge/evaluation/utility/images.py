@@ -11,6 +11,7 @@ import numpy as np
 
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
+from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
 from orthoforge.tiles import manifest
@@ -142,6 +143,7 @@ def _make(
             assert store.rows[tile_id].split == "train", store.describe(tile_id)
             scenes.setdefault(store.rows[tile_id].scene + suffix, []).append(tile_id)
     rows: list[TileRow] = []
+    made_by = TileImages(generator)
     made, total = 0, 2 * len(tile_ids)
     began = told = time.monotonic()
     for scene, ids in scenes.items():
@@ -150,7 +152,8 @@ def _make(
             masks = [store.tile(tile_id)[1] for tile_id in ids]
             if scene.endswith(_TURNED):
                 masks = [turned_mask(mask, tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
-            images = [generator(mask, seed=tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
+            of_place = made_by.of_place(store.rows[ids[0]].place)
+            images = [of_place(mask, seed=tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
             for path, arrays in zip(paths, (images, masks), strict=True):
                 with new_file(path, overwrite=True) as partial, open(partial, "wb") as file:
                     np.save(file, np.stack(arrays))

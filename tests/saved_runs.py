@@ -1,0 +1,31 @@
+"""Checkpoints of generators that have seen no training."""
+
+from pathlib import Path
+
+import torch
+
+from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.config import Recipe, recipe_values
+
+RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
+
+
+def state_of(recipe=RECIPE, step=1, classes=None, places=None):
+    """Its state; one without ``places`` is from before there were styles."""
+    classes = {"names": classes, "colours": [[[i, 0, 0]] for i in range(len(classes))]} if classes else None
+    tiles = {"fingerprint": "f", "size_px": 64, "gsd_m": 0.3, "classes": classes, "attribution": "© Survey"}
+    tiles |= {"places": list(places)} if places else {}
+    return {"recipe": recipe_values(recipe), "progress": {"step": step, "best_ssim": 0.1 + 0.2}, "tiles": tiles}
+
+
+def save_run(run: Path, recipe=RECIPE, *, step=1, classes=None, places=None, name="last") -> Path:
+    """A run folder with one checkpoint; returns the checkpoint's folder. ``places`` have styles of their own, far apart."""
+    torch.manual_seed(step)
+    network = new_generator(recipe, len(classes) if classes else None, len(places or ["somewhere"]))
+    if places:
+        codes = network.get_buffer("styles.codes")
+        codes.copy_(torch.rand_like(codes) + torch.arange(len(places))[:, None, None])
+    train = {"discriminator.weight": torch.full((5,), float(step)), "optimizer_g.step": torch.tensor(float(step))}
+    state = state_of(recipe, step, classes, places)
+    save_checkpoint(run / "weights" / name, model=network.state_dict(), train=train, state=state)
+    return run / "weights" / name

@@ -1,0 +1,276 @@
+"""A generator out of a checkpoint: masks of any size to images, the seed, the style, and weights that do not fit."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, save_checkpoint
+from orthoforge.config import Recipe
+from orthoforge.errors import CheckpointError, ConfigError, DataError
+from orthoforge.models.conditions import decode_image, encode_image, encode_mask
+from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.models.styles import bank_of
+from orthoforge.trained_generator import _pad_to_stride, load_generator
+from saved_runs import RECIPE, save_run
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    save_run(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generator(run):
+    return load_generator(run)
+
+
+def some_mask(height, width):
+    return np.random.default_rng(height * width).random((height, width)) > 0.6
+
+
+def test_it_knows_what_it_is(run, generator):
+    assert generator.recipe == RECIPE
+    assert (generator.step, generator.gsd_m, generator.classes) == (1, 0.3, None)
+    assert generator.attribution == "© Survey"
+    assert generator.sha256 == json.loads((run / "weights/last" / STATE).read_text())["checksums"][MODEL]
+    assert load_generator(run / "weights" / "last").sha256 == generator.sha256
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 50), (50, 1), (3, 3), (7, 8), (8, 8), (37, 53), (64, 64)])
+def test_a_mask_of_any_size_is_padded_and_the_image_cropped_back(size, generator):
+    height, width = size
+    mask = some_mask(height, width)
+    grow = [(0, max(8, -(-side // 4) * 4) - side) for side in size]
+    mode = "reflect" if all(after < side for (_, after), side in zip(grow, size, strict=True)) else "edge"
+    padded = np.pad(mask.astype(np.uint8) * 255, grow, mode=mode)
+    with torch.inference_mode():
+        expected = decode_image(generator.network(encode_mask(torch.from_numpy(padded)[None], None)))[0].numpy()
+    image = generator(mask)
+    assert image.shape == (height, width, 3)
+    assert image.dtype == np.uint8
+    np.testing.assert_allclose(image.astype(int), expected[:height, :width], atol=1)
+
+
+def test_a_size_that_fits_the_network_is_not_padded(generator):
+    assert _pad_to_stride(masks := some_mask(8, 12)[None], 4, 8) is masks
+    assert _pad_to_stride(masks, 4, 12).shape == (1, 12, 12)
+
+
+def test_bool_0_1_and_0_255_masks_give_the_same_image_each_time(generator):
+    mask = some_mask(20, 30)
+    image = generator(mask)
+    assert image.std() > 0
+    for same in (mask, mask.astype(np.uint8), mask * np.uint8(255), np.asfortranarray(mask)):
+        np.testing.assert_array_equal(generator(same, seed=1), image)
+    assert not np.array_equal(generator(~mask), image)
+
+
+def test_generating_leaves_the_global_random_stream_alone(generator):
+    torch.manual_seed(3)
+    expected = torch.rand(1)
+    torch.manual_seed(3)
+    generator(some_mask(8, 8), seed=5)
+    assert torch.equal(torch.rand(1), expected)
+
+
+@pytest.mark.parametrize(
+    ("mask", "message"),
+    [
+        (np.array([[0, 1, 37]], np.uint8), r"holds 0 and 1, or 0 and 255; this one also has \[1, 37\]"),
+        (np.zeros((4, 4, 1), np.uint8), r"shape \(height, width\); this one has \(4, 4, 1\)"),
+        (np.zeros(4, np.uint8), r"this one has \(4,\)"),
+        (np.zeros((0, 4), np.uint8), r"this one has \(0, 4\)"),
+        (np.zeros((4, 4), np.float32), "bool or uint8; this one is float32"),
+        (np.zeros((4, 4), np.int64), "this one is int64"),
+    ],
+)
+def test_what_is_no_mask_is_refused_by_name(mask, message, generator):
+    with pytest.raises(DataError, match=message):
+        generator(mask)
+
+
+def test_classes_are_indices(tmp_path):
+    save_run(tmp_path, classes=["ground", "roof", "water"])
+    generator = load_generator(tmp_path)
+    assert generator.classes == {"names": ["ground", "roof", "water"], "colours": [[[0, 0, 0]], [[1, 0, 0]], [[2, 0, 0]]]}
+    images = [generator(np.full((8, 8), index, np.uint8)) for index in range(3)]
+    assert not np.array_equal(images[1], images[2])
+    with pytest.raises(DataError, match=r"knows 3 classes \(0 to 2\); the mask has 3"):
+        generator(np.full((8, 8), 3, np.uint8))
+
+
+def swap_recipe(folder: Path, **changes):
+    """Write the checkpoint anew, its checksums right, as another program would."""
+    checkpoint = load_checkpoint(folder)
+    state = {name: checkpoint.state[name] for name in ("progress", "tiles")}
+    state = {**state, "recipe": checkpoint.state["recipe"] | changes.pop("recipe", {})}
+    state["tiles"] = state["tiles"] | changes
+    save_checkpoint(folder, model=checkpoint.model, train=checkpoint.train, state=state)
+
+
+def test_weights_of_another_mask_are_named_by_their_channels(tmp_path):
+    last = save_run(tmp_path)
+    swap_recipe(last, classes={"names": list("abcde"), "colours": [[[0, 0, i]] for i in range(5)]})
+    with pytest.raises(CheckpointError, match="generator expects 5 mask channels, file has 3"):
+        load_generator(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"generator_width": 8}, r"stem\.1\.weight is \(8, 3, 7, 7\) in the network and \(4, 3, 7, 7\) in the file"),
+        ({"generator": "resunet9"}, r"is missing from the file; the recipes differ"),
+        ({"norm": "batch"}, r"is (missing from|only in) the file; the recipes differ"),
+        ({"generator": "resnet6"}, r"up2\.\d\.weight is \(8, 16, 3, 3\) in the network and \(8, 32, 3, 3\) in the file"),
+        ({"paint": "red"}, "unknown `paint`. It was written by another version of orthoforge"),
+    ],
+)
+def test_weights_that_do_not_fit_their_recipe(changes, message, tmp_path):
+    last = save_run(tmp_path)
+    swap_recipe(last, recipe=changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_generator(tmp_path)
+
+
+# Styles
+
+STYLED = Recipe(name="styled", generator="modulated", generator_width=2, crop_px=32)
+PLACES = ["arden", "brennau", "cleve"]
+
+
+@pytest.fixture(scope="module")
+def styled(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("styled")
+    save_run(folder, STYLED, places=PLACES)
+    return load_generator(folder)
+
+
+def images(generator):
+    return np.stack([generator(some_mask(32, 32), seed=seed) for seed in range(4)])
+
+
+def code_of(generator, seed=0):
+    """The code that a seed chooses."""
+    place_noise(generator.network, NoiseField(seed))
+    return bank_of(generator.network)(1)[0]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 40), (16, 64), (33, 32), (100, 31)])
+def test_a_mask_that_is_smaller_than_the_network_takes_is_padded(size, styled):
+    height, width = size
+    grow = [(0, max(32, -(-side // 16) * 16) - side) for side in size]
+    mode = "reflect" if all(after < side for (_, after), side in zip(grow, size, strict=True)) else "edge"
+    image, padded = styled(some_mask(*size)), np.pad(some_mask(*size), grow, mode=mode)
+    assert image.shape == (*size, 3)
+    np.testing.assert_array_equal(image, styled(padded)[:height, :width])
+
+
+def test_its_styles_are_its_places_and_without_asking_the_seed_chooses_among_all(styled, generator):
+    assert styled.styles == tuple(PLACES)
+    assert generator.styles == ()
+    assert styled.is_noisy and not generator.is_noisy
+    assert {int(code_of(styled, seed)[0]) for seed in range(30)} == {0, 1, 2}, "codes of a place begin with its number"
+    np.testing.assert_array_equal(images(styled), images(styled))
+    assert len(np.unique(images(styled), axis=0)) == 4
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_a_place_by_name_gives_looks_of_that_place(number, styled):
+    of_place = styled.with_style(PLACES[number])
+    codes = torch.stack([code_of(of_place, seed) for seed in range(30)])
+    assert set(codes[:, 0].int().tolist()) == {number}
+    assert len(codes.unique(dim=0)) > 15, "which of them, the seed says"
+    assert of_place.styles == styled.styles
+
+
+def test_a_style_is_a_copys_and_none_takes_it_back(styled):
+    before = images(styled)
+    first = styled.with_style("arden")
+    second = first.with_style("cleve")
+    reference = np.full((32, 32, 3), 200, np.uint8)
+    for styled_so in (first, second, first.with_style(reference)):
+        assert not np.array_equal(images(styled_so), before)
+        np.testing.assert_array_equal(images(styled_so.with_style(None)), before)
+    assert not np.array_equal(images(first), images(second))
+    np.testing.assert_array_equal(images(first.with_style(reference)), images(styled.with_style(reference)))
+    np.testing.assert_array_equal(images(styled), before)
+    np.testing.assert_array_equal(images(first), images(styled.with_style("arden")))
+
+
+def test_a_reference_image_is_one_style_whatever_the_seed(styled):
+    reference = np.random.default_rng(0).integers(0, 256, (50, 70, 3), dtype=np.uint8)
+    like = styled.with_style(reference)
+    with torch.inference_mode():
+        expected = like.network.style_encoder(encode_image(torch.from_numpy(reference[None])))[0]
+    assert all(torch.equal(code_of(like, seed), expected) for seed in range(5))
+    assert len(np.unique(images(like), axis=0)) == 4, "the seed still decides the noise"
+    np.testing.assert_array_equal(images(like), images(styled.with_style(np.asfortranarray(reference))))
+    darker = styled.with_style(reference // 4)
+    assert not np.array_equal(images(darker), images(like))
+
+
+def test_a_style_goes_along_to_another_device_and_over_a_scene(styled):
+    of_place = styled.with_style("brennau")
+    np.testing.assert_array_equal(images(of_place.to("cpu")), images(of_place))
+    np.testing.assert_array_equal(images(of_place.for_scene([some_mask(32, 32)])), images(of_place))
+
+
+def test_every_window_of_a_scene_has_one_style(styled):
+    looks = [(styled(some_mask(32, 32), seed=4, origin=origin), bank_of(styled.network)(1)) for origin in ((0, 0), (640, 320))]
+    assert torch.equal(looks[0][1], looks[1][1])
+    assert not np.array_equal(looks[0][0], looks[1][0]), "the noise is that of the place"
+
+
+@pytest.mark.parametrize(
+    ("style", "error", "message"),
+    [
+        ("ardenne", ConfigError, r"no style 'ardenne' in this run; it knows arden, brennau, cleve\."),
+        ("", ConfigError, "no style ''"),
+        (np.zeros((64, 64), np.uint8), DataError, r"32 px or more; this one is uint8 \(64, 64\)"),
+        (np.zeros((64, 64, 4), np.uint8), DataError, r"uint8 \(64, 64, 4\)"),
+        (np.zeros((64, 64, 3), np.float32), DataError, r"float32 \(64, 64, 3\)"),
+        (np.zeros((31, 64, 3), np.uint8), DataError, r"uint8 \(31, 64, 3\)"),
+    ],
+    ids=lambda value: None if isinstance(value, type) else str(getattr(value, "shape", value)),
+)
+def test_a_style_that_cannot_be_had_is_refused(style, error, message, styled):
+    with pytest.raises(error, match=message):
+        styled.with_style(style)
+
+
+@pytest.mark.parametrize("style", ["arden", None, np.zeros((64, 64, 3), np.uint8)], ids=["name", "none", "image"])
+def test_a_network_without_styles_says_which_have_them(style, generator):
+    with pytest.raises(ConfigError, match="the network of small has no styles; those of orthoforge-s and orthoforge-m do"):
+        generator.with_style(style)
+
+
+# Checkpoints from before
+
+
+NEW_FIELDS = ("balance", "lambda_colour")
+
+
+def test_a_checkpoint_from_before_there_were_styles_and_their_fields_loads_and_makes_the_same(tmp_path):
+    last = save_run(tmp_path)
+    expected = load_generator(tmp_path)(some_mask(20, 30))
+    checkpoint = load_checkpoint(last)
+    recipe = {name: value for name, value in checkpoint.state["recipe"].items() if name not in NEW_FIELDS}
+    assert len(recipe) == len(checkpoint.state["recipe"]) - len(NEW_FIELDS)
+    assert "places" not in checkpoint.state["tiles"]
+    state = {"progress": checkpoint.state["progress"], "tiles": checkpoint.state["tiles"], "recipe": recipe}
+    save_checkpoint(last, model=checkpoint.model, train=checkpoint.train, state=state)
+    old = load_generator(tmp_path)
+    assert (old.recipe, old.styles) == (RECIPE, ())
+    np.testing.assert_array_equal(old(some_mask(20, 30)), expected)
+
+
+def test_a_bank_that_is_not_of_these_places_is_refused(tmp_path):
+    last = save_run(tmp_path, STYLED, places=PLACES)
+    swap_recipe(last, places=PLACES[:2])
+    with pytest.raises(CheckpointError, match=r"styles\.codes is \(2, 64, 16\) in the network and \(3, 64, 16\) in the file"):
+        load_generator(tmp_path)

@@ -1,0 +1,294 @@
+"""Training a generator with styles: whose style each image gets, what is compared, what is remembered of the training tiles."""
+
+import json
+import math
+from collections import Counter
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from harness import assert_same_run, make_tiles, rows, small_s, tiny
+from safetensors.torch import load_file
+
+from conftest import make_dataset, make_grid, make_image, write_tiff
+from orthoforge import runs
+from orthoforge.checkpoints import load_checkpoint, save_checkpoint
+from orthoforge.models.conditions import encode_image
+from orthoforge.models.modulated import Noise
+from orthoforge.models.styles import CODE, KEPT, bank_of
+from orthoforge.tiles.prepare import prepare
+from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
+from orthoforge.trained_generator import load_generator
+from orthoforge.training import loop, train
+from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors
+from orthoforge.training.hardware import new_fabric
+from orthoforge.training.state import TrainingState
+from orthoforge.training.step import train_step
+from orthoforge.training.styles import places_of, remember_styles
+from orthoforge.training.validation import validate
+
+
+@pytest.fixture(autouse=True)
+def _no_plot(monkeypatch):
+    monkeypatch.setattr(runs, "plot_results", lambda run: None)  # half of the time of so short a training
+
+
+@pytest.fixture(scope="module")
+def tiles(tmp_path_factory):
+    """Places arden (8 tiles to train on), brennau (4) and cleve, which validates alone; another of brennau validates too."""
+    names = ("arden1", "arden2", "brennau1", "brennau7", "cleve7")
+    return make_tiles(tmp_path_factory.mktemp("styles"), names, size=40)
+
+
+@pytest.fixture(scope="module")
+def store(tiles):
+    return TileStore.open(tiles)
+
+
+@pytest.fixture(scope="module")
+def finished(tiles, tmp_path_factory):
+    """A finished run of ``small_s()``."""
+    return train(small_s(), tiles, tmp_path_factory.mktemp("runs") / "finished", quiet=True)
+
+
+def batch_of(store, count):
+    ids = store.ids("train")[:count]
+    return crop_batch(store, ids, crop_px=32, flips="none", keys=[(0, i) for i in range(count)])
+
+
+def stepped(recipe, store, batch):
+    """The losses of a step from the same beginning, and what the generator was called with."""
+    recipe = replace(recipe, best_by="ssim")  # no step asks, and its network takes a while to read
+    fabric = new_fabric(recipe)
+    state = TrainingState(fabric, recipe, None, len(places_of(store)))
+    seen = []
+    state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))
+    losses = train_step(fabric, recipe, state, batch, store)
+    assert len(seen) == 1
+    return losses, seen[0]
+
+
+# A step
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_half_of_the_images_have_their_own_style_and_the_others_those_of_the_first(count, store):
+    batch = batch_of(store, count)
+    losses, (condition, reference) = stepped(small_s(), store, batch)
+    _, real = to_tensors(batch, store, torch.device("cpu"))
+    order = {1: [0], 2: [0, 0], 3: [0, 1, 0], 5: [0, 1, 2, 0, 1]}[count]
+    assert len(condition) == count
+    assert torch.equal(reference, real[order])
+    assert losses.keys() == {"loss_d", "loss_g", "loss_g_gan", "loss_g_colour", "loss_g_perceptual"}
+    assert all(math.isfinite(value) for value in losses.values())
+
+
+@pytest.mark.parametrize("count", [4, 5])
+def test_images_in_a_borrowed_style_are_judged_and_not_compared(count, store):
+    recipe = small_s(lambda_l1=1.0)
+    batch, own = batch_of(store, count), count - count // 2
+    compared = {"loss_g_l1", "loss_g_colour", "loss_g_perceptual"}
+    losses, _ = stepped(recipe, store, batch)
+    for changed, differ in (([own, count - 1], {"loss_d", "loss_g_gan", "loss_g"}), ([0, own - 1], {*losses})):
+        image = batch.image.copy()
+        image[changed] = 255 - image[changed]
+        others, _ = stepped(recipe, store, Batch(image, batch.mask, batch.tile_ids))
+        assert {name for name in losses if others[name] != losses[name]} == differ
+    assert compared <= losses.keys()
+
+
+def test_the_code_teaches_the_encoder_and_the_noise_its_weights(store):
+    recipe = small_s()
+    fabric = new_fabric(recipe)
+    state = TrainingState(fabric, recipe, None, 2)
+    before = {name: weight.clone() for name, weight in state.generator.named_parameters()}
+    train_step(fabric, recipe, state, batch_of(store, 4), store)
+    still = {name for name, weight in state.generator.named_parameters() if torch.equal(weight, before[name])}
+    assert not still, "every weight learns"
+    noise = [module.weight for module in state.generator.modules() if isinstance(module, Noise)]
+    assert all((weight != 0.3).any() for weight in noise)
+    assert not [name for name in state.train_tensors() if "stage" in name], "the features are in no checkpoint"
+
+
+def test_colour_alone_trains(store):
+    recipe = tiny(gan_loss="none", lambda_l1=0.0, lambda_colour=2.0)
+    fabric = new_fabric(recipe)
+    state, batch = TrainingState(fabric, recipe, None), batch_of(store, 3)
+    condition, real = to_tensors(batch, store, fabric.device)
+    with torch.no_grad():
+        cells = [image.unfold(2, 16, 16).unfold(3, 16, 16).mean(dim=(4, 5)) for image in (state.generator(condition), real)]
+    expected = 2 * (cells[0] - cells[1]).abs().mean().item()
+    losses = train_step(fabric, recipe, state, batch, store)
+    assert losses == {"loss_g": pytest.approx(expected, rel=1e-4), "loss_g_colour": pytest.approx(expected, rel=1e-4)}
+
+
+# Which tiles
+
+
+@pytest.mark.parametrize(("balance", "arden"), [("none", 16), ("places", 12), ("building", 12)])
+def test_places_come_equally_often_where_the_recipe_says_so(balance, arden, store):
+    recipe = small_s(balance=balance, crops_per_tile=2)
+    state = SimpleNamespace(progress=SimpleNamespace(epoch=0, step_in_epoch=0, rollbacks=0))
+    alone = SimpleNamespace(world_size=1, global_rank=0)
+    batches = list(epoch_batches(store, recipe, state, alone))
+    assert len(batches) == steps_an_epoch(store, recipe, alone) == 5
+    shown = Counter(store.rows[tile_id].place for batch in batches for tile_id in batch.tile_ids.tolist())
+    assert shown == {"arden": arden, "brennau": 24 - arden}
+    crops = {image.tobytes() for batch in batches for image in batch.image}
+    assert len(crops) == 24, "a tile that comes again is cut and turned anew"
+
+
+# The bank
+
+
+def encoded(network, store, ids, crop_px=32):
+    images = centre_batch(store, np.array(ids), crop_px=crop_px).image
+    with torch.inference_mode():
+        return torch.cat([network.style_encoder.eval()(encode_image(torch.from_numpy(image[None]))) for image in images])
+
+
+def test_the_bank_holds_the_codes_that_the_saved_encoder_has_of_the_training_tiles(finished, store):
+    generator = load_generator(finished)
+    assert generator.styles == ("arden", "brennau"), "not cleve, which was not trained on"
+    codes = bank_of(generator.network).codes
+    assert codes.shape == (2, KEPT, CODE)
+    for place, kept in zip(generator.styles, codes, strict=True):
+        ids = [tile_id for tile_id in store.ids("train").tolist() if store.rows[tile_id].place == place]
+        expected = encoded(generator.network, store, ids)
+        assert len(ids) == {"arden": 8, "brennau": 4}[place]
+        assert len(expected.unique(dim=0)) == len(ids)
+        torch.testing.assert_close(kept, expected.repeat(KEPT // len(ids), 1), atol=1e-6, rtol=0)
+    others = load_file(finished / "weights/last/train.safetensors")
+    assert torch.equal(others["generator.styles.codes"], codes), "both generators remember the same"
+    assert not torch.equal(others["generator.style_encoder.to_code.weight"], generator.network.style_encoder.to_code.weight)
+
+
+def test_best_remembers_the_styles_of_its_own_epoch(finished, store):
+    generator = load_generator(finished / "weights" / "best")
+    first = [tile_id for tile_id in store.ids("train").tolist() if store.rows[tile_id].place == "arden"][:1]
+    torch.testing.assert_close(bank_of(generator.network).codes[0, :1], encoded(generator.network, store, first), atol=1e-6, rtol=0)
+
+
+def test_of_more_tiles_than_the_bank_holds_those_are_kept_that_are_spread_over_them(tmp_path):
+    data = make_dataset(tmp_path / "data", ("arden1", "arden7"), 144)
+    store = prepare(data, tmp_path / "tiles", grid=9, size=32, split="digits", workers=1)
+    recipe = small_s(ema_decay=0.0)
+    state = TrainingState(new_fabric(recipe), recipe, None, 1)
+    remember_styles(state.generator, state.output_generator, recipe, store)
+    assert state.generator.style_encoder.training, "codes are blurred again in the next epoch"
+    ids = store.ids("train").tolist()
+    assert len(ids) == 81
+    expected, codes = encoded(state.generator, store, ids), state.generator.styles.codes[0]
+    at = [int((expected - code).abs().sum(dim=1).argmin()) for code in codes]
+    torch.testing.assert_close(codes, expected[at], atol=1e-6, rtol=0)
+    assert at == sorted(set(at)) and (at[0], at[-1]) == (0, 80), "one after another, the first and the last among them"
+    assert set(np.diff(at).tolist()) == {1, 2}
+
+
+def test_validation_shows_each_place_in_a_style_of_its_own(store):
+    recipe = small_s(ema_decay=0.0)
+    fabric = new_fabric(recipe)
+    state = TrainingState(fabric, recipe, None, 2)
+    state.generator.styles.codes[1] = 1.0
+    seen = []
+    state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2][:, 0]))
+    validate(fabric, recipe, state, store, SimpleNamespace(requested=False))
+    places = [store.rows[tile_id].place for tile_id in store.ids("val").tolist()]
+    assert Counter(places) == {"brennau": 4, "cleve": 4}
+    codes = torch.cat(seen).tolist()
+    assert [code for place, code in zip(places, codes, strict=True) if place == "brennau"] == [1.0] * 4
+    assert {code for place, code in zip(places, codes, strict=True) if place == "cleve"} == {0.0, 1.0}, "of any place"
+
+
+# Stopped, continued, begun from another
+
+
+def test_interrupted_between_and_within_epochs_it_ends_with_the_same_bits(finished, tiles, tmp_path, monkeypatch):
+    recipe, run, inner, left = small_s(), tmp_path / "run", loop.train_step, [2]
+    train(recipe, tiles, run, stop_after=1, quiet=True)
+
+    def train_step(*arguments):
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return inner(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "train_step", train_step)
+        patch.setattr(loop, "SECONDS_BETWEEN_CHECKPOINTS", -1)
+        with pytest.raises(KeyboardInterrupt):
+            train(recipe, tiles, run, resume=True, quiet=True)
+    progress = json.loads((run / "weights/last/state.json").read_text())["progress"]
+    assert (progress["epoch"], progress["step_in_epoch"]) == (1, 2), "of 3"
+    train(recipe, tiles, run, resume=True, quiet=True)
+    assert_same_run(run, finished)
+    model, others = (load_file(run / "weights/last" / f"{name}.safetensors") for name in ("model", "train"))
+    assert model["styles.codes"].any()
+    kept = {name.partition(".heads.")[0] for name in others if name.startswith("discriminator.across")}
+    assert len(kept) == 4 + 3
+    norms = [name for name in others if name.startswith("discriminator.heads") and name.endswith(("._u", "._v"))]
+    assert len(norms) == 2 * 3 * 4, "what the power iteration of each spectral norm has found so far"
+
+
+def test_weights_of_another_places_run_are_taken_over_and_its_styles_are_not(finished, tmp_path, monkeypatch, capsys):
+    tiles = make_tiles(tmp_path, ("dorn1", "dorn7", "emden1", "falk1"), size=64)
+    recipe, started = small_s(crop_px=48, epochs=1, decay_epochs=0), []
+    inner = loop.train_step
+
+    def train_step(fabric, recipe, state, batch, store):
+        if not started:
+            started.extend(dict(network.state_dict()) for network in (state.generator, state.averaged.module, state.discriminator))
+            started[:] = [{name: tensor.clone() for name, tensor in tensors.items()} for tensors in started]
+        return inner(fabric, recipe, state, batch, store)
+
+    monkeypatch.setattr(loop, "train_step", train_step)
+    run = train(recipe, tiles, tmp_path / "run", init_from=finished)
+    assert f"carried over from {finished}/weights/last: generator and discriminator" in capsys.readouterr().out
+    before = load_checkpoint(finished / "weights/last")
+    for tensors in started[:2]:
+        assert all(torch.equal(tensors[name], tensor) for name, tensor in before.model.items() if name != "styles.codes")
+        assert not tensors["styles.codes"].any()
+    assert all(torch.equal(tensor, before.train[f"discriminator.{name}"]) for name, tensor in started[2].items())
+    generator = load_generator(run)
+    assert generator.styles == ("dorn", "emden", "falk")
+    assert bank_of(generator.network).codes.any(dim=2).all()
+
+
+def test_a_run_from_before_there_were_styles_goes_on(store, tiles, tmp_path):
+    recipe = tiny(epochs=2, decay_epochs=0)
+    one = train(recipe, tiles, tmp_path / "one", quiet=True)
+    run = train(recipe, tiles, tmp_path / "run", stop_after=1, quiet=True)
+    last = load_checkpoint(run / "weights/last")
+    values = {name: last.state[name] for name in ("progress", "rng", "versions")}
+    values["recipe"] = {name: value for name, value in last.state["recipe"].items() if name not in ("balance", "lambda_colour")}
+    values["tiles"] = {name: value for name, value in last.state["tiles"].items() if name != "places"}
+    assert len(values["recipe"]) + 2 == len(last.state["recipe"]) and values["tiles"] != last.state["tiles"]
+    save_checkpoint(run / "weights/last", model=last.model, train=last.train, state=values)
+    train(recipe, tiles, run, resume=True, quiet=True)
+    assert rows(run) == rows(one)
+    assert load_generator(run).styles == ()
+
+
+# Classes
+
+
+def test_six_classes_train_and_generate(tmp_path):
+    colours = np.array([[40 * i, 255 - 40 * i, 7] for i in range(6)], np.uint8)
+    names = ["ground", "building", "road", "tree", "water", "car"]
+    (tmp_path / "palette.json").write_text(json.dumps(dict(zip(names, colours.tolist(), strict=True))))
+    for seed, name in enumerate(("arden1", "brennau2", "arden7")):
+        labels = np.random.default_rng(seed).integers(0, 6, (8, 8)).repeat(10, 0).repeat(10, 1)
+        write_tiff(tmp_path / f"data/images/{name}.tif", make_image(labels == 1, seed=seed), make_grid(80))
+        write_tiff(tmp_path / f"data/masks/{name}.tif", colours[labels], make_grid(80))
+    prepare(tmp_path / "data", tmp_path / "tiles", grid=2, size=40, split="digits", palette=tmp_path / "palette.json", workers=1)
+    run = train(small_s(epochs=1, decay_epochs=0), tmp_path / "tiles", tmp_path / "run", quiet=True)
+    generator = load_generator(run)
+    assert generator.classes["names"] == names
+    assert generator.network.stem.in_channels == 6
+    labels = np.random.default_rng(9).integers(0, 6, (50, 70), dtype=np.uint8)
+    image, other = (generator.with_style(place)(labels) for place in ("arden", "brennau"))
+    assert image.shape == other.shape == (50, 70, 3)
+    assert not np.array_equal(image, other)
+    assert not np.array_equal(generator.with_style("arden")(5 - labels), image)
