@@ -65,7 +65,8 @@ def main() -> None:
             began = time.perf_counter()
             call()
             seconds[name].append(time.perf_counter() - began)
-    print(f"{options.size} px, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}; medians of {options.rounds} rounds")
+    circumstances = f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}"
+    print(f"{options.size} px, {circumstances}; medians of {options.rounds} rounds")
     first = statistics.median(seconds["the mask to the image, PyTorch"][1:])
     for name, taken in seconds.items():
         median = statistics.median(taken[1:])  # the first warms up

@@ -6,8 +6,8 @@
 * ``train.safetensors``: everything else that the next step needs,
 * ``state.json``: recipe, progress, checksums of both files and of itself.
 
-A pretrained folder, which ``orthoforge.hub`` writes, is read as a checkpoint too: its state is in ``config.json``, the name that hubs
-expect, and there is no ``train.safetensors``.
+A pretrained folder, which ``orthoforge.hub`` writes, is read as a checkpoint too: its state is in ``config.json``, the name that
+hubs expect, and there is no ``train.safetensors``.
 """
 
 import hashlib
@@ -175,7 +175,10 @@ def state_bytes(body: Mapping[str, Any]) -> bytes:
 
 
 def read_state(folder: Path) -> dict[str, Any]:
-    """State of a checkpoint or a pretrained folder, checked. ``CheckpointError`` when it is missing, changed or of a newer format."""
+    """State of a checkpoint or a pretrained folder, checked.
+
+    ``CheckpointError`` when it is missing, changed or of a newer format.
+    """
     path = state_file(folder)
     if not path.is_file():
         raise CheckpointError(f"{folder}: no checkpoint here ({STATE} is missing).")

@@ -19,8 +19,9 @@ from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.models.styles import bank_of
 
-# Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width (bench/generation.py).
-_PEAK_MAPS = {"resnet": 6.0, "resunet": 9.5, "unet": 2.5, "modulated": 10.0}
+# Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width, and bytes that any size takes
+# (bench/generation.py).
+_PEAK = {"resnet": (6.0, 0), "resunet": (9.5, 0), "unet": (2.5, 0), "modulated": (9.5, 80_000_000)}
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
 
 
@@ -145,9 +146,9 @@ class TrainedGenerator:
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
-        maps = _PEAK_MAPS[self.recipe.generator.rstrip("0123456789")]
+        maps, always = _PEAK[self.recipe.generator.rstrip("0123456789")]
         per_pixel = maps * 4 * self.recipe.generator_width + _IN_AND_OUT_BYTES
-        return round(per_pixel * (height + 16) * (width + 16))
+        return always + round(per_pixel * (height + 16) * (width + 16))
 
     @property
     def _class_count(self) -> int | None:
@@ -205,7 +206,10 @@ def require_device(name: str) -> torch.device:
 
 
 def _pad_to_stride(masks: np.ndarray, stride: int, least: int) -> np.ndarray:
-    """Grow (N, H, W) to multiples of the stride, and ``least``, at the far edges, by reflection; edge pixels where it is too small."""
+    """Grow (N, H, W) at the far edges to multiples of the stride, ``least`` px at least.
+
+    By reflection; with edge pixels where there is too little to reflect.
+    """
     sides = masks.shape[1:]
     grow = [(0, max(least, -(-side // stride) * stride) - side) for side in sides]
     if not any(after for _, after in grow):
