@@ -33,7 +33,7 @@ def test_it_is_small_and_of_data_that_may_be_shipped(generator):
     assert set(generator.styles) <= CLEAR_TO_SHIP
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "CC-BY" in card and "OpenStreetMap" in card
-    assert json.loads((folder / "stac-item.json").read_text())["properties"]["mlm:framework"] == "pytorch"
+    assert json.loads((folder / "stac-item.json").read_text())["properties"]["mlm:framework"] == "PyTorch"
     assert "/" not in json.loads((folder / CONFIG).read_text())["recipe"]["perceptual_weights"]
 
 
