@@ -20,6 +20,7 @@ from torch import nn
 from orthoforge.checkpoints import new_generator
 from orthoforge.config import load_recipe
 from orthoforge.models.conditions import encode_mask
+from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.trained_generator import load_generator
 
 
@@ -56,6 +57,7 @@ def main() -> None:
     condition = encode_mask(torch.from_numpy(mask[None]), None).to(memory_format=torch.channels_last)
     torch.manual_seed(0)
     baseline = new_generator(load_recipe("baseline"), None).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    place_noise(generator.network, NoiseField(0))  # what a seed promises must be part of what is converted
     calls: dict[str, Callable[[], Any]] = {"the mask to the image, PyTorch": lambda: generator(mask)}
     calls |= {f"the network, {name}": call for name, call in backends(generator.network, condition).items()}
     calls |= {f"baseline's network, {name}": call for name, call in backends(baseline, condition).items()}

@@ -1,6 +1,6 @@
 """The one protocol by which recipes are compared: same tiles, same number of crops, same judges. docs/protocol.md has the reasons.
 
-    python -m bench.protocol prepare ../shared/data/building --out work      # tiles; needs the scenes
+    python -m bench.protocol prepare SCENES --out work                       # tiles
     python -m bench.protocol train   --out work --recipes baseline instance-norm perceptual-only high-5x5 --crops 100000
     python -m bench.protocol score   --out work                              # every finished run that has no scores yet
     python -m bench.protocol table   --out work                              # prints Markdown, writes bench/results/protocol.json

@@ -162,7 +162,7 @@ def _figure(areas: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
     if name == "diversity":  # a mean over masks, which has an error of its own
         errors = [area["diversity"]["share_error"] for area in areas]
         if None not in errors:
-            wide = 1.96 * float(np.hypot(np.mean(errors), np.std(values, ddof=1) if len(values) > 1 else 0))
+            wide = 1.96 * float(np.hypot(np.mean(errors), np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0))
             result |= {"low": result["mean"] - wide, "high": result["mean"] + wide}
     return result
 

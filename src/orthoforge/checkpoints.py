@@ -33,6 +33,7 @@ from orthoforge.pretrained import bundled_folder, bundled_names
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 CONFIG = "config.json"
 FORMAT = 1
+_PARTS = ("recipe", "progress", "tiles", "checksums")  # of every state
 
 
 @dataclass(frozen=True)
@@ -193,6 +194,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         sound = False
     if not sound:
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
+    if not isinstance(body.get("format"), int) or not all(isinstance(body.get(name), dict) for name in _PARTS):
+        raise CheckpointError(f"{path}: is not the description of a checkpoint, though its checksum fits.{_alternative(folder)}")
     if body["format"] > FORMAT:
         raise CheckpointError(
             f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it."

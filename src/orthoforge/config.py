@@ -43,7 +43,7 @@ class Recipe:
     """The recipe whose run ``--init-from`` must name; empty for a training from scratch."""
 
     crop_px: int = 256
-    """Side of the random crops, in pixels; a multiple of 4 (of 256 or 512 for the U-Nets)."""
+    """Side of the random crops, in pixels; a multiple of 4 (of 16 for ``modulated``, 256 or 512 for the U-Nets)."""
     flips: Literal["none", "horizontal", "dihedral"] = "horizontal"
     """Random orientation, the same for mask and image: none, left-right, or all eight flips and quarter turns."""
     balance: Literal["none", "places", "building"] = "none"
@@ -175,6 +175,11 @@ class Recipe:
             raise ConfigError("wgan-gp takes the gradient by the image, but a projected discriminator sees features. Use hinge.")
         if self.gan_loss != "none" and self.discriminator == "projected" and "logits" in self.perceptual_layers:
             raise ConfigError("a projected discriminator looks at maps of features; leave logits out of perceptual_layers.")
+        coarse = {"stage6", "stage7", "head"} & set(self.perceptual_layers)
+        if self.discriminator == "projected" and coarse and self.crop_px < 64:
+            raise ConfigError(
+                f"crop_px is {self.crop_px}; a projected discriminator on {', '.join(sorted(coarse))} needs crops of 64 px."
+            )
         if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_colour and not self.lambda_perceptual:
             raise ConfigError("gan_loss is none, lambda_l1, lambda_colour and lambda_perceptual are 0; nothing would be trained.")
         if self.uses_features:

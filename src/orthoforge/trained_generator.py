@@ -90,7 +90,8 @@ class TrainedGenerator:
         if not self.styles:
             raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
         styled = copy.copy(self)
-        styled.network = copy.deepcopy(self.network)
+        shared = {id(tensor): tensor for tensor in (*self.network.parameters(), *self.network.buffers())}
+        styled.network = copy.deepcopy(self.network, shared)  # modules of its own, with the same weights
         bank = bank_of(styled.network)
         assert bank is not None
         bank.place = bank.fixed = None

@@ -87,7 +87,7 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
 
 
 def over_scales(loss: Callable[..., Tensor], *logits: Tensor | tuple[Tensor, ...]) -> Tensor:
-    """``loss`` of a discriminator's logits; where it judges at several scales, the mean over them (Wang et al. 2018, eq. 3)."""
+    """``loss`` of a discriminator's logits; where it judges at several scales, the mean over them."""
     if isinstance(logits[0], Tensor):
         return loss(*logits)
     return torch.stack([loss(*scale) for scale in zip(*logits, strict=True)]).mean()

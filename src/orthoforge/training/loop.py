@@ -66,10 +66,14 @@ def run_epochs(
                 progress.seconds += time.monotonic() - step_began
                 if curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
                     curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
-                if any_process(fabric, stop.requested):
+                asked, due = stop.requested, time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS
+                stopping, saving = any_process(fabric, asked), any_process(fabric, due)
+                if state.has_styles and (stopping or saving):
+                    remember_styles(state.generator, state.output_generator, recipe, store)
+                if stopping:
                     save(fabric, state, recipe, store, last)
                     return False
-                if any_process(fabric, time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS):
+                if saving:
                     save(fabric, state, recipe, store, last)
                     saved_at = time.monotonic()
                 step_began = time.monotonic()

@@ -41,14 +41,10 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     else:
         own = len(real)
         fake = state.train_generator(condition)  # (N, 3, H, W)
-    fake_seen, real_seen = fake, real  # what the discriminator is shown
-    if state.features is not None:
-        with fabric.autocast():
-            with torch.no_grad():
-                real_features = state.features(real)
-            fake_features = state.features(fake)
-        if recipe.discriminator == "projected":
-            fake_seen, real_seen = fake_features, real_features
+    fake_seen: Tensor | list[Tensor] = fake  # what the discriminator is shown
+    real_seen: Tensor | list[Tensor] = real
+    if discriminator is not None and recipe.discriminator == "projected":
+        fake_seen, real_seen = _features(fabric, state, fake, real)
     losses: dict[str, Tensor] = {}
 
     terms: dict[str, Tensor] = {}
@@ -74,7 +70,10 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     if recipe.lambda_colour:
         terms["colour"] = recipe.lambda_colour * colour_l1(fake[:own], real[:own])
     if recipe.lambda_perceptual:
-        compared = ([layer[:own] for layer in features] for features in (fake_features, real_features))
+        # Those that the discriminator saw, or made only now, when its own graph is gone.
+        both = isinstance(fake_seen, list) and isinstance(real_seen, list)
+        features = (fake_seen, real_seen) if both else _features(fabric, state, fake, real)
+        compared = ([layer[:own] for layer in layers] for layers in features)
         terms["perceptual"] = recipe.lambda_perceptual * feature_l1(*compared)
     loss_g = reduce(torch.add, terms.values())
     state.step_g.zero_grad()
@@ -102,6 +101,15 @@ def _step_if_finite(name: str, network: nn.Module, optimizer: Any, progress: Pro
         progress.updates[name] = progress.updates.get(name, 0) + 1
     else:
         progress.skipped += 1
+
+
+def _features(fabric: Fabric, state: TrainingState, fake: Tensor, real: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """What the perceptual loss's network sees in both; no gradient flows to ``real``."""
+    assert state.features is not None
+    with fabric.autocast():
+        with torch.no_grad():
+            wanted = state.features(real)
+        return state.features(fake), wanted
 
 
 def _detached(seen: Tensor | list[Tensor]) -> Tensor | list[Tensor]:
