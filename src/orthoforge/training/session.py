@@ -91,7 +91,8 @@ def _train_in(
     started_from = str(init_from) if init_from else None
     for note in notes_on_tiles(recipe, store):
         say(note)
-    if has_checkpoint(out):
+    # As the first process sees it: a slower one may come here when that one has saved already.
+    if fabric.broadcast(has_checkpoint(out)):
         if not resume:
             raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
         checkpoint = load_checkpoint(newest_checkpoint(out))
