@@ -215,6 +215,15 @@ def test_a_newer_format_is_refused(tmp_path, run):
         load_generator(folder)
 
 
+@pytest.mark.parametrize("part", ["format", "recipe", "progress", "tiles", "checksums"])
+def test_a_config_that_lacks_a_part_is_refused_though_its_checksum_fits(part, tmp_path, run):
+    folder = save_pretrained(run, tmp_path / "town")
+    body = {key: value for key, value in json.loads((folder / CONFIG).read_text()).items() if key not in ("sha256", part)}
+    (folder / CONFIG).write_bytes(state_bytes(body))
+    with pytest.raises(CheckpointError, match="does not describe a generator"):
+        load_generator(folder)
+
+
 def test_a_field_of_another_version_is_named(tmp_path, run):
     folder = save_pretrained(run, tmp_path / "town")
     values = json.loads((folder / CONFIG).read_bytes())
