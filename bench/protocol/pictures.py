@@ -32,8 +32,7 @@ def rows_of(store: TileStore, ours: TrainedGenerator, baseline: TrainedGenerator
     for tile_id in held_out(store).tolist():
         by_place.setdefault(store.rows[tile_id].place, []).append(tile_id)
     our_image, base_image = generation(ours, store), generation(baseline, store)
-    places = getattr(ours, "styles", ())
-    styles = {place: ours.with_style(place) for place in places}  # type: ignore[attr-defined]
+    styles = {place: ours.with_style(place) for place in ours.styles}
     rows = []
     for place, tile_ids in sorted(by_place.items()):
         for tile_id in tile_ids[:count]:

@@ -158,8 +158,7 @@ def score_run(run: Path, truth: Truth, record: dict[str, Any], generator: Traine
 
 def generation(generator: TrainedGenerator, store: TileStore) -> Generate:
     """How a run makes the image of a tile: of its mask, and in its place's style where the run has styles. Never of the image."""
-    styles = getattr(generator, "styles", ())
-    by_place = {place: generator.with_style(place) for place in styles}  # type: ignore[attr-defined]
+    by_place = {place: generator.with_style(place) for place in generator.styles}
 
     def generate(tile_id: int, seed: int) -> np.ndarray:
         return by_place.get(store.rows[tile_id].place, generator)(store.tile(tile_id)[1], seed=seed)
