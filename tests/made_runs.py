@@ -32,6 +32,7 @@ def give_styles(network: nn.Module) -> None:
         for module in network.modules():
             if isinstance(module, Modulation):
                 nn.init.normal_(module.by_style.weight, std=0.5)
+        bank.palettes.copy_(centres[:, None, None, None] + 0.1 * torch.randn_like(bank.palettes))
 
 
 def make_run(
@@ -53,7 +54,7 @@ def make_run(
     tiles = {name: getattr(store, name) for name in ("fingerprint", "size_px", "gsd_m", "attribution")} | {"classes": classes}
     tiles["places"] = places = sorted({store.rows[tile_id].place for tile_id in store.ids("train")})
     torch.manual_seed(seed)
-    network = new_generator(recipe, len(classes["names"]) if classes else None, max(1, len(places)))
+    network = new_generator(recipe, classes, max(1, len(places)))
     give_styles(network)
     state = {
         "recipe": values,

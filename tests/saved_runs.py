@@ -21,11 +21,12 @@ def state_of(recipe=RECIPE, step=1, classes=None, places=None):
 def save_run(run: Path, recipe=RECIPE, *, step=1, classes=None, places=None, name="last") -> Path:
     """A run folder with one checkpoint; returns the checkpoint's folder. ``places`` have styles of their own, far apart."""
     torch.manual_seed(step)
-    network = new_generator(recipe, len(classes) if classes else None, len(places or ["somewhere"]))
-    if places:
-        codes = network.get_buffer("styles.codes")
-        codes.copy_(torch.rand_like(codes) + torch.arange(len(places))[:, None, None])
-    train = {"discriminator.weight": torch.full((5,), float(step)), "optimizer_g.step": torch.tensor(float(step))}
     state = state_of(recipe, step, classes, places)
+    network = new_generator(recipe, state["tiles"]["classes"], len(places or ["somewhere"]))
+    if places:
+        codes, palettes = (network.get_buffer(f"styles.{name}") for name in ("codes", "palettes"))
+        codes.copy_(torch.rand_like(codes) + torch.arange(len(places))[:, None, None])
+        palettes.copy_(2 * torch.rand_like(palettes) - 1)
+    train = {"discriminator.weight": torch.full((5,), float(step)), "optimizer_g.step": torch.tensor(float(step))}
     save_checkpoint(run / "weights" / name, model=network.state_dict(), train=train, state=state)
     return run / "weights" / name

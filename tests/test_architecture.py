@@ -16,7 +16,7 @@ ALLOWED = {
     "scenes": {"errors", "files", "geo"},
     "tiles": {"errors", "files", "geo", "scenes"},
     "models": {"errors", "files"},
-    "checkpoints": {"errors", "files", "config", "models", "pretrained"},
+    "checkpoints": {"errors", "files", "config", "models", "pretrained", "scenes.palette"},
     "pretrained": set(),
     "trained_generator": {"errors", "config", "models", "checkpoints"},
     "hub": {"errors", "files", "config", "models", "checkpoints", "pretrained", "trained_generator", "runs"},

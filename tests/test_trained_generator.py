@@ -1,6 +1,8 @@
 """A generator out of a checkpoint: masks of any size to images, the seed, the style, and weights that do not fit."""
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +14,7 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.models.roofs import COLOURS
 from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import _pad_to_stride, load_generator
 from saved_runs import RECIPE, save_run
@@ -154,10 +157,11 @@ def images(generator):
     return np.stack([generator(some_mask(32, 32), seed=seed) for seed in range(4)])
 
 
-def code_of(generator, seed=0):
-    """The code that a seed chooses."""
+def style_of(generator, seed=0):
+    """The code and the palette that a seed chooses."""
     place_noise(generator.network, NoiseField(seed))
-    return bank_of(generator.network)(1)[0]
+    code, palette = bank_of(generator.network)(1)
+    return code[0], palette[0]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 40), (16, 64), (33, 32), (100, 31)])
@@ -174,7 +178,7 @@ def test_its_styles_are_its_places_and_without_asking_the_seed_chooses_among_all
     assert styled.styles == tuple(PLACES)
     assert generator.styles == ()
     assert styled.is_noisy and not generator.is_noisy
-    assert {int(code_of(styled, seed)[0]) for seed in range(30)} == {0, 1, 2}, "codes of a place begin with its number"
+    assert {int(style_of(styled, seed)[0][0]) for seed in range(30)} == {0, 1, 2}, "codes of a place begin with its number"
     np.testing.assert_array_equal(images(styled), images(styled))
     assert len(np.unique(images(styled), axis=0)) == 4
 
@@ -182,9 +186,10 @@ def test_its_styles_are_its_places_and_without_asking_the_seed_chooses_among_all
 @pytest.mark.parametrize("number", range(3))
 def test_a_place_by_name_gives_looks_of_that_place(number, styled):
     of_place = styled.with_style(PLACES[number])
-    codes = torch.stack([code_of(of_place, seed) for seed in range(30)])
+    codes, palettes = map(torch.stack, zip(*(style_of(of_place, seed) for seed in range(30)), strict=True))
     assert set(codes[:, 0].int().tolist()) == {number}
-    assert len(codes.unique(dim=0)) > 15, "which of them, the seed says"
+    assert len(codes.unique(dim=0)) == len(palettes.unique(dim=0)) > 15, "which of them, the seed says"
+    assert all((bank_of(styled.network).palettes[number] == palette).all(dim=(1, 2)).any() for palette in palettes)
     assert of_place.styles == styled.styles
 
 
@@ -207,7 +212,11 @@ def test_a_reference_image_is_one_style_whatever_the_seed(styled):
     like = styled.with_style(reference)
     with torch.inference_mode():
         expected = like.network.style_encoder(encode_image(torch.from_numpy(reference[None])))[0]
-    assert all(torch.equal(code_of(like, seed), expected) for seed in range(5))
+    bank = bank_of(styled.network)
+    nearest = (bank.codes.flatten(0, 1) - expected).norm(dim=1).argmin()
+    for code, palette in (style_of(like, seed) for seed in range(5)):
+        assert torch.equal(code, expected)
+        assert torch.equal(palette, bank.palettes.flatten(0, 1)[nearest])
     assert len(np.unique(images(like), axis=0)) == 4, "the seed still decides the noise"
     np.testing.assert_array_equal(images(like), images(styled.with_style(np.asfortranarray(reference))))
     darker = styled.with_style(reference // 4)
@@ -222,8 +231,52 @@ def test_a_style_goes_along_to_another_device_and_over_a_scene(styled):
 
 def test_every_window_of_a_scene_has_one_style(styled):
     looks = [(styled(some_mask(32, 32), seed=4, origin=origin), bank_of(styled.network)(1)) for origin in ((0, 0), (640, 320))]
-    assert torch.equal(looks[0][1], looks[1][1])
+    assert all(map(torch.equal, looks[0][1], looks[1][1]))
     assert not np.array_equal(looks[0][0], looks[1][0]), "the noise is that of the place"
+
+
+def colours_of_houses(generator, seed, **place):
+    """The mean colour (9, 3) of each of nine like houses."""
+    rows = np.arange(96) % 32 < 20
+    image = generator(rows[:, None] & rows, seed=seed, **place)
+    return image.reshape(3, 32, 3, 32, 3)[:, 4:16, :, 4:16].mean(axis=(1, 3)).reshape(9, 3)
+
+
+def of_strong_roofs(generator):
+    """One whose roofs are as their colour says, black or white, and the same everywhere in other respects."""
+    network = generator.with_style("arden").network
+    bank_of(network).palettes.copy_(8 * torch.linspace(-1, 1, COLOURS).sign()[:, None])
+    network.head.weight.data.zero_()
+    network.head.bias.data.zero_()
+    painted = copy.copy(generator)
+    painted.network = network
+    return painted
+
+
+def test_a_seed_paints_like_houses_unlike_and_another_seed_paints_them_anew(tmp_path):
+    save_run(tmp_path, STYLED, places=PLACES)
+    generator = of_strong_roofs(load_generator(tmp_path))
+    first, again, other = (colours_of_houses(generator, seed) for seed in (0, 0, 1))
+    assert set(np.unique(first)) == {0, 255}, "some are black and some are white"
+    np.testing.assert_array_equal(again, first)
+    assert not np.array_equal(other, first)
+    onward = colours_of_houses(generator, 0, origin=(0, 32))
+    np.testing.assert_array_equal(onward.reshape(3, 3, 3)[:, :-1], first.reshape(3, 3, 3)[:, 1:])
+
+
+def test_classes_without_buildings_have_no_roofs_and_one_called_building_has(tmp_path):
+    labels = (np.arange(96) % 32 < 20)[:, None] & (np.arange(96) % 32 < 20)
+    for names, painted in ((["ground", "roof"], False), (["Building", "ground"], False), (["ground", "Building"], True)):
+        folder = tmp_path / "-".join(names)
+        save_run(folder, STYLED, places=PLACES, classes=names)
+        image = of_strong_roofs(load_generator(folder))(labels.astype(np.uint8))
+        assert (set(np.unique(image[labels])) == {0, 255}) == painted
+        assert (set(np.unique(image[~labels])) == {128}) == (names[0] != "Building")
+
+
+def test_a_recipe_without_roof_colours_has_none(tmp_path):
+    save_run(tmp_path, replace(STYLED, roof_colours=False), places=PLACES)
+    assert len(np.unique(colours_of_houses(of_strong_roofs(load_generator(tmp_path)), 0))) == 1
 
 
 @pytest.mark.parametrize(
@@ -252,7 +305,7 @@ def test_a_network_without_styles_says_which_have_them(style, generator):
 # Checkpoints from before
 
 
-NEW_FIELDS = ("balance", "lambda_colour")
+NEW_FIELDS = ("balance", "lambda_colour", "roof_colours")
 
 
 def test_a_checkpoint_from_before_there_were_styles_and_their_fields_loads_and_makes_the_same(tmp_path):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bench import protocol
-from orthoforge.errors import OrthoforgeError
+from orthoforge.errors import ConfigError, OrthoforgeError
 
 RESULTS = Path(__file__).parents[1] / "results" / "protocol.json"
 SHEET = Path(__file__).parents[2] / "docs" / "pictures" / "protocol.jpg"
@@ -38,7 +38,10 @@ def train(options: argparse.Namespace) -> int:
     from bench.protocol.ablations import ABLATIONS
     from bench.protocol.trainings import at_equal_seconds, changes_by_recipe, entries_of, train_all
 
-    ablations = {f"{base}: {name}": fields for base in options.ablations for name, fields in ABLATIONS.items()}
+    chosen = options.changes or list(ABLATIONS)
+    if unknown := sorted({*chosen} - {*ABLATIONS}):
+        raise ConfigError(f"--changes {unknown[0]!r} is none of {', '.join(ABLATIONS)}.")
+    ablations = {f"{base}: {name}": ABLATIONS[name] for base in options.ablations for name in chosen}
     recipes = list(dict.fromkeys([*options.recipes, *options.ablations]))
     entries = entries_of(recipes, options.crops, changes_by_recipe(options.set), ablations)
     if options.same_seconds:
@@ -133,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
         "--ablations", nargs="+", default=[], metavar="RECIPE", help="recipes to train with each change of ablations.py"
     )
+    sub.add_argument("--changes", nargs="+", default=[], metavar="NAME", help="of the ablations only these; all when left out")
     sub.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     sub.add_argument("--crops", type=int, default=100_000, help="at least so many a run; rounded up to whole epochs")
     sub.add_argument("--crop-px", type=int, default=64)

@@ -64,7 +64,7 @@ def contact_sheet(rows: list[Row]) -> np.ndarray:
 def write_sheet(path: Path, sheet: np.ndarray) -> None:
     """As the path's suffix says."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    options = {"optimize": True} if path.suffix == ".png" else {"quality": 90, "subsampling": 0}
+    options = {"optimize": True} if path.suffix == ".png" else {"quality": 80, "subsampling": 0}
     Image.fromarray(sheet).save(path, **options)
 
 

@@ -29,6 +29,7 @@ from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.generators import build_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
+from orthoforge.scenes.palette import Palette
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 CONFIG = "config.json"
@@ -129,14 +130,19 @@ def state_file(folder: Path) -> Path:
     return folder / (CONFIG if is_pretrained(folder) else STATE)
 
 
-def new_generator(recipe: Recipe, class_count: int | None, places: int = 1) -> nn.Module:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of ``class_count`` classes.
+def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1) -> nn.Module:
+    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes (``names``, ``colours``).
 
-    One with styles keeps those of so many ``places``.
+    One with styles keeps those of so many ``places``, and gives roofs their colours where the recipe wants it and a class is called
+    building.
     """
+    class_count = len(classes["names"]) if classes else None
+    building = Palette.of(classes["names"], classes["colours"]).building_index if classes else 0
+    if not recipe.roof_colours:
+        building = None
     return build_generator(
         recipe.generator, condition_channels(class_count), width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample,
-        places=places,
+        places=places, building=building,
     )  # fmt: skip
 
 

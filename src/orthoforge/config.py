@@ -61,6 +61,8 @@ class Recipe:
     ``modulated``: steered by mask, style and noise in every layer, with a norm and an upsampling of its own."""
     generator_width: int = 64
     """Channels of its first layer."""
+    roof_colours: bool = True
+    """Whether ``modulated`` is told a colour for each building, so that like outlines need not get like roofs."""
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalisation of the generator."""
     upsample: Literal["transposed", "resize"] = "transposed"

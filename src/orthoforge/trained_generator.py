@@ -21,7 +21,7 @@ from orthoforge.models.styles import bank_of
 
 # Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width, and bytes that any size takes
 # (bench/generation.py).
-_PEAK = {"resnet": (6.0, 0), "resunet": (9.5, 0), "unet": (2.5, 0), "modulated": (9.5, 80_000_000)}
+_PEAK = {"resnet": (6.0, 0), "resunet": (9.5, 0), "unet": (2.5, 0), "modulated": (9.75, 140_000_000)}
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
 
 
@@ -103,7 +103,7 @@ class TrainedGenerator:
                 )
             with torch.inference_mode():
                 image = encode_image(torch.from_numpy(np.ascontiguousarray(style[None]))).to(self.device)
-                bank.fixed = styled.network.get_submodule("style_encoder")(image)
+                bank.fixed = bank.like(styled.network.get_submodule("style_encoder")(image))
         elif style is not None:
             if style not in self.styles:
                 raise ConfigError(f"no style {style!r} in this run; it knows {', '.join(self.styles)}.")
@@ -189,7 +189,7 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     recipe = recipe_of(state, folder)
     classes = state["tiles"]["classes"]
     places = state["tiles"].get("places", [])  # not in runs from before there were styles
-    network = new_generator(recipe, len(classes["names"]) if classes else None, max(1, len(places)))
+    network = new_generator(recipe, classes, max(1, len(places)))
     load_weights(network, tensors, f"{folder / MODEL}")
     return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
 

@@ -1,7 +1,10 @@
 """A scene out of blocks is the scene in one piece, wherever the blocks begin."""
 
+import copy
+
 import numpy as np
 import pytest
+import torch
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,6 +16,8 @@ from orthoforge.generation import scene as scenes
 from orthoforge.generation.masks import ResampledMask
 from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.models.roofs import COLOURS
+from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import load_generator
 from saved_runs import save_run
 
@@ -88,6 +93,36 @@ def test_blocks_are_the_scene_in_one_piece_wherever_they_begin(generators, monke
     for by in (0, 7, 64):
         image = out_of(scene, moved(blocks_of(larger, side), by, mask.grid))
         assert np.abs(image.astype(int) - whole).max() <= 1, by
+
+
+def paint(generator):
+    """Roofs that are as black or as white as their palette says, on grey, and nothing else."""
+    network = generator.with_style(None).network
+    bank_of(network).palettes.copy_(8 * torch.linspace(-1, 1, COLOURS).sign()[:, None])
+    network.head.weight.data = torch.zeros_like(network.head.weight)
+    network.head.bias.data = torch.zeros_like(network.head.bias)
+    painted = copy.copy(generator)
+    painted.network = network
+    return painted
+
+
+def test_roofs_meet_across_blocks_and_a_new_seed_paints_them_anew(generators):
+    """Houses, a street of one cell through all blocks, and a hall that is wider than a number is followed."""
+    generator = paint(generators("modulated", "group"))
+    mask = make_mask((240, 620))
+    mask[101:105] = mask[:, 401:410] = mask[120:230, 60:320] = 255
+    asked = ArrayMask(mask)
+    scene = Scene(generator, asked, asked, seed=0)
+    images = [generator(mask, seed=seed, origin=scene.origin) for seed in (0, 1)]
+    assert set(np.unique(images[0])) == {0, 128, 255}
+    for by in (0, 7):
+        windows = list(moved(blocks_of(Grid(440, 820), 200), by, asked.grid))
+        np.testing.assert_array_equal(out_of(scene, windows), images[0])
+    seams = out_of(Scene(generator, asked, asked, seed=0, overlap_px=32), windows)
+    assert not np.array_equal(seams, images[0]), "a building is followed further than that"
+    changed = (images[0] != images[1])[mask > 0].mean()
+    assert 0.2 < changed < 0.8, "by chance a half"
+    assert np.array_equal(images[0][mask == 0], images[1][mask == 0])
 
 
 def test_tiles_with_their_own_statistics_would_have_seams(generators):

@@ -6,10 +6,12 @@ import pytest
 import torch
 
 from orthoforge.models.generators import GENERATORS, build_generator
-from orthoforge.models.modulated import BLOCKS, MARGIN, REACH, STRIDE, Modulation, Noise
+from orthoforge.models.modulated import BLOCKS, MARGIN, MASK_REACH, REACH, STRIDE, Modulation, Noise
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
+from orthoforge.models.roofs import COLOURS
+from orthoforge.models.roofs import REACH as ROOF_REACH
 from orthoforge.models.scene_norm import has_image_statistics
-from orthoforge.models.styles import CODE
+from orthoforge.models.styles import CODE, Style
 
 SIDE = 24 * STRIDE  # what one pixel sees, and more
 
@@ -28,10 +30,26 @@ def condition_of(*sides, batch=1, channels=3, seed=0):
     return torch.randn(batch, channels, *sides, generator=torch.Generator().manual_seed(seed))
 
 
-def made(network, condition, *, code=None, seed=0, origin=(0, 0)):
+def houses(*sides, channels=3, size=12, gap=4):
+    """A condition of like houses on all of it, as far apart as no edge can meet."""
+    rows, cols = (torch.arange(side) % (size + gap) < size for side in sides)
+    return torch.where(rows[:, None] & cols, 1.0, -1.0).expand(1, channels, -1, -1).clone()
+
+
+def palette_of(seed=0):
+    """A palette (1, 16, 3) of strong colours."""
+    return torch.randn(1, COLOURS, 3, generator=torch.Generator().manual_seed(seed)).sign()
+
+
+def style_of(code=None, palette=None):
+    """A style, of zeros where nothing else is asked for."""
+    return Style(torch.zeros(1, CODE) if code is None else code, torch.zeros(1, COLOURS, 3) if palette is None else palette)
+
+
+def made(network, condition, *, code=None, palette=None, seed=0, origin=(0, 0)):
     place_noise(network, NoiseField(seed, *origin))
     with torch.inference_mode():
-        return network(condition, code=torch.zeros(1, CODE) if code is None else code)
+        return network(condition, style_of(code, palette))
 
 
 @pytest.mark.parametrize("sides", [(32, 32), (32, 80), (112, 48)])
@@ -58,35 +76,78 @@ def test_any_number_of_classes(channels):
         assert not torch.allclose(made(network, changed), image, atol=1e-3), f"class {channel} is not looked at"
 
 
-def test_mask_code_and_seed_each_change_the_image_and_the_same_three_give_the_same(network):
-    condition, code = condition_of(32, 48), torch.linspace(-1, 1, CODE)[None]
-    image = made(network, condition, code=code)
-    assert torch.equal(made(network, condition, code=code), image)
+def test_mask_code_palette_and_seed_each_change_the_image_and_the_same_four_give_the_same(network):
+    condition, code, palette = houses(32, 48), torch.linspace(-1, 1, CODE)[None], palette_of()
+    image = made(network, condition, code=code, palette=palette)
+    assert torch.equal(made(network, condition, code=code, palette=palette), image)
     others = {
-        "mask": made(network, -condition, code=code),
-        "code": made(network, condition, code=-code),
-        "seed": made(network, condition, code=code, seed=1),
+        "mask": made(network, -condition, code=code, palette=palette),
+        "code": made(network, condition, code=-code, palette=palette),
+        "palette": made(network, condition, code=code, palette=-palette),
+        "seed": made(network, condition, code=code, palette=palette, seed=1),
     }
     assert {name for name, other in others.items() if (other - image).abs().mean() > 0.01} == set(others)
 
 
-def test_a_reference_is_its_code(network):
-    condition, reference = condition_of(32, 48), condition_of(64, 64).tanh()
+def test_in_training_a_reference_gives_the_code_and_roofs_are_given(network):
+    condition, reference = houses(32, 48), condition_of(64, 64).tanh()
     place_noise(network, NoiseField(0))
     with torch.inference_mode():
-        image = network(condition, reference)
-        assert torch.equal(image, network(condition, code=network.style_encoder(reference)))
-        assert not torch.allclose(image, network(condition, -reference), atol=1e-3)
+        roofs = network.roofs(condition, palette_of())
+        image = network(condition, reference=reference, roofs=roofs)
+        assert torch.equal(image, network(condition, Style(network.style_encoder(reference), palette_of())))
+        assert not torch.allclose(image, network(condition, reference=-reference, roofs=roofs), atol=1e-3)
+        assert not torch.allclose(image, network(condition, reference=reference, roofs=-roofs), atol=1e-3)
 
 
-def test_without_a_code_it_takes_one_from_its_bank():
-    network, condition = network_of(), condition_of(32, 48)
+def test_without_a_style_it_takes_one_from_its_bank():
+    network, condition = network_of(), houses(32, 48)
     network.styles.codes.copy_(torch.rand_like(network.styles.codes))
+    network.styles.palettes.copy_(torch.rand_like(network.styles.palettes))
     place_noise(network, NoiseField(3))
     with torch.inference_mode():
-        image, code = network(condition), network.styles(1)
-        assert torch.equal(image, network(condition, code=code))
-    assert code.abs().min() > 0
+        image, style = network(condition), network.styles(1)
+        assert torch.equal(image, network(condition, style))
+    assert style.code.abs().min() > 0 and style.palette.abs().min() > 0
+
+
+def test_a_seed_paints_the_roofs_and_they_lie_on_the_ground():
+    """Without noise in the layers: all that the seed changes are colours, and they go along with the window."""
+    network, condition, palette = network_of(), houses(48, 640, size=28), palette_of()
+    for module in network.modules():
+        if isinstance(module, Noise):
+            module.weight.data.zero_()
+    image, other = made(network, condition, palette=palette), made(network, condition, palette=palette, seed=1)
+    assert (other - image).abs().mean() > 1e-3
+    assert torch.equal(made(network, condition), made(network, condition, seed=1)), "of one colour whatever the seed"
+    assert torch.equal(made(network, -condition.abs(), palette=palette), made(network, -condition.abs(), palette=-palette))
+    # Houses of 28 px every 32: what is made over the next two is what the window that begins there makes.
+    middle = slice(MASK_REACH, -MASK_REACH - 64)
+    moved = made(network, condition, palette=palette, origin=(0, 64))
+    torch.testing.assert_close(moved[..., middle], image[..., 64:][..., MASK_REACH:-MASK_REACH], atol=1e-4, rtol=0)
+    assert not torch.allclose(moved[..., middle], image[..., middle], atol=0.1)
+
+
+def test_a_roof_begins_as_its_colour():
+    network, condition = network_of(), houses(32, 48)
+    torch.nn.init.zeros_(network.head.weight)
+    torch.nn.init.zeros_(network.head.bias)
+    place_noise(network, NoiseField(0))
+    with torch.inference_mode():
+        image, roofs = network(condition, style_of(palette=palette_of())), network.roofs(condition, palette_of())
+    assert len(roofs.flatten(2).unique(dim=2)[0].T) > 3
+    torch.testing.assert_close(image, roofs.tanh())
+
+
+def test_without_a_class_of_buildings_no_palette_is_seen():
+    networks = [build_generator("modulated", 3, width=2, norm="group", upsample="resize", building=at).eval() for at in (None, 2)]
+    condition = houses(32, 48)
+    for network, seen in zip(networks, (False, True), strict=True):
+        images = [made(network, condition, palette=palette) for palette in (palette_of(), -palette_of())]
+        assert torch.equal(*images) != seen
+        condition[:, :2] = -1.0  # only the third is building
+        images = [made(network, condition, palette=palette) for palette in (palette_of(), -palette_of())]
+        assert torch.equal(*images) != seen
 
 
 def test_every_modulation_hears_the_mask_the_code_and_its_place(network):
@@ -123,37 +184,47 @@ def test_no_norm_takes_the_images_statistics(network):
     assert not has_image_statistics(network)
 
 
-def test_the_mask_is_seen_as_far_as_the_reach_and_no_further():
+def test_mask_and_roofs_are_seen_as_far_as_the_reach_and_no_further():
     network = network_of(channels=1, width=1).double()
     place_noise(network, NoiseField(0))
     condition = condition_of(SIDE, SIDE, channels=1).double().requires_grad_()
-    image = network(condition, code=torch.zeros(1, CODE, dtype=torch.double))
-    seen = []
-    for row, col in ((192, 192 + 15), (192 + 15, 192), (192 + 7, 192 + 8)):  # first, last and middle of a deepest cell
-        (slope,) = torch.autograd.grad(image[0, :, row, col].sum(), condition, retain_graph=True)
-        rows, cols = (slope[0, 0].any(dim=axis).nonzero().flatten() for axis in (1, 0))
-        seen += [row - rows.min(), rows.max() - row, col - cols.min(), cols.max() - col]
-    assert max(seen) == REACH == GENERATORS["modulated"].reach == 175
-    assert min(seen) == REACH - 2 * (STRIDE - 1), "the other way from the last pixel of a cell"
+    roofs = condition_of(SIDE, SIDE, seed=1).double().requires_grad_()
+    image = network(condition, reference=torch.zeros(1, 3, 32, 32, dtype=torch.double), roofs=roofs)
+    assert GENERATORS["modulated"].reach == REACH == MASK_REACH + ROOF_REACH == 175 + 107
+    for seen_of in (condition, roofs):
+        seen = []
+        for row, col in ((192, 192 + 15), (192 + 15, 192), (192 + 7, 192 + 8)):  # first, last and middle of a deepest cell
+            (slope,) = torch.autograd.grad(image[0, :, row, col].sum(), seen_of, retain_graph=True)
+            rows, cols = (slope[0].any(dim=0).any(dim=axis).nonzero().flatten() for axis in (1, 0))
+            seen += [row - rows.min(), rows.max() - row, col - cols.min(), cols.max() - col]
+        assert max(seen) == MASK_REACH
+        assert min(seen) == MASK_REACH - 2 * (STRIDE - 1), "the other way from the last pixel of a cell"
 
 
-def test_what_changes_far_away_changes_nothing(network):
-    condition = condition_of(48, 24 * STRIDE)
-    changed = condition.clone()
-    changed[..., 64 + REACH + 1 :] = 1.0  # a roof over all the rest
-    image, other = made(network, condition), made(network, changed)
-    assert torch.equal(other[..., :65], image[..., :65])
-    assert not torch.equal(other, image)
+def test_what_changes_far_away_changes_nothing_and_what_changes_within_a_building_may(network):
+    """A street of one cell, and far along it the pixel that ends it."""
+    condition, palette = condition_of(48, 32 * STRIDE).clamp(max=0), palette_of()
+    condition[..., 20:24, :] = 1.0
+    images = [made(network, condition, palette=palette, seed=seed) for seed in range(8)]
+    for cut, seen in ((64 + REACH + 1, False), (64 + MASK_REACH + 1, True)):
+        changed = condition.clone()
+        changed[..., cut:] = -1.0
+        others = [made(network, changed, palette=palette, seed=seed) for seed in range(8)]
+        same = [torch.equal(other[..., :65], image[..., :65]) for other, image in zip(others, images, strict=True)]
+        assert all(same) != seen
+        assert not any(torch.equal(other, image) for other, image in zip(others, images, strict=True))
 
 
 def test_a_window_makes_what_the_whole_makes_there(network):
     # Both see the same beyond the pixels compared: all that differs between them is where they begin.
-    whole, offset = condition_of(32, 48 * STRIDE), 12 * STRIDE
-    window = whole[..., offset : offset + 30 * STRIDE]
-    image, part = made(network, whole), made(network, window, origin=(0, offset))
-    inside = slice(REACH, 30 * STRIDE - REACH)
+    offset, side = 12 * STRIDE, 48 * STRIDE
+    whole, palette = torch.where(condition_of(2, 5 * STRIDE) > 0, 1.0, -1.0), palette_of()
+    whole = whole.repeat_interleave(STRIDE, 2).repeat_interleave(12, 3)[..., : 5 * 12 * STRIDE]  # roofs that end on no cell
+    window = whole[..., offset : offset + side]
+    image, part = made(network, whole, palette=palette), made(network, window, palette=palette, origin=(0, offset))
+    inside = slice(REACH, side - REACH)
     torch.testing.assert_close(part[..., inside], image[..., offset:][..., inside], atol=1e-5, rtol=0)
-    elsewhere = made(network, window)
+    elsewhere = made(network, window, palette=palette)
     assert not torch.allclose(elsewhere[..., inside], part[..., inside], atol=1e-2), "the noise lies on the ground"
 
 
@@ -192,12 +263,12 @@ def test_without_weight_the_seed_changes_nothing_and_with_it_every_image_of_a_ba
     torch.manual_seed(0)
     place_noise(network)
     with torch.inference_mode():
-        first, second = network(condition, code=torch.zeros(1, CODE))
+        first, second = network(condition, style_of())
         assert not torch.allclose(first, second, atol=1e-3)
         for module in network.modules():
             if isinstance(module, Noise):
                 module.weight.data.zero_()
-        first, second = network(condition, code=torch.zeros(1, CODE))
+        first, second = network(condition, style_of())
     torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
 
 

@@ -5,7 +5,8 @@ import torch
 
 from orthoforge.models.generators import build_generator
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.styles import BLUR, CODE, KEPT, StyleBank, StyleEncoder, bank_of
+from orthoforge.models.roofs import COLOURS
+from orthoforge.models.styles import BLUR, CODE, KEPT, Style, StyleBank, StyleEncoder, bank_of
 
 
 @pytest.fixture
@@ -16,11 +17,25 @@ def encoder():
 
 @pytest.fixture
 def bank():
-    """Three places; each code holds its place, its number, and nothing else."""
+    """Three places; each code holds its place, its number, and nothing else, and so does each colour."""
     bank = StyleBank(3)
     for place in range(3):
         bank.codes[place] = torch.stack([torch.tensor([place, number] + [0] * (CODE - 2)) for number in range(KEPT)])
+    bank.palettes[:] = bank.codes[:, :, None, :3]
     return bank
+
+
+def equal(one, other):
+    """Whether two styles are the same to the bit."""
+    return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def joined(styles):
+    return Style(*map(torch.cat, zip(*styles, strict=True)))
+
+
+def belongs_together(style):
+    return torch.equal(style.palette, style.code[:, None, :3].expand(-1, COLOURS, -1))
 
 
 def tiled(pattern):
@@ -68,59 +83,77 @@ def seeded(bank, seed, count=1, origin=(0, 0)):
     return bank(count)
 
 
-def test_seeds_choose_codes_of_all_places_and_the_same_seed_the_same(bank):
-    chosen = torch.cat([seeded(bank, seed) for seed in range(400)])
-    assert torch.equal(torch.cat([seeded(bank, seed) for seed in range(400)]), chosen)
-    places = chosen[:, 0].long().bincount(minlength=3)
+def test_seeds_choose_styles_of_all_places_and_the_same_seed_the_same(bank):
+    chosen = joined(seeded(bank, seed) for seed in range(400))
+    assert equal(joined(seeded(bank, seed) for seed in range(400)), chosen)
+    places = chosen.code[:, 0].long().bincount(minlength=3)
     assert places.min() > 90, "a third of 400 each"
-    assert len({tuple(code) for code in chosen[:, :2].tolist()}) > 150, "of 192; by chance 168"
+    assert len({tuple(code) for code in chosen.code[:, :2].tolist()}) > 150, "of 192; by chance 168"
+    assert chosen.palette.shape == (400, COLOURS, 3) and belongs_together(chosen)
 
 
 def test_a_scene_has_one_style_wherever_its_windows_lie(bank):
     for seed in range(20):
-        code = seeded(bank, seed)
-        assert all(torch.equal(seeded(bank, seed, origin=origin), code) for origin in ((16, 0), (0, 4096), (-512, 80)))
-        assert torch.equal(seeded(bank, seed, count=3), code.expand(3, -1))
+        style = seeded(bank, seed)
+        assert all(equal(seeded(bank, seed, origin=origin), style) for origin in ((16, 0), (0, 4096), (-512, 80)))
+        assert equal(seeded(bank, seed, count=3), joined([style] * 3))
 
 
 def test_fields_of_several_images_each_choose_their_own(bank):
     bank.noise_fields = tuple(NoiseField(seed) for seed in range(8))
-    assert torch.equal(bank(8), torch.cat([seeded(bank, seed) for seed in range(8)]))
+    assert equal(bank(8), joined(seeded(bank, seed) for seed in range(8)))
 
 
 def test_without_a_seed_torch_draws(bank):
     torch.manual_seed(0)
     drawn = bank(300)
     torch.manual_seed(0)
-    assert torch.equal(bank(300), drawn)
-    assert len(drawn.unique(dim=0)) > 120
+    assert equal(bank(300), drawn)
+    assert len(drawn.code.unique(dim=0)) > 120
+    assert belongs_together(drawn)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_one_place_alone(bank, place):
     bank.place = place
-    chosen = torch.cat([seeded(bank, seed) for seed in range(200)])
-    assert set(chosen[:, 0].tolist()) == {place}
-    assert len(set(chosen[:, 1].tolist())) > 0.8 * KEPT
+    chosen = joined(seeded(bank, seed) for seed in range(200))
+    assert set(chosen.code[:, 0].tolist()) == {place}
+    assert len(set(chosen.code[:, 1].tolist())) > 0.8 * KEPT
+    assert belongs_together(chosen)
 
 
-def test_one_code_instead_of_all(bank):
-    bank.place, bank.fixed = 1, torch.full((1, CODE), 0.25)
-    assert torch.equal(seeded(bank, 5, count=4), torch.full((4, CODE), 0.25))
-    assert torch.equal(bank.double()(1), torch.full((1, CODE), 0.25, dtype=torch.double)), "where the bank is"
+def test_one_style_instead_of_all(bank):
+    palette = torch.rand(1, COLOURS, 3)
+    bank.place, bank.fixed = 1, Style(torch.full((1, CODE), 0.25), palette)
+    assert equal(seeded(bank, 5, count=4), (torch.full((4, CODE), 0.25), palette.expand(4, -1, -1)))
+    assert equal(bank.double()(1), [part.double() for part in bank.fixed]), "where the bank is"
 
 
-def test_codes_of_the_places_that_are_named(bank):
+def test_styles_of_the_places_that_are_named(bank):
     torch.manual_seed(0)
     places = [2, 0, 1, 1] * 100
     chosen = bank.of_places(places)
-    assert chosen[:, 0].tolist() == places
-    assert len(set(chosen[:, 1].tolist())) == KEPT
+    assert chosen.code[:, 0].tolist() == places
+    assert len(set(chosen.code[:, 1].tolist())) == KEPT
+    assert belongs_together(chosen)
+
+
+@pytest.mark.parametrize(("place", "number"), [(0, 0), (1, 20), (2, KEPT - 1)])
+def test_a_code_from_elsewhere_has_the_roofs_of_the_nearest(bank, place, number):
+    code = bank.codes[place, number, None] + torch.linspace(-0.2, 0.2, CODE)
+    style = bank.like(code)
+    assert torch.equal(style.code, code)
+    assert torch.equal(style.palette, bank.palettes[place, number, None])
+    bank.place = 1 - min(place, 1)
+    assert equal(bank.like(code), style), "of any place"
 
 
 def test_a_network_keeps_as_many_places_as_it_is_built_for_and_only_one_with_styles_keeps_any():
     networks = [build_generator(name, 3, width=1, norm="batch", upsample="resize", places=5) for name in ("modulated", "resnet6")]
     styled, plain = map(bank_of, networks)
-    assert styled.codes.shape == (5, KEPT, CODE)
-    assert networks[0].state_dict()["styles.codes"].shape == (5, KEPT, CODE), "it is in checkpoints"
+    shapes = {"codes": (5, KEPT, CODE), "palettes": (5, KEPT, COLOURS, 3)}
+    assert {name: buffer.shape for name, buffer in styled.named_buffers()} == shapes
+    saved = networks[0].state_dict()
+    assert all(saved[f"styles.{name}"].shape == shape for name, shape in shapes.items()), "it is in checkpoints"
+    assert not any(buffer.any() for buffer in styled.buffers()), "until they are filled"
     assert plain is None

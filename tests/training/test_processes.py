@@ -35,6 +35,8 @@ def test_two_processes_resumed_end_as_two_that_were_not_stopped(name, epochs, tr
 
 
 def test_both_remember_the_styles_of_all_places(trained):
-    codes = load_file(trained / "styled/one/weights/last/model.safetensors")["styles.codes"]
-    assert codes.shape[0] == 2
+    tensors = load_file(trained / "styled/one/weights/last/model.safetensors")
+    codes, palettes = tensors["styles.codes"], tensors["styles.palettes"]
+    assert codes.shape[0] == palettes.shape[0] == 2
     assert [len(place.unique(dim=0)) for place in codes] == [4, 4], "a code for each training tile"
+    assert [len(place.unique(dim=0)) for place in palettes] == [4, 4], "and the colours of its roofs"

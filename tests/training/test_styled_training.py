@@ -11,12 +11,14 @@ import pytest
 import torch
 from harness import assert_same_run, make_tiles, rows, small_s, tiny
 from safetensors.torch import load_file
+from scipy.ndimage import label
 
-from conftest import make_dataset, make_grid, make_image, write_tiff
+from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from orthoforge import runs
 from orthoforge.checkpoints import load_checkpoint, save_checkpoint
 from orthoforge.models.conditions import encode_image
 from orthoforge.models.modulated import Noise
+from orthoforge.models.roofs import CELL, COLOURS, Roofs
 from orthoforge.models.styles import CODE, KEPT, bank_of
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
@@ -24,7 +26,7 @@ from orthoforge.trained_generator import load_generator
 from orthoforge.training import loop, train
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors
 from orthoforge.training.hardware import new_fabric
-from orthoforge.training.state import TrainingState
+from orthoforge.training.state import STYLE_BANK, TrainingState
 from orthoforge.training.step import train_step
 from orthoforge.training.styles import places_of, remember_styles
 from orthoforge.training.validation import validate
@@ -59,15 +61,24 @@ def batch_of(store, count):
 
 
 def stepped(recipe, store, batch):
-    """The losses of a step from the same beginning, and what the generator was called with."""
+    """The losses of a step from the same beginning, and what the generator was called with, by name."""
     recipe = replace(recipe, best_by="ssim")  # no step asks, and its network takes a while to read
     fabric = new_fabric(recipe)
     state = TrainingState(fabric, recipe, None, len(places_of(store)))
     seen = []
-    state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs))
+
+    def note(module, inputs, named):
+        seen.append({"condition": inputs[0], **named})
+
+    state.generator.register_forward_pre_hook(note, with_kwargs=True)
     losses = train_step(fabric, recipe, state, batch, store)
     assert len(seen) == 1
     return losses, seen[0]
+
+
+def colours(roofs):
+    """Those of roofs (3, H, W), rounded."""
+    return {tuple(colour) for colour in (100 * roofs.flatten(1).T).round().int().unique(dim=0).tolist()}
 
 
 # A step
@@ -76,11 +87,16 @@ def stepped(recipe, store, batch):
 @pytest.mark.parametrize("count", [1, 2, 3, 5])
 def test_half_of_the_images_have_their_own_style_and_the_others_those_of_the_first(count, store):
     batch = batch_of(store, count)
-    losses, (condition, reference) = stepped(small_s(), store, batch)
-    _, real = to_tensors(batch, store, torch.device("cpu"))
+    losses, given = stepped(small_s(), store, batch)
+    condition, real = to_tensors(batch, store, torch.device("cpu"))
     order = {1: [0], 2: [0, 0], 3: [0, 1, 0], 5: [0, 1, 2, 0, 1]}[count]
-    assert len(condition) == count
-    assert torch.equal(reference, real[order])
+    assert torch.equal(given["condition"], condition)
+    assert torch.equal(given["reference"], real[order])
+    own = count - count // 2
+    assert not given["roofs"][condition.expand_as(given["roofs"]) < 0].any()
+    torch.testing.assert_close(given["roofs"][:own], Roofs().seen(condition, real, own)[:own], atol=1e-6, rtol=0)
+    for number in range(own, count):
+        assert colours(given["roofs"][number]) <= colours(given["roofs"][number - own]), "of the first, spread anew"
     assert losses.keys() == {"loss_d", "loss_g", "loss_g_gan", "loss_g_colour", "loss_g_perceptual"}
     assert all(math.isfinite(value) for value in losses.values())
 
@@ -162,7 +178,70 @@ def test_the_bank_holds_the_codes_that_the_saved_encoder_has_of_the_training_til
         torch.testing.assert_close(kept, expected.repeat(KEPT // len(ids), 1), atol=1e-6, rtol=0)
     others = load_file(finished / "weights/last/train.safetensors")
     assert torch.equal(others["generator.styles.codes"], codes), "both generators remember the same"
+    assert torch.equal(others["generator.styles.palettes"], bank_of(generator.network).palettes)
     assert not torch.equal(others["generator.style_encoder.to_code.weight"], generator.network.style_encoder.to_code.weight)
+
+
+def colours_of_roofs(store, tile_id):
+    """Those of a tile's buildings (count, 3) in [-1, 1], each labelled and looked at on its own; specks have none."""
+    side = store.size_px // CELL * CELL
+    image, mask = (part[:side, :side] for part in store.tile(tile_id))
+    labels, count = label(mask == (255 if store.class_count is None else store.class_names.index("building")))
+    colours = []
+    for building in (labels == number for number in range(1, count + 1)):
+        if building.reshape(side // CELL, CELL, -1, CELL).all(axis=(1, 3)).any():
+            half_cells = building.reshape(side // 2, 2, -1, 2).any(axis=(1, 3)).repeat(2, axis=0).repeat(2, axis=1)
+            colours.append(image[half_cells].mean(axis=0) / 127.5 - 1)
+    return np.array(colours).reshape(-1, 3)
+
+
+def assert_colours_of_roofs(palette, store, tile_id):
+    """A palette's colours are those of a tile's roofs, all of them; that of one without roofs is its mean colour."""
+    colours, side = colours_of_roofs(store, tile_id), store.size_px // CELL * CELL
+    if not len(colours):
+        colours = store.tile(tile_id)[0][:side, :side].mean(axis=(0, 1))[None] / 127.5 - 1
+    apart = np.abs(palette.numpy()[:, None] - colours).max(axis=2)
+    assert apart.min(axis=1).max() < 1e-5
+    assert set(apart.argmin(axis=1)) == set(range(len(colours)))
+
+
+def test_the_bank_holds_colours_of_the_training_tiles_roofs(finished, store):
+    generator = load_generator(finished)
+    palettes = bank_of(generator.network).palettes
+    assert palettes.shape == (2, KEPT, COLOURS, 3) and palettes.abs().max() <= 1
+    for place, kept in zip(generator.styles, palettes, strict=True):
+        ids = [tile_id for tile_id in store.ids("train").tolist() if store.rows[tile_id].place == place]
+        assert torch.equal(kept, kept[: len(ids)].repeat(KEPT // len(ids), 1, 1))
+        for tile_id, palette in zip(ids, kept, strict=False):
+            assert_colours_of_roofs(palette, store, tile_id)
+
+
+@pytest.mark.parametrize(("size", "palette"), [(38, False), (41, False), (41, True)])
+def test_palettes_of_tiles_of_any_side_and_without_buildings(size, palette, tmp_path):
+    mask = make_mask(82)
+    mask[:, :41] = 0  # two tiles of four are empty
+    for seed, name in enumerate(("arden1", "arden7")):
+        write_tiff(tmp_path / f"data/images/{name}.tif", make_image(mask, seed=seed), make_grid(82))
+        names = {"ground": [0, 0, 9], "building": [9, 0, 0], "water": [0, 9, 0]}
+        painted = np.array([*names.values()], np.uint8)[(mask > 0).astype(int)] if palette else mask
+        write_tiff(tmp_path / f"data/masks/{name}.tif", painted, make_grid(82))
+    options = {}
+    if palette:
+        (tmp_path / "palette.json").write_text(json.dumps(names))
+        options["palette"] = tmp_path / "palette.json"
+    store = prepare(tmp_path / "data", tmp_path / "tiles", grid=2, size=size, split="digits", workers=1, **options)
+    recipe = small_s(ema_decay=0.0)
+    state = TrainingState(new_fabric(recipe), recipe, store.classes, 1)
+    torch.manual_seed(0)
+    remember_styles(state.generator, state.output_generator, recipe, store)
+    palettes, ids = state.generator.styles.palettes[0].clone(), store.ids("train").tolist()
+    assert len(ids) == 4
+    for tile_id, kept in zip(ids, palettes, strict=False):
+        assert_colours_of_roofs(kept, store, tile_id)
+    assert sum(not len(colours_of_roofs(store, tile_id)) for tile_id in ids) == 2
+    remember_styles(state.generator, state.output_generator, recipe, store)
+    assert torch.equal(state.generator.styles.palettes[0], palettes), "whatever torch drew"
+    assert not state.generator.roofs.noise_fields, "and in training it draws again"
 
 
 def test_best_remembers_the_styles_of_its_own_epoch(finished, store):
@@ -193,11 +272,13 @@ def test_validation_shows_each_place_in_a_style_of_its_own(store):
     state = TrainingState(fabric, recipe, None, 2)
     state.generator.styles.codes[1] = 1.0
     seen = []
-    state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[2][:, 0]))
+    state.generator.styles.palettes[1] = 0.5
+    state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
     validate(fabric, recipe, state, store, SimpleNamespace(requested=False))
     places = [store.rows[tile_id].place for tile_id in store.ids("val").tolist()]
     assert Counter(places) == {"brennau": 4, "cleve": 4}
-    codes = torch.cat(seen).tolist()
+    assert all(torch.equal(style.palette, style.code[:, :1, None].expand(-1, COLOURS, 3) / 2) for style in seen)
+    codes = torch.cat([style.code[:, 0] for style in seen]).tolist()
     assert [code for place, code in zip(places, codes, strict=True) if place == "brennau"] == [1.0] * 4
     assert {code for place, code in zip(places, codes, strict=True) if place == "cleve"} == {0.0, 1.0}, "of any place"
 
@@ -225,7 +306,7 @@ def test_interrupted_between_and_within_epochs_it_ends_with_the_same_bits(finish
     train(recipe, tiles, run, resume=True, quiet=True)
     assert_same_run(run, finished)
     model, others = (load_file(run / "weights/last" / f"{name}.safetensors") for name in ("model", "train"))
-    assert model["styles.codes"].any()
+    assert model["styles.codes"].any() and model["styles.palettes"].any()
     kept = {name.partition(".heads.")[0] for name in others if name.startswith("discriminator.across")}
     assert len(kept) == 4 + 3
     norms = [name for name in others if name.startswith("discriminator.heads") and name.endswith(("._u", "._v"))]
@@ -248,12 +329,13 @@ def test_weights_of_another_places_run_are_taken_over_and_its_styles_are_not(fin
     assert f"carried over from {finished}/weights/last: generator and discriminator" in capsys.readouterr().out
     before = load_checkpoint(finished / "weights/last")
     for tensors in started[:2]:
-        assert all(torch.equal(tensors[name], tensor) for name, tensor in before.model.items() if name != "styles.codes")
-        assert not tensors["styles.codes"].any()
+        assert all(torch.equal(tensors[name], tensor) for name, tensor in before.model.items() if name not in STYLE_BANK)
+        assert not any(tensors[name].any() for name in STYLE_BANK)
     assert all(torch.equal(tensor, before.train[f"discriminator.{name}"]) for name, tensor in started[2].items())
     generator = load_generator(run)
     assert generator.styles == ("dorn", "emden", "falk")
     assert bank_of(generator.network).codes.any(dim=2).all()
+    assert bank_of(generator.network).palettes.any(dim=3).all()
 
 
 def test_a_run_from_before_there_were_styles_goes_on(store, tiles, tmp_path):
@@ -262,9 +344,10 @@ def test_a_run_from_before_there_were_styles_goes_on(store, tiles, tmp_path):
     run = train(recipe, tiles, tmp_path / "run", stop_after=1, quiet=True)
     last = load_checkpoint(run / "weights/last")
     values = {name: last.state[name] for name in ("progress", "rng", "versions")}
-    values["recipe"] = {name: value for name, value in last.state["recipe"].items() if name not in ("balance", "lambda_colour")}
+    later = ("balance", "lambda_colour", "roof_colours")
+    values["recipe"] = {name: value for name, value in last.state["recipe"].items() if name not in later}
     values["tiles"] = {name: value for name, value in last.state["tiles"].items() if name != "places"}
-    assert len(values["recipe"]) + 2 == len(last.state["recipe"]) and values["tiles"] != last.state["tiles"]
+    assert len(values["recipe"]) + 3 == len(last.state["recipe"]) and values["tiles"] != last.state["tiles"]
     save_checkpoint(run / "weights/last", model=last.model, train=last.train, state=values)
     train(recipe, tiles, run, resume=True, quiet=True)
     assert rows(run) == rows(one)
@@ -287,6 +370,7 @@ def test_six_classes_train_and_generate(tmp_path):
     generator = load_generator(run)
     assert generator.classes["names"] == names
     assert generator.network.stem.in_channels == 6
+    assert generator.network.roofs.building == 1
     labels = np.random.default_rng(9).integers(0, 6, (50, 70), dtype=np.uint8)
     image, other = (generator.with_style(place)(labels) for place in ("arden", "brennau"))
     assert image.shape == other.shape == (50, 70, 3)

@@ -86,7 +86,7 @@ def state_of(generator, discriminator, rate=0.1):
     return SimpleNamespace(
         progress=progress, train_generator=generator, train_discriminator=discriminator, step_g=optimizer_g, step_d=optimizer_d,
         average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda *rates: None,
-        seed_torch=lambda *stream: None, has_styles=False,
+        seed_torch=lambda *stream: None, generator=generator,
     )  # fmt: skip
 
 

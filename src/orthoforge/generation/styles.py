@@ -69,7 +69,7 @@ def _own_style(generator: TrainedGenerator) -> Style:
     bank = bank_of(generator.network)
     assert bank is not None
     if bank.fixed is not None:
-        return Style("reference image", hashlib.sha256(bank.fixed.cpu().numpy().tobytes()).hexdigest())
+        return Style("reference image", hashlib.sha256(bank.fixed.code.cpu().numpy().tobytes()).hexdigest())
     place = "" if bank.place is None else generator.styles[bank.place]
     return Style(place, place)
 

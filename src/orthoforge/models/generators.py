@@ -13,7 +13,6 @@ from orthoforge.models import modulated, resnet, unet
 from orthoforge.models.layers import Norm, Upsample, init_weights
 from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.resnet import ResNetGenerator
-from orthoforge.models.styles import bank_of
 from orthoforge.models.unet import UNetGenerator
 
 
@@ -54,14 +53,17 @@ GENERATORS: dict[str, Architecture] = {
 }
 
 
-def build_generator(name: str, in_channels: int, *, width: int, norm: Norm, upsample: Upsample, places: int = 1) -> nn.Module:
+def build_generator(
+    name: str, in_channels: int, *, width: int, norm: Norm, upsample: Upsample, places: int = 1, building: int | None = 0
+) -> nn.Module:
     """A generator of ``GENERATORS`` with initial weights, drawn from torch's global generator.
 
-    One with styles keeps those of so many ``places``.
+    One with styles keeps those of so many ``places``, and gives a colour to each ``building``, a channel of its input.
     """
     network = GENERATORS[name].build(in_channels, width=width, norm=norm, upsample=upsample)
-    if (bank := bank_of(network)) is not None:
-        bank.codes = bank.codes.new_zeros(places, *bank.codes.shape[1:])
+    if isinstance(network, ModulatedGenerator):
+        network.styles.room_for(places)
+        network.roofs.building = building
         return network  # PyTorch's own initial weights, which keep the variance
     return init_weights(network)
 

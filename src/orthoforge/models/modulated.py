@@ -13,15 +13,19 @@ from torch import Tensor, nn
 
 from orthoforge.models.layers import ResizeConv2d
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.styles import CODE, StyleBank, StyleEncoder
+from orthoforge.models.roofs import REACH as ROOF_REACH
+from orthoforge.models.roofs import Roofs
+from orthoforge.models.styles import CODE, Style, StyleBank, StyleEncoder
 
 STRIDE = 16
 MARGIN = 16
 WIDTHS = (1, 2, 4, 8, 12)  # channels at full resolution, a half … a sixteenth, in widths of the network
 BLOCKS = (0, 0, 2, 2, 2)  # residual blocks of the decoder at each resolution
 # Stem and head see one pixel further, a step from or to the resolution 2^l one cell of the finer, the deepest convolution a cell of
-# 16 px, a block two cells of its own; and a pixel's cell begins up to 15 px before it.
-REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
+# 16 px, a block two cells of its own; and a pixel's cell begins up to 15 px before it. So far the mask is seen,
+# and beyond that which pixels are of one building.
+MASK_REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
+REACH = MASK_REACH + ROOF_REACH
 
 
 class ModulatedGenerator(nn.Module):
@@ -31,8 +35,9 @@ class ModulatedGenerator(nn.Module):
     and shift come from the encoder's features of the same place through a 1×1 convolution, and from a code of the whole image
     (Huang & Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
 
-    Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. The style is that of ``reference`` (N, 3, H', W') where it is
-    given, of ``code`` (N, 16), or else one of the ``styles`` kept from training.
+    Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
+    asked for, and its palette is spread over the buildings. In training the code is that of
+    ``reference`` (N, 3, H', W'), and ``roofs`` (N, 3, H, W) are the colours of roofs.
     """
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
@@ -40,7 +45,9 @@ class ModulatedGenerator(nn.Module):
         widths = [width * times for times in WIDTHS]
         self.style_encoder = StyleEncoder()
         self.styles = StyleBank(places=1)
+        self.roofs = Roofs()
         self.stem = _conv(in_channels, widths[0])
+        self.roof_stem = _conv(out_channels, widths[0])
         self.down = nn.ModuleList(_conv(inside, outside, stride=2) for inside, outside in pairwise(widths))
         self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _conv(widths[-1], widths[-1]))
         decoder: list[nn.Module] = []
@@ -50,24 +57,31 @@ class ModulatedGenerator(nn.Module):
         self.last_noise = Noise(widths[0], layer=0, stride=1)
         self.last = Modulation(widths[0], widths[0])
         self.head = _conv(widths[0], out_channels)
+        self.roof_weight = nn.Parameter(torch.ones(out_channels, 1, 1))
 
-    def forward(self, condition: Tensor, reference: Tensor | None = None, code: Tensor | None = None) -> Tensor:
+    def forward(
+        self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, roofs: Tensor | None = None
+    ) -> Tensor:
         height, width = condition.shape[2:]
         assert height % STRIDE == width % STRIDE == 0, f"{height}×{width} is no multiple of {STRIDE}"
-        if reference is not None:
+        assert (reference is None) == (roofs is None), "a reference comes with its roofs"
+        if reference is not None and roofs is not None:
             code = self.style_encoder(reference)
-        elif code is None:
-            code = self.styles(len(condition))
+        else:
+            code, palette = style or self.styles(len(condition))
+            roofs = self.roofs(condition, palette)
         # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
-        condition = F.pad(condition, (MARGIN,) * 4, mode="reflect")
-        seen = [self.stem(condition)]  # (N, W, H, W), and so much more on each side
+        condition, roofs = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, roofs))
+        seen = [self.stem(condition) + self.roof_stem(roofs)]  # (N, W, H, W), and so much more on each side
         for halve in self.down:
             seen.append(halve(F.leaky_relu(seen[-1], 0.2)))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
         x = self.deepest(seen[-1])
         for stage in self.decoder:
             x = stage(x, F.leaky_relu(seen.pop(), 0.2), code)
         x = self.last(self.last_noise(x), F.leaky_relu(seen.pop(), 0.2), code)
-        return torch.tanh(self.head(F.leaky_relu(x, 0.2)))[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        # A roof begins as its colour; what is learned is the rest.
+        x = self.head(F.leaky_relu(x, 0.2)) + self.roof_weight * roofs
+        return torch.tanh(x)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 
 class Stage(nn.Module):

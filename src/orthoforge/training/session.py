@@ -87,7 +87,7 @@ def _train_in(
 ) -> None:
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
-    state = TrainingState(fabric, recipe, store.class_count, len(places_of(store)))
+    state = TrainingState(fabric, recipe, store.classes, len(places_of(store)))
     started_from = str(init_from) if init_from else None
     for note in notes_on_tiles(recipe, store):
         say(note)

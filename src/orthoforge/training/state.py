@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
 
-STYLE_BANK = "styles.codes"
+STYLE_BANK = ("styles.codes", "styles.palettes")
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
 
 
@@ -62,7 +62,7 @@ class TrainingState:
     judges by, where the recipe has one.
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, class_count: int | None, places: int = 1) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1) -> None:
         self.features = None
         if recipe.uses_features:
             weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
@@ -71,9 +71,10 @@ class TrainingState:
                 normalize=recipe.perceptual_normalize,
             ).to(fabric.device)  # fmt: skip
         channels = self.features.channels if self.features is not None else []
+        class_count = len(classes["names"]) if classes else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.generator = new_generator(recipe, class_count, places)
+            self.generator = new_generator(recipe, classes, places)
             self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count, channels)
         self.has_styles = bank_of(self.generator) is not None
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
@@ -144,7 +145,7 @@ class TrainingState:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
         source = str(checkpoint.folder)
         # The other run's places are not these; the bank is filled anew with the first validation.
-        model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name == STYLE_BANK}
+        model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name in STYLE_BANK}
         load_weights(self.generator, model, source)
         notes = [f"carried over from {source}: generator"]
         if self.discriminator is not None:

@@ -12,6 +12,7 @@ from torch.nn.utils import get_total_norm
 from orthoforge.config import Recipe
 from orthoforge.errors import DivergedError
 from orthoforge.models.losses import GAN_LOSSES, colour_l1, gradient_penalty, l1, over_scales
+from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch, TileStore
 from orthoforge.training.batches import to_tensors
@@ -25,8 +26,8 @@ GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experimen
 def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batch, store: TileStore) -> dict[str, float]:
     """One step of both networks (Isola et al. 2017, section 3.3); returns the losses, after counting them in ``state``.
 
-    A generator with styles makes half of the images in the style of their own real ones, and is compared with them; the others in
-    the styles of the first half, where the discriminator alone judges.
+    A generator with styles makes half of the images in the style of their own real ones and with their roofs' colours, and is
+    compared with them; the others in the styles of the first half, where the discriminator alone judges.
 
     Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch.
     """
@@ -35,9 +36,11 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     rates = learning_rates(recipe, epoch=progress.epoch, step=progress.step, standings=progress.standings)
     state.set_learning_rates(*rates)
     condition, real = to_tensors(batch, store, fabric.device)
-    if state.has_styles:
+    if isinstance(state.generator, ModulatedGenerator):
         own = len(real) - len(real) // 2
-        fake = state.train_generator(condition, torch.cat([real[:own], real[: len(real) - own]]))
+        reference = torch.cat([real[:own], real[: len(real) - own]])
+        roofs = state.generator.roofs.seen(condition, real, own)
+        fake = state.train_generator(condition, reference=reference, roofs=roofs)
     else:
         own = len(real)
         fake = state.train_generator(condition)  # (N, 3, H, W)

@@ -2,11 +2,13 @@
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from orthoforge.config import Recipe
-from orthoforge.models.conditions import encode_image
+from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.modulated import ModulatedGenerator
+from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.models.roofs import CELL, Roofs
 from orthoforge.models.styles import KEPT
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.training.batches import training_ids
@@ -18,7 +20,8 @@ def places_of(store: TileStore) -> list[str]:
 
 
 def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, store: TileStore) -> None:
-    """Fill the style banks of ``generator`` and its ``averaged`` copy with codes of training tiles, as the copy sees them.
+    """Fill the style banks of ``generator`` and its ``averaged`` copy with training tiles: codes as the copy sees their middle, and
+    the colours of their roofs.
 
     Of each place as many tiles as the bank holds, spread over them; fewer are taken in turn.
     """
@@ -34,6 +37,19 @@ def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, s
             chosen = of_place[np.linspace(0, len(of_place) - 1, min(KEPT, len(of_place))).astype(int)]
             images = centre_batch(store, chosen, crop_px=recipe.crop_px).image
             codes = torch.cat([encoder(encode_image(torch.from_numpy(image[None])).to(device)) for image in images])
-            averaged.styles.codes[number] = codes[torch.arange(KEPT, device=device) % len(codes)]
-        generator.styles.codes.copy_(averaged.styles.codes)
+            palettes = torch.cat([_palette(averaged.roofs, store, tile_id).to(device) for tile_id in chosen.tolist()])
+            at = torch.arange(KEPT, device=device) % len(codes)
+            averaged.styles.codes[number], averaged.styles.palettes[number] = codes[at], palettes[at]
+        generator.styles.load_state_dict(averaged.styles.state_dict())
     encoder.train()
+
+
+def _palette(roofs: Roofs, store: TileStore, tile_id: int) -> Tensor:
+    """Colours (1, 16, 3) of roofs of a whole tile; which ones, where it has more, is the same each time."""
+    side = store.size_px // CELL * CELL
+    image, mask = (torch.from_numpy(part[None, :side, :side].copy()) for part in store.tile(tile_id))
+    place_noise(roofs, NoiseField(tile_id))
+    try:
+        return roofs.palettes(encode_mask(mask, store.class_count), encode_image(image))
+    finally:
+        place_noise(roofs)

@@ -15,7 +15,7 @@ from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_
 from orthoforge.evaluation.realism.distances import kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import decode_image
-from orthoforge.models.styles import bank_of
+from orthoforge.models.styles import Style, bank_of
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import to_tensors
@@ -69,7 +69,7 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
     } | ({} if opinion is None else opinion.scores())
 
 
-def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tuple[torch.Tensor | None, ...]:
+def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tuple[Style, ...]:
     """What a generator with styles takes beside the condition: for each tile the style of some training tile of its place.
 
     Of a place that training did not see, of any place.
@@ -79,7 +79,7 @@ def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tup
         return ()
     number = {place: index for index, place in enumerate(places_of(store))}
     rows = [store.rows[tile_id] for tile_id in tile_ids.tolist()]
-    return None, bank.of_places([number.get(row.place, index % len(number)) for index, row in enumerate(rows)])
+    return (bank.of_places([number.get(row.place, index % len(number)) for index, row in enumerate(rows)]),)
 
 
 class _Opinion:

@@ -1,0 +1,129 @@
+"""Roofs: which pixels are one building, and the colour that its roof is asked to have.
+
+A mask does not say which of two like outlines has the red roof. Left to noise, a network gives every outline the roof that suits
+most; told the colour, it has a reason to tell them apart (a mean over the instance, as in Wang et al. 2018, section 3.4, of the
+image itself in place of learned features).
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from orthoforge.models.noise import NoiseField
+
+COLOURS = 16  # of each palette
+CELL = 4  # px; sides of what is looked at are multiples of it
+_HALF = 2
+_STEPS = 24  # cells that a building is followed for
+_EDGE_STEPS = 4  # of half cells, from whole cells out to the edges
+_LAYER = 2**21  # of the noise that numbers buildings: far from those of the maps and of styles
+_BITS = 24  # of a number
+# A pixel's half cell begins up to 1 px before it, and the cell of what is _EDGE_STEPS from there up to 2 px before that.
+REACH = (_HALF - 1) + _HALF * _EDGE_STEPS + (CELL - _HALF) + CELL * _STEPS
+
+
+def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
+    """A number in (0, 1) for each building, by half cells: (N, 1, H/2, W/2), 0 outside and on specks without a whole cell.
+
+    ``inside`` (N, 1, H, W) is 1 on buildings and 0 elsewhere, ``drawn`` (N or 1, 1, H/4, W/4) uniform in [0, 1). A building has
+    the largest number drawn on a cell of it, and a cell the largest within 24 steps inside the building: of one wider than 96 px,
+    or as long around corners, parts may differ, so that no number depends on what is further away than ``REACH``.
+    """
+    whole = -F.max_pool2d(-inside, CELL)  # 1 on cells that lie inside
+    numbers = drawn.clamp_min(2**-_BITS) * whole
+    for _ in range(_STEPS):
+        # Along rows, then columns: a step aslant would cross the gap of a pixel between two houses.
+        for side in ((3, 1), (1, 3)):
+            numbers = F.max_pool2d(numbers, side, stride=1, padding=(side[0] // 2, side[1] // 2)) * whole
+    numbers = numbers.repeat_interleave(CELL // _HALF, 2).repeat_interleave(CELL // _HALF, 3)
+    touched = F.max_pool2d(inside, _HALF)
+    for _ in range(_EDGE_STEPS):
+        numbers = torch.where(numbers > 0, numbers, F.max_pool2d(numbers, 3, stride=1, padding=1) * touched)
+    return numbers
+
+
+def mean_colours(image: Tensor, numbers: Tensor) -> Tensor:
+    """The mean colour of each building in its own image, by half cells: (N, 3, H/2, W/2), 0 outside.
+
+    ``image`` (N, 3, H, W) in [-1, 1], ``numbers`` as from ``buildings_of``.
+    """
+    of_cells = F.avg_pool2d(image.float(), _HALF).permute(0, 2, 3, 1)  # (N, h, w, 3)
+    first = torch.arange(len(image), device=image.device)[:, None, None] << _BITS
+    _, building = (_whole(numbers)[:, 0] + first).unique(return_inverse=True)
+    sums = of_cells.new_zeros(int(building.max()) + 1, 4)
+    sums.index_add_(0, building.flatten(), F.pad(of_cells, (0, 1), value=1.0).reshape(-1, 4))
+    means = (sums[:, :3] / sums[:, 3:])[building]
+    return means.permute(0, 3, 1, 2) * (numbers > 0)
+
+
+def palettes_of(image: Tensor, numbers: Tensor) -> Tensor:
+    """Colours of the buildings of each image, (N, 16, 3): some of them where there are more, all in turn where there are fewer.
+
+    Of an image without buildings, its mean colour.
+    """
+    palettes = []
+    for one, of_one, numbered in zip(image, mean_colours(image, numbers), numbers[:, 0], strict=True):
+        buildings, building = numbered.unique(return_inverse=True)  # in order of what was drawn: at random
+        at = torch.zeros_like(buildings, dtype=torch.long)
+        at[building.flatten()] = torch.arange(building.numel(), device=image.device)  # some cell of each
+        at = at[buildings > 0]
+        colours = of_one.flatten(1)[:, at].T if len(at) else one.float().mean(dim=(1, 2))[None]
+        palettes.append(colours[torch.arange(COLOURS, device=image.device) % len(colours)])
+    return torch.stack(palettes)
+
+
+def painted(palettes: Tensor, numbers: Tensor) -> Tensor:
+    """Each building in the colour of its palette (N or 1, 16, 3) that its number names: (N, 3, H/2, W/2), 0 outside."""
+    at = _whole(numbers)[:, 0] % COLOURS  # (N, h, w): what is least in a number has nothing to do with which is largest
+    palettes = palettes.to(numbers).expand(len(numbers), -1, -1)
+    colours = palettes[torch.arange(len(numbers), device=numbers.device)[:, None, None], at]
+    return colours.permute(0, 3, 1, 2) * (numbers > 0)
+
+
+class Roofs(nn.Module):
+    """What a generator is told of roofs: a colour (N, 3, H, W) in [-1, 1] on each building, and 0 elsewhere.
+
+    ``building`` is the condition's channel of buildings, ``None`` where no class is one: there are no roofs then. Which building
+    has which colour of its palette is a function of place, or drawn from torch's global generator where there are no
+    ``noise_fields``.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.building: int | None = 0
+        self.noise_fields: tuple[NoiseField, ...] = ()
+
+    def forward(self, condition: Tensor, palettes: Tensor) -> Tensor:
+        """Of a condition (N, C, H, W) and palettes (N or 1, 16, 3)."""
+        return self._over(condition, painted(palettes, self._numbers(condition)))
+
+    def seen(self, condition: Tensor, image: Tensor, own: int) -> Tensor:
+        """For training: of the first ``own`` images their own colours, and those of the first of these for the other images."""
+        numbers = self._numbers(condition)
+        lent = palettes_of(image[:own], numbers[:own])[: len(image) - own]  # of one image alone nothing is lent
+        return self._over(condition, torch.cat([mean_colours(image[:own], numbers[:own]), painted(lent, numbers[own:])]))
+
+    def palettes(self, condition: Tensor, image: Tensor) -> Tensor:
+        """Palettes (N, 16, 3) of images (N, 3, H, W)."""
+        return palettes_of(image, self._numbers(condition))
+
+    def _inside(self, condition: Tensor) -> Tensor:
+        if self.building is None:
+            return torch.zeros_like(condition[:, :1])
+        return (condition[:, self.building, None] > 0).to(condition)
+
+    def _numbers(self, condition: Tensor) -> Tensor:
+        count, height, width = len(condition), condition.shape[2] // CELL, condition.shape[3] // CELL
+        shape = torch.Size((count, 1, height, width))
+        if self.noise_fields:
+            drawn = torch.cat([field.uniform(_LAYER, shape, CELL, condition.device) for field in self.noise_fields])
+        else:
+            drawn = torch.rand(shape, device=condition.device)
+        return buildings_of(self._inside(condition).float(), drawn)
+
+    def _over(self, condition: Tensor, by_half_cells: Tensor) -> Tensor:
+        return by_half_cells.repeat_interleave(_HALF, 2).repeat_interleave(_HALF, 3).to(condition) * self._inside(condition)
+
+
+def _whole(numbers: Tensor) -> Tensor:
+    return (numbers.double() * 2**_BITS).long()
