@@ -157,6 +157,8 @@ def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy ``tensors`` into ``network``. ``CheckpointError`` names the first one that is missing, left over or of another shape."""
     own = network.state_dict()
+    if "roof_weight" in own and "styles.codes" in tensors and "roof_weight" not in tensors:
+        raise CheckpointError(f"{source}: is of a version of orthoforge that told buildings no colours. Train it again.")
     for name in [*own, *tensors]:
         if name not in tensors or name not in own:
             raise CheckpointError(

@@ -15,6 +15,7 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.generators import GENERATORS, generator_reach, generator_stride
+from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.models.styles import bank_of
@@ -133,6 +134,8 @@ class TrainedGenerator:
     @property
     def reach_px(self) -> int:
         """How many pixels beside an output pixel the network looks at, apart from statistics of the image."""
+        if isinstance(self.network, ModulatedGenerator):
+            return self.network.reach_px
         return generator_reach(self.recipe.generator)
 
     @property

@@ -1,5 +1,6 @@
 """Which pixels are one building, what colour its roof has, and what colour it is asked to have."""
 
+import itertools
 from collections import deque
 
 import numpy as np
@@ -303,12 +304,30 @@ def test_a_palette_holds_the_colours_of_few_buildings_in_turn(count):
     assert all(torch.equal(palette[at], palette[at % count]) for at in range(COLOURS))
 
 
-def test_a_palette_without_buildings_is_the_images_mean_and_each_image_has_its_own():
+def test_an_image_without_buildings_borrows_of_the_one_before_or_after_it_and_else_has_its_mean():
     image, numbers, colours = coloured_houses(3)
-    empty = images_of(1, image.shape[2:])
-    palettes = palettes_of(torch.cat([empty, image]), torch.cat([torch.zeros_like(numbers), numbers]))
-    torch.testing.assert_close(palettes[0], empty.mean(dim=(2, 3)).expand(COLOURS, -1))
-    assert as_set(palettes[1]) == as_set(colours)
+    empty, none = images_of(1, image.shape[2:]), torch.zeros_like(numbers)
+    (alone,) = palettes_of(empty, none)
+    torch.testing.assert_close(alone, empty.mean(dim=(2, 3)).expand(COLOURS, -1))
+    brighter = image + 0.125
+    palettes = palettes_of(torch.cat([empty, image, empty, brighter, empty]), torch.cat([none, numbers, none, numbers, none]))
+    assert [as_set(palette) == as_set(colours) for palette in palettes] == [True, True, True, False, False]
+    torch.testing.assert_close(palettes[3], palettes[1] + 0.125)
+    assert torch.equal(palettes[4], palettes[3])
+
+
+def test_a_palette_of_many_buildings_prefers_none_for_its_size():
+    """Small and large houses in turn: both are in palettes as often, though the large ones have the larger numbers."""
+    inside, image = torch.zeros(1, 1, 384, 384), torch.zeros(1, 3, 384, 384)
+    for number, (row, col) in enumerate(itertools.product(range(0, 384, 32), repeat=2)):
+        large = (number // 12 + number) % 2 == 0
+        inside[..., row : row + (28 if large else 8), col : col + (28 if large else 8)] = 1
+        image[..., row : row + 32, col : col + 32] = 1.0 if large else -1.0
+    large = 0
+    for seed in range(20):
+        drawn = torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(seed))
+        large += (palettes_of(image, buildings_of(inside, drawn))[0, :, 0] > 0).sum().item()
+    assert abs(large - 160) < 4 * (320 * 0.25) ** 0.5, "of 320, by chance 160 with a deviation of 9"
 
 
 NAMED = torch.linspace(-1, 1, 3 * COLOURS).reshape(1, COLOURS, 3)  # a palette of sixteen different colours

@@ -36,8 +36,8 @@ class ModulatedGenerator(nn.Module):
     (Huang & Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
 
     Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
-    asked for, and its palette is spread over the buildings. In training the code is that of
-    ``reference`` (N, 3, H', W'), and ``roofs`` (N, 3, H, W) are the colours of roofs.
+    asked for, and its palette is spread over the buildings. In training the code is that of ``reference`` (N, 3, H', W') instead,
+    and ``roofs`` (N, 3, H, W) are the colours of roofs.
     """
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
@@ -58,6 +58,11 @@ class ModulatedGenerator(nn.Module):
         self.last = Modulation(widths[0], widths[0])
         self.head = _conv(widths[0], out_channels)
         self.roof_weight = nn.Parameter(torch.ones(out_channels, 1, 1))
+
+    @property
+    def reach_px(self) -> int:
+        """How far it looks: less where it is told of no buildings."""
+        return REACH if self.roofs.building is not None else MASK_REACH
 
     def forward(
         self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, roofs: Tensor | None = None

@@ -18,12 +18,14 @@ _STEPS = 24  # cells that a building is followed for
 _EDGE_STEPS = 4  # of half cells, from whole cells out to the edges
 _LAYER = 2**21  # of the noise that numbers buildings: far from those of the maps and of styles
 _BITS = 24  # of a number
+_SHUFFLE = 0x9E3779B1  # odd, near 2^32 over the golden ratio (Knuth 1998, section 6.4)
 # A pixel's half cell begins up to 1 px before it, and the cell of what is _EDGE_STEPS from there up to 2 px before that.
 REACH = (_HALF - 1) + _HALF * _EDGE_STEPS + (CELL - _HALF) + CELL * _STEPS
 
 
 def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
-    """A number in (0, 1) for each building, by half cells: (N, 1, H/2, W/2), 0 outside and on specks without a whole cell.
+    """A number in (0, 1) for each building, by half cells: (N, 1, H/2, W/2), 0 outside and on
+    specks without a whole cell, which some buildings of less than 8 px across are.
 
     ``inside`` (N, 1, H, W) is 1 on buildings and 0 elsewhere, ``drawn`` (N or 1, 1, H/4, W/4) uniform in [0, 1). A building has
     the largest number drawn on a cell of it, and a cell the largest within 24 steps inside the building: of one wider than 96 px,
@@ -43,15 +45,15 @@ def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
 
 
 def mean_colours(image: Tensor, numbers: Tensor) -> Tensor:
-    """The mean colour of each building in its own image, by half cells: (N, 3, H/2, W/2), 0 outside.
+    """The mean colour of each building in its own image, over the half cells that it touches: (N, 3, H/2, W/2), 0 outside.
 
     ``image`` (N, 3, H, W) in [-1, 1], ``numbers`` as from ``buildings_of``.
     """
-    of_cells = F.avg_pool2d(image.float(), _HALF).permute(0, 2, 3, 1)  # (N, h, w, 3)
+    of_half_cells = F.avg_pool2d(image.float(), _HALF).permute(0, 2, 3, 1)  # (N, h, w, 3)
     first = torch.arange(len(image), device=image.device)[:, None, None] << _BITS
     _, building = (_whole(numbers)[:, 0] + first).unique(return_inverse=True)
-    sums = of_cells.new_zeros(int(building.max()) + 1, 4)
-    sums.index_add_(0, building.flatten(), F.pad(of_cells, (0, 1), value=1.0).reshape(-1, 4))
+    sums = of_half_cells.new_zeros(int(building.max()) + 1, 4)
+    sums.index_add_(0, building.flatten(), F.pad(of_half_cells, (0, 1), value=1.0).reshape(-1, 4))
     means = (sums[:, :3] / sums[:, 3:])[building]
     return means.permute(0, 3, 1, 2) * (numbers > 0)
 
@@ -59,15 +61,20 @@ def mean_colours(image: Tensor, numbers: Tensor) -> Tensor:
 def palettes_of(image: Tensor, numbers: Tensor) -> Tensor:
     """Colours of the buildings of each image, (N, 16, 3): some of them where there are more, all in turn where there are fewer.
 
-    Of an image without buildings, its mean colour.
+    An image without buildings has those of the one before it that has some, or after it; where none has, its mean colour.
     """
-    palettes = []
-    for one, of_one, numbered in zip(image, mean_colours(image, numbers), numbers[:, 0], strict=True):
-        buildings, building = numbered.unique(return_inverse=True)  # in order of what was drawn: at random
+    found = []
+    for of_one, numbered in zip(mean_colours(image, numbers), numbers[:, 0], strict=True):
+        buildings, building = numbered.unique(return_inverse=True)
         at = torch.zeros_like(buildings, dtype=torch.long)
-        at[building.flatten()] = torch.arange(building.numel(), device=image.device)  # some cell of each
-        at = at[buildings > 0]
-        colours = of_one.flatten(1)[:, at].T if len(at) else one.float().mean(dim=(1, 2))[None]
+        at[building.flatten()] = torch.arange(building.numel(), device=image.device)  # some half cell of each
+        # Large buildings have large numbers, so they are shuffled: by the number times an odd one, modulo 2^24.
+        at = at[(_whole(buildings) * _SHUFFLE % 2**_BITS).argsort()]
+        found.append(of_one.flatten(1)[:, at[numbered.flatten()[at] > 0]].T)
+    palettes = []
+    for index, one in enumerate(image):
+        lenders = [colours for colours in (*found[: index + 1][::-1], *found[index:]) if len(colours)]
+        colours = lenders[0] if lenders else one.float().mean(dim=(1, 2))[None]
         palettes.append(colours[torch.arange(COLOURS, device=image.device) % len(colours)])
     return torch.stack(palettes)
 

@@ -23,7 +23,7 @@ from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
 
-STYLE_BANK = ("styles.codes", "styles.palettes")
+STYLE_BANKS = ("styles.codes", "styles.palettes")
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
 
 
@@ -145,7 +145,7 @@ class TrainingState:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
         source = str(checkpoint.folder)
         # The other run's places are not these; the bank is filled anew with the first validation.
-        model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name in STYLE_BANK}
+        model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name in STYLE_BANKS}
         load_weights(self.generator, model, source)
         notes = [f"carried over from {source}: generator"]
         if self.discriminator is not None:

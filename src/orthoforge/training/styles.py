@@ -1,5 +1,7 @@
 """Which styles a generator remembers of its training tiles, by place."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -37,19 +39,19 @@ def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, s
             chosen = of_place[np.linspace(0, len(of_place) - 1, min(KEPT, len(of_place))).astype(int)]
             images = centre_batch(store, chosen, crop_px=recipe.crop_px).image
             codes = torch.cat([encoder(encode_image(torch.from_numpy(image[None])).to(device)) for image in images])
-            palettes = torch.cat([_palette(averaged.roofs, store, tile_id).to(device) for tile_id in chosen.tolist()])
+            palettes = _palettes(averaged.roofs, store, chosen.tolist()).to(device)
             at = torch.arange(KEPT, device=device) % len(codes)
             averaged.styles.codes[number], averaged.styles.palettes[number] = codes[at], palettes[at]
         generator.styles.load_state_dict(averaged.styles.state_dict())
     encoder.train()
 
 
-def _palette(roofs: Roofs, store: TileStore, tile_id: int) -> Tensor:
-    """Colours (1, 16, 3) of roofs of a whole tile; which ones, where it has more, is the same each time."""
+def _palettes(roofs: Roofs, store: TileStore, tile_ids: Sequence[int]) -> Tensor:
+    """Colours (N, 16, 3) of roofs of whole tiles; which ones, where a tile has more, is the same each time."""
     side = store.size_px // CELL * CELL
-    image, mask = (torch.from_numpy(part[None, :side, :side].copy()) for part in store.tile(tile_id))
-    place_noise(roofs, NoiseField(tile_id))
+    images, masks = (np.stack([part[:side, :side] for part in parts]) for parts in zip(*map(store.tile, tile_ids), strict=True))
+    place_noise(roofs, *(NoiseField(tile_id) for tile_id in tile_ids))
     try:
-        return roofs.palettes(encode_mask(mask, store.class_count), encode_image(image))
+        return roofs.palettes(encode_mask(torch.from_numpy(masks), store.class_count), encode_image(torch.from_numpy(images)))
     finally:
         place_noise(roofs)
