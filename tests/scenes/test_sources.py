@@ -1,7 +1,7 @@
 import shutil
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from conftest import LAYOUTS, make_dataset, make_pair
@@ -128,6 +128,7 @@ def test_place_and_number_of_names(name, place, number):
 
 
 @given(st.text(min_size=1))
+@example("0\n")
 def test_a_place_is_a_non_empty_beginning_of_the_name(name):
     assert place_of(name)
     assert name.startswith(place_of(name))

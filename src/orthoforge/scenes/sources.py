@@ -89,7 +89,7 @@ def folders(data: Path) -> tuple[Path, Path]:
 
 def place_of(name: str) -> str:
     """The place in a scene's name: 'austin12' → 'austin', 'banepa_core_386690_220241' → 'banepa_core'. Never empty."""
-    return re.sub(r"(?:[-_.\s]*\d)+$", "", name) or name
+    return re.sub(r"(?:[-_.\s]*\d)+\Z", "", name) or name
 
 
 def number_of(name: str) -> int | None:
