@@ -1,4 +1,4 @@
-"""Peak memory of generating a scene in one piece, beside what `TrainedGenerator.memory_bytes` says before it starts.
+"""Peak memory of generating a scene in one piece, and a block of one, beside what `TrainedGenerator.memory_bytes` says before.
 
     python -m bench.generation [--sizes 512 1024 1536]
 
@@ -32,12 +32,20 @@ def untrained_run(folder: Path, recipe: Recipe) -> Path:
     return folder
 
 
-def measure(run: str, size: int) -> None:
-    """In a fresh process: generate once; print the growth of the peak, and the estimate, in bytes."""
+def measure(run: str, size: int, kind: str) -> None:
+    """In a fresh process: generate once; print the growth of the peak, and the estimate, in bytes.
+
+    A block has its halo within ``size``, and around that what is only looked at.
+    """
     generator = load_generator(run)
     generator(np.zeros((64, 64), np.uint8))
     before = peak_kib()
-    generator(np.zeros((size, size), np.uint8))
+    if kind == "block":
+        inside = slice(generator.reach_px, generator.reach_px + size - 2 * generator.halo_px)
+        sides = size - 2 * generator.halo_px + 2 * generator.reach_px
+        generator(np.zeros((sides, sides), np.uint8), part=(inside, inside))
+    else:
+        generator(np.zeros((size, size), np.uint8))
     print((peak_kib() - before) * 1024, generator.memory_bytes(size, size))
 
 
@@ -52,21 +60,23 @@ def main() -> None:
     """Measure each size and network in a process of its own, and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sizes", type=int, nargs="+", default=[512, 1024, 1536])
-    parser.add_argument("--measure", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--networks", nargs="+", default=sorted({name for name, _ in NETWORKS}))
+    parser.add_argument("--measure", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
-        measure(options.measure[0], int(options.measure[1]))
+        measure(options.measure[0], int(options.measure[1]), options.measure[2])
         return
-    print("generating in one piece: peak memory and estimate, MB")
-    for generator, upsample in NETWORKS:
+    print("generating: peak memory and estimate, MB")
+    for generator, upsample in [network for network in NETWORKS if network[0] in options.networks]:
         recipe = load_recipe("baseline", generator=generator, upsample=upsample, generator_width=32)
         with tempfile.TemporaryDirectory() as folder:
             run = untrained_run(Path(folder), recipe)
-            for size in options.sizes:
-                words = [sys.executable, "-m", "bench.generation", "--measure", str(run), str(size)]
+            kinds = ("whole", "block") if generator == "modulated" else ("whole",)  # what others look at is generated, too
+            for size, kind in itertools.product(options.sizes, kinds):
+                words = [sys.executable, "-m", "bench.generation", "--measure", str(run), str(size), kind]
                 peak, estimate = map(int, subprocess.run(words, capture_output=True, text=True, check=True).stdout.split())
                 sizes = f"peak {peak / 1e6:6.0f}  estimate {estimate / 1e6:6.0f}  ratio {estimate / peak:.2f}"
-                print(f"  {generator:9} {upsample:10} {size}²  {sizes}")
+                print(f"  {generator:9} {upsample:10} {kind:5} {size}²  {sizes}")
 
 
 if __name__ == "__main__":

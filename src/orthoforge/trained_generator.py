@@ -15,7 +15,8 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.generators import GENERATORS, generator_reach, generator_stride
-from orthoforge.models.modulated import ModulatedGenerator
+from orthoforge.models.modulated import MASK_REACH as HALO
+from orthoforge.models.modulated import STRIDE, ModulatedGenerator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.models.styles import bank_of
@@ -47,25 +48,30 @@ class TrainedGenerator:
         self.step: int = state["progress"]["step"]
         self.state = state  # whole, to go along when the generator is saved
 
-    def __call__(self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray:
+    def __call__(
+        self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), part: tuple[slice, slice] | None = None
+    ) -> np.ndarray:
         """Image (H, W, 3) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
 
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
-        image on the same machine. Raises ``DataError`` for another shape, type or value.
+        image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
+        rounding. Raises ``DataError`` for another shape, type or value.
         """
         values = self._mask_values(np.asarray(mask))
         height, width = values.shape
+        rows, cols = part or (slice(0, height), slice(0, width))
         place_noise(self.network, NoiseField(seed, *origin))
         try:
             with torch.inference_mode():
-                image = decode_image(self.network(self._condition(values[None])))[0]
+                image, (row, col) = self._around(self._condition(values[None]), rows, cols, NoiseField(seed, *origin))
+                image = decode_image(image)[0]
         except torch.OutOfMemoryError as error:
             raise ResourceError(
                 f"generating {width}×{height} px needs more memory than {self.device} has left (about "
                 f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
             ) from error
-        return image[:height, :width].cpu().numpy()
+        return image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
 
     def for_scene(
         self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
@@ -139,6 +145,11 @@ class TrainedGenerator:
         return generator_reach(self.recipe.generator)
 
     @property
+    def halo_px(self) -> int:
+        """How many pixels around a part of an image are generated with it, at most; beyond, mask is only looked at."""
+        return HALO if isinstance(self.network, ModulatedGenerator) else self.reach_px
+
+    @property
     def is_noisy(self) -> bool:
         """Whether the seed changes the image."""
         return is_noisy(self.network)
@@ -147,6 +158,21 @@ class TrainedGenerator:
         """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
         padded = _pad_to_stride(masks, self.stride_px, GENERATORS[self.recipe.generator].least_px)
         return encode_mask(torch.from_numpy(padded), self._class_count).to(self.device, memory_format=torch.channels_last)
+
+    def _around(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField) -> tuple[Tensor, tuple[int, int]]:
+        """An image (1, 3, h, w) that holds these rows and columns, and where in the condition it begins."""
+        if not isinstance(self.network, ModulatedGenerator):
+            return self.network(condition), (0, 0)
+        style = self.network.styles(1)
+        roofs = self.network.roofs(condition, style.palette)
+        rows, cols = (
+            slice(max(0, part.start - HALO) // STRIDE * STRIDE, min(size, -(-(part.stop + HALO) // STRIDE) * STRIDE))
+            for part, size in zip((rows, cols), condition.shape[2:], strict=True)
+        )
+        # Copies, so that what lies further out is freed before the network takes its own memory.
+        condition, roofs = (maps[..., rows, cols].clone() for maps in (condition, roofs))
+        place_noise(self.network, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
+        return self.network(condition, style, roofs=roofs), (rows.start, cols.start)
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""

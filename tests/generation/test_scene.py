@@ -16,6 +16,7 @@ from orthoforge.generation import scene as scenes
 from orthoforge.generation.masks import ResampledMask
 from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.models.modulated import MARGIN
 from orthoforge.models.roofs import COLOURS
 from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import load_generator
@@ -126,6 +127,30 @@ def test_roofs_meet_across_blocks_and_a_new_seed_paints_them_anew(generators):
     assert np.array_equal(images[0][mask == 0], images[1][mask == 0])
 
 
+@settings(max_examples=10, deadline=None)
+@given(st.data())
+def test_a_part_is_that_of_the_whole_though_less_is_made(generators, data):
+    """A hall reaches from what is only looked at into the part; noise and stride count from the whole's first pixel."""
+    generator = generators("modulated", "group")
+    mask = make_mask((700, 60))
+    mask[150:500, 10:50] = 255
+    whole = generator(mask, seed=2, origin=(5, 9))
+    row, col = data.draw(st.integers(0, 690)), data.draw(st.integers(0, 50))
+    part = slice(row, data.draw(st.integers(row + 1, 700))), slice(col, data.draw(st.integers(col + 1, 60)))
+    made = generator(mask, seed=2, origin=(5, 9), part=part)
+    assert np.abs(made.astype(int) - whole[part]).max() <= 1
+
+
+def test_less_is_made_than_is_looked_at(generators):
+    generator = generators("modulated", "group")
+    seen = []
+    hook = generator.network.head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0].shape[2]))
+    generator(make_mask((1000, 40)), part=(slice(500, 501), slice(0, 40)))
+    hook.remove()
+    assert generator.halo_px < generator.reach_px
+    assert seen[0] <= 2 * generator.halo_px + 1 + 2 * generator.stride_px + 2 * MARGIN
+
+
 def test_tiles_with_their_own_statistics_would_have_seams(generators):
     mask = make_mask((128, 256))
     mask[:, 128:] = 0
@@ -223,3 +248,10 @@ def test_blocks_fit_into_memory(generators, monkeypatch):
     monkeypatch.setattr("orthoforge.geo.rasters.available_memory", lambda: 1_000_000)
     with pytest.raises(ResourceError, match=r"generating in blocks of \d+ px with 66 px around them needs about"):
         block_side_px(generator, generator.reach_px)
+
+
+def test_what_is_only_looked_at_makes_no_block_larger(generators, monkeypatch):
+    monkeypatch.setattr(scenes, "available_memory", lambda: 10**12)
+    generator = generators("modulated", "group")
+    assert block_side_px(generator, 40) > block_side_px(generator, generator.reach_px)
+    assert block_side_px(generator, generator.halo_px) == block_side_px(generator, generator.reach_px)

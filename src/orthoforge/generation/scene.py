@@ -98,8 +98,8 @@ class Scene:
         """``window`` of the mask's grid, generated with its margin."""
         around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
         mask, _ = self.mask.read(around)
-        image = generator(mask, seed=self.seed, origin=self._place(around))
-        return image[window.row - around.row :, window.col - around.col :][: window.height, : window.width]
+        inside = window._replace(row=window.row - around.row, col=window.col - around.col)
+        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices)
 
     def _place(self, window: Window) -> tuple[int, int]:
         """The world's pixel that a window of the mask begins at."""
@@ -142,14 +142,15 @@ def block_side_px(generator: TrainedGenerator, margin_px: int, at_once: int = 1)
     Raises ``ResourceError`` when not even the smallest block fits, ``ConfigError`` when the margin is as large as the block.
     """
     bytes_per_px = generator.memory_bytes(2048, 2048) / 2048**2
-    stride, margins = generator.stride_px, 2 * (margin_px + generator.stride_px)
+    halo_px = min(margin_px, generator.halo_px)
+    stride, margins = generator.stride_px, 2 * (halo_px + generator.stride_px)
 
     def side(memory: float) -> int:
         return (int(math.sqrt(memory / bytes_per_px)) - margins) // stride * stride
 
     available = available_memory() if torch.device(generator.device).type == "cpu" else torch.cuda.mem_get_info(generator.device)[0]
     affordable = side(LARGEST_SHARE * available / at_once)
-    wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * margin_px, stride))
+    wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * halo_px, stride))
     chosen = max(stride, min(wanted, affordable))
     whole = chosen + margins
     require_memory(generator.memory_bytes(whole, whole), f"generating in blocks of {chosen} px with {margin_px} px around them")

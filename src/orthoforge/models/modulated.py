@@ -36,8 +36,8 @@ class ModulatedGenerator(nn.Module):
     (Huang & Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
 
     Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
-    asked for, and its palette is spread over the buildings. In training the code is that of ``reference`` (N, 3, H', W') instead,
-    and ``roofs`` (N, 3, H, W) are the colours of roofs.
+    asked for, and its palette is spread over the buildings, unless ``roofs`` (N, 3, H, W) says their colours. In training the code
+    is that of ``reference`` (N, 3, H', W') instead, and ``roofs`` are the real ones.
     """
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
@@ -69,12 +69,12 @@ class ModulatedGenerator(nn.Module):
     ) -> Tensor:
         height, width = condition.shape[2:]
         assert height % STRIDE == width % STRIDE == 0, f"{height}×{width} is no multiple of {STRIDE}"
-        assert (reference is None) == (roofs is None), "a reference comes with its roofs"
-        if reference is not None and roofs is not None:
+        if reference is not None:
             code = self.style_encoder(reference)
         else:
             code, palette = style or self.styles(len(condition))
-            roofs = self.roofs(condition, palette)
+            roofs = self.roofs(condition, palette) if roofs is None else roofs
+        assert roofs is not None, "a reference comes with its roofs"
         # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
         condition, roofs = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, roofs))
         seen = [self.stem(condition) + self.roof_stem(roofs)]  # (N, W, H, W), and so much more on each side
