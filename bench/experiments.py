@@ -23,7 +23,7 @@ from orthoforge import runs
 from orthoforge.config import Recipe, load_recipe, recipe_names
 from orthoforge.experiments import experiment
 from orthoforge.files import sha256_of
-from orthoforge.models.vgg import VGG19
+from orthoforge.models.features.vgg import VGG19
 from orthoforge.scenes.simulate import PLACES, simulate
 from orthoforge.tiles.store import TileStore
 

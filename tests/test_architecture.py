@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parents[1] / "src" / "orthoforge"
 ALLOWED = {
     "errors": set(),
     "files": {"errors"},
-    "config": {"errors", "models.feature_layers"},
+    "config": {"errors", "models.features.layers"},
     "geo": {"errors", "files"},
     "scenes": {"errors", "files", "geo"},
     "tiles": {"errors", "files", "geo", "scenes"},

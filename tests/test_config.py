@@ -21,7 +21,7 @@ from orthoforge.config import (
 )
 from orthoforge.errors import ConfigError
 from orthoforge.models.discriminators import Kind
-from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS
+from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
 from orthoforge.models.generators import GENERATORS, generator_stride
 from orthoforge.models.layers import Norm, Upsample
 from orthoforge.models.losses import GAN_LOSSES

@@ -13,7 +13,7 @@ import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from orthoforge.errors import ConfigError
-from orthoforge.models.feature_layers import require_layers
+from orthoforge.models.features.layers import require_layers
 
 RECIPES = Path(__file__).parent / "recipes"
 

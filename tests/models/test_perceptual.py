@@ -12,9 +12,9 @@ from torch import nn
 
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import sha256_of
-from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS, require_layers
+from orthoforge.models.features.layers import PERCEPTUAL_LAYERS, require_layers
+from orthoforge.models.features.vgg import VGG19
 from orthoforge.models.perceptual import load_features, perceptual_l1
-from orthoforge.models.vgg import VGG19
 
 LITE = "efficientnet-lite0"
 EVERY_BLOCK = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")
@@ -238,7 +238,7 @@ def test_images_too_small_for_the_poolings_are_refused(vgg_file, vgg_sha256):
 
 def test_layers_are_judged_without_torch():
     code = (
-        "import sys, orthoforge.models.feature_layers as f; f.require_layers('vgg19', ['relu1_2']); print('torch' in sys.modules)"
+        "import sys, orthoforge.models.features.layers as f; f.require_layers('vgg19', ['relu1_2']); print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 

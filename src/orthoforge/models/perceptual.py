@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orthoforge.errors import ConfigError
-from orthoforge.models.efficientnet import EfficientNetLite0
-from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS, require_layers
-from orthoforge.models.feature_weights import read_weights
-from orthoforge.models.vgg import VGG19
+from orthoforge.models.features.efficientnet import EfficientNetLite0
+from orthoforge.models.features.layers import PERCEPTUAL_LAYERS, require_layers
+from orthoforge.models.features.vgg import VGG19
+from orthoforge.models.features.weights import read_weights
 
 __all__ = ["PERCEPTUAL_LAYERS", "FeatureNetwork", "load_features", "perceptual_l1"]
 

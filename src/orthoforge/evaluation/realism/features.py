@@ -15,8 +15,8 @@ from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.evaluation.realism.inception import CHANNELS as INCEPTION_CHANNELS
 from orthoforge.evaluation.realism.inception import InceptionV3
 from orthoforge.files import sha256_of
-from orthoforge.models.feature_folding import folded
-from orthoforge.models.feature_weights import read_tensors
+from orthoforge.models.features.folding import folded
+from orthoforge.models.features.weights import read_tensors
 from orthoforge.models.perceptual import load_features
 
 # More take longer an image: what the first layers make of them does not stay in the cache.

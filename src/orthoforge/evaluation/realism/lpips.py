@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import sha256_of
-from orthoforge.models.feature_weights import read_tensors
+from orthoforge.models.features.weights import read_tensors
 
 # Mean and deviation of their training images, on values in [-1, 1].
 _MEAN, _DEVIATION = (-0.030, -0.088, -0.188), (0.458, 0.448, 0.450)

@@ -9,9 +9,9 @@ from monai.networks.nets import FLEXUNET_BACKBONE, FlexibleUNet
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from orthoforge.models.efficientnet import EfficientNetLite0
-from orthoforge.models.feature_folding import folded
-from orthoforge.models.feature_weights import read_weights
+from orthoforge.models.features.efficientnet import EfficientNetLite0
+from orthoforge.models.features.folding import folded
+from orthoforge.models.features.weights import read_weights
 
 _NETWORK = "efficientnet-lite0"
 # Which stages of the network end at a half, a quarter, … a thirty-second of the resolution, and their channels.

