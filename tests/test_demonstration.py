@@ -9,9 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from orthoforge import cli, runs
-from orthoforge import demonstration as demo
+from orthoforge import cli, demonstration, runs
 from orthoforge.config import load_recipe
+from orthoforge.demonstration import Extent, run_demo, stages
+from orthoforge.demonstration.journal import JOURNAL
+from orthoforge.demonstration.page import _panel_rows
 from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.paired import tile_scores
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
@@ -20,7 +22,7 @@ from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
 from pages import read_page
 
-EXTENT = demo.Extent(places=("arden", "brennau"), scenes_per_place=2, scene_px=160, gsd_m=0.6, tile_px=32)
+EXTENT = Extent(places=("arden", "brennau"), scenes_per_place=2, scene_px=160, gsd_m=0.6, tile_px=32)
 RECIPE = load_recipe(
     "tiny",
     crop_px=32,
@@ -39,7 +41,7 @@ def made(tmp_path_factory):
     """A finished demo."""
     torch.set_num_threads(1)  # with more, tiny networks wait for each other's threads
     out = tmp_path_factory.mktemp("demo") / "country"
-    assert demo.run_demo(out, EXTENT, RECIPE) == out / "report.html"
+    assert run_demo(out, EXTENT, RECIPE) == out / "report.html"
     return out
 
 
@@ -124,31 +126,31 @@ def test_links_lead_to_files_and_commands_exist(made, page):
 def test_a_panel_is_taken_apart_as_it_was_put_together():
     rng = np.random.default_rng(0)
     masks, fakes, reals = rng.integers(0, 256, (3, 2, 24, 24, 3), dtype=np.uint8)
-    for row, parts in enumerate(demo._panel_rows(runs.panel(masks, fakes, reals), 24)):
+    for row, parts in enumerate(_panel_rows(runs.panel(masks, fakes, reals), 24)):
         for part, whole in zip(parts, (masks, fakes, reals), strict=True):
             assert np.array_equal(part, whole[row])
 
 
 def test_a_finished_demo_is_kept(made, capsys):
     before = (made / "report.html").stat().st_mtime_ns
-    assert demo.run_demo(made, EXTENT, RECIPE) == made / "report.html"
+    assert run_demo(made, EXTENT, RECIPE) == made / "report.html"
     assert "is there already" in capsys.readouterr().out
     assert (made / "report.html").stat().st_mtime_ns == before
 
 
 def test_another_demos_folder_and_a_strangers_are_left_alone(made, tmp_path):
     with pytest.raises(OutputExistsError, match="other settings"):
-        demo.run_demo(made, EXTENT, load_recipe("tiny"))
+        run_demo(made, EXTENT, load_recipe("tiny"))
     (tmp_path / "letter.txt").write_text("dear")
     for overwrite in (False, True):
         with pytest.raises(OutputExistsError, match="not of a demo"):
-            demo.run_demo(tmp_path, EXTENT, RECIPE, overwrite=overwrite)
+            run_demo(tmp_path, EXTENT, RECIPE, overwrite=overwrite)
     assert [path.name for path in tmp_path.iterdir()] == ["letter.txt"]
 
 
 def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, monkeypatch, capsys):
     out, stops = tmp_path / "demo", ["training", "scenes"]
-    whole_simulate, whole_train = demo.simulate, demo.train
+    whole_simulate, whole_train = stages.simulate, stages.train
 
     def simulate(*args, **options):
         whole_simulate(*args, **options)
@@ -163,15 +165,15 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, 
             recipe = replace(recipe, epochs=1, decay_epochs=1)
         return whole_train(recipe, *args, **options)
 
-    monkeypatch.setattr(demo, "simulate", simulate)
-    monkeypatch.setattr(demo, "train", train)
+    monkeypatch.setattr(stages, "simulate", simulate)
+    monkeypatch.setattr(stages, "train", train)
     for _ in range(2):
         with pytest.raises(KeyboardInterrupt):
-            demo.run_demo(out, EXTENT, RECIPE)
+            run_demo(out, EXTENT, RECIPE)
         assert not (out / "report.html").exists()
     before = (out / "scenes" / "train" / "images" / "arden1.tif").stat().st_mtime_ns
     capsys.readouterr()
-    demo.run_demo(out, EXTENT, RECIPE)
+    run_demo(out, EXTENT, RECIPE)
     assert (out / "scenes" / "train" / "images" / "arden1.tif").stat().st_mtime_ns == before
     assert "simulate" not in capsys.readouterr().out
     assert len(runs.read_results(out / "run")) == RECIPE.total_epochs
@@ -184,33 +186,33 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, 
 def test_overwriting_removes_the_demo_and_nothing_else(made, tmp_path, monkeypatch):
     out = tmp_path / "demo"
     out.mkdir()
-    (out / demo.JOURNAL).write_text(json.dumps({"settings": {}, "seconds": {}}))
+    (out / JOURNAL).write_text(json.dumps({"settings": {}, "seconds": {}}))
     (out / "run").mkdir()
     (out / "run" / "old").touch()
     (out / "mine.txt").touch()
     with pytest.raises(OutputExistsError, match="Pass --overwrite"):
-        demo.run_demo(out, EXTENT, RECIPE)
+        run_demo(out, EXTENT, RECIPE)
 
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demo, "simulate", stop)
+    monkeypatch.setattr(stages, "simulate", stop)
     with pytest.raises(KeyboardInterrupt):
-        demo.run_demo(out, EXTENT, RECIPE, overwrite=True)
+        run_demo(out, EXTENT, RECIPE, overwrite=True)
     assert not (out / "run").exists()
     assert (out / "mine.txt").exists()
 
 
 def test_the_real_demo_uses_the_recipes_own_tiles():
-    extent = demo.Extent()
-    assert load_recipe(demo.RECIPE).tiles == f"--gsd {extent.gsd_m} --size {extent.tile_px}"
+    extent = Extent()
+    assert load_recipe(stages.RECIPE).tiles == f"--gsd {extent.gsd_m} --size {extent.tile_px}"
     assert extent.scenes_per_place >= 2
     assert extent.scene_px % extent.tile_px == 0  # no strip of a scene is lost
 
 
 def test_the_command_line_calls_it(monkeypatch):
     calls = []
-    monkeypatch.setattr(demo, "demo", lambda *args, **options: calls.append((args, options)))
+    monkeypatch.setattr(demonstration, "demo", lambda *args, **options: calls.append((args, options)))
     assert cli.main(["demo", "--out", "somewhere", "--overwrite"]) == 0
     [((out,), options)] = calls
     assert (str(out), options) == ("somewhere", {"overwrite": True})

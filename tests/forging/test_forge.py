@@ -11,9 +11,10 @@ from towns import SIDE_PX, town_mask, write_place
 from conftest import make_dataset, make_grid, write_tiff
 from orthoforge.errors import ConfigError, DataError, GridError, OutputExistsError
 from orthoforge.forging.card import judge
-from orthoforge.forging.forge import clean_drawing, forge
+from orthoforge.forging.drawings import clean_drawing
+from orthoforge.forging.forge import forge
+from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import take_apart
-from orthoforge.forging.statistics import measure
 from orthoforge.geo.rasters import open_raster, read_mask, read_tags
 from orthoforge.scenes.sources import number_of, place_of
 

@@ -7,10 +7,11 @@ import pytest
 import shapely
 from towns import SIDE_PX, town_mask
 
-from orthoforge.forging.recombine import library_of, recombine
+from orthoforge.forging.layouts.library import library_of
+from orthoforge.forging.layouts.recombine import recombine
+from orthoforge.forging.layouts.streets import streets
+from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import draw, take_apart
-from orthoforge.forging.statistics import measure
-from orthoforge.forging.streets import streets
 from orthoforge.forging.transform import Change, random_change, transform, warped
 
 NO_CHANGE = Change(False, 0, 0.0, 1.0, 0.0, (), 0)

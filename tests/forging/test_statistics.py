@@ -5,8 +5,9 @@ import pytest
 import shapely
 
 from orthoforge.errors import DataError
+from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import draw, rectangle, smallest_rectangle, take_apart
-from orthoforge.forging.statistics import floor_of, measure
+from orthoforge.forging.statistics import floor_of
 
 
 def rows_of_houses(size: int = 120, *, long: int = 12, short: int = 6, gap: int = 8) -> np.ndarray:

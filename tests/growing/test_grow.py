@@ -446,15 +446,14 @@ def test_where_there_are_no_links_originals_are_copied(town, tmp_path, monkeypat
 
 SLOW = """
 import sys, time
-from importlib import import_module
 from pathlib import Path
-module = import_module("orthoforge.growing.grow")
-make_image = module.make_image
+from orthoforge.growing import candidates, grow
+make_image = candidates.make_image
 def slowly(*args, **options):
     time.sleep(0.2)
     make_image(*args, **options)
-module.make_image = slowly
-module.grow(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), least_agreement=0)
+candidates.make_image = slowly
+grow(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), least_agreement=0)
 """
 
 

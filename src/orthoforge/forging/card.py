@@ -15,7 +15,7 @@ from PIL import Image
 
 from orthoforge.files import new_file
 from orthoforge.forging.distributions import distribution_plot
-from orthoforge.forging.statistics import PROPERTIES, Floor, PlaceStatistics, floor_of
+from orthoforge.forging.statistics import PROPERTIES, Floor, PlaceStatistics, floor_of, plain
 
 PICTURED = 8  # masks of each kind, the first ones
 _THUMBNAIL_PX = 200
@@ -73,8 +73,8 @@ class Card:
             "forged": self.forged.summary(), "floor_windows": list(self.floor.windows),
             "properties": {
                 verdict.name: {
-                    "distance": _plain(verdict.distance), "floor": _plain(verdict.floor), "floor_highest": _plain(verdict.highest),
-                    "difference": _plain(verdict.difference), "as_real": verdict.as_real, "verdict": verdict.words,
+                    "distance": plain(verdict.distance), "floor": plain(verdict.floor), "floor_highest": plain(verdict.highest),
+                    "difference": plain(verdict.difference), "as_real": verdict.as_real, "verdict": verdict.words,
                 }
                 for verdict in self.verdicts
             },
@@ -271,7 +271,3 @@ def _plots(card: Card) -> str:
 
 def _data_uri(payload: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(payload).decode()}"
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 4)

@@ -145,11 +145,9 @@ def draw(polygons: Sequence[shapely.Polygon] | np.ndarray, shape_px: tuple[int, 
     return rasterize(list(polygons), out_shape=shape_px, transform=scale, fill=0, default_value=255, dtype=np.uint8)
 
 
-def placed(
-    polygon: shapely.Polygon, about: np.ndarray, to: np.ndarray, turn: float, *, mirror: bool = False, scale: float = 1.0
-) -> shapely.Polygon:
-    """A copy moved from ``about`` to ``to``, turned by ``turn`` radians about it, mirrored (x first) and scaled on request."""
-    cos, sin = np.cos(turn) * scale, np.sin(turn) * scale
+def placed(polygon: shapely.Polygon, about: np.ndarray, to: np.ndarray, turn: float, *, mirror: bool = False) -> shapely.Polygon:
+    """A copy moved from ``about`` to ``to``, turned by ``turn`` radians about it, and mirrored (x first) on request."""
+    cos, sin = np.cos(turn), np.sin(turn)
     matrix = np.array([[cos, -sin], [sin, cos]]) @ np.diag([-1.0 if mirror else 1.0, 1.0])
     return shapely.transform(polygon, lambda xy: (xy - about) @ matrix.T + to)
 

@@ -31,7 +31,6 @@ class Judge:
     segmenter: Segmenter
     size_px: int
     real_iou: float
-    real_tiles: int
     notes: tuple[str, ...]
 
     def agreement(self, image: Path, mask: Path, scale: Scale, reader: MaskReader) -> float | None:
@@ -87,7 +86,7 @@ def judge_of(store: TileStore, folder: Path, settings: SegmenterSettings, device
         notes.append(
             f"The segmenter's IoU on real images is {real_iou:.2f}: too weak an eye to judge others by. It needs more tiles."
         )
-    return Judge(segmenter, store.size_px, real_iou, len(looked_at), tuple(notes))
+    return Judge(segmenter, store.size_px, real_iou, tuple(notes))
 
 
 def _real_tiles(store: TileStore) -> tuple[np.ndarray, np.ndarray]:

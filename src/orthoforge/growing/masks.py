@@ -11,8 +11,9 @@ import numpy as np
 
 from orthoforge.errors import DataError
 from orthoforge.forging.forge import forge
+from orthoforge.forging.places import rasters_in
 from orthoforge.geo.grid import Grid, require_north_up
-from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
+from orthoforge.geo.rasters import open_raster, read_tags
 from orthoforge.growing.ground import Ground, Source
 from orthoforge.growing.naming import place_key
 from orthoforge.growing.reading import MaskReader, Scale
@@ -99,10 +100,10 @@ def mask_files(folder: Path) -> list[Path]:
     """The rasters of a folder, in natural order. ``DataError`` when there is none."""
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder. --masks is real, transform, recombine, streets, or a folder of masks.")
-    found = [path for path in folder.iterdir() if path.suffix.lower() in DRIVERS and path.is_file() and path.name[0] != "."]
+    found = rasters_in(folder)
     if not found:
         raise DataError(f"{folder}: no mask in this folder (GeoTIFF, PNG or JPEG).")
-    return sorted(found, key=lambda path: natural_key(path.stem))
+    return found
 
 
 def _again(sources: Sequence[Source]) -> Iterator[NewMask]:

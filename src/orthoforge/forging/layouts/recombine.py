@@ -6,16 +6,14 @@ spacing, rows and courtyards are the place's, and the layout is new.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import shapely
 
-from orthoforge.forging.ground import LEAST_GAP_PX, Demand, Ground
+from orthoforge.forging.layouts.ground import LEAST_GAP_PX, Demand, Ground, Grown
+from orthoforge.forging.layouts.library import Library
 from orthoforge.forging.shapes import Layout, placed
-from orthoforge.forging.statistics import border_distance, nearest_centres, spacing_of
 
-_KEPT_NEIGHBOURS = 12
 _SIMILAR = 6  # shapes to choose from on either side by area
 # Between a place where no building touches another and one where all do, whose shapes fit together like a puzzle's:
 _COMPANY = (0.3, 0.08)  # the chance that a building brings no further one along
@@ -24,8 +22,6 @@ _OWN_NEIGHBOUR = (0.5, 0.95)  # share that follow the neighbours of the very one
 _SEEDS = 0.06  # share that stand where nothing is near
 _CELL = 3.0  # cells of the density map, in mean distances between buildings
 _DISTRICT = 7.0  # ground of one street direction, likewise
-# A whole building is seen the less the larger it is. Its weight makes up for that, up to this much.
-_MOST_WEIGHT = 4.0
 _PATIENCE = 40  # failures in a row before gaps are narrowed
 _PASSED_OVER = 30  # proposals in a row of sizes that are not due, before more of each are
 # Sizes are kept to their shares by classes between these quantiles; finer at the top, where most of the area is.
@@ -34,72 +30,6 @@ _DRAWS = 12  # of one that is due, beside a given building
 _ENOUGH = 0.02  # what may be missing, as a share of all that was asked for
 _AHEAD = 0.1  # how far a class may be ahead of the whole: small buildings would take the large ones' room
 _NARROWED, _NARROWEST = 0.6, 0.02
-
-
-@dataclass(frozen=True)
-class Library:
-    """The whole buildings of a place and how each stands to its neighbours. Arrays have a row a building."""
-
-    layouts: tuple[Layout, ...]
-    scene: np.ndarray
-    polygon: np.ndarray
-    centre: np.ndarray
-    area: np.ndarray
-    gap: np.ndarray
-    """Distance that it keeps."""
-    street: np.ndarray
-    """Direction of its row in radians, 0 to pi: along it stand its nearest neighbours."""
-    weight: np.ndarray
-    """How much oftener it would have been seen, were no building ever cut; at most 4."""
-    neighbours: tuple[np.ndarray, ...]
-    """Rows of its nearest neighbours, nearest first; none in a scene of its own."""
-    by_area: np.ndarray
-    """Rows by area."""
-    rank: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.polygon)
-
-
-def library_of(layouts: Sequence[Layout]) -> Library:
-    """Everything that ``recombine`` draws from."""
-    scene, gap, street, weight, neighbours = [], [], [], [], []
-    start = 0
-    for number, layout in enumerate(layouts):
-        whole = np.flatnonzero(~layout.cut)
-        nearest = nearest_centres(layout, whole, _KEPT_NEIGHBOURS)
-        scene.append(np.full(len(whole), number))
-        gap.append(np.minimum(spacing_of(layout), border_distance(layout))[whole])
-        street.append(_streets(layout, whole, nearest))
-        high, wide = np.ptp(shapely.bounds(layout.polygons[whole]).reshape(-1, 2, 2), axis=1).T[::-1]
-        seen = np.maximum((1 - wide / layout.width) * (1 - high / layout.height), 1 / _MOST_WEIGHT)
-        weight.append(1 / seen)
-        neighbours += [start + row for row in nearest]
-        start += len(whole)
-    area = np.concatenate([layout.area[~layout.cut] for layout in layouts])
-    by_area = np.argsort(area, kind="stable")
-    return Library(
-        tuple(layouts),
-        np.concatenate(scene),
-        np.concatenate([layout.polygons[~layout.cut] for layout in layouts]),
-        np.concatenate([layout.centre[~layout.cut] for layout in layouts]),
-        area,
-        np.concatenate(gap),
-        np.concatenate(street),
-        np.concatenate(weight),
-        tuple(neighbours),
-        by_area,
-        np.argsort(by_area, kind="stable"),
-    )
-
-
-@dataclass(frozen=True)
-class Grown:
-    """Buildings of a new mask, as polygons in units, and the share of it that they cover."""
-
-    polygons: list[shapely.Polygon]
-    share: float
-    wanted: float
 
 
 def recombine(
@@ -119,10 +49,7 @@ def recombine(
     growth.run()
     demand.spread_the_rest()
     growth.run()
-    window = shapely.box(0, 0, width, height)
-    inside = [part for polygon in ground.polygons for part in shapely.get_parts(shapely.intersection(polygon, window))]
-    polygons = [part for part in inside if part.geom_type == "Polygon" and part.area > 0]
-    return Grown(polygons, demand.built / (height * width), demand.wanted / (height * width))
+    return Grown(ground.inside(height, width), demand.built / (height * width), demand.wanted / (height * width))
 
 
 class _Field:
@@ -309,20 +236,6 @@ def _demand(
         share = np.pad(share, extra, mode="symmetric")[starts[0] : starts[0] + rows, starts[1] : starts[1] + cols]
     margin = 0.6 * float(np.quantile(np.sqrt(library.area), 0.9))
     return Demand(*size, min(margin, 0.5 * max(size)), np.minimum(share * density, 0.98))
-
-
-def _streets(layout: Layout, whole: np.ndarray, nearest: np.ndarray) -> np.ndarray:
-    """Each building's row direction: its neighbourhood's orientation, of the two at a right angle the one along its neighbours."""
-    if not nearest.shape[1]:
-        return layout.angle[whole].copy()
-    elongation = layout.sides[whole, 0] / layout.sides[whole, 1]
-    own = elongation * np.exp(4j * layout.angle[whole])
-    common = np.angle(own + own[nearest[:, :3]].sum(axis=1)) / 4
-    points = layout.centre[whole]
-    offsets = points[nearest[:, :2]] - points[:, None]
-    row = np.exp(2j * np.arctan2(offsets[..., 1], offsets[..., 0])).sum(axis=1)
-    along = np.cos(2 * common) * row.real + np.sin(2 * common) * row.imag
-    return np.where(along >= 0, common, common + np.pi / 2) % np.pi
 
 
 def _typical_distance(layouts: Sequence[Layout]) -> float:

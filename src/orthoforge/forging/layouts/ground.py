@@ -1,5 +1,7 @@
 """A piece of ground that is being built on: which buildings stand, which more fit, and where some are still missing."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import shapely
 
@@ -7,6 +9,15 @@ import shapely
 LEAST_GAP_PX = 1.02
 # A building that overlaps others by less may lose that corner; by more, it does not fit.
 MOST_TRIMMED = 0.12
+
+
+@dataclass(frozen=True)
+class Grown:
+    """Buildings of a new mask, as polygons in units, and the share of it that they cover."""
+
+    polygons: list[shapely.Polygon]
+    share: float
+    wanted: float
 
 
 class Ground:
@@ -73,6 +84,12 @@ class Ground:
         for key in self._keys(bounds, max(reach, self.least_gap)):
             found.update(self._buckets.get(key, ()))
         return sorted(found)
+
+    def inside(self, height: float, width: float) -> list[shapely.Polygon]:
+        """The buildings as a mask of that size shows them, cut where its border goes through them."""
+        window = shapely.box(0, 0, width, height)
+        parts = [part for polygon in self.polygons for part in shapely.get_parts(shapely.intersection(polygon, window))]
+        return [part for part in parts if part.geom_type == "Polygon" and part.area > 0]
 
     def _keys(self, bounds: tuple[float, float, float, float], reach: float) -> list[tuple[int, int]]:
         left, top, right, bottom = (

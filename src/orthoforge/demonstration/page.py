@@ -1,0 +1,210 @@
+"""The demo's report: what happened, what was learnt, how good it is, and what to type next."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from orthoforge import runs
+from orthoforge.checkpoints import load_checkpoint, newest_checkpoint
+from orthoforge.config import Recipe
+from orthoforge.demonstration.extent import Extent
+from orthoforge.demonstration.journal import in_seconds
+from orthoforge.demonstration.unseen import Unseen, read_unseen
+from orthoforge.evaluation import report
+from orthoforge.evaluation.paired import score_parts
+from orthoforge.evaluation.report import Html, Picture, Step
+from orthoforge.tiles.store import TileStore
+
+
+def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: dict[str, Any], seconds: dict[str, float]) -> Html:
+    """The report on the demo in ``out``, from its files, the evaluation's ``result`` and how many ``seconds`` each stage took."""
+    unseen = read_unseen(out)
+    # Not the best one: the middle one of the ranking, so that the first picture is what to expect.
+    headline = sorted(unseen, key=lambda scene: scene.scores["ssim"])[len(unseen) // 2]
+    side_m = extent.scene_px * extent.gsd_m
+    return report.page(
+        "Orthoforge demo: from building masks to orthophotos",
+        f"A small network learnt, from {len(store.ids('train'))} image tiles and their building masks, to turn a mask into an "
+        "image. Here is what it makes of the masks of scenes that it never saw. All scenes are simulated: rendered towns, no "
+        "photographs.",
+        report.picture_row(headline.pictures(), stack=True),
+        report.paragraph(
+            f"Scene {headline.name}, {side_m:.0f} × {side_m:.0f} m, in the simulated town {headline.place}. By SSIM it is the "
+            f"middle one of the {len(unseen)} unseen scenes below. Click any picture to enlarge it; the arrow keys then compare "
+            "its row."
+        ),
+        report.section("What happened", _steps(extent, recipe, out, store, result, len(unseen), seconds)),
+        report.section("Every unseen scene", *_unseen_rows(unseen)),
+        report.section("How it learnt", *_learning(out, recipe)),
+        report.section("Scores", *_scores(unseen, result)),
+        report.section("Files", *_files(out)),
+        report.section("What to do next", *_next(out, extent, recipe, headline)),
+    )
+
+
+def _steps(
+    extent: Extent, recipe: Recipe, out: Path, store: TileStore, result: dict[str, Any], unseen: int, seconds: dict[str, float]
+) -> Html:
+    checkpoint = load_checkpoint(newest_checkpoint(out / "run"))
+    in_generator = sum(tensor.numel() for name, tensor in checkpoint.model.items() if _is_learnt(name))
+    in_discriminator = sum(
+        tensor.numel() for name, tensor in checkpoint.train.items() if name.startswith("discriminator.") and _is_learnt(name)
+    )
+    counts = {split: len(store.ids(split)) for split in ("train", "val", "test", "buffer")}
+    scenes, places = len(extent.places) * extent.scenes_per_place, len(extent.places)
+    dropped = f" {counts['buffer']} between them are dropped, so that no two splits touch." if counts["buffer"] else ""
+    took = {name: in_seconds(value) for name, value in seconds.items()}
+    boxes = report.steps(
+        [
+            Step(
+                "Simulate",
+                f"{scenes} scenes",
+                f"{places} places, each scene {extent.scene_px}×{extent.scene_px} px of {extent.gsd_m:g} m, with an exact mask. "
+                f"{unseen} are set aside. {took['simulate']}",
+            ),
+            Step("Check", f"{scenes - unseen} sound", f"Sizes, grids, values, alignment of image and mask. {took['check']}"),
+            Step(
+                "Prepare",
+                f"{sum(counts.values())} tiles",
+                f"{counts['train']} to train, {counts['val']} to validate, {counts['test']} to test.{dropped} {took['prepare']}",
+            ),
+            Step(
+                "Train",
+                f"{checkpoint.state['progress']['step']} steps",
+                f"{recipe.total_epochs} epochs of recipe {recipe.name}: {_millions(in_generator)} parameters in the generator, "
+                f"{_millions(in_discriminator)} in the discriminator. {took['train']}",
+            ),
+            Step("Generate", f"{unseen} scenes", f"Whole masks to GeoTIFF, on the masks' grids. {took['generate']}"),
+            Step("Evaluate", f"{result['data']['n']} tiles", f"Test tiles, against the real images. {took['evaluate']}"),
+        ]
+    )
+    total = sum(seconds.values())
+    return report.join([boxes, report.paragraph(f"{total / 60:.1f} minutes in all, on {_cores()} CPU cores.")])
+
+
+def _unseen_rows(unseen: list[Unseen]) -> list[Html]:
+    parts = [
+        report.paragraph(
+            "All of them, none picked, each generated in one piece. Below each scene its middle at full size: a pixel of the image "
+            "on a pixel of the page."
+        )
+    ]
+    for scene in unseen:
+        heading = f"{scene.name}: PSNR {scene.scores['psnr']:.1f} dB, SSIM {scene.scores['ssim']:.2f}"
+        parts += [report.picture_row(scene.pictures(), heading=heading)]
+        parts += [report.picture_row(scene.pictures(scene.centre), natural=True)]
+    return parts
+
+
+def _learning(out: Path, recipe: Recipe) -> list[Html]:
+    panels = sorted((out / "run" / "panels").glob("epoch*.png"))
+    shown = [panels[i] for i in np.unique(np.linspace(0, len(panels) - 1, 3).round().astype(int))]
+    strips = [_panel_rows(np.asarray(Image.open(path)), recipe.crop_px) for path in shown]
+    epochs = [int(path.stem.removeprefix("epoch")) for path in shown]
+    rows = []
+    for tile in zip(*strips, strict=True):
+        mask, _, real = tile[-1]
+        fakes = [Picture(fake, f"epoch {epoch}") for (_, fake, _), epoch in zip(tile, epochs, strict=True)]
+        rows.append(report.picture_row([Picture(mask, "mask", lossless=True), *fakes, Picture(real, "real")]))
+    results = runs.read_results(out / "run")
+    x = [row["epoch"] for row in results]
+    curves = [
+        ("Discriminator and adversarial loss", {"discriminator": "loss_d", "generator": "loss_g_gan"}),
+        ("PSNR on validation tiles, dB", {"PSNR": "psnr"}),
+        ("SSIM on validation tiles", {"SSIM": "ssim"}),
+    ]
+    return [
+        report.paragraph(
+            f"Validation tiles after {', '.join(map(str, epochs[:-1]))} and {epochs[-1]} epochs, the same tiles each time."
+        ),
+        *rows,
+        report.plots(
+            [
+                report.line_plot(title, "epoch", x, {label: [row[column] for row in results] for label, column in lines.items()})
+                for title, lines in curves
+            ]
+        ),
+    ]
+
+
+def _panel_rows(panel: np.ndarray, tile_px: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """Mask, generated and real of each row of a ``runs.panel``."""
+    gap = (panel.shape[1] - 3 * tile_px) // 2
+    starts = range(0, panel.shape[0], tile_px + gap)
+    columns = [slice(i * (tile_px + gap), i * (tile_px + gap) + tile_px) for i in range(3)]
+    return [tuple(panel[top : top + tile_px, column] for column in columns) for top in starts]  # type: ignore[misc]
+
+
+def _scores(unseen: list[Unseen], result: dict[str, Any]) -> list[Html]:
+    whole = report.table(
+        ["Scene", ">PSNR, dB", ">SSIM", ">L1, levels", ">Detail, levels"],
+        [
+            [
+                scene.name,
+                f"{scene.scores['psnr']:.2f}",
+                f"{scene.scores['ssim']:.3f}",
+                f"{scene.scores['l1_levels']:.1f}",
+                f"{scene.scores['detail_levels']:.1f}",
+            ]
+            for scene in unseen
+        ],
+        "The unseen scenes, whole",
+    )
+    return [*score_parts(result), whole]
+
+
+def _files(out: Path) -> list[Html]:
+    entries = [
+        ("scenes/train/", "simulated scenes that tiles were cut from, in Inria's layout: images/, gt/ (masks), footprints/"),
+        ("scenes/unseen/", "simulated scenes that were set aside"),
+        ("tiles/", "prepared tiles, with manifest.jsonl: which tile is where, and in which split"),
+        ("run/", "the trained run: args.yaml, results.csv, panels/, weights/, and curves for TensorBoard"),
+        ("generated/", "an image for each unseen mask: Cloud Optimized GeoTIFF on the mask's grid, tagged as synthetic"),
+        ("evaluation/report.html", "scores tile by tile, with examples from worst to best"),
+        ("evaluation/report.json", "the same numbers for programs"),
+    ]
+    rows = [[report.link(name), what, _size(out / name)] for name, what in entries]
+    return [report.paragraph(f"All in {out}/, beside this report."), report.table(["", "", ">"], rows)]
+
+
+def _next(out: Path, extent: Extent, recipe: Recipe, scene: Unseen) -> list[Html]:
+    prepare_options = f"--gsd {extent.gsd_m:g} --size {extent.tile_px}"
+    return [
+        report.paragraph(
+            "Generate one of the scenes again, or put a mask of your own there (GeoTIFF, PNG or JPEG; 0 and 255, or 0 and 1):"
+        ),
+        report.commands(f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out {scene.name}.tif"),
+        report.paragraph("Train longer on the same tiles; two minutes are a beginning:"),
+        report.commands(f"orthoforge train {recipe.name} --data {out}/tiles --out runs/longer --epochs {recipe.epochs * 10}"),
+        report.paragraph(
+            "Use real imagery: a folder with `images/` and `masks/` of the same names, or Inria's data set as downloaded:"
+        ),
+        report.commands(
+            "orthoforge check DATA\n"
+            f"orthoforge prepare DATA tiles {prepare_options}\n"
+            f"orthoforge train {recipe.name} --data tiles --out runs/first\n"
+            "orthoforge generate runs/first MASKS… --out images\n"
+            "orthoforge evaluate runs/first --data tiles --out runs/first/scores"
+        ),
+        report.paragraph("`orthoforge recipes` lists larger networks and longer trainings; they want a GPU."),
+    ]
+
+
+def _is_learnt(name: str) -> bool:
+    return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def _millions(count: int) -> str:
+    return f"{count / 1e6:.2g} million" if count >= 1e5 else f"{count}"
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _size(path: Path) -> str:
+    paths = path.rglob("*") if path.is_dir() else [path]
+    return f"{sum(p.stat().st_size for p in paths if p.is_file()) / 1e6:.1f} MB"

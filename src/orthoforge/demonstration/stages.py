@@ -1,0 +1,121 @@
+"""The demo's stages, one after the other: simulate, check, prepare, train, generate, evaluate, report."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+
+from orthoforge import runs
+from orthoforge.config import Recipe, load_recipe, recipe_values
+from orthoforge.demonstration.extent import Extent
+from orthoforge.demonstration.journal import Journal, open_journal
+from orthoforge.demonstration.page import page
+from orthoforge.errors import DataError
+from orthoforge.evaluation import report
+from orthoforge.evaluation.evaluate import evaluate
+from orthoforge.files import lock, writable
+from orthoforge.generation import generate
+from orthoforge.scenes.checks import check
+from orthoforge.scenes.simulate import simulate
+from orthoforge.tiles.prepare import prepare
+from orthoforge.tiles.store import TileStore
+from orthoforge.training import train
+
+RECIPE = "tiny"
+REPORT = "report.html"
+# What the stages write into the demo's folder: all that --overwrite removes, besides the journal.
+_WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "evaluation", REPORT)
+
+
+def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
+    """Simulate, check, prepare, train, generate and evaluate in the folder ``out``; returns the path of ``report.html`` there.
+
+    Takes a few minutes on two cores. Interrupted and called again it goes on; finished, it only says so.
+
+    Raises ``OutputExistsError`` when ``out`` holds other things, or a demo of other settings without ``overwrite``;
+    ``LockedError``, ``ResourceError``.
+    """
+    return run_demo(Path(out), Extent(), load_recipe(RECIPE), overwrite=overwrite)
+
+
+def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = False) -> Path:
+    """``demo`` of any extent and recipe."""
+    with lock(out / "demo"):
+        settings = {"orthoforge": version("orthoforge"), "extent": asdict(extent), "recipe": recipe_values(recipe)}
+        journal = open_journal(out, json.loads(json.dumps(settings)), _WRITTEN, overwrite=overwrite)
+        if (out / REPORT).is_file():
+            print(f"{out / REPORT} is there already. Pass --overwrite to make it again.")
+            return out / REPORT
+        print(f"{out}: a few minutes on two cores. Stopped by Ctrl-C, the same command goes on.")
+        _make_scenes(out, extent, journal)
+        _check_scenes(out, journal)
+        store = _make_tiles(out, extent, journal)
+        _train(out, recipe, store, journal)
+        _generate(out, journal)
+        with journal.stage("evaluate", f"{len(store.ids('test'))} test tiles") as done:
+            result = evaluate(out / "run", out / "tiles", out / "evaluation", overwrite=True)
+            done(f"PSNR {result['scores']['generated']['psnr']['mean']:.2f} dB")
+        with journal.stage("report", "") as done:
+            report.write_page(out / REPORT, page(out, extent, recipe, store, result, journal.seconds), overwrite=True)
+            done(f"{out / REPORT}")
+    return out / REPORT
+
+
+def _make_scenes(out: Path, extent: Extent, journal: Journal) -> None:
+    """``scenes/train`` for tiles and ``scenes/unseen``, each with images/, gt/ and footprints/. All there, or nothing."""
+    if (out / "scenes").is_dir():
+        return
+    count, side = len(extent.places) * extent.scenes_per_place, extent.scene_px
+    with journal.stage("simulate", f"{count} scenes of {side}×{side} px in {len(extent.places)} places"), writable(out):
+        work = out / ".simulating"
+        shutil.rmtree(work, ignore_errors=True)
+        simulate(
+            work, places=extent.places, scenes_per_place=extent.scenes_per_place, size_px=side, gsd_m=extent.gsd_m, seed=extent.seed
+        )
+        for folder in (work / "train").iterdir():
+            unseen = work / "unseen" / folder.name
+            unseen.mkdir(parents=True)
+            for place in extent.places:
+                for path in folder.glob(f"{place}{extent.scenes_per_place}.*"):
+                    os.rename(path, unseen / path.name)
+        os.rename(work, out / "scenes")
+
+
+def _check_scenes(out: Path, journal: Journal) -> None:
+    with journal.stage("check", "image and mask of every scene") as done:
+        found = check(out / "scenes" / "train")
+        done(f"{found.faults} faults")
+    if found.faults:
+        raise DataError(
+            f"{out / 'scenes'}: {found.faults} faults; `orthoforge check {out / 'scenes'}` lists them. Pass --overwrite."
+        )
+
+
+def _make_tiles(out: Path, extent: Extent, journal: Journal) -> TileStore:
+    with journal.stage("prepare", f"tiles of {extent.tile_px} px", goes_on=True) as done:
+        with contextlib.redirect_stdout(io.StringIO()):  # its summary is longer than the demo's line
+            store = prepare(out / "scenes" / "train", out / "tiles", gsd=extent.gsd_m, size=extent.tile_px, seed=extent.seed)
+        done(", ".join(f"{len(store.ids(split))} {split}" for split in ("train", "val", "test")))
+    return store
+
+
+def _train(out: Path, recipe: Recipe, store: TileStore, journal: Journal) -> None:
+    crops = len(store.ids("train")) * recipe.crops_per_tile
+    steps = -(-crops // recipe.batch_size) * recipe.total_epochs
+    with journal.stage("train", f"recipe {recipe.name}, {recipe.total_epochs} epochs, {steps} steps", goes_on=True) as done:
+        print(flush=True)  # a line an epoch follows
+        train(recipe, out / "tiles", out / "run", resume=(out / "run" / "weights").exists())
+        rows = runs.read_results(out / "run")
+        if len(rows) < recipe.total_epochs:  # it saved and returned: Ctrl-C or SIGTERM
+            raise KeyboardInterrupt
+        done(f"validation PSNR {rows[-1]['psnr']:.2f} dB")
+
+
+def _generate(out: Path, journal: Journal) -> None:
+    masks = sorted((out / "scenes" / "unseen" / "gt").glob("*.tif"))
+    with journal.stage("generate", f"{len(masks)} whole scenes that were not trained on"):
+        generate(out / "run", masks, out / "generated", overwrite=True)

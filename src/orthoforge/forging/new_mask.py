@@ -1,0 +1,92 @@
+"""One new mask of a place, made in one of the four ways."""
+
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from orthoforge.errors import ConfigError, DataError
+from orthoforge.forging.drawings import take_drawn
+from orthoforge.forging.layouts.ground import Grown
+from orthoforge.forging.layouts.recombine import recombine
+from orthoforge.forging.layouts.streets import streets
+from orthoforge.forging.places import Place, Source
+from orthoforge.forging.shapes import draw
+from orthoforge.forging.transform import random_change, transform
+from orthoforge.geo.grid import Grid
+from orthoforge.geo.rasters import open_raster, read_mask
+
+How = Literal["recombine", "streets", "transform", "drawn"]
+# A mask at more than the place's own density may fall short by so much of what was asked for.
+_SHORTFALL = 0.15
+# Of a scene, for its districts: each is some building's.
+_DIRECTIONS = 200
+
+
+def new_mask(
+    place: Place, index: int, how: How, size: int | None, density: float, seed: int, threshold: int | None, drawn: Sequence[Path]
+) -> tuple[np.ndarray, Grid, dict[str, Any]]:
+    """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
+
+    It depends on no other mask, and not on how many there are.
+    """
+    entropy = [seed, zlib.crc32(place.name.encode())]
+    rng = np.random.default_rng([*entropy, 1, index])
+    turn, position = divmod(index, len(place.sources))
+    order = np.random.default_rng([*entropy, 0, turn]).permutation(len(place.sources))
+    model = int(order[position])
+    source = place.sources[model]
+    if how == "drawn":
+        return take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold)
+    height, width = (size, size) if size else (source.grid.height, source.grid.width)
+    grid = Grid(height, width, source.grid.transform, source.grid.crs)
+    pixel = source.layout.pixel
+    extent = height * pixel[1], width * pixel[0]
+    if how == "transform":
+        mask, parameters = _transformed(source, height, width, threshold, rng)
+    else:
+        if how == "recombine":
+            grown, parameters = recombine(place.library, model, extent, max(pixel), density, rng), {}
+        else:
+            grown, parameters = _along_streets(place, model, extent, density, rng)
+        _require_reached(place, grown, density, extent)
+        mask = draw(grown.polygons, (height, width), pixel)
+        parameters = {"density": density, "wanted_share": round(grown.wanted, 5), **parameters}
+    share = float(np.count_nonzero(mask) / mask.size)
+    return mask, grid, {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
+
+
+def _transformed(
+    source: Source, height: int, width: int, threshold: int | None, rng: np.random.Generator
+) -> tuple[np.ndarray, dict[str, Any]]:
+    with open_raster(source.path) as raster:
+        real = read_mask(raster, threshold=threshold)
+    if height > real.shape[0] or width > real.shape[1]:
+        raise ConfigError(
+            f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "
+            "real one. Use recombine or streets, or a smaller size."
+        )
+    row, col = (int(rng.integers(long - short + 1)) for long, short in zip(real.shape, (height, width), strict=True))
+    change = random_change(rng, square=height == width)
+    return transform(real[row : row + height, col : col + width], change), {"row": row, "col": col, **change.values()}
+
+
+def _along_streets(
+    place: Place, model: int, extent: tuple[float, float], density: float, rng: np.random.Generator
+) -> tuple[Grown, dict[str, Any]]:
+    own = np.flatnonzero(place.library.scene == model)
+    among = own if len(own) else np.arange(len(place.library))
+    weight = place.library.weight[among]
+    directions = place.library.street[rng.choice(among, _DIRECTIONS, p=weight / weight.sum())]
+    return streets(place.real, extent, place.sources[model].layout.share, directions.tolist(), density, rng)
+
+
+def _require_reached(place: Place, grown: Grown, density: float, extent: tuple[float, float]) -> None:
+    missing = (grown.wanted - grown.share) * extent[0] * extent[1]
+    if density > 1 and grown.share < (1 - _SHORTFALL) * grown.wanted and missing > float(np.median(place.real.area)):
+        raise DataError(
+            f"{place.name}: density {density:g} asks for {100 * grown.wanted:.0f} % building in a mask; {100 * grown.share:.0f} % "
+            f"was reached before nothing more fitted. Ask for {density * grown.share / grown.wanted:.2g} or less."
+        )

@@ -1,0 +1,128 @@
+"""Where forged masks come from: a data set's real ones, read and measured place by place."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orthoforge.errors import DataError
+from orthoforge.forging.layouts.library import Library, library_of
+from orthoforge.forging.measuring import measure
+from orthoforge.forging.shapes import Layout, take_apart
+from orthoforge.forging.statistics import PlaceStatistics
+from orthoforge.geo.grid import Grid, require_north_up
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
+from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_of
+
+# Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
+_SAME_GSD = 0.02
+
+
+@dataclass(frozen=True)
+class Source:
+    """A real mask."""
+
+    name: str
+    path: Path
+    grid: Grid
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Place:
+    """The real masks of one place, and what they say of it. Lengths are in ``unit``, ``m`` or ``px``."""
+
+    name: str
+    unit: str
+    sources: tuple[Source, ...]
+    real: PlaceStatistics
+    library: Library
+
+
+def mask_paths(source: Path | str | Sequence[Path]) -> list[Path]:
+    """Masks of a data set, of a folder, or as they were named, in natural order."""
+    if not isinstance(source, (str, Path)):
+        paths = [Path(path) for path in source]
+        if not paths:
+            raise DataError("no masks were named.")
+        return sorted(paths, key=lambda path: natural_key(path.stem))
+    folder = Path(source)
+    if folder.is_file():
+        return [folder]
+    try:
+        folders(folder)
+    except DataError:
+        masks = rasters_in(folder)
+        if not masks:
+            raise
+        return masks
+    return [pair.mask for pair in find_pairs(folder).pairs]
+
+
+def rasters_in(folder: Path) -> list[Path]:
+    """The rasters of a folder, in natural order; none of what is no folder."""
+    if not folder.is_dir():
+        return []
+    found = [
+        path for path in folder.iterdir() if path.suffix.lower() in DRIVERS and not path.name.startswith(".") and path.is_file()
+    ]
+    return sorted(found, key=lambda path: natural_key(path.stem))
+
+
+def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) -> tuple[list[Place], dict[str, str]]:
+    """The places with enough buildings, measured; and those without, with the reason. Raises it when there is no other."""
+    by_place = defaultdict(list)
+    for path in masks:
+        by_place[_place_name(path.stem)].append(path)
+    if wanted is not None:
+        if wanted not in by_place:
+            raise DataError(f"no mask of a place called {wanted!r}; there are {', '.join(by_place)}.")
+        by_place = defaultdict(list, {wanted: by_place[wanted]})
+    places, errors = [], {}
+    for name, paths in by_place.items():
+        sources = [_read_source(path, threshold) for path in paths]
+        _require_one_gsd(sources)
+        layouts = [one.layout for one in sources]
+        unit = "px" if sources[0].grid.pixel_m() is None else "m"
+        try:
+            real = measure(layouts, unit)
+        except DataError as error:
+            errors[name] = str(error)
+            continue
+        places.append(Place(name, unit, tuple(sources), real, library_of(layouts)))
+    if not places:
+        name, reason = next(iter(errors.items()))
+        others = f" So it is with {len(errors) - 1} other places." if len(errors) > 1 else ""
+        raise DataError(f"{name}: {reason}{others}")
+    return places, errors
+
+
+def _place_name(stem: str) -> str:
+    """The place of a mask. Names that are numbers alone belong to one place without a name."""
+    name = place_of(stem)
+    return name if not name.replace("_", "").isdigit() else "scenes"
+
+
+def _read_source(path: Path, threshold: int | None) -> Source:
+    with open_raster(path) as raster:
+        require_north_up(path, raster.grid)
+        mask = read_mask(raster, threshold=threshold)
+        return Source(path.stem, path, raster.grid, take_apart(mask, pixel_of(raster.grid)))
+
+
+def pixel_of(grid: Grid) -> tuple[float, float]:
+    """Width and height of a pixel in metres, or 1 by 1 where they are not known."""
+    return grid.pixel_m() or (1.0, 1.0)
+
+
+def _require_one_gsd(sources: Sequence[Source]) -> None:
+    first = sources[0]
+    for other in sources[1:]:
+        sizes = first.layout.pixel_size, other.layout.pixel_size
+        georeferenced = [one.grid.pixel_m() is not None for one in (first, other)]
+        if georeferenced[0] != georeferenced[1] or abs(sizes[0] / sizes[1] - 1) > _SAME_GSD:
+            told = [f"{size:.3g} m" if known else "unknown" for size, known in zip(sizes, georeferenced, strict=True)]
+            raise DataError(
+                f"{other.path}: its pixels are {told[1]}, those of {first.path.name} {told[0]}. Masks of one place must have one "
+                "ground resolution: resample them, or forge from one kind at a time."
+            )

@@ -1,0 +1,129 @@
+"""What a data set will be grown from, and everything that would stop it, found out before the first image."""
+
+import math
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, get_args
+
+from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
+from orthoforge.growing.ground import Rule, training_tiles
+from orthoforge.growing.masks import How, mask_files
+from orthoforge.growing.reading import MaskReader
+from orthoforge.scenes.palette import Palette
+from orthoforge.scenes.sources import Pair, find_pairs, folders
+from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator, load_generator
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that is known before the first image."""
+
+    generator: TrainedGenerator
+    store: TileStore | None
+    pairs: tuple[Pair, ...]
+    reader: MaskReader
+    layout: tuple[str, str]  # of images and of masks, from the data set's root
+    settings: dict[str, Any]
+    segmenter: SegmenterSettings
+    device: str
+
+
+def plan_of(
+    run: str | Path,
+    data: Path,
+    out: Path,
+    ratio: float,
+    variants: int,
+    masks: How | Path,
+    split: Rule | None,
+    least_agreement: float,
+    seed: int,
+    threshold: int | None,
+    segmenter: SegmenterSettings,
+    device: str,
+) -> Plan:
+    """Read what is there, and refuse what cannot work. Raises what ``grow`` does."""
+    how = masks if masks in get_args(How) else None
+    _require_sound(ratio, variants, split, least_agreement, seed)
+    _require_apart(data, out, None if how else Path(masks))
+    pairs = _pairs(data)
+    generator = load_generator(run, device=device.split(",")[0])
+    if variants > 1 and not generator.is_noisy:
+        raise ConfigError(
+            f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
+            "--variants out, or make new masks with --masks transform."
+        )
+    if generator.classes and how not in ("real", None):
+        raise ConfigError(
+            f"--masks {how} forges masks of buildings; this run was trained on classes. Take --masks real or a folder."
+        )
+    folder = checkpoint_folder(Path(run))
+    store = training_tiles(folder.parent.parent, read_state(folder)["tiles"]["fingerprint"])
+    if store is None and is_pretrained(folder):
+        _require_told(run, data, split, least_agreement)
+    if store is None and least_agreement > 0 and split is not None:
+        raise ConfigError(
+            f"{run}: its tiles are not there any more, or were cut anew, and the segmenter that judges images learns from them. "
+            "Put them back where its args.yaml says, or pass --least-agreement 0 to take every image unseen."
+        )
+    if threshold is None and store is not None:
+        threshold = store.settings.get("threshold")
+    image_folder, mask_folder = folders(data)
+    layout = image_folder.relative_to(data).as_posix(), mask_folder.relative_to(data).as_posix()
+    given = [] if how else [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in mask_files(Path(masks))]
+    settings = {
+        "model_sha256": generator.sha256, "ratio": ratio, "variants": variants, "masks": str(masks), "split": split,
+        "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout), "given": given,
+        "tiles": store.fingerprint if store else None, "tiles_split": store.settings["split"] if store else None,
+        "segmenter": asdict(segmenter) if least_agreement > 0 else None,
+        "sources": {pair.name: [[s.st_size, s.st_mtime_ns] for s in (pair.image.stat(), pair.mask.stat())] for pair in pairs},
+    }  # fmt: skip
+    reader = MaskReader(Palette.of(**generator.classes) if generator.classes else None, threshold)
+    return Plan(generator, store, pairs, reader, layout, settings, segmenter, device)
+
+
+def _require_told(run: str | Path, data: Path, split: Rule | None, least_agreement: float) -> None:
+    """Of a pretrained generator nobody can put the tiles back."""
+    if split is None:
+        raise ConfigError(
+            f"{run} came without its training tiles, so which scenes of {data} may train cannot be told. Pass --split digits or "
+            "inria."
+        )
+    if least_agreement > 0:
+        raise ConfigError(
+            f"{run} came without its training tiles, and the segmenter that judges images learns from them. Pass "
+            "--least-agreement 0 to take every image unseen."
+        )
+
+
+def _require_sound(ratio: float, variants: int, split: object, least_agreement: float, seed: int) -> None:
+    if not (math.isfinite(ratio) and ratio > 0):
+        raise ConfigError(f"ratio is {ratio:g}; it is the number of synthetic pairs for each real one that trains, above 0.")
+    if variants < 1:
+        raise ConfigError(f"variants is {variants}; it is the number of images a mask, 1 or more.")
+    if split is not None and split not in get_args(Rule):
+        raise ConfigError(f"split is {split!r}; the rules that go by a scene's number are {' and '.join(get_args(Rule))}.")
+    if not 0 <= least_agreement <= 1:
+        raise ConfigError(f"least_agreement is {least_agreement:g}; it is a share of the score on real images, 0 (no filter) to 1.")
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more.")
+
+
+def _require_apart(data: Path, out: Path, masks: Path | None) -> None:
+    whole = out.resolve()
+    for folder in [data.resolve()] + ([masks.resolve()] if masks else []):
+        if whole == folder or folder in whole.parents:
+            raise OutputExistsError(f"{out}: lies in {folder}, which is only read. Choose a folder beside it.")
+        if whole in folder.parents:
+            raise OutputExistsError(f"{out}: holds {folder}, which is only read. Choose a folder beside it.")
+
+
+def _pairs(data: Path) -> tuple[Pair, ...]:
+    found = find_pairs(data)
+    if found.lonely:
+        more = f" So it is with {len(found.lonely) - 1} more files." if len(found.lonely) > 1 else ""
+        raise DataError(f"{found.lonely[0]}: has no partner of the same name.{more} Add what is missing, or move it away.")
+    return found.pairs
