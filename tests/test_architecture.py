@@ -37,6 +37,7 @@ ALLOWED = {
     "experiments": {"errors", "config", "runs", "tiles", "training", "evaluation"},
     "demonstration": {
         "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
+        "trained_generator",
     },
     "cli": {
         "errors", "config", "geo", "scenes", "tiles", "training", "generation", "forging", "growing", "evaluation", "experiments",

@@ -24,8 +24,9 @@ from pages import read_page
 
 EXTENT = Extent(places=("arden", "brennau"), scenes_per_place=2, scene_px=160, gsd_m=0.6, tile_px=32)
 RECIPE = load_recipe(
-    "tiny",
+    "orthoforge-xs",
     crop_px=32,
+    crops_per_tile=1,
     generator_width=2,
     discriminator_width=2,
     batch_size=8,
@@ -79,11 +80,21 @@ def test_the_report_fetches_nothing_and_every_picture_decodes(page):
     assert page.unclosed == []
     assert [address for address in page.addresses if not address.startswith("data:")] == []
     assert not re.search(r"https?:|//cdn|url\(|@import", page.source)
-    # The headline, each of two unseen scenes with its detail, four validation tiles over three epochs, three plots for two schemes.
+    # The headline, each of two unseen scenes with its detail, a mask in two styles, four validation tiles over three epochs, and
+    # three plots for two schemes.
     shown_tiles = min(4, page.source.count('alt="epoch 1"'))
     assert shown_tiles > 0
-    assert len(page.images()) == 3 + 2 * (3 + 3) + shown_tiles * 5 + 3 * 2
+    assert len(page.images()) == 3 + 2 * (3 + 3) + 3 + shown_tiles * 5 + 3 * 2
     assert len(page.source) < 10e6
+
+
+def test_each_unseen_mask_is_made_in_its_own_places_style_and_the_first_in_the_others(made):
+    for place in ("arden", "brennau"):
+        assert read_tags(made / "generated" / f"{place}2.tif")["STYLE"] == place
+    restyled = made / "styles" / "brennau.tif"
+    assert read_tags(restyled)["STYLE"] == "brennau"
+    assert read_tags(restyled)["MASK"] == read_tags(made / "generated" / "arden2.tif")["MASK"]
+    assert [path.name for path in (made / "styles").glob("*.tif")] == ["brennau.tif"]
 
 
 def test_the_report_shows_the_unseen_scenes_as_they_are(made, page):
@@ -140,7 +151,7 @@ def test_a_finished_demo_is_kept(made, capsys):
 
 def test_another_demos_folder_and_a_strangers_are_left_alone(made, tmp_path):
     with pytest.raises(OutputExistsError, match="other settings"):
-        run_demo(made, EXTENT, load_recipe("tiny"))
+        run_demo(made, EXTENT, load_recipe("orthoforge-xs"))
     (tmp_path / "letter.txt").write_text("dear")
     for overwrite in (False, True):
         with pytest.raises(OutputExistsError, match="not of a demo"):

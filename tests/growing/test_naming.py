@@ -8,8 +8,8 @@ from hypothesis.extra.numpy import arrays
 
 from orthoforge.growing.ground import largest_rectangles
 from orthoforge.growing.masks import shares
-from orthoforge.growing.naming import Names, place_key
-from orthoforge.scenes.sources import number_of, place_of
+from orthoforge.growing.naming import Names
+from orthoforge.scenes.sources import number_of, place_key, place_of
 
 STEMS = st.text("aZ09-_ .é", min_size=1, max_size=12).filter(lambda name: name.strip(". ") == name)
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from conftest import LAYOUTS, make_dataset, make_pair
 from orthoforge.errors import DataError
-from orthoforge.scenes.sources import find_pairs, natural_key, number_of, place_of
+from orthoforge.scenes.sources import find_pairs, natural_key, number_of, place_key, place_of
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -143,6 +143,14 @@ def test_numbers_behind_a_place_do_not_belong_to_it(place, numbers):
 
 def test_a_name_of_many_digits_takes_no_time():
     assert place_of("1" * 200 + "x") == "1" * 200 + "x"  # a careless pattern tries 2^200 ways to split these
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [("austin12", "austin"), ("北京3", "北京"), ("000123", "scenes"), ("12-34", "scenes"), ("7_1", "scenes"), ("12-a", "12-a")],
+)
+def test_scenes_without_a_letter_are_of_one_place(name, place):
+    assert place_key(name) == place
 
 
 @given(st.lists(st.text()))

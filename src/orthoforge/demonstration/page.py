@@ -9,10 +9,10 @@ from PIL import Image
 
 from orthoforge import runs
 from orthoforge.checkpoints import load_checkpoint, newest_checkpoint
-from orthoforge.config import Recipe
+from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import in_seconds
-from orthoforge.demonstration.unseen import Unseen, read_unseen
+from orthoforge.demonstration.unseen import Unseen, read_pixels, read_unseen
 from orthoforge.evaluation import report
 from orthoforge.evaluation.paired import score_parts
 from orthoforge.evaluation.report import Html, Picture, Step
@@ -38,10 +38,11 @@ def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: di
         ),
         report.section("What happened", _steps(extent, recipe, out, store, result, len(unseen), seconds)),
         report.section("Every unseen scene", *_unseen_rows(unseen)),
+        report.section("One mask, other places", *_styles(out, extent, unseen[0])),
         report.section("How it learnt", *_learning(out, recipe)),
         report.section("Scores", *_scores(unseen, result)),
         report.section("Files", *_files(out)),
-        report.section("What to do next", *_next(out, extent, recipe, headline)),
+        report.section("What to do next", *_next(out, recipe, headline)),
     )
 
 
@@ -88,8 +89,8 @@ def _steps(
 def _unseen_rows(unseen: list[Unseen]) -> list[Html]:
     parts = [
         report.paragraph(
-            "All of them, none picked, each generated in one piece. Below each scene its middle at full size: a pixel of the image "
-            "on a pixel of the page."
+            "All of them, none picked, each generated in one piece, in the style of its own place. Below each scene its middle at "
+            "full size: a pixel of the image on a pixel of the page."
         )
     ]
     for scene in unseen:
@@ -97,6 +98,24 @@ def _unseen_rows(unseen: list[Unseen]) -> list[Html]:
         parts += [report.picture_row(scene.pictures(), heading=heading)]
         parts += [report.picture_row(scene.pictures(scene.centre), natural=True)]
     return parts
+
+
+def _styles(out: Path, extent: Extent, scene: Unseen) -> list[Html]:
+    captions = [f"as in {scene.place}"] + [f"as in {place}" for place in extent.places[1:]]
+    fakes = [scene.fake] + [read_pixels(out / "styles" / f"{place}.tif") for place in extent.places[1:]]
+    return [
+        report.paragraph(
+            "A mask does not say what a place looks like. The network learnt that beside it, so it can be asked for: the middle of "
+            f"{scene.name} in the style of each town. Roofs draw their colours from those of the town; another seed draws others."
+        ),
+        report.picture_row(
+            [Picture(scene.mask[scene.centre], "mask", alt=f"{scene.name}, mask")]
+            + [
+                Picture(fake[scene.centre], caption, alt=f"{scene.name}, {caption}")
+                for fake, caption in zip(fakes, captions, strict=True)
+            ]
+        ),
+    ]
 
 
 def _learning(out: Path, recipe: Recipe) -> list[Html]:
@@ -163,6 +182,7 @@ def _files(out: Path) -> list[Html]:
         ("tiles/", "prepared tiles, with manifest.jsonl: which tile is where, and in which split"),
         ("run/", "the trained run: args.yaml, results.csv, panels/, weights/, and curves for TensorBoard"),
         ("generated/", "an image for each unseen mask: Cloud Optimized GeoTIFF on the mask's grid, tagged as synthetic"),
+        ("styles/", "the first unseen mask in the styles of the other places"),
         ("evaluation/report.html", "scores tile by tile, with examples from worst to best"),
         ("evaluation/report.json", "the same numbers for programs"),
     ]
@@ -170,26 +190,29 @@ def _files(out: Path) -> list[Html]:
     return [report.paragraph(f"All in {out}/, beside this report."), report.table(["", "", ">"], rows)]
 
 
-def _next(out: Path, extent: Extent, recipe: Recipe, scene: Unseen) -> list[Html]:
-    prepare_options = f"--gsd {extent.gsd_m:g} --size {extent.tile_px}"
+def _next(out: Path, recipe: Recipe, scene: Unseen) -> list[Html]:
+    real = load_recipe("orthoforge-s")
     return [
         report.paragraph(
             "Generate one of the scenes again, or put a mask of your own there (GeoTIFF, PNG or JPEG; 0 and 255, or 0 and 1):"
         ),
-        report.commands(f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out {scene.name}.tif"),
-        report.paragraph("Train longer on the same tiles; two minutes are a beginning:"),
+        report.commands(
+            f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out {scene.name}.tif --style {scene.place}\n"
+            f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out images --variants 4"
+        ),
+        report.paragraph("Train longer on the same tiles; some minutes are a beginning:"),
         report.commands(f"orthoforge train {recipe.name} --data {out}/tiles --out runs/longer --epochs {recipe.epochs * 10}"),
         report.paragraph(
             "Use real imagery: a folder with `images/` and `masks/` of the same names, or Inria's data set as downloaded:"
         ),
         report.commands(
             "orthoforge check DATA\n"
-            f"orthoforge prepare DATA tiles {prepare_options}\n"
-            f"orthoforge train {recipe.name} --data tiles --out runs/first\n"
+            f"orthoforge prepare DATA tiles {real.tiles}\n"
+            f"orthoforge train {real.name} --data tiles --out runs/first\n"
             "orthoforge generate runs/first MASKS… --out images\n"
             "orthoforge evaluate runs/first --data tiles --out runs/first/scores"
         ),
-        report.paragraph("`orthoforge recipes` lists larger networks and longer trainings; they want a GPU."),
+        report.paragraph(f"{real.name} wants a GPU, or a night; `orthoforge recipes` lists all that can be trained."),
     ]
 
 

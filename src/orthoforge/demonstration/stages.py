@@ -23,12 +23,13 @@ from orthoforge.scenes.checks import check
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 
-RECIPE = "tiny"
+RECIPE = "orthoforge-xs"
 REPORT = "report.html"
 # What the stages write into the demo's folder: all that --overwrite removes, besides the journal.
-_WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "evaluation", REPORT)
+_WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "styles", "evaluation", REPORT)
 
 
 def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
@@ -43,7 +44,7 @@ def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
 
 
 def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = False) -> Path:
-    """``demo`` of any extent and recipe."""
+    """``demo`` of any extent, and of any recipe whose network has styles."""
     with lock(out / "demo"):
         settings = {"orthoforge": version("orthoforge"), "extent": asdict(extent), "recipe": recipe_values(recipe)}
         journal = open_journal(out, json.loads(json.dumps(settings)), _WRITTEN, overwrite=overwrite)
@@ -55,7 +56,7 @@ def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = Fal
         _check_scenes(out, journal)
         store = _make_tiles(out, extent, journal)
         _train(out, recipe, store, journal)
-        _generate(out, journal)
+        _generate(out, extent, journal)
         with journal.stage("evaluate", f"{len(store.ids('test'))} test tiles") as done:
             result = evaluate(out / "run", out / "tiles", out / "evaluation", overwrite=True)
             done(f"PSNR {result['scores']['generated']['psnr']['mean']:.2f} dB")
@@ -115,7 +116,12 @@ def _train(out: Path, recipe: Recipe, store: TileStore, journal: Journal) -> Non
         done(f"validation PSNR {rows[-1]['psnr']:.2f} dB")
 
 
-def _generate(out: Path, journal: Journal) -> None:
-    masks = sorted((out / "scenes" / "unseen" / "gt").glob("*.tif"))
+def _generate(out: Path, extent: Extent, journal: Journal) -> None:
+    """Each unseen mask in the style of its own place, and the first of them in every other's."""
+    masks = {place: out / "scenes" / "unseen" / "gt" / f"{place}{extent.scenes_per_place}.tif" for place in extent.places}
     with journal.stage("generate", f"{len(masks)} whole scenes that were not trained on"):
-        generate(out / "run", masks, out / "generated", overwrite=True)
+        generator = load_generator(out / "run")
+        for place, mask in masks.items():
+            generate(generator, [mask], out / "generated" / mask.name, style=place, overwrite=True)
+        for place in extent.places[1:]:
+            generate(generator, [masks[extent.places[0]]], out / "styles" / f"{place}.tif", style=place, overwrite=True)

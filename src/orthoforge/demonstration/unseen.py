@@ -47,10 +47,12 @@ def read_unseen(out: Path) -> list[Unseen]:
     for pair in find_pairs(out / "scenes" / "unseen").pairs:
         with open_raster(pair.mask) as raster:
             mask = read_mask(raster)
-        images = []
-        for path in (out / "generated" / f"{pair.name}.tif", pair.image):
-            with open_raster(path) as raster:
-                images.append(read_image(raster))
-        fake, real = images
+        fake, real = read_pixels(out / "generated" / f"{pair.name}.tif"), read_pixels(pair.image)
         scenes.append(Unseen(pair.name, pair.place, mask, fake, real, tile_scores(fake, real)))
     return scenes
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """An image (H, W, 3), whole."""
+    with open_raster(path) as raster:
+        return read_image(raster)

@@ -12,7 +12,7 @@ from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
-from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_of
+from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_key
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
 _SAME_GSD = 0.02
@@ -73,7 +73,7 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
     """The places with enough buildings, measured; and those without, with the reason. Raises it when there is no other."""
     by_place = defaultdict(list)
     for path in masks:
-        by_place[_place_name(path.stem)].append(path)
+        by_place[place_key(path.stem)].append(path)
     if wanted is not None:
         if wanted not in by_place:
             raise DataError(f"no mask of a place called {wanted!r}; there are {', '.join(by_place)}.")
@@ -95,12 +95,6 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
         others = f" So it is with {len(errors) - 1} other places." if len(errors) > 1 else ""
         raise DataError(f"{name}: {reason}{others}")
     return places, errors
-
-
-def _place_name(stem: str) -> str:
-    """The place of a mask. Names that are numbers alone belong to one place without a name."""
-    name = place_of(stem)
-    return name if not name.replace("_", "").isdigit() else "scenes"
 
 
 def _read_source(path: Path, threshold: int | None) -> Source:

@@ -18,9 +18,8 @@ from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
-from orthoforge.growing.naming import place_key
 from orthoforge.growing.reading import MaskReader, Scale
-from orthoforge.scenes.sources import Pair, number_of
+from orthoforge.scenes.sources import Pair, number_of, place_key
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Site, assign_splits
 from orthoforge.tiles.store import TileStore

@@ -8,17 +8,11 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from orthoforge.scenes.sources import place_of
+from orthoforge.scenes.sources import place_key
 
 # Inria's authors keep 1 to 5 of each city for validation.
 _LARGEST_HELD_BACK = 5
 _TRAINING_DIGITS = range(7)
-
-
-def place_key(name: str) -> str:
-    """The place of a scene; one for all scenes whose names have no letter."""
-    place = place_of(name)
-    return place if re.search(r"[A-Za-z]", place) else "scenes"
 
 
 class Names:
@@ -41,6 +35,6 @@ class Names:
 
 
 def _stem(place: str) -> str:
-    """The place as names begin with it: it ends in a letter, and no letter is followed by a number."""
+    """The place as names begin with it: it ends in a letter of ASCII, and none is followed by a number, as readers expect it."""
     stem = re.sub(r"[-_.\s]+$", "", re.sub(r"(?<=[A-Za-z])\d+", "", place))
     return stem if re.search(r"[A-Za-z]$", stem) else f"{stem}s"

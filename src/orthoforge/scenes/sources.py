@@ -92,6 +92,12 @@ def place_of(name: str) -> str:
     return re.sub(r"(?:[-_.\s]*\d)+\Z", "", name) or name
 
 
+def place_key(name: str) -> str:
+    """The same, but one place for all scenes whose names have no letter: "scenes"."""
+    place = place_of(name)
+    return place if any(char.isalpha() for char in place) else "scenes"
+
+
 def number_of(name: str) -> int | None:
     """The last number in a scene's name: 'austin12' → 12; ``None`` when it has none."""
     numbers = re.findall(r"\d+", name)
