@@ -115,7 +115,7 @@ class Recipe:
     warmup_steps: int = 0
     """Steps over which the rate first rises from 0."""
     ema_decay: float = 0.0
-    """Decay a step of the averaged generator that is saved and validated; 0 turns averaging off."""
+    """Decay a step of the averaged generator that is saved and validated, faster at first; 0 turns averaging off."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """bf16 autocast, float32, or ``auto``: bf16 where the hardware computes in it."""
     seed: int = 0

@@ -168,17 +168,18 @@ def test_two_steps_of_real_networks_equal_plain_torch(changes, store, batch):
         torch.testing.assert_close(tensor, generator.state_dict()[name], rtol=1e-3, atol=1e-4)
 
 
-def test_the_averaged_generator_is_the_average(store, batch):
-    recipe = tiny(ema_decay=0.75)
+@pytest.mark.parametrize(("decay", "decays"), [(0.75, [2 / 11, 3 / 12, 4 / 13]), (0.22, [2 / 11, 0.22, 0.22])])
+def test_the_averaged_generator_is_an_average_that_is_short_at_first(store, batch, decay, decays):
+    recipe = tiny(ema_decay=decay)
     fabric = new_fabric(recipe)
     state = TrainingState(fabric, recipe, None)
     expected, seen = None, []
-    for _ in range(4):
+    for keep in [None, *decays]:
         train_step(fabric, recipe, state, batch, store)
         weights = {name: tensor.clone() for name, tensor in state.generator.state_dict().items() if tensor.is_floating_point()}
         seen.append(weights)
         # The first step's weights begin the average: the initial noise is no part of it.
-        expected = weights if expected is None else {n: 0.75 * expected[n] + 0.25 * weights[n] for n in weights}
+        expected = weights if keep is None else {n: keep * expected[n] + (1 - keep) * weights[n] for n in weights}
     averaged = state.model_tensors()
     for name, value in expected.items():
         torch.testing.assert_close(averaged[name], value, rtol=1e-5, atol=1e-7)

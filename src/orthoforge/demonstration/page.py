@@ -133,7 +133,7 @@ def _learning(out: Path, recipe: Recipe) -> list[Html]:
     curves = [
         ("Discriminator and adversarial loss", {"discriminator": "loss_d", "generator": "loss_g_gan"}),
         ("PSNR on validation tiles, dB", {"PSNR": "psnr"}),
-        ("SSIM on validation tiles", {"SSIM": "ssim"}),
+        ("Kernel distance to real validation tiles × 1000", {"kernel distance": "kernel_x1000"}),
     ]
     return [
         report.paragraph(

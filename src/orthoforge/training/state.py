@@ -213,7 +213,17 @@ def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, A
 
 
 def _averaged(generator: nn.Module, decay: float) -> AveragedModel:
-    return AveragedModel(generator, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    """An exponential average, whose decay grows to ``decay`` with the updates so far, n, as (1 + n) / (10 + n).
+
+    So do TensorFlow's. One of full length from the start holds the beginning for as many steps as it is long, and in
+    a short training nothing else.
+    """
+
+    def average(averaged: Any, current: Any, updates: Any) -> None:
+        so_far = int(updates)
+        get_ema_multi_avg_fn(min(decay, (1 + so_far) / (10 + so_far)))(averaged, current, updates)
+
+    return AveragedModel(generator, multi_avg_fn=average, use_buffers=True)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
