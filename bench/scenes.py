@@ -2,7 +2,7 @@
 
     python -m bench.scenes seams [--size 1536]          random weights, every network and norm
     python -m bench.scenes statistics RUN MASK          a trained run with instance or group norm
-    python -m bench.scenes memory [--sizes 5000 10000 20000] [--width 8]
+    python -m bench.scenes memory [--sizes 5000 10000 20000] [--recipe tiny] [--width 8]
     python -m bench.scenes places RUN MASK… [--out FOLDER]   masks or footprints: do size, transform and CRS come back exactly
 
 A seam is measured against the same scene generated in one piece: the mean step across the blocks' borders, beside the mean step
@@ -158,9 +158,9 @@ def _spread(count: int, size: int) -> list[Window]:
     return [Window(row, col, 256, 256) for row in edges for col in edges]
 
 
-def memory(sizes: list[int], width: int) -> None:
+def memory(sizes: list[int], name: str, width: int) -> None:
     """Print peak memory and time of whole scenes, each in a process of its own."""
-    recipe = load_recipe("tiny", generator_width=width)
+    recipe = load_recipe(name, generator_width=width)
     print(
         f"generate, {recipe.generator} of width {width}: peak memory of the process, time for a million pixels, size of the GeoTIFF"
     )
@@ -218,6 +218,7 @@ def main() -> None:
     parser.add_argument("paths", nargs="*")
     parser.add_argument("--size", type=int, default=1536)
     parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 10000, 20000])
+    parser.add_argument("--recipe", default="tiny")
     parser.add_argument("--width", type=int, default=8)
     parser.add_argument("--out", type=Path, default=Path("scenes-out"))
     options = parser.parse_args()
@@ -230,7 +231,7 @@ def main() -> None:
     if options.what in (None, "seams"):
         seams(options.size)
     if options.what in (None, "memory"):
-        memory(options.sizes, options.width)
+        memory(options.sizes, options.recipe, options.width)
 
 
 if __name__ == "__main__":
