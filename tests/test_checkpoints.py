@@ -1,12 +1,14 @@
 """A checkpoint comes back to the bit, or is refused; what was good stays good."""
 
 import contextlib
+import json
 import os
 import random
 import resource
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,6 +135,19 @@ def test_a_newer_format_is_refused(tmp_path, monkeypatch):
         load_checkpoint(last)
 
 
+def test_a_state_that_lacks_what_a_generator_needs_is_refused_and_one_from_before_styles_is_not(tmp_path):
+    last = save_run(tmp_path)
+    body = json.loads((last / STATE).read_bytes())
+    del body["sha256"]
+    assert "places" not in body["tiles"] and load_generator(tmp_path).styles == ()
+    del body["tiles"]["gsd_m"]
+    (last / STATE).write_bytes(checkpoints.state_bytes(body))
+    with pytest.raises(
+        CheckpointError, match=r"state\.json: does not describe a generator.*tiles\.gsd_m is missing.*`orthoforge train`"
+    ):
+        load_generator(tmp_path)
+
+
 def test_a_folder_without_a_checkpoint(tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint here"):
         load_generator(tmp_path / "nowhere")
@@ -155,6 +170,7 @@ import os, random, signal, sys, time
 from pathlib import Path
 import torch
 from orthoforge.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from saved_runs import state_of
 
 torch.set_num_threads(1)
 run, kills, draw = Path(sys.argv[1]), int(sys.argv[2]), random.Random(0)
@@ -165,7 +181,7 @@ for _ in range(kills):
     if not pid:
         for number in range(step + 1, step + 10_000):
             tensors = {"weight": torch.full((50_000,), float(number))}
-            save_checkpoint(last, model=tensors, train=tensors, state={"progress": {"step": number}})
+            save_checkpoint(last, model=tensors, train=tensors, state=state_of(step=number))
             os.write(write, b"%d\\n" % number)
         os._exit(1)
     os.close(write)
@@ -187,7 +203,7 @@ print(good, kills, restored)
 
 
 def test_killed_50_times_while_saving_the_last_good_one_loads(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
     result = subprocess.run(
         [sys.executable, "-c", KILLER, str(tmp_path), "50"], capture_output=True, text=True, check=False, env=environment
     )

@@ -15,10 +15,11 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
@@ -34,7 +35,47 @@ from orthoforge.scenes.palette import Palette
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 CONFIG = "config.json"
 FORMAT = 1
-_PARTS = ("recipe", "progress", "tiles", "checksums")  # of every state
+_SHOWN_PROBLEMS = 3
+
+
+@dataclass(frozen=True)
+class _Classes:
+    names: Annotated[list[str], Field(min_length=1)]
+    colours: list[list[tuple[int, int, int]]]
+
+
+@dataclass(frozen=True)
+class _Tiles:
+    fingerprint: str
+    gsd_m: float | None
+    classes: _Classes | None
+    attribution: str
+    places: list[str] = field(default_factory=list)  # not in runs from before there were styles
+
+
+@dataclass(frozen=True)
+class _Progress:
+    step: int
+    epoch: int = 0
+
+
+@dataclass(frozen=True)
+class _Checksums:
+    model: Annotated[str, Field(alias=MODEL)]
+
+
+@dataclass(frozen=True)
+class _State:
+    """What every state holds, whatever else there is in it: a form to check it against, for it may come from anywhere."""
+
+    format: int
+    recipe: dict[str, Any]
+    progress: _Progress
+    tiles: _Tiles
+    checksums: _Checksums
+
+
+_STATE = TypeAdapter(_State)
 
 
 @dataclass(frozen=True)
@@ -101,8 +142,12 @@ def newest_checkpoint(run: Path) -> Path:
     for name in ("last", "previous"):
         if (run / "weights" / name / STATE).is_file():
             return run / "weights" / name
-    bundled = "" if run.exists() or not bundled_names() else f" Weights that come with orthoforge: {', '.join(bundled_names())}."
-    raise CheckpointError(f"{run}: no checkpoint here (looked for weights/last). Is it a run of `orthoforge train`?{bundled}")
+    hint = "Is it a run of `orthoforge train`?"
+    if run.exists() and bundled_folder(str(run)):
+        hint = "What lies here under that name hides the weights that come with orthoforge: rename it, or work in another folder."
+    elif not run.exists() and bundled_names():
+        hint += f" Weights that come with orthoforge: {', '.join(bundled_names())}."
+    raise CheckpointError(f"{run}: no checkpoint here (looked for weights/last). {hint}")
 
 
 def checkpoint_folder(run: Path) -> Path:
@@ -186,7 +231,7 @@ def state_bytes(body: Mapping[str, Any]) -> bytes:
 def read_state(folder: Path) -> dict[str, Any]:
     """State of a checkpoint or a pretrained folder, checked.
 
-    ``CheckpointError`` when it is missing, changed or of a newer format.
+    ``CheckpointError`` when it is missing, changed, of a newer format, or does not describe a generator.
     """
     path = state_file(folder)
     if not path.is_file():
@@ -202,15 +247,26 @@ def read_state(folder: Path) -> dict[str, Any]:
         sound = False
     if not sound:
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
-    # One that comes from elsewhere may hold anything.
-    complete = isinstance(body.get("format"), int) and all(isinstance(body.get(part), dict) for part in _PARTS)
-    if path.name == CONFIG and not complete:
-        raise CheckpointError(f"{path}: does not describe a generator, though its checksum fits.")
-    if body["format"] > FORMAT:
+    if isinstance(body.get("format"), int) and body["format"] > FORMAT:
         raise CheckpointError(
             f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it."
         )
+    try:
+        _STATE.validate_json(payload, strict=True)
+    except ValidationError as error:
+        problems = "; ".join(map(_problem, error.errors(include_url=False)[:_SHOWN_PROBLEMS]))
+        maker = "publish" if path.name == CONFIG else "train"
+        raise CheckpointError(
+            f"{path}: does not describe a generator, though its checksum fits: {problems}. Other software wrote or changed it; "
+            f"get one that `orthoforge {maker}` wrote."
+        ) from error
     return body
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    """'tiles.gsd_m is missing'."""
+    where = ".".join(map(str, error["loc"])) or "the file"
+    return f"{where} is missing" if error["type"] == "missing" else f"{where}: {error['msg']} (is {error['input']!r:.60})"
 
 
 def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -222,7 +278,7 @@ def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str,
             raise CheckpointError(f"{path}: missing, so training cannot go on from here.{hint}")
         raise CheckpointError(f"{path}: missing; it holds the weights.{_alternative(folder)}")
     payload = path.read_bytes()
-    if hashlib.sha256(payload).hexdigest() != state["checksums"][name]:
+    if hashlib.sha256(payload).hexdigest() != state["checksums"].get(name):
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     try:
         return load(payload)

@@ -2,9 +2,11 @@
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
@@ -133,11 +135,13 @@ def test_styles_come_back_and_a_generator_of_one_style_is_not_saved(tmp_path):
     state = state_of(recipe)
     state["tiles"]["places"] = ["arden", "brennau"]
     network = new_generator(recipe, None, 2)
-    torch.nn.init.uniform_(network.get_submodule("styles").codes, -1, 1)
+    codes = network.get_submodule("styles").codes
+    torch.nn.init.uniform_(codes, -1, 1)
+    codes[1] = codes[1, torch.arange(64) % 3]  # a place of three tiles
     save_checkpoint(tmp_path / "run" / "weights" / "last", model=network.state_dict(), train={}, state=state)
     was, back = load_generator(tmp_path / "run"), load_generator(save_pretrained(tmp_path / "run", tmp_path / "town"))
     assert back.styles == ("arden", "brennau")
-    assert "| styles | arden, brennau |" in (tmp_path / "town" / "README.md").read_text()
+    assert "| styles | arden (64 looks), brennau (3 looks) |" in (tmp_path / "town" / "README.md").read_text()
     assert 'generator.with_style("arden")(mask)' in (tmp_path / "town" / "README.md").read_text()
     first, second = (generator.with_style("brennau")(MASK, seed=5).astype(int) for generator in (was, back))
     assert np.abs(first - second).max() <= 2
@@ -215,12 +219,54 @@ def test_a_newer_format_is_refused(tmp_path, run):
         load_generator(folder)
 
 
-@pytest.mark.parametrize("part", ["format", "recipe", "progress", "tiles", "checksums"])
-def test_a_config_that_lacks_a_part_is_refused_though_its_checksum_fits(part, tmp_path, run):
-    folder = save_pretrained(run, tmp_path / "town")
-    body = {key: value for key, value in json.loads((folder / CONFIG).read_text()).items() if key not in ("sha256", part)}
+def damaged(folder, place, *value):
+    """Writes the value of ``place`` anew into config.json, or leaves it out, with a checksum that fits."""
+    body = json.loads((folder / CONFIG).read_text())
+    del body["sha256"]
+    *outer, key = place
+    part = functools.reduce(dict.__getitem__, outer, body)
+    part.pop(key, None)  # places need not be there
+    part.update((key, one) for one in value)
     (folder / CONFIG).write_bytes(state_bytes(body))
-    with pytest.raises(CheckpointError, match="does not describe a generator"):
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        ("format",), ("recipe",), ("progress",), ("tiles",), ("checksums",), ("tiles", "gsd_m"), ("tiles", "classes"),
+        ("tiles", "attribution"), ("tiles", "fingerprint"), ("progress", "step"), ("checksums", MODEL),
+    ],
+    ids=".".join,
+)  # fmt: skip
+def test_a_config_that_lacks_a_part_is_refused_though_its_checksum_fits(place, tmp_path, run):
+    folder = save_pretrained(run, tmp_path / "town")
+    damaged(folder, place)
+    words = rf"config\.json: does not describe a generator.*: {re.escape('.'.join(place))} is missing\..*`orthoforge publish`"
+    with pytest.raises(CheckpointError, match=words):
+        load_generator(folder)
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "named"),
+    [
+        (("format",), "1", r"format: .* \(is '1'\)"),
+        (("recipe",), None, r"recipe: .* \(is None\)"),
+        (("tiles", "classes"), ["a"], r"tiles\.classes: .* \(is \['a'\]\)"),
+        (("tiles", "classes"), {"names": ["a"]}, r"tiles\.classes\.colours is missing"),
+        (("tiles", "classes"), {"names": [], "colours": []}, r"tiles\.classes\.names: .*at least 1 item"),
+        (("tiles", "classes"), {"names": ["a"], "colours": [[[1, 2]]]}, r"tiles\.classes\.colours\.0\.0\.2 is missing"),
+        (("tiles", "places"), 3, r"tiles\.places: .* \(is 3\)"),
+        (("tiles", "places"), [1] * 1000, r"tiles\.places\.2: .* \(is 1\)\. Other software"),
+        (("tiles", "gsd_m"), "0.3", r"tiles\.gsd_m: .* \(is '0\.3'\)"),
+        (("tiles", "attribution"), 7, r"tiles\.attribution: .* \(is 7\)"),
+        (("progress", "step"), "last", r"progress\.step: .* \(is 'last'\)"),
+        (("checksums", MODEL), None, r"checksums\.model\.safetensors: .* \(is None\)"),
+    ],
+)
+def test_a_value_that_cannot_be_is_named_though_the_checksum_fits(place, value, named, tmp_path, run):
+    folder = save_pretrained(run, tmp_path / "town")
+    damaged(folder, place, value)
+    with pytest.raises(CheckpointError, match=rf"config\.json: does not describe a generator.*: .*{named}"):
         load_generator(folder)
 
 
@@ -342,6 +388,17 @@ def test_what_is_here_comes_before_bundled_weights(bundled):
     assert load_generator("town-s").step == from_pretrained("town-s").step == 9
     shutil.rmtree("town-s")
     assert load_generator("town-s").step == 7
+
+
+@pytest.mark.parametrize("make", [Path.mkdir, Path.touch])
+def test_what_hides_bundled_weights_without_being_any_is_said(make, bundled, capsys):
+    make(Path("town-s"))
+    words = r"town-s: no checkpoint here.*hides the weights that come with orthoforge: rename it, or work in another folder"
+    with pytest.raises(CheckpointError, match=words):
+        load_generator("town-s")
+    Path("other").mkdir()
+    with pytest.raises(CheckpointError, match=r"other: no checkpoint here \(looked for weights/last\)\. Is it a run .*\?$"):
+        load_generator("other")
 
 
 def test_names_are_names_and_not_paths(bundled, tmp_path):

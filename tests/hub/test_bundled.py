@@ -10,7 +10,6 @@ from orthoforge.checkpoints import CONFIG, MODEL
 from orthoforge.pretrained import bundled_folder, bundled_names
 
 MOST_BYTES = 10e6
-CLEAR_TO_SHIP = {"banepa_core", "dubai"}  # CC-BY-4.0 and CC0
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +29,11 @@ def test_it_is_small_and_of_data_that_may_be_shipped(generator):
     folder = bundled_folder("orthoforge-s")
     assert (folder / MODEL).stat().st_size < MOST_BYTES
     assert sum(parameter.numel() for parameter in generator.network.parameters()) <= 5e6
-    assert set(generator.styles) <= CLEAR_TO_SHIP
+    assert generator.styles == ("banepa_core",)  # images CC-BY-4.0, labels ODbL
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "CC-BY" in card and "OpenStreetMap" in card
+    assert "EfficientNet-Lite0 trained on ImageNet" in card and "from scratch" not in card
+    assert "| styles | banepa_core (27 looks) |" in card  # as many as training tiles
     assert json.loads((folder / "stac-item.json").read_text())["properties"]["mlm:framework"] == "PyTorch"
     assert "/" not in json.loads((folder / CONFIG).read_text())["recipe"]["perceptual_weights"]
 

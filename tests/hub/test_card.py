@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pystac
@@ -15,7 +16,8 @@ from pystac.extensions.raster import DataType
 from pystac.validation.local_validator import LocalValidator
 
 from orthoforge.checkpoints import CONFIG, MODEL
-from orthoforge.config import load_recipe
+from orthoforge.cli import main
+from orthoforge.config import load_recipe, recipe_from
 from orthoforge.errors import ConfigError
 from orthoforge.hub import CardFacts, Source, read_facts, save_pretrained
 from orthoforge.trained_generator import load_generator
@@ -94,16 +96,46 @@ def test_every_card_says_that_the_images_are_synthetic_and_how_one_can_tell(run,
     assert "\n\n\n" not in text
 
 
-def test_the_training_command_gives_the_recipe_back(run, tmp_path):
-    recipe = load_recipe("baseline", learning_rate=1e-3, norm="instance", perceptual_layers="stage1+stage2", generator_width=4)
+@pytest.mark.parametrize(
+    ("name", "changes"),
+    [
+        ("baseline", {"learning_rate": 1e-3, "norm": "instance", "perceptual_layers": "stage1+stage2"}),
+        ("vgg-l1", {"perceptual_normalize": True}),
+        ("orthoforge-s", {"roof_colours": False, "perceptual_layers": "stage1"}),
+        ("orthoforge-s", {"tiles": "--gsd 0.3", "description": "a town's, and 'more'"}),
+    ],
+)
+def test_the_training_command_runs_and_gives_the_recipe_back(name, changes, tmp_path, capsys):
+    recipe = load_recipe(name, generator_width=4, **changes)
     save_run(tmp_path / "run", recipe)
     _, text = parts(save_pretrained(tmp_path / "run", tmp_path / "town"))
-    (command,) = re.findall(r"^orthoforge train (.*) --data TILES --out RUN$", text, flags=re.M)
-    name, *options = command.split()
-    given = {option.removeprefix("--").replace("-", "_"): value for option, value in zip(options[::2], options[1::2], strict=True)}
-    assert load_recipe(name, **{key: yaml.safe_load(value) for key, value in given.items()}) == recipe
+    (command,) = re.findall(r"^orthoforge (train .* --data TILES --out RUN)$", text, flags=re.M)
+    assert main([*shlex.split(command), "--print-config"]) == 0
+    assert recipe_from(yaml.safe_load(capsys.readouterr().out), source="the command") == recipe
+
+
+def test_a_recipe_of_its_author_is_a_file(run, tmp_path):
     _, other = parts(save_pretrained(run, tmp_path / "other"))
     assert f"orthoforge train {RECIPE.name}.yaml --data" in other  # not one of the package's
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, "the discriminator and the perceptual loss looked at images through EfficientNet-Lite0 trained on ImageNet"),
+        ({"lambda_perceptual": 0}, "the discriminator looked at images through EfficientNet-Lite0"),
+        ({"gan_loss": "none"}, "the perceptual loss looked at images through EfficientNet-Lite0"),
+        (
+            {"perceptual_sha256": "ab12"},
+            "the discriminator and the perceptual loss looked at images through EfficientNet-Lite0 with weights of",
+        ),
+        ({"discriminator": "patch", "lambda_perceptual": 0}, ""),
+    ],
+)
+def test_the_network_that_judged_in_training_is_named(changes, words, tmp_path):
+    save_run(tmp_path / "run", load_recipe("orthoforge-s", generator_width=4, **changes), places=["somewhere"])
+    _, text = parts(save_pretrained(tmp_path / "run", tmp_path / "town"))
+    assert f"In training {words}" in text if words else "In training" not in text
 
 
 @pytest.mark.parametrize(
@@ -194,6 +226,7 @@ def test_the_item_says_what_the_generator_is(folder, run):
     assert mlm.input[0].input.shape == [-1, 3, -1, -1]
     assert mlm.hyperparameters.to_dict()["generator"] == RECIPE.generator
     properties = item_of(folder)["properties"]
+    assert properties["mlm:memory_size"] == sum(tensor.numel() for tensor in generator.network.state_dict().values()) * 4  # float32
     assert (properties["gsd"], properties["license"], properties["mlm:tasks"]) == (0.3, "CC-BY-4.0", ["generative"])
     assert properties["processing:software"] == {"orthoforge": json.loads((folder / CONFIG).read_bytes())["orthoforge_version"]}
 

@@ -95,10 +95,14 @@ def save_pretrained(
     config = _config(generator, payload, half=half)
     properties = _properties(generator, len(payload), half=half)
     started_from = _started_from(generator.recipe, settings)
+    text = model_card(
+        name, facts, config=config, properties=properties, command=_command(generator.recipe),
+        looked_through=_looked_through(generator.recipe),
+    )  # fmt: skip
     contents = {
         CONFIG: state_bytes(config),
         MODEL: payload,
-        CARD: model_card(name, facts, config=config, properties=properties, command=_command(generator.recipe)).encode(),
+        CARD: text.encode(),
         ITEM: _json_bytes(
             mlm_item(
                 name, generator, config=config, model=(MODEL, len(payload)), license=facts.license, started_from=started_from,
@@ -193,12 +197,23 @@ def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[s
         "mask": "buildings" if not generator.classes else f"classes: {', '.join(generator.classes['names'])}",
         "image": "red, green, blue, 8 bits; any size",
         "seed": "changes the image" if generator.is_noisy else "changes nothing: one image a mask",
-        "styles": ", ".join(generator.styles),
+        "styles": ", ".join(_styles(generator)),
         "trained for": f"{generator.step} steps",
         "made from weights": f"SHA-256 `{generator.sha256}`",
         "software": f"Orthoforge {version('orthoforge')}",
     }
     return {title: text for title, text in rows.items() if text}
+
+
+def _styles(generator: TrainedGenerator) -> list[str]:
+    """Places, with how many different looks are kept of each: where there were few tiles the bank repeats theirs."""
+    bank = bank_of(generator.network)
+    words = []
+    for number, place in enumerate(generator.styles):
+        assert bank is not None
+        looks = len(torch.cat([bank.codes[number], bank.palettes[number].flatten(1)], dim=1).unique(dim=0))
+        words.append(f"{place} ({looks} look{'s' * (looks > 1)})")
+    return words
 
 
 def _command(recipe: Recipe) -> str:
@@ -213,9 +228,34 @@ def _command(recipe: Recipe) -> str:
     for field in changed:
         value = getattr(recipe, field)
         if field != "perceptual_weights":
-            words += [f"--{field.replace('_', '-')}", shlex.quote("+".join(value) if isinstance(value, tuple) else str(value))]
+            words += _option(field.replace("_", "-"), value)
     prepare = f"orthoforge prepare DATA TILES {recipe.tiles}".strip()
     return f"{prepare}\n{' '.join(words)} --data TILES --out RUN"
+
+
+def _looked_through(recipe: Recipe) -> str:
+    """A sentence on the network whose features judged the images in training; empty for none."""
+    if not recipe.uses_features:
+        return ""
+    judges = ["discriminator"] * (recipe.gan_loss != "none" and recipe.discriminator == "projected")
+    judges += ["perceptual loss"] * bool(recipe.lambda_perceptual)
+    network = {"vgg19": "VGG19", "efficientnet-lite0": "EfficientNet-Lite0"}[recipe.perceptual]
+    taught = f"with weights of SHA-256 `{recipe.perceptual_sha256}`" if recipe.perceptual_sha256 else "trained on ImageNet"
+    return (
+        f"In training the {' and the '.join(judges)} looked at images through {network} {taught}: what it has seen is part of "
+        "where these weights come from. Generating needs nothing of it."
+    )
+
+
+def _option(name: str, value: Any) -> list[str]:
+    """A field of a recipe as words of ``orthoforge train``."""
+    if isinstance(value, bool):
+        return [f"--{name}" if value else f"--no-{name}"]
+    if isinstance(value, tuple):
+        return [f"--{name}", *map(shlex.quote, value)]
+    if str(value).startswith("-"):
+        return [f"--{name}={shlex.quote(value)}"]  # or it would be taken for an option itself
+    return [f"--{name}", shlex.quote(str(value))]
 
 
 def _started_from(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:

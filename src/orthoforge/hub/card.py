@@ -99,11 +99,19 @@ def read_facts(path: Path) -> CardFacts:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def model_card(name: str, facts: CardFacts, *, config: Mapping[str, Any], properties: Mapping[str, str], command: str) -> str:
+def model_card(
+    name: str,
+    facts: CardFacts,
+    *,
+    config: Mapping[str, Any],
+    properties: Mapping[str, str],
+    command: str,
+    looked_through: str,
+) -> str:
     """The card's whole text.
 
     ``config`` is what config.json holds, ``properties`` rows of the table of what the generator is, ``command`` how it was trained,
-    as far as its recipe tells.
+    as far as its recipe tells, ``looked_through`` a sentence on a network of other images that training used.
     """
     front = {
         "license": facts.license.lower() or "unknown",
@@ -120,6 +128,7 @@ def model_card(name: str, facts: CardFacts, *, config: Mapping[str, Any], proper
         style=_STYLE.format(place=config["tiles"]["places"][0]) if "styles" in properties else "",
         properties="\n".join(f"| {title} | {_cell(value)} |" for title, value in properties.items()),
         sources=_sources(facts.sources, attribution),
+        looked_through=looked_through,
         license=_license_words(facts.license),
         scores=_scores(facts),
         intended_use="".join(f"\n- {line.strip()}" for line in facts.intended_use),
