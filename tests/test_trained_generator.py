@@ -2,6 +2,7 @@
 
 import copy
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import torch
 
 from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, save_checkpoint
 from orthoforge.config import Recipe
-from orthoforge.errors import CheckpointError, ConfigError, DataError
+from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.roofs import COLOURS
@@ -95,6 +96,33 @@ def test_generating_leaves_the_global_random_stream_alone(generator):
 def test_what_is_no_mask_is_refused_by_name(mask, message, generator):
     with pytest.raises(DataError, match=message):
         generator(mask)
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :], np.s_[3:, :-2], np.s_[-9:, 5:400], np.s_[:4, None:7]])
+def test_a_part_is_given_as_slices_are(part, generator, styled):
+    mask = some_mask(40, 52)
+    for one in (generator, styled):
+        whole = one(mask)
+        assert np.abs(one(mask, part=part).astype(int) - whole[part]).max() <= 1
+
+
+@pytest.mark.parametrize("part", [np.s_[::2, :], np.s_[:, ::-1], np.s_[5:5, :], np.s_[:, 9:4], np.s_[60:, :]])
+def test_a_part_with_gaps_or_without_pixels_is_refused(part, generator):
+    with pytest.raises(DataError, match=r"a part of a mask of \(40, 52\) is two slices with step 1 that hold a pixel; this one is"):
+        generator(some_mask(40, 52), part=part)
+
+
+def test_too_little_memory_is_said_of_what_is_generated(generator, styled, monkeypatch):
+    def full(*_args, **_options):
+        raise torch.OutOfMemoryError
+
+    mask, part = some_mask(1000, 40), np.s_[500:501, :]
+    side = 2 * styled.halo_px + 1
+    for one, height in ((generator, range(1000, 1001)), (styled, range(side, side + 2 * styled.stride_px))):
+        monkeypatch.setattr(one.network, "forward", full)
+        with pytest.raises(ResourceError, match=r"generating 40×(\d+) px needs more memory than cpu has left") as raised:
+            one(mask, part=part)
+        assert int(re.search(r"×(\d+)", str(raised.value))[1]) in height
 
 
 def test_classes_are_indices(tmp_path):

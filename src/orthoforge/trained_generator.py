@@ -56,21 +56,23 @@ class TrainedGenerator:
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
         image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. Raises ``DataError`` for another shape, type or value.
+        rounding. Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
         """
         values = self._mask_values(np.asarray(mask))
-        height, width = values.shape
-        rows, cols = part or (slice(0, height), slice(0, width))
+        rows, cols = _within(values.shape, part or (slice(None), slice(None)))
+        around = self._around(rows), self._around(cols)
         place_noise(self.network, NoiseField(seed, *origin))
         try:
             with torch.inference_mode():
-                image, (row, col) = self._around(self._condition(values[None]), rows, cols, NoiseField(seed, *origin))
+                image = self._made(self._condition(values[None]), *around, NoiseField(seed, *origin))
                 image = decode_image(image)[0]
         except torch.OutOfMemoryError as error:
+            height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
             raise ResourceError(
                 f"generating {width}×{height} px needs more memory than {self.device} has left (about "
                 f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
             ) from error
+        row, col = (made.start for made in around)
         return image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
 
     def for_scene(
@@ -159,20 +161,22 @@ class TrainedGenerator:
         padded = _pad_to_stride(masks, self.stride_px, GENERATORS[self.recipe.generator].least_px)
         return encode_mask(torch.from_numpy(padded), self._class_count).to(self.device, memory_format=torch.channels_last)
 
-    def _around(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField) -> tuple[Tensor, tuple[int, int]]:
-        """An image (1, 3, h, w) that holds these rows and columns, and where in the condition it begins."""
+    def _around(self, part: slice) -> slice:
+        """Which rows or columns of the condition are generated to make a part of them; the last may lie beyond its end."""
         if not isinstance(self.network, ModulatedGenerator):
-            return self.network(condition), (0, 0)
+            return slice(0, None)
+        return slice(max(0, part.start - HALO) // STRIDE * STRIDE, -(-(part.stop + HALO) // STRIDE) * STRIDE)
+
+    def _made(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField) -> Tensor:
+        """The image (1, 3, h, w) of these rows and columns of the condition."""
+        if not isinstance(self.network, ModulatedGenerator):
+            return self.network(condition)
         style = self.network.styles(1)
         roofs = self.network.roofs(condition, style.palette)
-        rows, cols = (
-            slice(max(0, part.start - HALO) // STRIDE * STRIDE, min(size, -(-(part.stop + HALO) // STRIDE) * STRIDE))
-            for part, size in zip((rows, cols), condition.shape[2:], strict=True)
-        )
         # Copies, so that what lies further out is freed before the network takes its own memory.
         condition, roofs = (maps[..., rows, cols].clone() for maps in (condition, roofs))
         place_noise(self.network, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
-        return self.network(condition, style, roofs=roofs), (rows.start, cols.start)
+        return self.network(condition, style, roofs=roofs)
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""
@@ -233,6 +237,14 @@ def require_device(name: str) -> torch.device:
         why = f" ({str(error).splitlines()[0].rstrip('.')})" if known else ""
         raise ConfigError(f"device {name!r} cannot be used here{why}. Choose cpu, or cuda where there is a GPU.") from error
     return device
+
+
+def _within(shape: tuple[int, ...], part: tuple[slice, slice]) -> tuple[slice, slice]:
+    """``part`` with all its numbers counted from the first row and column. ``DataError`` where it has gaps or holds nothing."""
+    rows, cols = (slice(*given.indices(side)) for given, side in zip(part, shape, strict=True))
+    if any(given.step != 1 or given.stop <= given.start for given in (rows, cols)):
+        raise DataError(f"a part of a mask of {shape} is two slices with step 1 that hold a pixel; this one is {part}.")
+    return rows, cols
 
 
 def _pad_to_stride(masks: np.ndarray, stride: int, least: int) -> np.ndarray:

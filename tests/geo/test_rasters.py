@@ -12,7 +12,7 @@ from conftest import UTM, make_grid, make_image, make_mask, write_tiff
 from orthoforge.errors import DataError, ResourceError
 from orthoforge.geo import rasters
 from orthoforge.geo.grid import Window
-from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_and_valid, read_mask_values
+from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_and_valid, read_mask_rgb, read_mask_values
 
 
 def read(path, reader=read_image, **options):
@@ -294,3 +294,82 @@ def test_a_truncated_internal_mask_is_noticed(tmp_path):
     path.write_bytes(whole[:-2000] + bytes(2000))
     with pytest.raises(DataError, match=r"cannot be read near row|not a readable"):
         read(path, read_mask_and_valid)
+
+
+# Palettes
+
+
+def write_palette(path, indices, *colours, **options):
+    """A palette PNG or TIFF of those colours."""
+    image = Image.fromarray(indices, "L")
+    image.putpalette([part for colour in colours for part in colour])
+    image.save(path, **options)
+    return path
+
+
+BLACK, WHITE, GREY, RED = (0, 0, 0), (255, 255, 255), (90, 90, 90), (200, 30, 30)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("reader", [read_mask, read_mask_values])
+@pytest.mark.parametrize("window", [None, Window(5, 9, 20, 11)])
+def test_a_black_and_white_palette_reads_as_it_shows_in_either_order(tmp_path, suffix, reader, window):
+    mask = make_mask(40)
+    building = mask // 255
+    part = window.slices if window else (slice(None), slice(None))
+    for name, indices, colours in (("up", building, (BLACK, WHITE)), ("down", 1 - building, (WHITE, BLACK))):
+        path = write_palette(tmp_path / f"{name}{suffix}", indices, *colours)
+        assert np.array_equal(read(path, reader, window=window), mask[part])
+        assert np.array_equal(read(path, read_mask, window=window, threshold=128), mask[part])
+
+
+def test_what_quantizing_makes_of_a_mask_is_that_mask(tmp_path):
+    mask = make_mask(40)
+    Image.fromarray(mask).convert("RGB").quantize(2).save(tmp_path / "m.png")
+    with open_raster(tmp_path / "m.png") as raster:
+        assert raster.colour_table()[0].tolist() == [255, 255, 255]  # building is index 0
+    assert np.array_equal(read(tmp_path / "m.png", read_mask), mask)
+
+
+def test_a_tiff_whose_white_is_0_reads_as_it_shows(tmp_path):
+    mask = make_mask(40)
+    for mode in ("1", "L"):
+        Image.fromarray(mask).convert(mode).save(tmp_path / "m.tif", tiffinfo={262: 0})
+        assert np.array_equal(read(tmp_path / "m.tif", read_mask), mask)
+
+
+def test_of_two_greys_the_brighter_is_building_and_of_more_the_values_are_judged(tmp_path):
+    mask = make_mask(40)
+    building = mask // 255
+    assert np.array_equal(read(write_palette(tmp_path / "two.png", 1 - building, (200, 200, 200), GREY), read_mask), mask)
+    building[0, :4] = 2
+    three = write_palette(tmp_path / "three.png", building, BLACK, WHITE, GREY)
+    with pytest.raises(DataError, match=r"three\.png: .* it has value 90 in 0\.2 % of pixels; pass --threshold"):
+        read(three, read_mask)
+    assert np.array_equal(read(three, read_mask, threshold=128) > 0, building == 1)
+
+
+def test_what_is_transparent_in_a_palette_is_background(tmp_path):
+    mask = make_mask(40)
+    path = write_palette(tmp_path / "m.png", mask // 255, WHITE, WHITE, transparency=0)
+    assert np.array_equal(read(path, read_mask), mask)
+
+
+@pytest.mark.parametrize("reader", [read_mask, read_mask_values])
+@pytest.mark.parametrize("threshold", [None, 1])
+def test_a_palette_of_colours_is_no_building_mask(tmp_path, reader, threshold):
+    options = {"threshold": threshold} if reader is read_mask else {}
+    building = make_mask(40) // 255
+    path = write_palette(tmp_path / "m.png", building, BLACK, RED)
+    with pytest.raises(DataError, match=r"m\.png: its palette shows .* such as \[200, 30, 30\], .* Save it as grey.*--palette"):
+        read(path, reader, **options)
+    unused = write_palette(tmp_path / "unused.png", building, BLACK, WHITE, RED)
+    assert np.array_equal(read(unused, read_mask), building * 255)
+    with open_raster(path) as raster:
+        assert np.array_equal(read_mask_rgb(raster)[..., 0], building * 200)
+
+
+def test_one_bit_pngs_stay_as_they_are(tmp_path):
+    mask = make_mask(40)
+    Image.fromarray(mask).convert("1").save(tmp_path / "m.png")
+    assert np.array_equal(read(tmp_path / "m.png", read_mask), mask)

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Literal
 from orthoforge.errors import ConfigError, DataError, LockedError, OutputExistsError
 from orthoforge.files import new_file, require_free_space
 from orthoforge.generation.blocks import bytes_done, discard, folder_of, generate_blocks, work_folder
+from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.generation.masks import Extent, SceneMask, at_resolution, open_mask
 from orthoforge.generation.outputs import is_made, listed_masks, output_paths, require_own_side_files, side_files, synthetic_tags
 from orthoforge.generation.progress import Progress
@@ -132,6 +134,8 @@ def _generate_mask(source: Path, paths: Sequence[Path], generator: TrainedGenera
     """All variants of one mask. An image that a killed command finished is kept."""
     with open_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
         mask = at_resolution(delivered, generator, source, resample=options.resample)
+        if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
+            print(f"warning: {warning}", file=sys.stderr)
         if options.deliver == "run":
             delivered = mask
         request = _request(delivered, options)

@@ -108,11 +108,31 @@ class Raster:
 
     def colour_table(self) -> np.ndarray | None:
         """Red, green and blue of each value as (256, 3) uint8; ``None`` when the first band has no colour table."""
+        table = self._colours_and_opacity()
+        return None if table is None else table[:, :3]
+
+    def grey_levels(self) -> np.ndarray | None:
+        """Which grey each value is shown in, (256,) int16, -1 for a colour; ``None`` when the first band has no colour table.
+
+        What is transparent is 0. Where a table has two greys only, they are 0 and 255.
+        """
+        table = self._colours_and_opacity()
+        if table is None:
+            return None
+        shown = table[:, 3] > 0
+        levels = np.where((table[:, :3] == table[:, :1]).all(axis=1), table[:, 0].astype(np.int16), np.int16(-1))
+        greys = np.unique(levels[shown & (levels >= 0)])
+        if len(greys) == 2:
+            levels[levels >= 0] = np.where(levels[levels >= 0] == greys[1], 255, 0)
+        return np.where(shown, levels, np.int16(0))
+
+    def _colours_and_opacity(self) -> np.ndarray | None:
+        """The colour table as (256, 4) uint8; values beyond its end are transparent."""
         try:
             table = self._dataset.colormap(1)
         except ValueError:
             return None
-        return np.array([table.get(value, (0, 0, 0, 0))[:3] for value in range(256)], np.uint8)
+        return np.array([table.get(value, (0, 0, 0, 0)) for value in range(256)], np.uint8)
 
     def missing_blocks(self) -> tuple[int, int]:
         """How many blocks of a GeoTIFF were never written, and how many there are. They read as zeros, without an error."""
@@ -195,7 +215,8 @@ def read_mask(raster: Raster, window: Window | None = None, *, threshold: int | 
     """Building mask as (H, W) uint8 of 0 and 255.
 
     Takes one band, or three equal ones, with values 0, 1 and 255; above 0 is building. With ``threshold`` any values do, and those
-    at or above it are building. Pixels without data are 0. ``DataError`` names other values and the share of pixels that have them.
+    at or above it are building. Pixels without data are 0. Of a band with a colour table, the values are the greys that it shows.
+    ``DataError`` names other values and the share of pixels that have them, or a colour.
     """
     return read_mask_and_valid(raster, window, threshold=threshold)[0]
 
@@ -232,7 +253,10 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
 
 
 def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray:
-    """The mask's own values as (H, W) uint8, 0 where it has no data: one band, or three equal ones. ``DataError`` otherwise."""
+    """The mask's own values as (H, W) uint8, 0 where it has no data: one band, or three equal ones. ``DataError`` otherwise.
+
+    Of a band with a colour table they are the greys that it shows.
+    """
     return _mask_values_and_valid(raster, window)[0]
 
 
@@ -297,9 +321,24 @@ def _mask_values_and_valid(raster: Raster, window: Window | None) -> tuple[np.nd
         has_value = values != raster.nodata
         valid = has_value if valid is None else valid & has_value
     values = values.astype(np.uint8)  # a copy, (H, W): the other bands go
+    if (levels := raster.grey_levels()) is not None:
+        _require_grey(raster, values if valid is None else values[valid], levels)
+        values = levels.astype(np.uint8)[values]
     if valid is not None:
         values[~valid] = 0
     return values, valid
+
+
+def _require_grey(raster: Raster, values: np.ndarray, levels: np.ndarray) -> None:
+    """Raise ``DataError`` when some of the values are shown in a colour."""
+    in_colour = values[(levels < 0)[values]]
+    if in_colour.size:
+        table = raster.colour_table()
+        assert table is not None
+        raise DataError(
+            f"{raster.path}: its palette shows pixels in colours, such as {table[in_colour[0]].tolist()}, which do not say what is "
+            "building. Save it as grey, 0 and 255, or pass --palette for a mask of classes."
+        )
 
 
 def _driver_of(path: Path) -> str:
