@@ -26,6 +26,7 @@ from orthoforge.checkpoints import load_checkpoint, newest_checkpoint, save_chec
 from orthoforge.config import load_recipe
 from orthoforge.runs import append_result, read_results
 from orthoforge.training import train
+from saved_runs import state_of
 
 ROOT = Path(__file__).parents[1]
 TASK = yaml.safe_load((ROOT / "cloud/skypilot.yaml").read_text(encoding="utf-8"))
@@ -294,10 +295,10 @@ def test_a_bucket_that_cannot_be_written_does_not_stop_the_training(tmp_path, ca
 
 def save(run, epoch):
     append_result(run, {name: float(epoch) for name in ("epoch", "step")})
-    tensors = {"weight": torch.full((50,), float(epoch))}
+    tensors, state = {"weight": torch.full((50,), float(epoch))}, {**state_of(), "epoch": epoch}
     if epoch % 3 == 1:
-        save_checkpoint(run / "weights/best", model=tensors, train=tensors, state={"epoch": epoch})
-    save_checkpoint(run / "weights/last", model=tensors, train=tensors, state={"epoch": epoch})
+        save_checkpoint(run / "weights/best", model=tensors, train=tensors, state=state)
+    save_checkpoint(run / "weights/last", model=tensors, train=tensors, state=state)
 
 
 def test_a_copy_of_a_run_that_goes_on_is_of_one_piece(tmp_path):
