@@ -1,5 +1,6 @@
 """The protocol's arithmetic, distances and tables; and one small run through training, judging and scoring."""
 
+import argparse
 import json
 import time
 from dataclasses import replace
@@ -7,11 +8,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from bench.protocol import __main__ as command
 from bench.protocol import distances, tiles
-from bench.protocol.judges import Judges
+from bench.protocol.judges import Judges, judges_of
 from bench.protocol.pictures import contact_sheet, rows_of
-from bench.protocol.scores import Truth, generation, score_run, without_noise
-from bench.protocol.table import cell, markdown, over_seeds, summarise
+from bench.protocol.scores import Truth, _diversity, _fidelity, generation, score_run, without_noise
+from bench.protocol.table import _against, ablation_table, cell, markdown, over_seeds, summarise
 from bench.protocol.trainings import (
     Entry,
     _OutOfTime,
@@ -19,6 +21,7 @@ from bench.protocol.trainings import (
     at_equal_seconds,
     budget,
     changes_by_recipe,
+    diverged_records,
     entries_of,
     read_record,
     run_folder,
@@ -27,13 +30,13 @@ from bench.protocol.trainings import (
 from bench.protocol.trainings import train_all as train
 from torch import nn
 
-from conftest import make_dataset
+from conftest import make_dataset, make_pair
 from orthoforge import runs
 from orthoforge.config import load_recipe
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.evaluation.realism.features import LiteFeatures
 from orthoforge.evaluation.segmenter.network import segmenter_network
-from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings
+from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
 
@@ -119,6 +122,16 @@ def test_kernel_figures_of_equal_and_of_moved_sets():
     assert distances.kernel_figures(other, real, ["one"] * 24)["draws"] is None
 
 
+def test_kernel_draws_vary_the_distance_above_the_floor_as_they_vary_the_distance():
+    rng = np.random.default_rng(0)
+    real, fake = rng.normal(size=(2, 12, 6))
+    scenes = [f"s{number // 2}" for number in range(12)]
+    figures, drawn = distances.kernel_figures(fake, real, scenes), distances.kernel_draws(fake, real, scenes)
+    shift = figures["above"] - figures["value"]
+    assert abs(shift) > 0.1 * np.std(figures["draws"])
+    assert np.array(figures["draws"]) == pytest.approx(1000 * np.array(drawn) + shift)
+
+
 def test_means_over_seeds_have_the_interval_of_scenes_and_seeds():
     narrow = over_seeds([1.0, 1.0], [[0.9, 1.1] * 50] * 2)
     wide = over_seeds([0.0, 2.0], [[-0.1, 0.1] * 50, [1.9, 2.1] * 50])
@@ -128,6 +141,139 @@ def test_means_over_seeds_have_the_interval_of_scenes_and_seeds():
     assert cell(narrow, 1) == "1.0 (0.9 to 1.1)"
     assert cell({"mean": 2.0, "low": None, "high": None}, 0) == "2"
     assert cell({"mean": None, "low": None, "high": None}, 0) == "–"
+
+
+def area_scores(kernel, fidelity, real_iou, without=None):
+    """The scores of an area whose figures are 200 draws each: a kernel distance and fidelities by draw."""
+    figures = {"above": float(np.mean(kernel)), "floor": 1.0, "draws": list(kernel)}
+    shares = {"generated_iou": 0.0, "real_iou": real_iou, "share": float(np.mean(fidelity)), "draws": list(fidelity)}
+    still = None if without is None else shares | {"share": float(np.mean(without)), "draws": list(without)}
+    return {
+        "tiles": 2, "scenes": 2, "kernel": {"lite": figures, "segmenter": figures}, "empty": {"quarters": 0}, "pixels": {},
+        "fidelity": shares, "fidelity_eye": shares, "fidelity_without_noise": still,
+        "diversity": {"share": 0.0, "share_error": 0.0},
+    }  # fmt: skip
+
+
+def run_scores(label, seed, areas, ablates=""):
+    session = {"cpu": "c", "threads": 1, "gpu": None, "torch": "t"}
+    record = {
+        "label": label, "recipe": label, "changes": {}, "ablates": ablates, "seed": seed, "crops": 1, "crop_px": 1, "batch": 1,
+        "seconds": 1.0, "images_per_s": 1.0, "sessions": [session],
+    }  # fmt: skip
+    return {"run": f"{label}-s{seed}", "record": record, "parameters": 1, "judged_by": {"tiles": "these"}, "areas": areas}
+
+
+VARIED = np.random.default_rng(0).normal(0, 0.1, 200)
+
+
+def test_fidelity_over_all_is_the_mean_of_the_places_worth_measuring():
+    areas = {
+        "all": area_scores([1.0] * 200, [2.0] * 200, 0.5),
+        "weak": area_scores([1.0] * 200, 4 + VARIED, 0.29),
+        "one": area_scores([1.0] * 200, 0.4 + VARIED, 0.3),
+        "two": area_scores([1.0] * 200, 0.8 + VARIED, 0.7),
+    }
+    summary = summarise([run_scores("baseline", 0, areas)], baseline="baseline")
+    figures = summary["rows"]["baseline"]["areas"]
+    assert figures["all"]["fidelity"]["mean"] == pytest.approx(0.6 + VARIED.mean())
+    assert figures["all"]["fidelity"]["places"] == ["one", "two"]
+    assert figures["all"]["fidelity"]["pooled"]["mean"] == 2
+    assert summary["beside"]["all"]["fidelity"] == pytest.approx(0.5)
+    whole, alone = (figures[area]["fidelity"]["high"] - figures[area]["fidelity"]["low"] for area in ("all", "two"))
+    assert 0.55 < whole / alone < 0.85  # places vary independently, though their draws are equal: 1 / √2
+    text = markdown(summary, ["baseline"])
+    assert "| baseline | all ‡ |" in text and "0.3 or more: one, two; for the eye" in text
+    blind = {name: area_scores([1.0] * 200, 4 + VARIED, 0.2) for name in ("all", "one")}
+    nothing = summarise([run_scores("baseline", 0, blind)], baseline="baseline")["rows"]["baseline"]["areas"]["all"]["fidelity"]
+    assert (nothing["mean"], nothing["places"]) == (None, [])
+
+
+def test_what_noise_does_to_fidelity_has_the_interval_of_the_pairs():
+    with_noise, without = 0.5 + VARIED, 0.6 + VARIED
+    one = area_scores([1.0] * 200, with_noise, 0.5, without)
+    areas = {"all": one, "one": one, "two": area_scores([1.0] * 200, 0.1 + with_noise, 0.5, without)}
+    figures = summarise([run_scores("baseline", 0, areas)], baseline="baseline")["rows"]["baseline"]["areas"]
+    assert [figures["one"]["noise"][key] for key in ("mean", "low", "high")] == pytest.approx([-0.1] * 3)
+    assert [figures["all"]["noise"][key] for key in ("mean", "low", "high")] == pytest.approx([-0.05] * 3)
+
+
+def test_a_share_of_the_baseline_is_ours_by_theirs():
+    ours, theirs = (run_scores("any", 0, {"all": area_scores([value] * 200, [1.0] * 200, 0.5)}) for value in (2.0, 4.0))
+    share = _against([ours], [theirs], "all", "kernel_lite")
+    assert [share[key] for key in ("mean", "low", "high")] == [0.5] * 3
+    assert _against([ours], [], "all", "kernel_lite") is None
+
+
+def test_an_ablation_is_compared_with_its_base_of_the_same_seed():
+    bases = [run_scores("s", seed, {"all": area_scores(far + VARIED, [1.0] * 200, 0.5)}) for seed, far in ((0, 4), (1, 10))]
+    ablation = run_scores("s: less", 0, {"all": area_scores(2 * (4 + VARIED), [1.0] * 200, 0.5)}, ablates="s")
+    summary = summarise([*bases, ablation], baseline="baseline")
+    share = summary["rows"]["s: less"]["areas"]["all"]["kernel_lite"]["of_base"]
+    assert [share[key] for key in ("mean", "low", "high")] == pytest.approx([2] * 3)
+    base, less = ablation_table(summary, "s").splitlines()[2:4]
+    assert base.startswith("| s | 2 |") and "2.00 (2.00 to 2.00)" not in base
+    assert less.startswith("| less | 1 |") and less.count("2.00 (2.00 to 2.00)") == 2
+
+
+def test_the_table_says_which_seeds_diverged():
+    areas = {"all": area_scores([1.0] * 200, [1.0] * 200, 0.5)}
+    lost = [
+        {"label": label, "seed": seed, "ablates": "", "tiles": "these"} for label, seed in (("half", 2), ("gone", 1), ("gone", 0))
+    ]
+    lost.append({"label": "half", "seed": 5, "ablates": "", "tiles": "others"})
+    summary = summarise([run_scores("half", seed, areas) for seed in (0, 1)], baseline="baseline", diverged=lost)
+    assert (summary["rows"]["half"]["seeds"], summary["rows"]["half"]["diverged"]) == ([0, 1], [2])
+    assert summary["diverged"] == {"gone": {"seeds": [0, 1], "ablates": ""}}
+    text = markdown(summary, ["half"])
+    assert "| 2 of 3 seeds (1 diverged) |" in text and "`gone` (0 of 2 seeds, 2 diverged)" in text
+
+
+def test_fidelity_is_the_iou_on_generated_images_by_that_on_real_ones():
+    fake, real = np.zeros((2, 2, 7), int)
+    fake[:, :3], real[:, :3] = [[1, 1, 0], [0, 0, 2]], [[1, 1, 0], [1, 0, 1]]  # hit, extra, missed
+    figures = _fidelity(fake, real, ["a", "b"])
+    assert (figures["generated_iou"], figures["real_iou"], figures["share"]) == (0.25, 0.5, 0.5)
+    assert set(figures["draws"]) == {0.0, 0.5, 1.0}  # b twice, one each, a twice
+
+
+def test_features_are_scaled_by_the_training_tiles_and_all_of_one_length():
+    class Eye:
+        def features(self, images):
+            return np.array([[3.0, 1.0], [1.0, 6.0]])
+
+    judges = Judges(Eye(), (np.array([1.0, 1.0]), np.array([0.5, 1.0])), ())
+    assert judges.features(flat((0, 0, 0), (0, 0, 0))) == pytest.approx(np.sqrt(2) * np.eye(2))
+
+
+def test_quarters_with_hardly_a_building_are_empty():
+    mask = np.zeros((20, 20), np.uint8)
+    mask[:10, 10:] = 255
+    mask[10:12, :2] = 255  # 4 of 100 pixels
+    mask[10:13, 10:12] = 255  # 6 of 100
+
+    class Store:
+        def tile(self, tile_id):
+            return np.zeros((20, 20, 3), np.uint8), mask
+
+    assert Truth(Store(), None, None, [0]).is_empty.tolist() == [True, False, True, False]
+
+
+def test_the_austin_scenes_lie_from_north_to_south_and_then_to_the_east(tmp_path):
+    for number in (0, 1, 19):
+        make_pair(tmp_path / "data", f"inria_austin1_{number:02d}", 224, seed=number)
+    store = tiles.make_tiles(tmp_path / "data", tmp_path / "out")
+    first, below, beside = (
+        next(row for row in store.rows if row.scene == f"austin_{number}").grid.bounds for number in ("00", "01", "19")
+    )
+    side = 224 * 0.3
+    assert below == pytest.approx((first[0], first[1] - side, first[2], first[3] - side))
+    assert beside == pytest.approx((first[0] + side, first[1], first[2] + side, first[3]))
+    copies = [
+        next(folder.glob("*austin*01.*")) for folder in (tmp_path / "out" / "scenes" / "images", tmp_path / "data" / "images")
+    ]
+    with tiles.open_raster(copies[0]) as staged, tiles.open_raster(copies[1]) as given:
+        assert np.array_equal(tiles.read_image(staged), tiles.read_image(given))
 
 
 @pytest.fixture(scope="module")
@@ -154,6 +300,22 @@ def truth_of(work):
         LiteFeatures(),
         tiles.held_out(store).tolist(),
     )
+
+
+def test_each_half_is_looked_at_by_who_learned_from_the_other(work, tmp_path):
+    store = tiles.TileStore.open(work / "tiles")
+    judges, settings = judges_of(store, tmp_path, steps=1, device="cpu"), SegmenterSettings(steps=1)
+    learned = {
+        split: train_segmenter(tile_sample(store, store.ids(split), settings), settings).sha256
+        for split in ("train", "val", "test")
+    }
+    assert len({*learned.values()}) == 3
+    assert [(ids.tolist(), judge.sha256) for ids, judge in judges.halves] == [
+        (store.ids("val").tolist(), learned["test"]), (store.ids("test").tolist(), learned["val"]),
+    ]  # fmt: skip
+    assert judges.eye.sha256 == learned["train"]
+    known = judges.eye.features(tiles.quarters(np.stack([store.tile(tile_id)[0] for tile_id in store.ids("train").tolist()])))
+    assert judges.scale[0] == pytest.approx(known.mean(axis=0)) and judges.scale[1] == pytest.approx(known.std(axis=0), abs=2e-6)
 
 
 def test_a_finished_run_is_skipped_and_another_length_is_refused(work, capsys):
@@ -195,6 +357,9 @@ def test_a_run_is_scored_by_place_and_the_table_prints_it(work):
     assert scores["areas"]["all"]["tiles"] == sum(scores["areas"][place]["tiles"] for place in ("arden", "brennau"))
     assert scores["areas"]["arden"]["diversity"]["share"] == scores["areas"]["all"]["diversity"]["share"] == 0
     assert scores["areas"]["all"]["fidelity_without_noise"] is None
+    masks = tiles.quarters(np.stack([truth.store.tile(tile_id)[1] for tile_id in truth.ids]))
+    empty = sum((mask > 0).mean() < 0.05 for mask in masks)
+    assert scores["areas"]["all"]["empty"]["quarters"] == empty != len(masks) - empty
     other = json.loads(json.dumps(scores))
     other["record"] |= {"label": "other", "ablates": ""}
     summary = summarise([scores, other], baseline="baseline")
@@ -204,6 +369,20 @@ def test_a_run_is_scored_by_place_and_the_table_prints_it(work):
     other["judged_by"] |= {"tiles": "others"}
     with pytest.raises(DataError, match="judged otherwise"):
         summarise([scores, other], baseline="baseline")
+
+
+def test_what_diverged_is_called_so_and_not_scored(tmp_path, work, capsys, monkeypatch):
+    (tmp_path / "tiles").symlink_to(work / "tiles")
+    for name, diverged in (("lost-s0", "loss is NaN"), ("begun-s0", "")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        (tmp_path / "runs" / name / "protocol.json").write_text(
+            json.dumps({"finished": False, "diverged": diverged, "label": name})
+        )
+    judges = truth_of(work).judges
+    monkeypatch.setattr("bench.protocol.judges.judges_of", lambda *_, **__: judges)
+    assert command.score(argparse.Namespace(out=tmp_path, judge_steps=1, device="cpu")) == 0
+    assert capsys.readouterr().out.splitlines() == ["begun-s0: not finished, so not scored", "lost-s0: diverged, so not scored"]
+    assert [record["label"] for record in diverged_records(tmp_path)] == ["lost-s0"]
 
 
 def test_the_sheet_of_pictures_holds_no_real_image(work):
@@ -237,6 +416,25 @@ def test_a_generator_with_styles_is_asked_for_the_tiles_place(work):
     generate = generation(Styled(), store)
     for tile_id in (0, len(store.rows) - 1):
         assert generate(tile_id, 0).max() == len(store.rows[tile_id].place)
+
+
+class Random:
+    """A generator whose image is its seed's."""
+
+    styles = ()
+
+    def __call__(self, mask, *, seed):
+        return np.random.default_rng(seed).integers(0, 256, (*mask.shape, 3), np.uint8)
+
+
+def test_only_what_depends_on_the_seed_is_diverse(work):
+    truth = truth_of(work)
+    generate = generation(Random(), truth.store)
+    assert np.array_equal(generate(0, 5), generate(0, 5)) and not np.array_equal(generate(0, 5), generate(0, 6))
+    at = truth.areas()["arden"]
+    diverse = _diversity(truth, at, generate)
+    assert diverse["share"] > 0.1 and diverse["share"] == pytest.approx(diverse["value"] / diverse["between_masks"])
+    assert _diversity(truth, at, lambda tile_id, seed: generate(tile_id, 0))["share"] == 0
 
 
 class Noise(nn.Module):

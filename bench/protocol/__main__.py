@@ -66,7 +66,7 @@ def score(options: argparse.Namespace) -> int:
     for run in sorted((options.out / "runs").glob("*-s*")):
         record, path = read_record(run), options.out / "scores" / f"{run.name}.json"
         if not record.get("finished"):
-            print(f"{run.name}: not finished, so not scored")
+            print(f"{run.name}: {'diverged' if record.get('diverged') else 'not finished'}, so not scored")
             continue
         if record["tiles"] != store.fingerprint:
             print(f"{run.name}: trained on other tiles, so not scored")
@@ -85,9 +85,10 @@ def score(options: argparse.Namespace) -> int:
 
 def table(options: argparse.Namespace) -> int:
     from bench.protocol.table import ablation_table, markdown, read_scores, summarise
+    from bench.protocol.trainings import diverged_records
     from orthoforge.files import new_file
 
-    summary = summarise(read_scores(options.out / "scores"), baseline=options.baseline)
+    summary = summarise(read_scores(options.out / "scores"), baseline=options.baseline, diverged=diverged_records(options.out))
     with new_file(options.json, overwrite=True) as partial:
         partial.write_text(json.dumps(summary, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     rows = summary["rows"]

@@ -17,7 +17,8 @@ FIGURES: dict[str, tuple[tuple[str, ...], str, int]] = {
     "kernel_segmenter": (("kernel", "segmenter", "above"), "the same, segmenter", 0),
     "fidelity": (("fidelity", "share"), "fidelity, share of real IoU", 2),
     "fidelity_eye": (("fidelity_eye", "share"), "the same, eye of the training tiles", 2),
-    "fidelity_without_noise": (("fidelity_without_noise", "share"), "the same without noise", 2),
+    "fidelity_without_noise": (("fidelity_without_noise", "share"), "fidelity without noise", 2),
+    "noise": (("noise", "share"), "fidelity with noise minus without", 2),
     "diversity": (("diversity", "share"), "diversity, share of real tiles'", 2),
     "spectrum_db": (("empty", "spectrum_db", "value"), "empty: spectrum, dB", 1),
     "colours": (("empty", "colours", "value"), "empty: colours", 2),
@@ -36,14 +37,21 @@ FLOORS = {
     "colours": ("empty", "colours", "floor"),
     "levels": ("empty", "levels", "floor"),
 }
+FIDELITIES = ("fidelity", "fidelity_eye", "fidelity_without_noise")
+_KERNELS = ("kernel_lite", "kernel_segmenter")
 _INTERVAL = (2.5, 97.5)
 _REALISM = ("kernel_lite", "kernel_segmenter", "fidelity", "fidelity_eye", "diversity", "detail")
 _EMPTY = ("spectrum_db", "colours", "levels")
-_PIXELS = ("psnr", "ssim", "fidelity_without_noise")
+_PIXELS = ("psnr", "ssim", "fidelity_without_noise", "noise")
 
 
-def summarise(scores: Sequence[Mapping[str, Any]], *, baseline: str) -> dict[str, Any]:
+def summarise(scores: Sequence[Mapping[str, Any]], *, baseline: str, diverged: Sequence[Mapping[str, Any]] = ()) -> dict[str, Any]:
     """Rows by label, from the scores of runs, and each recipe's kernel distances as a share of those of ``baseline``.
+
+    Fidelity over all tiles is the mean over the ``places`` that are worth measuring: whose IoU on real images is at least
+    ``WORTH_MEASURING_IOU``. ``pooled`` beside it is that of all places' pixels together. An ablation's kernel distances come as a
+    share of those of its base with the same seeds, too. ``diverged`` are the records of runs that have no score for that reason:
+    rows name their seeds, and labels without any score are under ``diverged``.
 
     Intervals are 95 % of bootstrap draws, of scenes (the same for all runs) and of seeds where there are several; of one seed they
     are of scenes alone. Raises ``DataError`` when runs were judged on other tiles or by other judges.
@@ -54,22 +62,28 @@ def summarise(scores: Sequence[Mapping[str, Any]], *, baseline: str) -> dict[str
     for other in scores:
         if other["judged_by"] != judged:
             raise DataError(f"{other['run']} was judged otherwise than {scores[0]['run']}. Score all runs on the same tiles.")
-    by_label: dict[str, list[Mapping[str, Any]]] = {}
+    by_label: dict[str, list[dict[str, Any]]] = {}
     for each in sorted(scores, key=lambda one: one["record"]["seed"]):
-        by_label.setdefault(each["record"]["label"], []).append(each)
+        by_label.setdefault(each["record"]["label"], []).append({**each, "areas": _with_means(each["areas"])})
+    lost: dict[str, list[Mapping[str, Any]]] = {}
+    for record in sorted((one for one in diverged if one["tiles"] == judged["tiles"]), key=lambda one: one["seed"]):
+        lost.setdefault(record["label"], []).append(record)
     areas = list(scores[0]["areas"])
     rows = {}
     for label in sorted(by_label, key=lambda name: (not name.startswith(baseline), name)):
         runs = by_label[label]
         rows[label] = _length(runs) | {
-            "areas": {area: {name: _figure([run["areas"][area] for run in runs], name) for name in FIGURES} for area in areas}
+            "diverged": [record["seed"] for record in lost.get(label, [])],
+            "areas": {area: {name: _figure([run["areas"][area] for run in runs], name) for name in FIGURES} for area in areas},
         }
+        bases = by_label.get(baseline, []) if label != baseline else []
         for area in areas:
-            for name in ("kernel_lite", "kernel_segmenter"):
-                bases = [run["areas"][area] for run in by_label.get(baseline, [])]
-                against = _against([run["areas"][area] for run in runs], bases, name) if bases and label != baseline else None
-                rows[label]["areas"][area][name]["of_baseline"] = against
-    first = scores[0]["areas"]
+            for name in _KERNELS:
+                figure = rows[label]["areas"][area][name]
+                figure["of_baseline"] = _against(runs, bases, area, name)
+                if rows[label]["ablates"]:
+                    figure["of_base"] = _against(*_same_seeds(runs, by_label.get(rows[label]["ablates"], [])), area, name)
+    first = next(iter(by_label.values()))[0]["areas"]
     return {
         "baseline": baseline,
         "judged_by": judged,
@@ -79,33 +93,41 @@ def summarise(scores: Sequence[Mapping[str, Any]], *, baseline: str) -> dict[str
         },
         "beside": {area: {name: _value(first[area], keys) for name, keys in FLOORS.items()} for area in areas},
         "rows": rows,
+        "diverged": {
+            label: {"seeds": [record["seed"] for record in records], "ablates": records[0]["ablates"]}
+            for label, records in lost.items()
+            if label not in rows
+        },
     }
 
 
 def markdown(summary: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Tables of some rows of a summary."""
     rows = summary["rows"]
-    parts = [_lengths(rows, labels)]
+    parts = [_lengths(rows, labels), *_unscored(summary, "")]
     for title, names in (("Realism, fidelity, diversity", _REALISM), ("Empty areas", _EMPTY), ("Pixels, and noise", _PIXELS)):
+        of_places = not {*names}.isdisjoint(FIDELITIES)
         lines = [["recipe", "place", *(FIGURES[name][1] for name in names)]]
         for area, counts in summary["areas"].items():
-            beside = summary["beside"][area]
+            beside, head = summary["beside"][area], f"{area} ‡" if of_places and area == EVERYWHERE else area
             known = [name for name in names if beside.get(name) is not None]
             if known:
-                where = f"{area} ({counts['tiles']} tiles of {counts['scenes']} scenes, {counts['empty_quarters']} empty quarters)"
+                where = f"{head} ({counts['tiles']} tiles of {counts['scenes']} scenes, {counts['empty_quarters']} empty quarters)"
                 lines.append(["*real images*", where, *(_beside(beside.get(name), name) for name in names)])
             for label in labels:
                 figures = rows[label]["areas"][area]
-                lines.append([label, area, *(cell(figures[name], FIGURES[name][2]) for name in names)])
+                lines.append([label, head, *(cell(figures[name], FIGURES[name][2]) for name in names)])
         parts.append(f"**{title}**\n\n{_table(lines)}")
+        if "†" in parts[-1]:
+            parts.append(f"† IoU on real images below {WORTH_MEASURING_IOU}: too weak an eye to judge others by.")
+        if of_places and labels:
+            parts.append(f"‡ {_places(rows[labels[0]])}")
     shares = [["recipe", "place", "EfficientNet", "segmenter"]]
     for label in labels:
         for area in summary["areas"]:
-            both = [rows[label]["areas"][area][name]["of_baseline"] for name in ("kernel_lite", "kernel_segmenter")]
+            both = [rows[label]["areas"][area][name]["of_baseline"] for name in _KERNELS]
             if any(both):
                 shares.append([label, area, *("–" if one is None else cell(one, 2) for one in both)])
-    if "†" in parts[1]:
-        parts.insert(2, f"† IoU on real images below {WORTH_MEASURING_IOU}: too weak an eye to judge others by.")
     if len(shares) > 1:
         parts.append(f"**Kernel distance above floor, as a share of that of `{summary['baseline']}`**\n\n{_table(shares)}")
     return "\n\n".join(parts)
@@ -115,13 +137,17 @@ def ablation_table(summary: Mapping[str, Any], base: str) -> str:
     """The recipe and its ablations, over all tiles."""
     rows = summary["rows"]
     names = ("kernel_lite", "kernel_segmenter", "fidelity", "fidelity_eye", "diversity", "detail")
-    labels = [label for label, row in rows.items() if row["ablates"] == base]
-    lines = [["", *(FIGURES[name][1] for name in names), "images/s"]]
-    for label in [base, *labels]:
-        if label in rows:
-            figures = [cell(rows[label]["areas"][EVERYWHERE][name], FIGURES[name][2]) for name in names]
-            lines.append([label.removeprefix(f"{base}: "), *figures, f"{rows[label]['images_per_s']:.1f}"])
-    return _table(lines)
+    labels = [label for label in (base, *(label for label, row in rows.items() if row["ablates"] == base)) if label in rows]
+    ratios = f"kernel distance as a share of that of `{base}` with the same seeds, EfficientNet", "the same share, segmenter"
+    lines = [["", "seeds", *(FIGURES[name][1] for name in names), *ratios, "images/s"]]
+    for label in labels:
+        figures = rows[label]["areas"][EVERYWHERE]
+        both = [figures[name].get("of_base") for name in _KERNELS]
+        lines.append([
+            label.removeprefix(f"{base}: "), _seeds(rows[label]), *(cell(figures[name], FIGURES[name][2]) for name in names),
+            *("–" if one is None else cell(one, 2) for one in both), f"{rows[label]['images_per_s']:.1f}",
+        ])  # fmt: skip
+    return "\n\n".join([_table(lines), *_unscored(summary, base), *(_places(rows[label]) for label in labels[:1])])
 
 
 def cell(figure: Mapping[str, Any], digits: int) -> str:
@@ -152,33 +178,93 @@ def _seeds_drawn(draws: np.ndarray) -> np.ndarray:
     return np.take_along_axis(draws, chosen, axis=0).mean(axis=0)
 
 
+def _with_means(by_area: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """A run's scores by area, with what follows from them: fidelity over all as a mean of places, and what noise does to it."""
+    areas = {name: dict(area) for name, area in by_area.items()}
+    places = [name for name in areas if name != EVERYWHERE]
+    for name in FIDELITIES:
+        areas[EVERYWHERE][name] = _over_places(areas[EVERYWHERE][name], {place: areas[place][name] for place in places})
+    for area in areas.values():
+        area["noise"] = _less(area["fidelity"], area["fidelity_without_noise"])
+    return areas
+
+
+def _over_places(pooled: Mapping[str, Any] | None, by_place: Mapping[str, Mapping[str, Any]]) -> dict[str, Any] | None:
+    """The mean of the places whose buildings the segmenter finds in real images; elsewhere a share is of next to nothing.
+
+    Each place draws its own scenes, but all by one seed: the places' draws are put in orders of their own, the same for every run,
+    so that they vary independently of each other and runs still share them.
+    """
+    if pooled is None:
+        return None
+    worth = [place for place, figure in by_place.items() if figure["real_iou"] >= WORTH_MEASURING_IOU]
+    draws = []
+    for number, (place, figure) in enumerate(by_place.items()):
+        if place in worth and figure["draws"] is not None:
+            draws.append(np.random.default_rng(number).permutation(figure["draws"]))
+    return {
+        "share": float(np.mean([by_place[place]["share"] for place in worth])) if worth else None,
+        "real_iou": float(np.mean([by_place[place]["real_iou"] for place in worth])) if worth else None,
+        "draws": np.mean(draws, axis=0).tolist() if worth and len(draws) == len(worth) else None,
+        "places": worth,
+        "pooled": pooled,
+    }
+
+
+def _less(figure: Mapping[str, Any], other: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    """One share minus another, draw by draw."""
+    if other is None or figure["share"] is None or other["share"] is None:
+        return None
+    drawn = [one["draws"] for one in (figure, other)]
+    draws = None if None in drawn else (np.array(drawn[0]) - np.array(drawn[1])).tolist()
+    return {"share": figure["share"] - other["share"], "draws": draws}
+
+
 def _figure(areas: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any]:
-    keys = FIGURES[name][0]
+    result = _mean(areas, FIGURES[name][0])
+    if name == "diversity" and result["mean"] is not None:  # a mean over masks, which has an error of its own
+        errors = [area["diversity"]["share_error"] for area in areas]
+        if None not in errors:
+            values = result["seeds"]
+            wide = 1.96 * float(np.hypot(np.mean(errors), np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0))
+            result |= {"low": result["mean"] - wide, "high": result["mean"] + wide}
+    places = _value(areas[0], (name, "places"))
+    return result if places is None else result | {"places": places, "pooled": _mean(areas, (name, "pooled", "share"))}
+
+
+def _mean(areas: Sequence[Mapping[str, Any]], keys: Sequence[str]) -> dict[str, Any]:
+    """Over seeds, of one figure, with its interval where it was drawn."""
     values = [_value(area, keys) for area in areas]
     if any(value is None for value in values):
         return {"mean": None, "low": None, "high": None, "seeds": values}
     draws = [_value(area, (*keys[:-1], "draws")) for area in areas]
-    result = over_seeds(values, None if any(each is None for each in draws) else draws)
-    if name == "diversity":  # a mean over masks, which has an error of its own
-        errors = [area["diversity"]["share_error"] for area in areas]
-        if None not in errors:
-            wide = 1.96 * float(np.hypot(np.mean(errors), np.std(values, ddof=1) / len(values) ** 0.5 if len(values) > 1 else 0))
-            result |= {"low": result["mean"] - wide, "high": result["mean"] + wide}
-    return result
+    return over_seeds(values, None if any(each is None for each in draws) else draws)
 
 
-def _against(areas: Sequence[Mapping[str, Any]], bases: Sequence[Mapping[str, Any]], name: str) -> dict[str, Any] | None:
-    """The share of the baseline's figure that is left, with its interval over the draws that both have in common."""
+def _same_seeds(
+    runs: Sequence[Mapping[str, Any]], bases: Sequence[Mapping[str, Any]]
+) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """Those of both whose seed the others have as well."""
+    both = {run["record"]["seed"] for run in runs} & {base["record"]["seed"] for base in bases}
+    ours, theirs = ([run for run in some if run["record"]["seed"] in both] for some in (runs, bases))
+    return ours, theirs
+
+
+def _against(runs: Sequence[Mapping[str, Any]], bases: Sequence[Mapping[str, Any]], area: str, name: str) -> dict[str, Any] | None:
+    """The share of the bases' figure that is left, with its interval over the draws that both have in common."""
+    if not runs or not bases:
+        return None
     keys = FIGURES[name][0]
-    ours, theirs = (np.mean([_value(area, keys) for area in some]) for some in (areas, bases))
+    ours, theirs = (np.mean([_value(run["areas"][area], keys) for run in some]) for some in (runs, bases))
     if theirs <= 0:
         return None
-    drawn = [[_value(area, (*keys[:-1], "draws")) for area in some] for some in (areas, bases)]
+    result = {"mean": float(ours / theirs), "low": None, "high": None, "seeds": [run["record"]["seed"] for run in runs]}
+    drawn = [[_value(run["areas"][area], (*keys[:-1], "draws")) for run in some] for some in (runs, bases)]
     if any(draws is None for some in drawn for draws in some):
-        return {"mean": float(ours / theirs), "low": None, "high": None}
+        return result
     over, under = (_seeds_drawn(np.array(some)) for some in drawn)
     low, high = np.percentile(over[under > 0] / under[under > 0], _INTERVAL)
-    return {"mean": float(ours / theirs), "low": float(low), "high": float(high)}
+    return result | {"low": float(low), "high": float(high)}
 
 
 def _value(area: Mapping[str, Any], keys: Sequence[str]) -> Any:
@@ -209,7 +295,7 @@ def _lengths(rows: Mapping[str, Any], labels: Sequence[str]) -> str:
     for label in labels:
         row = rows[label]
         changed = ", ".join(f"{name} {value}" for name, value in row["changes"].items()) or "–"
-        counts = (str(value) for value in (len(row["seeds"]), row["crops"], row["crop_px"], row["batch"]))
+        counts = _seeds(row), *(str(row[name]) for name in ("crops", "crop_px", "batch"))
         speed = f"{row['parameters'] / 1e6:.1f}", f"{row['seconds']:.0f}", f"{row['images_per_s']:.1f}"
         lines.append([label, changed, *counts, *speed])
     machines = {json.dumps(machine) for label in labels for machine in rows[label]["hardware"]}
@@ -220,6 +306,29 @@ def _lengths(rows: Mapping[str, Any], labels: Sequence[str]) -> str:
         threads = f"{machine['threads']} thread{'s' * (machine['threads'] != 1)}"
         described.append(f"{gpu}{machine['cpu']}, {threads}, torch {machine['torch']}")
     return f"**Trainings** ({'; '.join(described)})\n\n{_table(lines)}"
+
+
+def _seeds(row: Mapping[str, Any]) -> str:
+    """'3', or '2 of 3 seeds (1 diverged)': a mean of survivors must not pass for one of all."""
+    scored, lost = len(row["seeds"]), len(row["diverged"])
+    return f"{scored} of {scored + lost} seeds ({lost} diverged)" if lost else str(scored)
+
+
+def _unscored(summary: Mapping[str, Any], base: str) -> list[str]:
+    """A line on what has no row because it diverged, among the ablations of ``base`` (or the recipes: empty); else nothing."""
+    lost = {label: row for label, row in summary["diverged"].items() if row["ablates"] == base}
+    told = ", ".join(f"`{label}` (0 of {len(row['seeds'])} seeds, {len(row['seeds'])} diverged)" for label, row in lost.items())
+    return [f"Without a row: {told}."] if lost else []
+
+
+def _places(row: Mapping[str, Any]) -> str:
+    """Which places' mean the fidelity over all is."""
+    figures = row["areas"][EVERYWHERE]
+    ours, eye = (", ".join(figures[name]["places"]) or "none" for name in ("fidelity", "fidelity_eye"))
+    return (
+        f"Fidelity over all is the mean of the places where IoU on real images is {WORTH_MEASURING_IOU} or more: {ours}; "
+        f"for the eye of the training tiles: {eye}."
+    )
 
 
 def _beside(value: float | None, name: str) -> str:

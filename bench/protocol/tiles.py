@@ -67,5 +67,5 @@ def _stage(pair: Pair, scenes: Path) -> None:
             pixels = read_image(raster) if folder == "images" else read_mask(raster)
         height, width = pixels.shape[:2]
         col, row = divmod(int(small[1]), _AUSTIN_ROWS)
-        transform = Affine.translation(col * width * GSD_M, -row * height * GSD_M) * Affine.scale(GSD_M, -GSD_M)
+        transform = Affine(GSD_M, 0, col * width * GSD_M, 0, -GSD_M, -row * height * GSD_M)
         write_geotiff(target, pixels, Grid(height, width, transform, CRS.from_user_input(_AUSTIN_CRS)))

@@ -147,6 +147,12 @@ def read_record(run: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
+def diverged_records(out: Path) -> list[dict[str, Any]]:
+    """What was recorded of the runs below ``out`` that ended because they diverged, and so get no scores."""
+    records = (read_record(run) for run in sorted((out / "runs").glob("*-s*")))
+    return [record for record in records if record.get("diverged") and not record["finished"]]
+
+
 def hardware() -> dict[str, Any]:
     """What this process computes on."""
     import torch
