@@ -274,6 +274,7 @@ def test_the_austin_scenes_lie_from_north_to_south_and_then_to_the_east(tmp_path
     ]
     with tiles.open_raster(copies[0]) as staged, tiles.open_raster(copies[1]) as given:
         assert np.array_equal(tiles.read_image(staged), tiles.read_image(given))
+        assert tuple(staged.grid.transform)[:6] == pytest.approx((0.3, 0, 0, 0, -0.3, -side))
 
 
 @pytest.fixture(scope="module")
