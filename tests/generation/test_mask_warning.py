@@ -10,10 +10,8 @@ from orthoforge.errors import DataError
 from orthoforge.generation import generate
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.generation.masks import RasterMask
-from orthoforge.geo import mask_share
 from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.rasters import open_raster
-from orthoforge.scenes import scene_check
 from orthoforge.scenes.scene_check import check_scene
 from orthoforge.scenes.sources import Pair
 from saved_runs import save_run
@@ -65,10 +63,6 @@ def test_a_mask_that_looks_wrong_is_said_in_one_line_in_the_words_of_check(run, 
     image = write_tiff(tmp_path / "image.tif", make_image(mask), make_grid(mask.shape))
     found = [finding.message for finding in check_scene(Pair(name, image, path), None, None)[0].findings]
     assert [said(path)] == (found or [None])
-
-
-def test_the_shares_are_those_of_check():
-    assert (mask_share.FULL_SHARE, mask_share.MOSTLY_SHARE) == (scene_check._FULL_SHARE, scene_check._MOSTLY_SHARE)
 
 
 def test_footprints_that_cover_no_pixel_give_an_empty_mask(run, tmp_path, capsys):

@@ -15,7 +15,7 @@ from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_p
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo import rasters
 from orthoforge.geo.grid import Grid
-from orthoforge.scenes import scene_check
+from orthoforge.geo.mask_share import turning
 from orthoforge.scenes.alignment import RADIUS_PX, cast_votes, common_shift, estimate
 from orthoforge.scenes.check_table import format_report
 from orthoforge.scenes.checks import check
@@ -202,8 +202,8 @@ def test_empty_and_inverted_masks_are_warnings_with_the_share(tmp_path, change, 
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
 def test_turning_changes_its_sign_with_the_mask(seed, share):
     mask = np.random.default_rng(seed).random((17, 23)) < share
-    assert scene_check._turning(mask) == -scene_check._turning(~mask)
-    assert scene_check._turning(np.tile(blocks(), (2, 3))) == 6 * 4  # six buildings of four corners
+    assert turning(mask) == -turning(~mask)
+    assert turning(np.tile(blocks(), (2, 3))) == 6 * 4  # six buildings of four corners
 
 
 def test_blocks_that_were_never_written_are_a_warning(tmp_path):

