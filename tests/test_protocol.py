@@ -13,7 +13,8 @@ from bench.protocol import distances, tiles
 from bench.protocol.judges import Judges, judges_of
 from bench.protocol.pictures import contact_sheet, rows_of
 from bench.protocol.scores import Truth, _diversity, _fidelity, generation, score_run, without_noise
-from bench.protocol.table import _against, ablation_table, cell, markdown, over_seeds, summarise
+from bench.protocol.summary import _against, over_seeds, summarise
+from bench.protocol.table import ablation_table, cell, markdown
 from bench.protocol.trainings import (
     Entry,
     _OutOfTime,

@@ -84,7 +84,8 @@ def score(options: argparse.Namespace) -> int:
 
 
 def table(options: argparse.Namespace) -> int:
-    from bench.protocol.table import ablation_table, markdown, read_scores, summarise
+    from bench.protocol.summary import read_scores, summarise
+    from bench.protocol.table import ablation_table, markdown
     from bench.protocol.trainings import diverged_records
     from orthoforge.files import new_file
 
