@@ -75,8 +75,8 @@ def grow(
     """
     out = Path(out)
     plan = plan_of(
-        run, Path(data), out, ratio, variants, masks, split, least_agreement, seed, threshold, segmenter or SegmenterSettings(),
-        device,
+        run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
+        threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,
     )  # fmt: skip
     staging = Staging(out, plan.settings)
     with lock(out):

@@ -35,6 +35,7 @@ def plan_of(
     run: str | Path,
     data: Path,
     out: Path,
+    *,
     ratio: float,
     variants: int,
     masks: How | Path,

@@ -11,7 +11,7 @@ from orthoforge.forging.shapes import Layout
 
 _KEPT_NEIGHBOURS = 12
 # A whole building is seen the less the larger it is. Its weight makes up for that, up to this much.
-_MOST_WEIGHT = 4.0
+MOST_WEIGHT = 4.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def library_of(layouts: Sequence[Layout]) -> Library:
         gap.append(np.minimum(layout.spacing, border_distance(layout))[whole])
         street.append(_streets(layout, whole, nearest))
         high, wide = np.ptp(shapely.bounds(layout.polygons[whole]).reshape(-1, 2, 2), axis=1).T[::-1]
-        seen = np.maximum((1 - wide / layout.width) * (1 - high / layout.height), 1 / _MOST_WEIGHT)
+        seen = np.maximum((1 - wide / layout.width) * (1 - high / layout.height), 1 / MOST_WEIGHT)
         weight.append(1 / seen)
         neighbours += [start + row for row in nearest]
         start += len(whole)

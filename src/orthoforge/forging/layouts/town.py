@@ -5,6 +5,7 @@ import shapely
 
 from orthoforge.forging.layouts.blocks import Row
 from orthoforge.forging.layouts.ground import LEAST_GAP_PX, MOST_TRIMMED, Ground
+from orthoforge.forging.layouts.library import MOST_WEIGHT
 from orthoforge.forging.statistics import PlaceStatistics
 
 _SETBACK = 0.3  # of the free depth that lies in front of a building, of the same in a row
@@ -15,7 +16,6 @@ _WALL_TO_WALL = 3.0  # buildings that stand closer, in least gaps, are parallel
 _OVER_THE_LINE = 0.1  # share of a building that may stand beyond its row
 _PLAIN = 0.9  # a building that fills so much of its rectangle is one
 _LARGE_FIRST = 0.5  # how much sooner large buildings are drawn, as a power of their area: small ones find room later
-_MOST_WEIGHT = 4.0  # as in ``library``: how much more often a large building stands than is seen whole
 _STEP = 0.25  # along a row, in widths of the building that found no place
 _PLACES = 8  # in a parcel's depth, of which a building takes the first that fits
 
@@ -39,7 +39,7 @@ class Town:
         # Turned anyhow, a rectangle's box is 2 / pi times the sum of its sides wide and high.
         reach = 2 / np.pi * (self.long + self.short)
         seen = np.clip(1 - reach / real.window[0], 0, 1) * np.clip(1 - reach / real.window[1], 0, 1)
-        weight = 1 / np.maximum(seen, 1 / _MOST_WEIGHT)
+        weight = 1 / np.maximum(seen, 1 / MOST_WEIGHT)
         self.chance = weight / weight.sum()
         """Of a building to be this one."""
         self.mean_area = float(np.sum(self.chance * real.area))
