@@ -32,7 +32,8 @@ def give_styles(network: nn.Module) -> None:
         for module in network.modules():
             if isinstance(module, Modulation):
                 nn.init.normal_(module.by_style.weight, std=0.5)
-        bank.palettes.copy_(centres[:, None, None, None] + 0.1 * torch.randn_like(bank.palettes))
+        bank.roofs.copy_(centres[:, None, None, None] + 0.1 * torch.randn_like(bank.roofs))
+        bank.ground.copy_(centres[:, None, None] + 0.1 * torch.randn_like(bank.ground))
 
 
 def make_run(

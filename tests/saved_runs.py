@@ -6,6 +6,7 @@ import torch
 
 from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
+from orthoforge.training.state import STYLE_BANKS
 
 RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
 
@@ -24,9 +25,10 @@ def save_run(run: Path, recipe=RECIPE, *, step=1, classes=None, places=None, nam
     state = state_of(recipe, step, classes, places)
     network = new_generator(recipe, state["tiles"]["classes"], len(places or ["somewhere"]))
     if places:
-        codes, palettes = (network.get_buffer(f"styles.{name}") for name in ("codes", "palettes"))
+        codes, *palettes = (network.get_buffer(name) for name in STYLE_BANKS)
         codes.copy_(torch.rand_like(codes) + torch.arange(len(places))[:, None, None])
-        palettes.copy_(2 * torch.rand_like(palettes) - 1)
+        for part in palettes:
+            part.copy_(2 * torch.rand_like(part) - 1)
     train = {"discriminator.weight": torch.full((5,), float(step)), "optimizer_g.step": torch.tensor(float(step))}
     save_checkpoint(run / "weights" / name, model=network.state_dict(), train=train, state=state)
     return run / "weights" / name

@@ -154,7 +154,7 @@ def test_a_recipe_from_before_there_were_styles_means_what_it_meant():
     old = {
         name: value
         for name, value in recipe_values(load_recipe("baseline")).items()
-        if name not in ("balance", "lambda_colour", "roof_colours")
+        if name not in ("balance", "lambda_colour", "roof_colours", "ground_colours")
     }
     recipe = recipe_from(old, source="a run of last year")
     assert recipe == load_recipe("baseline")

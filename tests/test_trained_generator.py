@@ -15,7 +15,6 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
-from orthoforge.models.roofs import COLOURS
 from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import _pad_to_stride, load_generator
 from saved_runs import RECIPE, save_run
@@ -186,10 +185,9 @@ def images(generator):
 
 
 def style_of(generator, seed=0):
-    """The code and the palette that a seed chooses."""
+    """The code and the palettes that a seed chooses."""
     place_noise(generator.network, NoiseField(seed))
-    code, palette = bank_of(generator.network)(1)
-    return code[0], palette[0]
+    return tuple(part[0] for part in bank_of(generator.network)(1))
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 40), (16, 64), (33, 32), (100, 31)])
@@ -214,10 +212,13 @@ def test_its_styles_are_its_places_and_without_asking_the_seed_chooses_among_all
 @pytest.mark.parametrize("number", range(3))
 def test_a_place_by_name_gives_looks_of_that_place(number, styled):
     of_place = styled.with_style(PLACES[number])
-    codes, palettes = map(torch.stack, zip(*(style_of(of_place, seed) for seed in range(30)), strict=True))
+    codes, *palettes = map(torch.stack, zip(*(style_of(of_place, seed) for seed in range(30)), strict=True))
     assert set(codes[:, 0].int().tolist()) == {number}
-    assert len(codes.unique(dim=0)) == len(palettes.unique(dim=0)) > 15, "which of them, the seed says"
-    assert all((bank_of(styled.network).palettes[number] == palette).all(dim=(1, 2)).any() for palette in palettes)
+    assert len(codes.unique(dim=0)) == len(palettes[0].unique(dim=0)) > 15, "which of them, the seed says"
+    bank = bank_of(styled.network)
+    for roofs, ground in zip(*palettes, strict=True):
+        alike = (bank.roofs[number] == roofs).all(dim=(1, 2)) & (bank.ground[number] == ground.flatten()).all(dim=1)
+        assert alike.any()
     assert of_place.styles == styled.styles
 
 
@@ -242,9 +243,10 @@ def test_a_reference_image_is_one_style_whatever_the_seed(styled):
         expected = like.network.style_encoder(encode_image(torch.from_numpy(reference[None])))[0]
     bank = bank_of(styled.network)
     nearest = (bank.codes.flatten(0, 1) - expected).norm(dim=1).argmin()
-    for code, palette in (style_of(like, seed) for seed in range(5)):
+    for code, roofs, ground in (style_of(like, seed) for seed in range(5)):
         assert torch.equal(code, expected)
-        assert torch.equal(palette, bank.palettes.flatten(0, 1)[nearest])
+        assert torch.equal(roofs, bank.roofs.flatten(0, 1)[nearest])
+        assert torch.equal(ground.flatten(), bank.ground.flatten(0, 1)[nearest])
     assert len(np.unique(images(like), axis=0)) == 4, "the seed still decides the noise"
     np.testing.assert_array_equal(images(like), images(styled.with_style(np.asfortranarray(reference))))
     darker = styled.with_style(reference // 4)
@@ -270,10 +272,14 @@ def colours_of_houses(generator, seed, **place):
     return image.reshape(3, 32, 3, 32, 3)[:, 4:16, :, 4:16].mean(axis=(1, 3)).reshape(9, 3)
 
 
-def of_strong_roofs(generator):
-    """One whose roofs are as their colour says, black or white, and the same everywhere in other respects."""
+def of_strong_colours(generator, kind="roofs"):
+    """One whose roofs, or ground, are as their colours say, black or white, and the same everywhere in other respects."""
     network = generator.with_style("arden").network
-    bank_of(network).palettes.copy_(8 * torch.linspace(-1, 1, COLOURS).sign()[:, None])
+    bank = bank_of(network)
+    for name in ("roofs", "ground"):
+        part = getattr(bank, name)
+        drawn = torch.randn(part.shape[1:], generator=torch.Generator().manual_seed(0)).sign()
+        part.copy_(8 * (drawn[..., :1].expand_as(drawn) if name == "roofs" else drawn) * (name == kind))
     network.head.weight.data.zero_()
     network.head.bias.data.zero_()
     painted = copy.copy(generator)
@@ -283,7 +289,7 @@ def of_strong_roofs(generator):
 
 def test_a_seed_paints_like_houses_unlike_and_another_seed_paints_them_anew(tmp_path):
     save_run(tmp_path, STYLED, places=PLACES)
-    generator = of_strong_roofs(load_generator(tmp_path))
+    generator = of_strong_colours(load_generator(tmp_path))
     first, again, other = (colours_of_houses(generator, seed) for seed in (0, 0, 1))
     assert set(np.unique(first)) == {0, 255}, "some are black and some are white"
     np.testing.assert_array_equal(again, first)
@@ -297,14 +303,26 @@ def test_classes_without_buildings_have_no_roofs_and_one_called_building_has(tmp
     for names, painted in ((["ground", "roof"], False), (["Building", "ground"], False), (["ground", "Building"], True)):
         folder = tmp_path / "-".join(names)
         save_run(folder, STYLED, places=PLACES, classes=names)
-        image = of_strong_roofs(load_generator(folder))(labels.astype(np.uint8))
+        image = of_strong_colours(load_generator(folder))(labels.astype(np.uint8))
         assert (set(np.unique(image[labels])) == {0, 255}) == painted
         assert (set(np.unique(image[~labels])) == {128}) == (names[0] != "Building")
 
 
-def test_a_recipe_without_roof_colours_has_none(tmp_path):
-    save_run(tmp_path, replace(STYLED, roof_colours=False), places=PLACES)
-    assert len(np.unique(colours_of_houses(of_strong_roofs(load_generator(tmp_path)), 0))) == 1
+def test_a_seed_paints_the_ground_and_it_stays_where_it_is(tmp_path):
+    save_run(tmp_path, STYLED, places=PLACES)
+    generator, mask = of_strong_colours(load_generator(tmp_path), "ground"), np.zeros((128, 128), bool)
+    first = generator(mask, seed=0)
+    assert {0, 255} <= set(np.unique(first)), "black and white patches, and what lies between them"
+    np.testing.assert_array_equal(generator(mask, seed=0), first)
+    assert not np.array_equal(generator(mask, seed=1), first)
+    onward = generator(np.zeros((128, 256), bool), seed=0, origin=(0, -64))
+    np.testing.assert_array_equal(onward[64:, 128:160], generator(np.zeros((128, 192), bool), seed=0)[64:, 64:96])
+
+
+@pytest.mark.parametrize("kind", ["roofs", "ground"])
+def test_a_recipe_without_colours_has_none(kind, tmp_path):
+    save_run(tmp_path, replace(STYLED, **{f"{kind.removesuffix('s')}_colours": False}), places=PLACES)
+    assert len(np.unique(colours_of_houses(of_strong_colours(load_generator(tmp_path), kind), 0))) == 1
 
 
 @pytest.mark.parametrize(
@@ -333,7 +351,7 @@ def test_a_network_without_styles_says_which_have_them(style, generator):
 # Checkpoints from before
 
 
-NEW_FIELDS = ("balance", "lambda_colour", "roof_colours")
+NEW_FIELDS = ("balance", "lambda_colour", "roof_colours", "ground_colours")
 
 
 def test_a_checkpoint_from_before_there_were_styles_and_their_fields_loads_and_makes_the_same(tmp_path):

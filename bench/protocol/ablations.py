@@ -5,6 +5,7 @@ from typing import Any
 ABLATIONS: dict[str, dict[str, Any]] = {
     "residual generator": {"generator": "resunet6", "generator_width": 32},
     "no roof colours": {"roof_colours": False},
+    "no ground colours": {"ground_colours": False},
     "PatchGAN": {"discriminator": "patch"},
     "no discriminator": {"gan_loss": "none"},
     "least squares": {"gan_loss": "lsgan"},

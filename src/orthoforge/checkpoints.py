@@ -178,16 +178,14 @@ def state_file(folder: Path) -> Path:
 def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1) -> nn.Module:
     """The recipe's generator with initial weights, for building masks (``None``) or masks of classes (``names``, ``colours``).
 
-    One with styles keeps those of so many ``places``, and gives roofs their colours where the recipe wants it and a class is called
-    building.
+    One with styles keeps those of so many ``places``, and is told colours of roofs and of ground where the recipe wants it and a
+    class is called building.
     """
     class_count = len(classes["names"]) if classes else None
     building = Palette.of(classes["names"], classes["colours"]).building_index if classes else 0
-    if not recipe.roof_colours:
-        building = None
     return build_generator(
         recipe.generator, condition_channels(class_count), width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample,
-        places=places, building=building,
+        places=places, building=building, roof_colours=recipe.roof_colours, ground_colours=recipe.ground_colours,
     )  # fmt: skip
 
 
@@ -202,8 +200,8 @@ def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
 def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
     """Copy ``tensors`` into ``network``. ``CheckpointError`` names the first one that is missing, left over or of another shape."""
     own = network.state_dict()
-    if "roof_weight" in own and "styles.codes" in tensors and "roof_weight" not in tensors:
-        raise CheckpointError(f"{source}: is of a version of orthoforge that told buildings no colours. Train it again.")
+    if "colour_weight" in own and "styles.codes" in tensors and "colour_weight" not in tensors:
+        raise CheckpointError(f"{source}: is of a version of orthoforge that told the ground no colours. Train it again.")
     for name in [*own, *tensors]:
         if name not in tensors or name not in own:
             raise CheckpointError(

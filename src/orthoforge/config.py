@@ -63,6 +63,8 @@ class Recipe:
     """Channels of its first layer."""
     roof_colours: bool = True
     """Whether ``modulated`` is told a colour for each building, so that like outlines need not get like roofs."""
+    ground_colours: bool = True
+    """Whether ``modulated`` is told what lies between buildings, by the mean colour of cells of 16 px."""
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalisation of the generator."""
     upsample: Literal["transposed", "resize"] = "transposed"

@@ -172,11 +172,11 @@ class TrainedGenerator:
         if not isinstance(self.network, ModulatedGenerator):
             return self.network(condition)
         style = self.network.styles(1)
-        roofs = self.network.roofs(condition, style.palette)
+        colours = self.network.colours(condition, style.roofs, style.ground)
         # Copies, so that what lies further out is freed before the network takes its own memory.
-        condition, roofs = (maps[..., rows, cols].clone() for maps in (condition, roofs))
+        condition, colours = (maps[..., rows, cols].clone() for maps in (condition, colours))
         place_noise(self.network, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
-        return self.network(condition, style, roofs=roofs)
+        return self.network(condition, style, colours=colours)
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how much memory an image of this size takes to generate in one piece."""

@@ -17,7 +17,6 @@ from orthoforge.generation.masks import ResampledMask
 from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.models.modulated import MARGIN
-from orthoforge.models.roofs import COLOURS
 from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import load_generator
 from saved_runs import save_run
@@ -97,9 +96,10 @@ def test_blocks_are_the_scene_in_one_piece_wherever_they_begin(generators, monke
 
 
 def paint(generator):
-    """Roofs that are as black or as white as their palette says, on grey, and nothing else."""
+    """Roofs and ground that are as black or as white as their palettes say, and nothing else."""
     network = generator.with_style(None).network
-    bank_of(network).palettes.copy_(8 * torch.linspace(-1, 1, COLOURS).sign()[:, None])
+    for part in (bank_of(network).roofs, bank_of(network).ground):
+        part.copy_(8 * torch.randn(part.shape[1:], generator=torch.Generator().manual_seed(0)).sign())
     network.head.weight.data = torch.zeros_like(network.head.weight)
     network.head.bias.data = torch.zeros_like(network.head.bias)
     painted = copy.copy(generator)
@@ -107,7 +107,7 @@ def paint(generator):
     return painted
 
 
-def test_roofs_meet_across_blocks_and_a_new_seed_paints_them_anew(generators):
+def test_roofs_and_ground_meet_across_blocks_and_a_new_seed_paints_them_anew(generators):
     """Houses, a street of one cell through all blocks, and a hall that is wider than a number is followed."""
     generator = paint(generators("modulated", "group"))
     mask = make_mask((240, 620))
@@ -115,16 +115,19 @@ def test_roofs_meet_across_blocks_and_a_new_seed_paints_them_anew(generators):
     asked = ArrayMask(mask)
     scene = Scene(generator, asked, asked, seed=0)
     images = [generator(mask, seed=seed, origin=scene.origin) for seed in (0, 1)]
-    assert set(np.unique(images[0])) == {0, 128, 255}
+    assert set(np.unique(images[0][mask > 0])) == {0, 128, 255}
+    assert {0, 255} <= set(np.unique(images[0][mask == 0]))
     for by in (0, 7):
         windows = list(moved(blocks_of(Grid(440, 820), 200), by, asked.grid))
-        np.testing.assert_array_equal(out_of(scene, windows), images[0])
+        image = out_of(scene, windows)
+        np.testing.assert_array_equal(image[mask > 0], images[0][mask > 0])
+        assert np.abs(image.astype(int) - images[0]).max() <= 1
     narrow = (out_of(Scene(generator, asked, asked, seed=seed, overlap_px=32), windows) for seed in (0, 1))
-    differ = [not np.array_equal(seams, image) for seams, image in zip(narrow, images, strict=True)]
+    differ = [not np.array_equal(seams[mask > 0], image[mask > 0]) for seams, image in zip(narrow, images, strict=True)]
     assert any(differ), "a building is followed further than that"
-    changed = (images[0] != images[1])[mask > 0].mean()
-    assert 0.2 < changed < 0.8, "by chance a half"
-    assert np.array_equal(images[0][mask == 0], images[1][mask == 0])
+    for there in (mask > 0, mask == 0):
+        changed = (np.abs(images[0].astype(int) - images[1]) > 100)[there].mean()
+        assert 0.2 < changed < 0.8, "by chance a half"
 
 
 @settings(max_examples=10, deadline=None)

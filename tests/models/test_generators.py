@@ -64,12 +64,12 @@ def modulated_parameters(width):
     def modulation(c):  # 1×1 of the mask's features and a line from the code of 16 numbers: scale and shift
         return (c * 2 * c + 2 * c) + (16 * 2 * c + 2 * c)
 
-    count = 2 * (3 * 9 * width + width) + 9 * channels[-1] ** 2 + channels[-1]  # stems of mask and roofs, deepest
+    count = 2 * (3 * 9 * width + width) + 9 * channels[-1] ** 2 + channels[-1]  # stems of mask and colours, deepest
     count += sum(9 * inside * outside + outside for inside, outside in steps)  # down
     count += sum(9 * inside * outside + inside for inside, outside in steps)  # up
     count += sum(modulation(c) + c for c in channels)  # with a weight of noise for each channel
     count += sum(2 * (2 * (9 * c * c + c) + 2 * modulation(c) + c) for c in channels[2:])  # two blocks at each of three scales
-    count += 9 * width * 3 + 3 + 3  # head, with a weight of roofs for each colour
+    count += 9 * width * 3 + 3 + 3  # head, with a weight of colours for each band
     code = (3, 32, 64, 128, 128)
     return count + sum(9 * inside * outside + outside for inside, outside in itertools.pairwise(code)) + 128 * 16 + 16
 
@@ -100,7 +100,7 @@ def test_the_sizes_of_the_two_recipes(width, count, most):
 def test_an_image_of_the_conditions_size_in_minus_one_to_one_and_gradients_everywhere(name, norm, upsample):
     network = small(name, norm, upsample, channels=5)
     condition = smallest(name, batch=2, channels=5)
-    training = {"reference": torch.randn(2, 3, 32, 32), "roofs": torch.randn(2, 3, *condition.shape[2:])}
+    training = {"reference": torch.randn(2, 3, 32, 32), "colours": torch.randn(2, 3, *condition.shape[2:])}
     image = network(condition, **training) if name == "modulated" else network(condition)
     assert image.shape == (2, 3, *condition.shape[2:])
     assert image.abs().max() <= 1

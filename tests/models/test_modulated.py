@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from orthoforge.models.generators import GENERATORS, build_generator
+from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.modulated import BLOCKS, MARGIN, MASK_REACH, REACH, STRIDE, Modulation, Noise
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.roofs import COLOURS
@@ -41,15 +42,21 @@ def palette_of(seed=0):
     return torch.randn(1, COLOURS, 3, generator=torch.Generator().manual_seed(seed)).sign()
 
 
-def style_of(code=None, palette=None):
+def ground_of(seed=0):
+    """Ground (1, 3, 16, 16) of strong colours."""
+    return torch.randn(1, 3, GROUND_SIDE, GROUND_SIDE, generator=torch.Generator().manual_seed(seed)).sign()
+
+
+def style_of(code=None, roofs=None, ground=None):
     """A style, of zeros where nothing else is asked for."""
-    return Style(torch.zeros(1, CODE) if code is None else code, torch.zeros(1, COLOURS, 3) if palette is None else palette)
+    given = zip((code, roofs, ground), ((CODE,), (COLOURS, 3), (3, GROUND_SIDE, GROUND_SIDE)), strict=True)
+    return Style(*(torch.zeros(1, *shape) if part is None else part for part, shape in given))
 
 
-def made(network, condition, *, code=None, palette=None, seed=0, origin=(0, 0)):
+def made(network, condition, *, code=None, palette=None, ground=None, seed=0, origin=(0, 0)):
     place_noise(network, NoiseField(seed, *origin))
     with torch.inference_mode():
-        return network(condition, style_of(code, palette))
+        return network(condition, style_of(code, palette, ground))
 
 
 @pytest.mark.parametrize("sides", [(32, 32), (32, 80), (112, 48)])
@@ -76,39 +83,38 @@ def test_any_number_of_classes(channels):
         assert not torch.allclose(made(network, changed), image, atol=1e-3), f"class {channel} is not looked at"
 
 
-def test_mask_code_palette_and_seed_each_change_the_image_and_the_same_four_give_the_same(network):
-    condition, code, palette = houses(32, 48), torch.linspace(-1, 1, CODE)[None], palette_of()
-    image = made(network, condition, code=code, palette=palette)
-    assert torch.equal(made(network, condition, code=code, palette=palette), image)
-    others = {
-        "mask": made(network, -condition, code=code, palette=palette),
-        "code": made(network, condition, code=-code, palette=palette),
-        "palette": made(network, condition, code=code, palette=-palette),
-        "seed": made(network, condition, code=code, palette=palette, seed=1),
-    }
+def test_mask_code_palettes_and_seed_each_change_the_image_and_the_same_five_give_the_same(network):
+    condition = houses(32, 48)
+    style = {"code": torch.linspace(-1, 1, CODE)[None], "palette": palette_of(), "ground": ground_of()}
+    image = made(network, condition, **style)
+    assert torch.equal(made(network, condition, **style), image)
+    others = {"mask": made(network, -condition, **style), "seed": made(network, condition, **style, seed=1)}
+    for name, part in style.items():
+        others[name] = made(network, condition, **{**style, name: -part})
     assert {name for name, other in others.items() if (other - image).abs().mean() > 0.01} == set(others)
 
 
-def test_in_training_a_reference_gives_the_code_and_roofs_are_given(network):
+def test_in_training_a_reference_gives_the_code_and_colours_are_given(network):
     condition, reference = houses(32, 48), condition_of(64, 64).tanh()
     place_noise(network, NoiseField(0))
     with torch.inference_mode():
-        roofs = network.roofs(condition, palette_of())
-        image = network(condition, reference=reference, roofs=roofs)
-        assert torch.equal(image, network(condition, Style(network.style_encoder(reference), palette_of())))
-        assert not torch.allclose(image, network(condition, reference=-reference, roofs=roofs), atol=1e-3)
-        assert not torch.allclose(image, network(condition, reference=reference, roofs=-roofs), atol=1e-3)
+        colours = network.colours(condition, palette_of(), ground_of())
+        image = network(condition, reference=reference, colours=colours)
+        assert torch.equal(image, network(condition, Style(network.style_encoder(reference), palette_of(), ground_of())))
+        assert not torch.allclose(image, network(condition, reference=-reference, colours=colours), atol=1e-3)
+        assert not torch.allclose(image, network(condition, reference=reference, colours=-colours), atol=1e-3)
 
 
 def test_without_a_style_it_takes_one_from_its_bank():
     network, condition = network_of(), houses(32, 48)
     network.styles.codes.copy_(torch.rand_like(network.styles.codes))
-    network.styles.palettes.copy_(torch.rand_like(network.styles.palettes))
+    network.styles.roofs.copy_(torch.rand_like(network.styles.roofs))
+    network.styles.ground.copy_(torch.rand_like(network.styles.ground))
     place_noise(network, NoiseField(3))
     with torch.inference_mode():
         image, style = network(condition), network.styles(1)
         assert torch.equal(image, network(condition, style))
-    assert style.code.abs().min() > 0 and style.palette.abs().min() > 0
+    assert all(part.abs().min() > 0 for part in style)
 
 
 def test_a_seed_paints_the_roofs_and_they_lie_on_the_ground():
@@ -128,25 +134,27 @@ def test_a_seed_paints_the_roofs_and_they_lie_on_the_ground():
     assert not torch.allclose(moved[..., middle], image[..., middle], atol=0.1)
 
 
-def test_a_roof_begins_as_its_colour():
+def test_roofs_and_ground_begin_as_their_colours():
     network, condition = network_of(), houses(32, 48)
     torch.nn.init.zeros_(network.head.weight)
     torch.nn.init.zeros_(network.head.bias)
     place_noise(network, NoiseField(0))
     with torch.inference_mode():
-        image, roofs = network(condition, style_of(palette=palette_of())), network.roofs(condition, palette_of())
-    assert len(roofs.flatten(2).unique(dim=2)[0].T) > 3
-    torch.testing.assert_close(image, roofs.tanh())
+        image = network(condition, style_of(roofs=palette_of(), ground=ground_of()))
+        colours = network.colours(condition, palette_of(), ground_of())
+    assert len(colours.flatten(2).unique(dim=2)[0].T) > 3
+    torch.testing.assert_close(image, colours.tanh())
 
 
-def test_without_a_class_of_buildings_no_palette_is_seen():
+@pytest.mark.parametrize("kind", ["palette", "ground"])
+def test_without_a_class_of_buildings_no_palette_is_seen(kind):
     networks = [build_generator("modulated", 3, width=2, norm="group", upsample="resize", building=at).eval() for at in (None, 2)]
-    condition = houses(32, 48)
+    condition, parts = houses(32, 48), {"palette": palette_of(), "ground": ground_of()}
     for network, seen in zip(networks, (False, True), strict=True):
-        images = [made(network, condition, palette=palette) for palette in (palette_of(), -palette_of())]
+        images = [made(network, condition, **{kind: given}) for given in (parts[kind], -parts[kind])]
         assert torch.equal(*images) != seen
         condition[:, :2] = -1.0  # only the third is building
-        images = [made(network, condition, palette=palette) for palette in (palette_of(), -palette_of())]
+        images = [made(network, condition, **{kind: given}) for given in (parts[kind], -parts[kind])]
         assert torch.equal(*images) != seen
 
 
@@ -184,14 +192,14 @@ def test_no_norm_takes_the_images_statistics(network):
     assert not has_image_statistics(network)
 
 
-def test_mask_and_roofs_are_seen_as_far_as_the_reach_and_no_further():
+def test_mask_and_colours_are_seen_as_far_as_the_reach_and_no_further():
     network = network_of(channels=1, width=1).double()
     place_noise(network, NoiseField(0))
     condition = condition_of(SIDE, SIDE, channels=1).double().requires_grad_()
-    roofs = condition_of(SIDE, SIDE, seed=1).double().requires_grad_()
-    image = network(condition, reference=torch.zeros(1, 3, 32, 32, dtype=torch.double), roofs=roofs)
+    colours = condition_of(SIDE, SIDE, seed=1).double().requires_grad_()
+    image = network(condition, reference=torch.zeros(1, 3, 32, 32, dtype=torch.double), colours=colours)
     assert GENERATORS["modulated"].reach == REACH == MASK_REACH + ROOF_REACH == 175 + 107
-    for seen_of in (condition, roofs):
+    for seen_of in (condition, colours):
         seen = []
         for row, col in ((192, 192 + 15), (192 + 15, 192), (192 + 7, 192 + 8)):  # first, last and middle of a deepest cell
             (slope,) = torch.autograd.grad(image[0, :, row, col].sum(), seen_of, retain_graph=True)
@@ -221,10 +229,11 @@ def test_a_window_makes_what_the_whole_makes_there(network):
     whole, palette = torch.where(condition_of(2, 5 * STRIDE) > 0, 1.0, -1.0), palette_of()
     whole = whole.repeat_interleave(STRIDE, 2).repeat_interleave(12, 3)[..., : 5 * 12 * STRIDE]  # roofs that end on no cell
     window = whole[..., offset : offset + side]
-    image, part = made(network, whole, palette=palette), made(network, window, palette=palette, origin=(0, offset))
+    palettes = {"palette": palette, "ground": ground_of()}
+    image, part = made(network, whole, **palettes), made(network, window, **palettes, origin=(0, offset))
     inside = slice(REACH, side - REACH)
     torch.testing.assert_close(part[..., inside], image[..., offset:][..., inside], atol=1e-5, rtol=0)
-    elsewhere = made(network, window, palette=palette)
+    elsewhere = made(network, window, **palettes)
     assert not torch.allclose(elsewhere[..., inside], part[..., inside], atol=1e-2), "the noise lies on the ground"
 
 

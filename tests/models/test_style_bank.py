@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from orthoforge.models.generators import build_generator
+from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.noise import NoiseField
 from orthoforge.models.roofs import COLOURS
 from orthoforge.models.styles import BLUR, CODE, KEPT, Style, StyleBank, StyleEncoder, bank_of
@@ -21,7 +22,8 @@ def bank():
     bank = StyleBank(3)
     for place in range(3):
         bank.codes[place] = torch.stack([torch.tensor([place, number] + [0] * (CODE - 2)) for number in range(KEPT)])
-    bank.palettes[:] = bank.codes[:, :, None, :3]
+    bank.roofs[:] = bank.codes[:, :, None, :3]
+    bank.ground[:] = bank.codes[:, :, :3].repeat_interleave(GROUND_SIDE**2, 2)
     return bank
 
 
@@ -35,7 +37,9 @@ def joined(styles):
 
 
 def belongs_together(style):
-    return torch.equal(style.palette, style.code[:, None, :3].expand(-1, COLOURS, -1))
+    first = style.code[:, :3]
+    roofs, ground = first[:, None].expand(-1, COLOURS, -1), first[:, :, None, None].expand(-1, -1, GROUND_SIDE, GROUND_SIDE)
+    return torch.equal(style.roofs, roofs) and torch.equal(style.ground, ground)
 
 
 def tiled(pattern):
@@ -89,7 +93,11 @@ def test_seeds_choose_styles_of_all_places_and_the_same_seed_the_same(bank):
     places = chosen.code[:, 0].long().bincount(minlength=3)
     assert places.min() > 90, "a third of 400 each"
     assert len({tuple(code) for code in chosen.code[:, :2].tolist()}) > 150, "of 192; by chance 168"
-    assert chosen.palette.shape == (400, COLOURS, 3) and belongs_together(chosen)
+    assert (
+        chosen.roofs.shape == (400, COLOURS, 3)
+        and chosen.ground.shape == (400, 3, GROUND_SIDE, GROUND_SIDE)
+        and belongs_together(chosen)
+    )
 
 
 def test_a_scene_has_one_style_wherever_its_windows_lie(bank):
@@ -123,9 +131,9 @@ def test_one_place_alone(bank, place):
 
 
 def test_one_style_instead_of_all(bank):
-    palette = torch.rand(1, COLOURS, 3)
-    bank.place, bank.fixed = 1, Style(torch.full((1, CODE), 0.25), palette)
-    assert equal(seeded(bank, 5, count=4), (torch.full((4, CODE), 0.25), palette.expand(4, -1, -1)))
+    roofs, ground = torch.rand(1, COLOURS, 3), torch.rand(1, 3, GROUND_SIDE, GROUND_SIDE)
+    bank.place, bank.fixed = 1, Style(torch.full((1, CODE), 0.25), roofs, ground)
+    assert equal(seeded(bank, 5, count=4), (torch.full((4, CODE), 0.25), roofs.expand(4, -1, -1), ground.expand(4, -1, -1, -1)))
     assert equal(bank.double()(1), [part.double() for part in bank.fixed]), "where the bank is"
 
 
@@ -139,11 +147,12 @@ def test_styles_of_the_places_that_are_named(bank):
 
 
 @pytest.mark.parametrize(("place", "number"), [(0, 0), (1, 20), (2, KEPT - 1)])
-def test_a_code_from_elsewhere_has_the_roofs_of_the_nearest(bank, place, number):
+def test_a_code_from_elsewhere_has_the_colours_of_the_nearest(bank, place, number):
     code = bank.codes[place, number, None] + torch.linspace(-0.2, 0.2, CODE)
     style = bank.like(code)
     assert torch.equal(style.code, code)
-    assert torch.equal(style.palette, bank.palettes[place, number, None])
+    assert torch.equal(style.roofs, bank.roofs[place, number, None])
+    assert torch.equal(style.ground.flatten(), bank.ground[place, number])
     bank.place = 1 - min(place, 1)
     assert equal(bank.like(code), style), "of any place"
 
@@ -151,7 +160,7 @@ def test_a_code_from_elsewhere_has_the_roofs_of_the_nearest(bank, place, number)
 def test_a_network_keeps_as_many_places_as_it_is_built_for_and_only_one_with_styles_keeps_any():
     networks = [build_generator(name, 3, width=1, norm="batch", upsample="resize", places=5) for name in ("modulated", "resnet6")]
     styled, plain = map(bank_of, networks)
-    shapes = {"codes": (5, KEPT, CODE), "palettes": (5, KEPT, COLOURS, 3)}
+    shapes = {"codes": (5, KEPT, CODE), "roofs": (5, KEPT, COLOURS, 3), "ground": (5, KEPT, 3 * GROUND_SIDE**2)}
     assert {name: buffer.shape for name, buffer in styled.named_buffers()} == shapes
     saved = networks[0].state_dict()
     assert all(saved[f"styles.{name}"].shape == shape for name, shape in shapes.items()), "it is in checkpoints"

@@ -10,6 +10,8 @@ import pytest
 from harness import largest_difference, make_tiles, rows
 from safetensors.torch import load_file
 
+from orthoforge.training.state import STYLE_BANKS
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
@@ -36,7 +38,8 @@ def test_two_processes_resumed_end_as_two_that_were_not_stopped(name, epochs, tr
 
 def test_both_remember_the_styles_of_all_places(trained):
     tensors = load_file(trained / "styled/one/weights/last/model.safetensors")
-    codes, palettes = tensors["styles.codes"], tensors["styles.palettes"]
-    assert codes.shape[0] == palettes.shape[0] == 2
+    codes, *palettes = (tensors[name] for name in STYLE_BANKS)
+    assert codes.shape[0] == palettes[0].shape[0] == palettes[1].shape[0] == 2
     assert [len(place.unique(dim=0)) for place in codes] == [4, 4], "a code for each training tile"
-    assert [len(place.unique(dim=0)) for place in palettes] == [4, 4], "and the colours of its roofs"
+    for part in palettes:
+        assert [len(place.unique(dim=0)) for place in part] == [4, 4], "and the colours of its roofs and its ground"

@@ -16,9 +16,10 @@ from scipy.ndimage import label
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from orthoforge import runs
 from orthoforge.checkpoints import load_checkpoint, save_checkpoint
+from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image
 from orthoforge.models.modulated import Noise
-from orthoforge.models.roofs import CELL, COLOURS, Roofs
+from orthoforge.models.roofs import CELL, COLOURS
 from orthoforge.models.styles import CODE, KEPT, bank_of
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
@@ -76,9 +77,9 @@ def stepped(recipe, store, batch):
     return losses, seen[0]
 
 
-def colours(roofs):
-    """Those of roofs (3, H, W), rounded."""
-    return {tuple(colour) for colour in (100 * roofs.flatten(1).T).round().int().unique(dim=0).tolist()}
+def roofs_of(told, condition):
+    """Colours of roofs in what is told (3, H, W), rounded."""
+    return {tuple(colour) for colour in (100 * told[:, condition[0] > 0].T).round().int().unique(dim=0).tolist()}
 
 
 # A step
@@ -93,10 +94,18 @@ def test_half_of_the_images_have_their_own_style_and_the_others_those_of_the_fir
     assert torch.equal(given["condition"], condition)
     assert torch.equal(given["reference"], real[order])
     own = count - count // 2
-    assert not given["roofs"][condition.expand_as(given["roofs"]) < 0].any()
-    torch.testing.assert_close(given["roofs"][:own], Roofs().seen(condition, real, own)[:own], atol=1e-6, rtol=0)
+    told = given["colours"]
+    on_roofs = condition[:, :1] > 0
+    expected = Colours().seen(condition, real, own)
+    torch.testing.assert_close((told * on_roofs)[:own], (expected * on_roofs)[:own], atol=1e-6, rtol=0)
     for number in range(own, count):
-        assert colours(given["roofs"][number]) <= colours(given["roofs"][number - own]), "of the first, spread anew"
+        known = roofs_of(told[number - own], condition[number - own]) | {(0, 0, 0)}
+        assert roofs_of(told[number], condition[number]) <= known, "of the first, spread anew"
+    for number, lender in enumerate(order):
+        ground = (told[number] * ~on_roofs[number]).flatten(1)
+        least, most = (real[lender].flatten(1).min(dim=1).values, real[lender].flatten(1).max(dim=1).values)
+        assert ground.any() and (ground.min(dim=1).values >= least.clamp(max=0)).all()
+        assert (ground.max(dim=1).values <= most.clamp(min=0)).all()
     assert losses.keys() == {"loss_d", "loss_g", "loss_g_gan", "loss_g_colour", "loss_g_perceptual"}
     assert all(math.isfinite(value) for value in losses.values())
 
@@ -178,7 +187,8 @@ def test_the_bank_holds_the_codes_that_the_saved_encoder_has_of_the_training_til
         torch.testing.assert_close(kept, expected.repeat(KEPT // len(ids), 1), atol=1e-6, rtol=0)
     others = load_file(finished / "weights/last/train.safetensors")
     assert torch.equal(others["generator.styles.codes"], codes), "both generators remember the same"
-    assert torch.equal(others["generator.styles.palettes"], bank_of(generator.network).palettes)
+    for kind in ("roofs", "ground"):
+        assert torch.equal(others[f"generator.styles.{kind}"], getattr(bank_of(generator.network), kind))
     assert not torch.equal(others["generator.style_encoder.to_code.weight"], generator.network.style_encoder.to_code.weight)
 
 
@@ -211,7 +221,7 @@ def assert_colours_of_roofs(palette, store, ids, at):
 
 def test_the_bank_holds_colours_of_the_training_tiles_roofs(finished, store):
     generator = load_generator(finished)
-    palettes = bank_of(generator.network).palettes
+    palettes = bank_of(generator.network).roofs
     assert palettes.shape == (2, KEPT, COLOURS, 3) and palettes.abs().max() <= 1
     for place, kept in zip(generator.styles, palettes, strict=True):
         ids = [tile_id for tile_id in store.ids("train").tolist() if store.rows[tile_id].place == place]
@@ -238,14 +248,14 @@ def test_palettes_of_tiles_of_any_side_and_without_buildings(size, palette, tmp_
     state = TrainingState(new_fabric(recipe), recipe, store.classes, 1)
     torch.manual_seed(0)
     remember_styles(state.generator, state.output_generator, recipe, store)
-    palettes, ids = state.generator.styles.palettes[0].clone(), store.ids("train").tolist()
+    palettes, ids = state.generator.styles.roofs[0].clone(), store.ids("train").tolist()
     assert len(ids) == 4
     for at, kept in enumerate(palettes[:4]):
         assert_colours_of_roofs(kept, store, ids, at)
     assert sum(not len(colours_of_roofs(store, tile_id)) for tile_id in ids) == 2
     remember_styles(state.generator, state.output_generator, recipe, store)
-    assert torch.equal(state.generator.styles.palettes[0], palettes), "whatever torch drew"
-    assert not state.generator.roofs.noise_fields, "and in training it draws again"
+    assert torch.equal(state.generator.styles.roofs[0], palettes), "whatever torch drew"
+    assert not state.generator.colours.noise_fields, "and in training it draws again"
 
 
 def test_best_remembers_the_styles_of_its_own_epoch(finished, store):
@@ -276,12 +286,13 @@ def test_validation_shows_each_place_in_a_style_of_its_own(store):
     state = TrainingState(fabric, recipe, None, 2)
     state.generator.styles.codes[1] = 1.0
     seen = []
-    state.generator.styles.palettes[1] = 0.5
+    state.generator.styles.roofs[1], state.generator.styles.ground[1] = 0.5, -0.5
     state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
     validate(fabric, recipe, state, store, SimpleNamespace(requested=False))
     places = [store.rows[tile_id].place for tile_id in store.ids("val").tolist()]
     assert Counter(places) == {"brennau": 4, "cleve": 4}
-    assert all(torch.equal(style.palette, style.code[:, :1, None].expand(-1, COLOURS, 3) / 2) for style in seen)
+    assert all(torch.equal(style.roofs, style.code[:, :1, None].expand(-1, COLOURS, 3) / 2) for style in seen)
+    assert all(torch.equal(style.ground[:, 0, 0, 0], -style.roofs[:, 0, 0]) for style in seen)
     codes = torch.cat([style.code[:, 0] for style in seen]).tolist()
     assert [code for place, code in zip(places, codes, strict=True) if place == "brennau"] == [1.0] * 4
     assert {code for place, code in zip(places, codes, strict=True) if place == "cleve"} == {0.0, 1.0}, "of any place"
@@ -310,7 +321,7 @@ def test_interrupted_between_and_within_epochs_it_ends_with_the_same_bits(finish
     train(recipe, tiles, run, resume=True, quiet=True)
     assert_same_run(run, finished)
     model, others = (load_file(run / "weights/last" / f"{name}.safetensors") for name in ("model", "train"))
-    assert model["styles.codes"].any() and model["styles.palettes"].any()
+    assert all(model[name].any() for name in STYLE_BANKS)
     kept = {name.partition(".heads.")[0] for name in others if name.startswith("discriminator.across")}
     assert len(kept) == 4 + 3
     norms = [name for name in others if name.startswith("discriminator.heads") and name.endswith(("._u", "._v"))]
@@ -339,7 +350,7 @@ def test_weights_of_another_places_run_are_taken_over_and_its_styles_are_not(fin
     generator = load_generator(run)
     assert generator.styles == ("dorn", "emden", "falk")
     assert bank_of(generator.network).codes.any(dim=2).all()
-    assert bank_of(generator.network).palettes.any(dim=3).all()
+    assert bank_of(generator.network).roofs.any(dim=3).all() and bank_of(generator.network).ground.any(dim=2).all()
 
 
 def test_a_run_from_before_there_were_styles_goes_on(store, tiles, tmp_path):
@@ -348,10 +359,10 @@ def test_a_run_from_before_there_were_styles_goes_on(store, tiles, tmp_path):
     run = train(recipe, tiles, tmp_path / "run", stop_after=1, quiet=True)
     last = load_checkpoint(run / "weights/last")
     values = {name: last.state[name] for name in ("progress", "rng", "versions")}
-    later = ("balance", "lambda_colour", "roof_colours")
+    later = ("balance", "lambda_colour", "roof_colours", "ground_colours")
     values["recipe"] = {name: value for name, value in last.state["recipe"].items() if name not in later}
     values["tiles"] = {name: value for name, value in last.state["tiles"].items() if name != "places"}
-    assert len(values["recipe"]) + 3 == len(last.state["recipe"]) and values["tiles"] != last.state["tiles"]
+    assert len(values["recipe"]) + len(later) == len(last.state["recipe"]) and values["tiles"] != last.state["tiles"]
     save_checkpoint(run / "weights/last", model=last.model, train=last.train, state=values)
     train(recipe, tiles, run, resume=True, quiet=True)
     assert rows(run) == rows(one)
@@ -374,7 +385,7 @@ def test_six_classes_train_and_generate(tmp_path):
     generator = load_generator(run)
     assert generator.classes["names"] == names
     assert generator.network.stem.in_channels == 6
-    assert generator.network.roofs.building == 1
+    assert generator.network.colours.building == 1
     labels = np.random.default_rng(9).integers(0, 6, (50, 70), dtype=np.uint8)
     image, other = (generator.with_style(place)(labels) for place in ("arden", "brennau"))
     assert image.shape == other.shape == (50, 70, 3)

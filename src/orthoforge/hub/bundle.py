@@ -211,7 +211,7 @@ def _styles(generator: TrainedGenerator) -> list[str]:
     words = []
     for number, place in enumerate(generator.styles):
         assert bank is not None
-        looks = len(torch.cat([bank.codes[number], bank.palettes[number].flatten(1)], dim=1).unique(dim=0))
+        looks = bank.looks(number)
         words.append(f"{place} ({looks} look{'s' * (looks > 1)})")
     return words
 

@@ -54,16 +54,27 @@ GENERATORS: dict[str, Architecture] = {
 
 
 def build_generator(
-    name: str, in_channels: int, *, width: int, norm: Norm, upsample: Upsample, places: int = 1, building: int | None = 0
+    name: str,
+    in_channels: int,
+    *,
+    width: int,
+    norm: Norm,
+    upsample: Upsample,
+    places: int = 1,
+    building: int | None = 0,
+    roof_colours: bool = True,
+    ground_colours: bool = True,
 ) -> nn.Module:
     """A generator of ``GENERATORS`` with initial weights, drawn from torch's global generator.
 
-    One with styles keeps those of so many ``places``, and gives a colour to each ``building``, a channel of its input.
+    One with styles keeps those of so many ``places``, and is told colours of each ``building``, a channel of its input, and of the
+    ground between them.
     """
     network = GENERATORS[name].build(in_channels, width=width, norm=norm, upsample=upsample)
     if isinstance(network, ModulatedGenerator):
         network.styles.room_for(places)
-        network.roofs.building = building
+        network.colours.building = building
+        network.colours.roofs, network.colours.ground = roof_colours, ground_colours
         return network  # PyTorch's own initial weights, which keep the variance
     return init_weights(network)
 

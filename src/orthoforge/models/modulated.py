@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from orthoforge.models.colours import Colours
 from orthoforge.models.layers import ResizeConv2d
 from orthoforge.models.noise import NoiseField
 from orthoforge.models.roofs import REACH as ROOF_REACH
-from orthoforge.models.roofs import Roofs
 from orthoforge.models.styles import CODE, Style, StyleBank, StyleEncoder
 
 STRIDE = 16
@@ -36,8 +36,8 @@ class ModulatedGenerator(nn.Module):
     (Huang & Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
 
     Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
-    asked for, and its palette is spread over the buildings, unless ``roofs`` (N, 3, H, W) says their colours. In training the code
-    is that of ``reference`` (N, 3, H', W') instead, and ``roofs`` are the real ones.
+    asked for, and its colours are spread over buildings and ground, unless ``colours`` (N, 3, H, W) says theirs. In training the
+    code is that of ``reference`` (N, 3, H', W') instead, and ``colours`` are the real ones.
     """
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
@@ -45,9 +45,9 @@ class ModulatedGenerator(nn.Module):
         widths = [width * times for times in WIDTHS]
         self.style_encoder = StyleEncoder()
         self.styles = StyleBank(places=1)
-        self.roofs = Roofs()
+        self.colours = Colours()
         self.stem = _conv(in_channels, widths[0])
-        self.roof_stem = _conv(out_channels, widths[0])
+        self.colour_stem = _conv(out_channels, widths[0])
         self.down = nn.ModuleList(_conv(inside, outside, stride=2) for inside, outside in pairwise(widths))
         self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _conv(widths[-1], widths[-1]))
         decoder: list[nn.Module] = []
@@ -57,35 +57,35 @@ class ModulatedGenerator(nn.Module):
         self.last_noise = Noise(widths[0], layer=0, stride=1)
         self.last = Modulation(widths[0], widths[0])
         self.head = _conv(widths[0], out_channels)
-        self.roof_weight = nn.Parameter(torch.ones(out_channels, 1, 1))
+        self.colour_weight = nn.Parameter(torch.ones(out_channels, 1, 1))
 
     @property
     def reach_px(self) -> int:
-        """How far it looks: less where it is told of no buildings."""
-        return REACH if self.roofs.building is not None else MASK_REACH
+        """How far it looks: less where it is told no colours of roofs."""
+        return REACH if self.colours.follows_buildings else MASK_REACH
 
     def forward(
-        self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, roofs: Tensor | None = None
+        self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, colours: Tensor | None = None
     ) -> Tensor:
         height, width = condition.shape[2:]
         assert height % STRIDE == width % STRIDE == 0, f"{height}×{width} is no multiple of {STRIDE}"
         if reference is not None:
             code = self.style_encoder(reference)
         else:
-            code, palette = style or self.styles(len(condition))
-            roofs = self.roofs(condition, palette) if roofs is None else roofs
-        assert roofs is not None, "a reference comes with its roofs"
+            code, *kept = style or self.styles(len(condition))
+            colours = self.colours(condition, *kept) if colours is None else colours
+        assert colours is not None, "a reference comes with its colours"
         # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
-        condition, roofs = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, roofs))
-        seen = [self.stem(condition) + self.roof_stem(roofs)]  # (N, W, H, W), and so much more on each side
+        condition, colours = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, colours))
+        seen = [self.stem(condition) + self.colour_stem(colours)]  # (N, W, H, W), and so much more on each side
         for halve in self.down:
             seen.append(halve(F.leaky_relu(seen[-1], 0.2)))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
         x = self.deepest(seen[-1])
         for stage in self.decoder:
             x = stage(x, F.leaky_relu(seen.pop(), 0.2), code)
         x = self.last(self.last_noise(x), F.leaky_relu(seen.pop(), 0.2), code)
-        # A roof begins as its colour; what is learned is the rest.
-        x = self.head(F.leaky_relu(x, 0.2)) + self.roof_weight * roofs
+        # A roof and the ground begin as their colours; what is learned is the rest.
+        x = self.head(F.leaky_relu(x, 0.2)) + self.colour_weight * colours
         return torch.tanh(x)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
 

@@ -7,20 +7,17 @@ image itself in place of learned features).
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from orthoforge.models.noise import NoiseField
+from torch import Tensor
 
 COLOURS = 16  # of each palette
 CELL = 4  # px; sides of what is looked at are multiples of it
-_HALF = 2
+HALF = 2
 _STEPS = 24  # cells that a building is followed for
 _EDGE_STEPS = 4  # of half cells, from whole cells out to the edges
-_LAYER = 2**21  # of the noise that numbers buildings: far from those of the maps and of styles
 _BITS = 24  # of a number
 _SHUFFLE = 0x9E3779B1  # odd, near 2^32 over the golden ratio (Knuth 1998, section 6.4)
 # A pixel's half cell begins up to 1 px before it, and the cell of what is _EDGE_STEPS from there up to 2 px before that.
-REACH = (_HALF - 1) + _HALF * _EDGE_STEPS + (CELL - _HALF) + CELL * _STEPS
+REACH = (HALF - 1) + HALF * _EDGE_STEPS + (CELL - HALF) + CELL * _STEPS
 
 
 def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
@@ -37,8 +34,8 @@ def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
         # Along rows, then columns: a step aslant would cross the gap of a pixel between two houses.
         for side in ((3, 1), (1, 3)):
             numbers = F.max_pool2d(numbers, side, stride=1, padding=(side[0] // 2, side[1] // 2)) * whole
-    numbers = numbers.repeat_interleave(CELL // _HALF, 2).repeat_interleave(CELL // _HALF, 3)
-    touched = F.max_pool2d(inside, _HALF)
+    numbers = numbers.repeat_interleave(CELL // HALF, 2).repeat_interleave(CELL // HALF, 3)
+    touched = F.max_pool2d(inside, HALF)
     for _ in range(_EDGE_STEPS):
         numbers = torch.where(numbers > 0, numbers, F.max_pool2d(numbers, 3, stride=1, padding=1) * touched)
     return numbers
@@ -49,7 +46,7 @@ def mean_colours(image: Tensor, numbers: Tensor) -> Tensor:
 
     ``image`` (N, 3, H, W) in [-1, 1], ``numbers`` as from ``buildings_of``.
     """
-    of_half_cells = F.avg_pool2d(image.float(), _HALF).permute(0, 2, 3, 1)  # (N, h, w, 3)
+    of_half_cells = F.avg_pool2d(image.float(), HALF).permute(0, 2, 3, 1)  # (N, h, w, 3)
     first = torch.arange(len(image), device=image.device)[:, None, None] << _BITS
     _, building = (_whole(numbers)[:, 0] + first).unique(return_inverse=True)
     sums = of_half_cells.new_zeros(int(building.max()) + 1, 4)
@@ -85,51 +82,6 @@ def painted(palettes: Tensor, numbers: Tensor) -> Tensor:
     palettes = palettes.to(numbers).expand(len(numbers), -1, -1)
     colours = palettes[torch.arange(len(numbers), device=numbers.device)[:, None, None], at]
     return colours.permute(0, 3, 1, 2) * (numbers > 0)
-
-
-class Roofs(nn.Module):
-    """What a generator is told of roofs: a colour (N, 3, H, W) in [-1, 1] on each building, and 0 elsewhere.
-
-    ``building`` is the condition's channel of buildings, ``None`` where no class is one: there are no roofs then. Which building
-    has which colour of its palette is a function of place, or drawn from torch's global generator where there are no
-    ``noise_fields``.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.building: int | None = 0
-        self.noise_fields: tuple[NoiseField, ...] = ()
-
-    def forward(self, condition: Tensor, palettes: Tensor) -> Tensor:
-        """Of a condition (N, C, H, W) and palettes (N or 1, 16, 3)."""
-        return self._over(condition, painted(palettes, self._numbers(condition)))
-
-    def seen(self, condition: Tensor, image: Tensor, own: int) -> Tensor:
-        """For training: of the first ``own`` images their own colours, and those of the first of these for the other images."""
-        numbers = self._numbers(condition)
-        lent = palettes_of(image[:own], numbers[:own])[: len(image) - own]  # of one image alone nothing is lent
-        return self._over(condition, torch.cat([mean_colours(image[:own], numbers[:own]), painted(lent, numbers[own:])]))
-
-    def palettes(self, condition: Tensor, image: Tensor) -> Tensor:
-        """Palettes (N, 16, 3) of images (N, 3, H, W)."""
-        return palettes_of(image, self._numbers(condition))
-
-    def _inside(self, condition: Tensor) -> Tensor:
-        if self.building is None:
-            return torch.zeros_like(condition[:, :1])
-        return (condition[:, self.building, None] > 0).to(condition)
-
-    def _numbers(self, condition: Tensor) -> Tensor:
-        count, height, width = len(condition), condition.shape[2] // CELL, condition.shape[3] // CELL
-        shape = torch.Size((count, 1, height, width))
-        if self.noise_fields:
-            drawn = torch.cat([field.uniform(_LAYER, shape, CELL, condition.device) for field in self.noise_fields])
-        else:
-            drawn = torch.rand(shape, device=condition.device)
-        return buildings_of(self._inside(condition).float(), drawn)
-
-    def _over(self, condition: Tensor, by_half_cells: Tensor) -> Tensor:
-        return by_half_cells.repeat_interleave(_HALF, 2).repeat_interleave(_HALF, 3).to(condition) * self._inside(condition)
 
 
 def _whole(numbers: Tensor) -> Tensor:

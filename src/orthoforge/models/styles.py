@@ -1,4 +1,4 @@
-"""Styles: what a whole image looks like, as a short code and the colours of its roofs; and a bank of those that training saw."""
+"""Styles: what a whole image looks like, as a code, colours of roofs, and ground; and a bank of those that training saw."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.noise import NoiseField
 from orthoforge.models.roofs import COLOURS
 
@@ -17,10 +18,11 @@ _LAYER = 2**20  # of the noise that chooses a code: far from those of the maps
 
 
 class Style(NamedTuple):
-    """What images look like: ``code`` (N, 16), and ``palette`` (N, 16, 3), colours of roofs in [-1, 1]."""
+    """What images look like: ``code`` (N, 16), colours of ``roofs`` (N, 16, 3), and ``ground`` (N, 3, 16, 16); all in [-1, 1]."""
 
     code: Tensor
-    palette: Tensor
+    roofs: Tensor
+    ground: Tensor
 
 
 class StyleEncoder(nn.Module):
@@ -46,19 +48,21 @@ class StyleEncoder(nn.Module):
 class StyleBank(nn.Module):
     """Styles of training images, from which an image gets its own when none is asked for.
 
-    ``codes`` are (places, 64, 16), ``palettes`` (places, 64, 16, 3).
+    ``codes`` are (places, 64, 16), ``roofs`` (places, 64, 16, 3), ``ground`` (places, 64, 3 · 16 · 16).
 
     Which one is drawn from torch's global generator, or is a function of the seed of ``noise_fields``. ``place`` leaves those of
     one place alone, ``fixed`` is used instead of them all.
     """
 
     codes: Tensor
-    palettes: Tensor
+    roofs: Tensor
+    ground: Tensor
 
     def __init__(self, places: int) -> None:
         super().__init__()
         self.register_buffer("codes", torch.empty(0))
-        self.register_buffer("palettes", torch.empty(0))
+        self.register_buffer("roofs", torch.empty(0))
+        self.register_buffer("ground", torch.empty(0))
         self.room_for(places)
         self.noise_fields: tuple[NoiseField, ...] = ()
         self.place: int | None = None
@@ -67,26 +71,39 @@ class StyleBank(nn.Module):
     def room_for(self, places: int) -> None:
         """Hold styles of so many places, zeros until they are filled."""
         self.codes = self.codes.new_zeros(places, KEPT, CODE)
-        self.palettes = self.palettes.new_zeros(places, KEPT, COLOURS, 3)
+        self.roofs = self.roofs.new_zeros(places, KEPT, COLOURS, 3)
+        self.ground = self.ground.new_zeros(places, KEPT, 3 * GROUND_SIDE**2)
 
     def forward(self, count: int) -> Style:
         """Styles for as many images."""
         if self.fixed is not None:
             return Style(*(part.to(self.codes).expand(count, *part.shape[1:]) for part in self.fixed))
         places = slice(None) if self.place is None else slice(self.place, self.place + 1)
-        codes, palettes = self.codes[places].flatten(0, 1), self.palettes[places].flatten(0, 1)
-        chosen = (self._drawn(count) * len(codes)).long()
-        return Style(codes[chosen], palettes[chosen])
+        kept = [part[places].flatten(0, 1) for part in self._parts()]
+        chosen = (self._drawn(count) * len(kept[0])).long()
+        return Style(*(part[chosen] for part in kept))
 
     def of_places(self, places: Sequence[int]) -> Style:
         """A style for each of some images, of its own place, drawn from torch's global generator."""
         chosen = torch.tensor(places, device=self.codes.device), (self._drawn(len(places)) * KEPT).long()
-        return Style(self.codes[chosen], self.palettes[chosen])
+        return Style(*(part[chosen] for part in self._parts()))
 
     def like(self, code: Tensor) -> Style:
-        """The style of a code (1, 16) that is not in the bank, with the roofs of the one that is nearest to it."""
+        """The style of a code (1, 16) that is not in the bank, with the colours of the one that is nearest to it."""
         nearest = (self.codes - code).square().sum(dim=2).argmin()
-        return Style(code, self.palettes.flatten(0, 1)[nearest, None])
+        return Style(code, *(part.flatten(0, 1)[nearest, None] for part in self._parts()[1:]))
+
+    def keep(self, place: int, styles: Style) -> None:
+        """Fill the room of one place with ``styles``, in turn where there are fewer than room for."""
+        for part, given in zip(self._parts(), styles, strict=True):
+            part[place] = given[torch.arange(KEPT, device=given.device) % len(given)].to(part)
+
+    def looks(self, place: int) -> int:
+        """How many different styles are kept of a place."""
+        return len(torch.cat([part[place].flatten(1) for part in self._parts()], dim=1).unique(dim=0))
+
+    def _parts(self) -> Style:
+        return Style(self.codes, self.roofs, self.ground.unflatten(2, (3, GROUND_SIDE, GROUND_SIDE)))
 
     def _drawn(self, count: int) -> Tensor:
         if not self.noise_fields:

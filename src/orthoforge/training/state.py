@@ -23,7 +23,7 @@ from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
 
-STYLE_BANKS = ("styles.codes", "styles.palettes")
+STYLE_BANKS = ("styles.codes", "styles.roofs", "styles.ground")
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
 
 

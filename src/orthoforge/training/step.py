@@ -26,8 +26,8 @@ GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experimen
 def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batch, store: TileStore) -> dict[str, float]:
     """One step of both networks (Isola et al. 2017, section 3.3); returns the losses, after counting them in ``state``.
 
-    A generator with styles makes half of the images in the style of their own real ones and with their roofs' colours, and is
-    compared with them; the others in the styles of the first half, where the discriminator alone judges.
+    A generator with styles makes half of the images in the style of their own real ones and with the colours of their roofs and
+    ground, and is compared with them; the others in the styles of the first half, where the discriminator alone judges.
 
     Raises ``DivergedError`` naming the losses that are NaN or Inf and the tiles of the batch.
     """
@@ -39,8 +39,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     if isinstance(state.generator, ModulatedGenerator):
         own = len(real) - len(real) // 2
         reference = torch.cat([real[:own], real[: len(real) - own]])
-        roofs = state.generator.roofs.seen(condition, real, own)
-        fake = state.train_generator(condition, reference=reference, roofs=roofs)
+        colours = state.generator.colours.seen(condition, real, own)
+        fake = state.train_generator(condition, reference=reference, colours=colours)
     else:
         own = len(real)
         fake = state.train_generator(condition)  # (N, 3, H, W)

@@ -7,11 +7,12 @@ import torch
 from torch import Tensor, nn
 
 from orthoforge.config import Recipe
+from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.noise import NoiseField, place_noise
-from orthoforge.models.roofs import CELL, Roofs
-from orthoforge.models.styles import KEPT
+from orthoforge.models.roofs import CELL
+from orthoforge.models.styles import KEPT, Style
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.training.batches import training_ids
 
@@ -23,7 +24,7 @@ def places_of(store: TileStore) -> list[str]:
 
 def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, store: TileStore) -> None:
     """Fill the style banks of ``generator`` and its ``averaged`` copy with training tiles: codes as the copy sees their middle, and
-    the colours of their roofs.
+    the colours of their roofs, and their ground.
 
     Of each place as many tiles as the bank holds, spread over them; fewer are taken in turn.
     """
@@ -39,19 +40,17 @@ def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, s
             chosen = of_place[np.linspace(0, len(of_place) - 1, min(KEPT, len(of_place))).astype(int)]
             images = centre_batch(store, chosen, crop_px=recipe.crop_px).image
             codes = torch.cat([encoder(encode_image(torch.from_numpy(image[None])).to(device)) for image in images])
-            palettes = _palettes(averaged.roofs, store, chosen.tolist()).to(device)
-            at = torch.arange(KEPT, device=device) % len(codes)
-            averaged.styles.codes[number], averaged.styles.palettes[number] = codes[at], palettes[at]
+            averaged.styles.keep(number, Style(codes, *_colours(averaged.colours, store, chosen.tolist())))
         generator.styles.load_state_dict(averaged.styles.state_dict())
     encoder.train()
 
 
-def _palettes(roofs: Roofs, store: TileStore, tile_ids: Sequence[int]) -> Tensor:
-    """Colours (N, 16, 3) of roofs of whole tiles; which ones, where a tile has more, is the same each time."""
+def _colours(colours: Colours, store: TileStore, tile_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
+    """What is kept of the roofs and the ground of whole tiles; which roofs, where a tile has many, is the same each time."""
     side = store.size_px // CELL * CELL
     images, masks = (np.stack([part[:side, :side] for part in parts]) for parts in zip(*map(store.tile, tile_ids), strict=True))
-    place_noise(roofs, *(NoiseField(tile_id) for tile_id in tile_ids))
+    place_noise(colours, *(NoiseField(tile_id) for tile_id in tile_ids))
     try:
-        return roofs.palettes(encode_mask(torch.from_numpy(masks), store.class_count), encode_image(torch.from_numpy(images)))
+        return colours.kept(encode_mask(torch.from_numpy(masks), store.class_count), encode_image(torch.from_numpy(images)))
     finally:
-        place_noise(roofs)
+        place_noise(colours)
