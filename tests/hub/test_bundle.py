@@ -142,6 +142,8 @@ def test_styles_come_back_and_a_generator_of_one_style_is_not_saved(tmp_path):
     was, back = load_generator(tmp_path / "run"), load_generator(save_pretrained(tmp_path / "run", tmp_path / "town"))
     assert back.styles == ("arden", "brennau")
     assert "| styles | arden (64 looks), brennau (3 looks) |" in (tmp_path / "town" / "README.md").read_text()
+    kept = "| kept of training tiles | of each look, colours of its roofs and a thumbnail of its ground, 16 × 16 cells of 16 px, "
+    assert kept in (tmp_path / "town" / "README.md").read_text()
     assert 'generator.with_style("arden")(mask)' in (tmp_path / "town" / "README.md").read_text()
     first, second = (generator.with_style("brennau")(MASK, seed=5).astype(int) for generator in (was, back))
     assert np.abs(first - second).max() <= 2

@@ -28,6 +28,7 @@ from orthoforge.hub import remote
 from orthoforge.hub.card import CardFacts, model_card, read_facts
 from orthoforge.hub.mlm import NAME_PATTERN, mlm_item
 from orthoforge.hub.remote import CARD, FILES, ITEM, LIBRARY, push_to_hub
+from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE
 from orthoforge.models.styles import bank_of
 from orthoforge.pretrained import bundled_folder
 from orthoforge.runs import read_args
@@ -198,6 +199,7 @@ def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[s
         "image": "red, green, blue, 8 bits; any size",
         "seed": "changes the image" if generator.is_noisy else "changes nothing: one image a mask",
         "styles": ", ".join(_styles(generator)),
+        "kept of training tiles": _kept(generator),
         "trained for": f"{generator.step} steps",
         "made from weights": f"SHA-256 `{generator.sha256}`",
         "software": f"Orthoforge {version('orthoforge')}",
@@ -214,6 +216,16 @@ def _styles(generator: TrainedGenerator) -> list[str]:
         looks = bank.looks(number)
         words.append(f"{place} ({looks} look{'s' * (looks > 1)})")
     return words
+
+
+def _kept(generator: TrainedGenerator) -> str:
+    """What the weights hold of the tiles themselves, for those who ask whether they may pass them on."""
+    colours = getattr(generator.network, "colours", None)
+    if colours is None or colours.building is None:
+        return ""
+    ground = f"a thumbnail of its ground, {GROUND_SIDE} × {GROUND_SIDE} cells of {GROUND_CELL} px, whose layout images follow"
+    kinds = ["colours of its roofs"] * colours.roofs + [ground] * colours.ground
+    return f"of each look, {' and '.join(kinds)}" if kinds else ""
 
 
 def _command(recipe: Recipe) -> str:
