@@ -31,22 +31,28 @@ class Colours(nn.Module):
         """Whether it looks where a building ends, which may be further away than what else is seen."""
         return self.building is not None and self.roofs
 
+    @property
+    def tells_ground(self) -> bool:
+        """Whether it says anything of what lies between buildings."""
+        return self.building is not None and self.ground
+
     def forward(self, condition: Tensor, palettes: Tensor, ground: Tensor) -> Tensor:
         """Of a condition (N, C, H, W), palettes (N or 1, 16, 3) of roofs and the ground (N or 1, 3, 16, 16) to lay out."""
-        return self._over(condition, painted(palettes, self._numbers(condition)), self._laid(condition, ground, overlap=OVERLAP))
+        roofs = painted(palettes, self._numbers(condition))
+        return self._over(condition, roofs, self._laid(condition, ground, overlap=OVERLAP) if self.tells_ground else None)
 
     def seen(self, condition: Tensor, image: Tensor, own: int) -> Tensor:
         """For training: of the first ``own`` images their own colours, and those of the first of these for the other images."""
-        numbers = self._numbers(condition)
+        numbers, others = self._numbers(condition), len(image) - own  # of one image alone nothing is lent
+        lent = palettes_of(image[:own], numbers[:own])[:others]
+        roofs = torch.cat([mean_colours(image[:own], numbers[:own]), painted(lent, numbers[own:])])
+        if not self.tells_ground:
+            return self._over(condition, roofs, None)
         ground = ground_of(image[:own], self._building(condition[:own]))
-        palettes = palettes_of(image[:own], numbers[:own])
-        others = len(image) - own
-        own_ground = F.pad(ground, (1,) * 4, mode="replicate")
-        lent = (
-            self._laid(condition[own:], ground[:others], overlap=0) if others else own_ground[:0]
-        )  # of one image alone nothing is lent
-        roofs = torch.cat([mean_colours(image[:own], numbers[:own]), painted(palettes[:others], numbers[own:])])
-        return self._over(condition, roofs, torch.cat([own_ground, lent]))
+        parts = [F.pad(ground, (1,) * 4, mode="replicate")]
+        if others:
+            parts.append(self._laid(condition[own:], ground[:others], overlap=0))
+        return self._over(condition, roofs, torch.cat(parts))
 
     def kept(self, condition: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Palettes (N, 16, 3) of the roofs of images (N, 3, H, W), and their ground (N, 3, 16, 16)."""
@@ -84,11 +90,11 @@ class Colours(nn.Module):
             parts.append(laid(one[None], turned, row, col, height, width, overlap=overlap))
         return torch.cat(parts)
 
-    def _over(self, condition: Tensor, roofs: Tensor, ground: Tensor) -> Tensor:
+    def _over(self, condition: Tensor, roofs: Tensor, ground: Tensor | None) -> Tensor:
         """Roofs by half cells and ground by cells, one more on each side, to one map by pixels, each as far as the mask says."""
         building = self._building(condition)
         told = roofs.repeat_interleave(HALF, 2).repeat_interleave(HALF, 3).to(condition) * building
-        if not self.ground or self.building is None:
+        if ground is None:
             return told
         height, width = condition.shape[2:]
         by_pixels = F.interpolate(ground, scale_factor=GROUND_CELL, mode="bilinear", align_corners=False)
