@@ -291,3 +291,19 @@ def test_what_is_padded_is_cut_off_evenly(network):
     handle.remove()
     assert torch.equal(seen[0][..., MARGIN:-MARGIN, MARGIN:-MARGIN], condition)
     assert torch.equal(seen[0][..., MARGIN:-MARGIN, :MARGIN], condition[..., 1 : MARGIN + 1].flip(3)), "by reflection"
+
+
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("ground", [True, False])
+def test_it_can_be_traced_and_what_is_traced_follows_another_mask(ground):
+    """What converters to other backends start from: of one seed and one size, for any mask."""
+    network, condition = network_of().requires_grad_(requires_grad=False), houses(64, 96)
+    network.colours.ground = ground
+    for buffer in (network.styles.codes, network.styles.roofs, network.styles.ground):
+        buffer.copy_(torch.rand_like(buffer))
+    place_noise(network, NoiseField(3))
+    other = houses(64, 96, size=28)
+    with torch.inference_mode():
+        traced = torch.jit.trace(network, condition)
+        torch.testing.assert_close(traced(other), network(other))
+        assert not torch.allclose(traced(other), traced(condition), atol=1e-2)

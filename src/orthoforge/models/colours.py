@@ -71,7 +71,7 @@ class Colours(nn.Module):
             drawn = torch.cat([field.uniform(_ROOFS, shape, CELL, condition.device) for field in self.noise_fields])
         else:
             drawn = torch.rand(shape, device=condition.device)
-        return buildings_of(self._building(condition).float() * self.roofs, drawn)
+        return buildings_of(self._building(condition).float() * float(self.roofs), drawn)
 
     def _laid(self, condition: Tensor, ground: Tensor, *, overlap: int) -> Tensor:
         """The ground's cells of a condition, and one more on each side."""
