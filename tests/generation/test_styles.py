@@ -71,6 +71,30 @@ def test_a_place_gives_its_look_and_the_image_says_so(run, generator, tmp_path, 
     assert np.array_equal(plain, generator(MASK, seed=5, origin=ORIGIN))
 
 
+def test_by_name_each_mask_gets_the_look_of_the_place_that_names_it(run, generator, tmp_path, capsys):
+    masks = [write_tiff(tmp_path / "masks" / f"{name}.tif", MASK, make_grid(48)) for name in ("aba_12", "oro3", "aba13")]
+    made = generate(run, masks, tmp_path / "out", seed=5, style="by-name")
+    for path, place in zip(made, ("aba", "oro", "aba"), strict=True):
+        assert read_tags(path)["STYLE"] == place
+        assert np.array_equal(pixels(path), generator.with_style(place)(MASK, seed=5, origin=ORIGIN))
+    assert levels_apart(pixels(made[0]), pixels(made[1])) > 1
+    assert "one look" not in capsys.readouterr().err
+
+
+def test_a_mask_of_another_name_is_refused_before_any_image(run, tmp_path, mask_path):
+    other = write_tiff(tmp_path / "masks" / "aba_1.tif", MASK, make_grid(48))
+    with pytest.raises(ConfigError, match=r"town\.tif: is not named by a place of this run, which knows aba, oro"):
+        generate(run, [other, mask_path], tmp_path / "out", style="by-name")
+    assert not list(tmp_path.glob("out/*.tif"))
+
+
+@pytest.mark.parametrize(("style", "said"), [(None, True), ("aba", False)])
+def test_several_masks_of_one_look_that_nobody_chose_are_no_surprise(run, tmp_path, mask_path, capsys, style, said):
+    other = write_tiff(tmp_path / "masks" / "other.tif", MASK, make_grid(48))
+    generate(run, [mask_path, other], tmp_path / "out", style=style)
+    assert ("all 2 masks get one look" in capsys.readouterr().err) is said
+
+
 def test_variants_of_one_style_differ_in_their_noise(run, tmp_path, mask_path):
     paths = generate(run, [mask_path], tmp_path / "out", style="oro", variants=3)
     images = [pixels(path) for path in paths]

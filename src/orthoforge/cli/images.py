@@ -40,8 +40,8 @@ def generate(
         masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, or .txt lists of them.
         out: A .tif or .png for one mask, or a folder.
         seed: Of all that is random in the network.
-        style: Whose look, of a network with styles: a place of the run, or a reference image's file; any place's, by the seed, when
-            left out.
+        style: Whose look, of a network with styles: a place of the run, a reference image's file, or by-name: of each mask the
+            place that its file is named by, as in PLACE_1.tif. Any place's, by the seed, when left out.
         variants: Images for each mask, STEM_v1, STEM_v2 …, where the network has noise.
         overlap: Pixels of mask around each block; what the network looks at when left out, which leaves no seam.
         resample: Generate at the run's resolution where the mask has another one.

@@ -18,7 +18,7 @@ from orthoforge.generation.masks import Extent, SceneMask, at_resolution, open_m
 from orthoforge.generation.outputs import is_made, listed_masks, output_paths, require_own_side_files, side_files, synthetic_tags
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
-from orthoforge.generation.styles import Style, styled
+from orthoforge.generation.styles import Style, styled, styles_of
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.signing import require_signer
@@ -37,7 +37,6 @@ _SHOWN_FAILURES = 5
 class Options:
     """How images are made and written, the same for every mask of a command."""
 
-    style: Style
     overlap_px: int | None
     resample: bool
     deliver: Literal["mask", "run"]
@@ -82,7 +81,8 @@ def generate(
     GeoTIFF. The same ``seed`` gives the same image.
 
     ``style`` is the look that all images get: a place of the run (``TrainedGenerator.styles``), or a file with a reference image,
-    of which the middle is looked at (``generation.styles.styled``). Without it the seed takes any place's.
+    of which the middle is looked at (``generation.styles.styled``). ``"by-name"`` takes of each mask the place that its file is
+    named by. Without a style the seed takes any place's, one for all masks.
 
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
@@ -99,7 +99,6 @@ def generate(
     for name in devices:
         require_device(name)
     generator = run if isinstance(run, TrainedGenerator) else load_generator(run, device=devices[0])
-    generator, chosen = styled(generator, style)
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):
@@ -108,8 +107,10 @@ def generate(
         require_signer(*sign)
     sources = listed_masks(masks)
     targets = output_paths(sources, Path(out), variants)
+    styles = styles_of(generator, sources, style)
+    looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
     options = Options(
-        chosen, overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer),
+        overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer),
         sign, overwrite
     )  # fmt: skip
     # Said before the first mask is generated, not after the others were.
@@ -123,14 +124,16 @@ def generate(
                 own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
                 is_made(path, own if several or folder_of(path).exists() else {"MODEL_SHA256": ""})
     with _failures(Path(out), len(sources) > 1) as failed, Progress().task("masks", len(sources)) as step:
-        for source, paths in zip(sources, targets, strict=True):
+        for source, paths, one in zip(sources, targets, styles, strict=True):
             with failed(source):
-                _generate_mask(source, paths, generator, seed, options)
+                _generate_mask(source, paths, *looks[one], seed, options)
             step()
     return [path for paths in targets for path in paths]
 
 
-def _generate_mask(source: Path, paths: Sequence[Path], generator: TrainedGenerator, seed: int, options: Options) -> None:
+def _generate_mask(
+    source: Path, paths: Sequence[Path], generator: TrainedGenerator, style: Style, seed: int, options: Options
+) -> None:
     """All variants of one mask. An image that a killed command finished is kept."""
     with open_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
         mask = at_resolution(delivered, generator, source, resample=options.resample)
@@ -138,9 +141,9 @@ def _generate_mask(source: Path, paths: Sequence[Path], generator: TrainedGenera
             print(f"warning: {warning}", file=sys.stderr)
         if options.deliver == "run":
             delivered = mask
-        request = _request(delivered, options)
+        request = _request(delivered, style, options)
         for variant, path in enumerate(paths):
-            tags = synthetic_tags(generator, seed + variant, source, request) | options.style.tags
+            tags = synthetic_tags(generator, seed + variant, source, request) | style.tags
             if options.overwrite or not is_made(path, tags):
                 _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
             discard(path)
@@ -183,7 +186,7 @@ def _write_side_files(path: Path, grid: Grid, tags: dict[str, str], options: Opt
         write_signature(path, certificate=certificate, private_key=private_key)
 
 
-def _request(mask: SceneMask, options: Options) -> str:
+def _request(mask: SceneMask, style: Style, options: Options) -> str:
     """Checksum of what decides an image, apart from model and seed."""
     grid = mask.grid
     place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
@@ -193,8 +196,8 @@ def _request(mask: SceneMask, options: Options) -> str:
         options.compress,
         options.quality if options.compress in ("jpeg", "webp") else None,
     ]
-    style = [options.style.identity] if options.style.identity else []  # images from before there were styles keep their checksum
-    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *style]).encode()).hexdigest()
+    look = [style.identity] if style.identity else []  # images from before there were styles keep their checksum
+    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *look]).encode()).hexdigest()
 
 
 @contextlib.contextmanager

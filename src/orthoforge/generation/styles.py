@@ -2,6 +2,7 @@
 
 import hashlib
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +14,10 @@ from orthoforge.generation.masks import GSD_TOLERANCE
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.models.styles import bank_of
+from orthoforge.scenes.sources import place_key
 from orthoforge.trained_generator import LEAST_REFERENCE_PX, TrainedGenerator
 
+BY_NAME = "by-name"
 # A style is a mean over the image: more than its middle changes it little, and would need memory for all of it.
 REFERENCE_PX = 1024
 # Parts of a reference image are left out by cells of this side, where more than a tenth has no data: a black pixel is often real.
@@ -60,6 +63,28 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
         reference = _reference(raster)
         _say_what_is_seen(raster, reference, generator.gsd_m)
     return generator.with_style(reference), Style(path.name, sha256_of(path))
+
+
+def styles_of(generator: TrainedGenerator, masks: Sequence[Path], style: str | Path | None) -> list[str | Path | None]:
+    """What ``styled`` is asked for, mask by mask: ``style``, or for ``"by-name"`` the place that the mask's file is named by.
+
+    Where several masks get one look of which nobody said which, stderr does. Raises ``ConfigError`` for a name without a style.
+    """
+    if style != BY_NAME:
+        if style is None and len(masks) > 1 and len(generator.styles) > 1 and not _own_style(generator).name:
+            print(
+                f"all {len(masks)} masks get one look, by the seed; --style chooses it ({', '.join(generator.styles)}), and "
+                f"--style {BY_NAME} takes each mask's place from its name",
+                file=sys.stderr,
+            )
+        return [style] * len(masks)
+    places = [place_key(mask.stem) for mask in masks]
+    if nameless := [mask for mask, place in zip(masks, places, strict=True) if place not in generator.styles]:
+        raise ConfigError(
+            f"{nameless[0]}: is not named by a place of this run, which knows {', '.join(generator.styles) or 'no styles'}. Rename "
+            "it, as in PLACE_1.tif, or choose one style for all masks."
+        )
+    return list(places)
 
 
 def _own_style(generator: TrainedGenerator) -> Style:
