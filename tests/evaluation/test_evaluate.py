@@ -90,6 +90,7 @@ def test_the_numbers_come_with_their_circumstances(folder, result):
         "sha256": generator.sha256,
         "recipe": "speck",
         "step": generator.step,
+        "gsd_m": generator.gsd_m,
     }
     assert result["data"]["fingerprint"] == store.fingerprint
     data = result["data"]
@@ -155,6 +156,37 @@ def test_the_page_shows_tiles_from_worst_to_best(folder, result):
     ranked = sorted(row["generated"]["ssim"] for row in result["tiles"])
     assert page.text.index(f"SSIM {ranked[0]:.3f}") < page.text.index(f"SSIM {ranked[-1]:.3f}")
     assert isinstance(score_parts(result)[0], Html)
+
+
+def test_tiles_of_another_resolution_than_the_runs_are_scored_with_a_warning(folder, tmp_path):
+    data = make_dataset(tmp_path / "data", ("aba1", "aba2"), 192)
+    for gsd, warned in ((0.36, False), (0.6, True)):
+        prepare(data, tmp_path / str(gsd), gsd=gsd, size=40, split="blocks", workers=1)
+        found = evaluate(
+            folder / "run", tmp_path / str(gsd), tmp_path / "report", split="train", allow_trained=True, overwrite=True
+        )
+        assert any("trained at 0.36 m a pixel, the tiles have 0.6 m" in text for text in found["warnings"]) is warned
+        text = read_page((tmp_path / "report" / "report.html").read_text()).text
+        assert ("trained at 0.36 m, so buildings are made in the wrong size" in text) is warned
+
+
+@pytest.mark.parametrize(
+    ("matched", "low", "words"),
+    [
+        (130.0, 90.0, "can be told from real ones"),  # above what halves have between them
+        (115.0, 62.0, "too few images to tell"),  # the interval is above, the halves' spread reaches as far
+        (60.0, -20.0, "cannot be told from real ones"),
+        (60.0, None, "cannot be told from real ones"),
+    ],
+)
+def test_what_is_said_of_the_kernel_distance_goes_by_its_interval_and_the_spread_of_its_floor(matched, low, words):
+    figure = {
+        "value": matched,
+        "low": low,
+        "matched": {"mean": matched},
+        "floor": {"mean": 8.0, "standard_deviation": 54.6},
+    }
+    assert words in score_page._told_apart(figure)
 
 
 def save(folder, images, suffix=".png"):

@@ -15,7 +15,15 @@ from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import report, score_page
 from orthoforge.evaluation.image_sets import ImageSet, batches, folder_images, folder_masks, generated_images
 from orthoforge.evaluation.measure import MOST_WORKERS, Look, Measured, in_order, measure
-from orthoforge.evaluation.paired import METRICS, MORE_METRICS, mean_colours, mean_scores, overlap_statement, score_lines
+from orthoforge.evaluation.paired import (
+    METRICS,
+    MORE_METRICS,
+    mean_colours,
+    mean_scores,
+    other_scale,
+    overlap_statement,
+    score_lines,
+)
 from orthoforge.evaluation.realism.diversity import MASKS, diversity
 from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork, open_network
 from orthoforge.evaluation.realism.lpips import Lpips, load_lpips
@@ -116,7 +124,7 @@ def evaluate(
         },
         "checkpoint": subject.generator and {
             "run": str(path), "sha256": subject.generator.sha256, "recipe": subject.generator.recipe.name,
-            "step": subject.generator.step,
+            "step": subject.generator.step, "gsd_m": subject.generator.gsd_m,
         } | _styles(subject.generator, store, tile_ids),
         "data": {
             "tiles": str(store.path), "fingerprint": store.fingerprint,
@@ -317,6 +325,11 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
         warnings.append(
             f"{data['n'] - styles['tiles_in_own']} of {data['n']} tiles are of places whose style the run does not know; they were "
             "made in any of its styles."
+        )
+    if other_scale(result):
+        warnings.append(
+            f"The run was trained at {result['checkpoint']['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
+            "buildings are made in the wrong size."
         )
     if not is_reliable(result["realism"]):
         counts = result["realism"]["frechet"]

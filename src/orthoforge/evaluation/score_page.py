@@ -20,6 +20,8 @@ _HEADINGS = {
 _DIGITS = {"frechet": 1, "kernel_x1000": 1}
 # A kernel distance or one of the shares this many deviations from its floor is called different.
 _DEVIATIONS = 2
+# A checkerboard so many times its surroundings, and the real images', is worth a sentence.
+_BOARD = 2
 
 
 def lead(result: Mapping[str, Any]) -> str:
@@ -196,15 +198,7 @@ def _reading(realism: Mapping[str, Any]) -> list[str]:
     lines = []
     figure = realism["kernel_x1000"]
     if figure["value"] is not None and figure["floor"] and figure["matched"]:
-        floor, value = figure["floor"], figure["matched"]["mean"]
-        far = value - floor["mean"] > _DEVIATIONS * (floor["standard_deviation"] or 0)
-        verdict = (
-            "The generated images can be told from real ones: their kernel distance is above what two halves of the real images "
-            "have between them."
-            if far
-            else "By the kernel distance the generated images cannot be told from real ones with so many images."
-        )
-        lines.append(verdict)
+        lines.append(_told_apart(figure))
     precision, recall = realism["precision"], realism["recall"]
     if precision["value"] is not None:
         lines.append(
@@ -217,7 +211,33 @@ def _reading(realism: Mapping[str, Any]) -> list[str]:
         f"In the finest quarter of the spectrum the generated images {change} {abs(by_frequency[-1]):.1f} dB of power against the "
         f"real ones, in the coarsest they have {abs(by_frequency[0]):.1f} dB {'less' if by_frequency[0] < 0 else 'more'}."
     )
+    board = realism["checkerboard"]
+    if board["value"] is not None and board["value"] > _BOARD * max(1, board["real"]):
+        lines.append(
+            f"A pattern that repeats every 2 or 4 px stands out of the generated images' spectrum: {board['value']:.1f} times what "
+            f"lies around it; of the real ones' {board['real']:.1f}."
+        )
     return lines
+
+
+def _told_apart(figure: Mapping[str, Any]) -> str:
+    """Whether the kernel distance tells generated images from real ones, or whether there are too few images to know.
+
+    Above what real halves have between them, by more than their spread: told. Not told only where the interval around the distance
+    of all images reaches down to that of the halves; in between, halves of so few images differ too much by themselves.
+    """
+    floor, value = figure["floor"], figure["matched"]["mean"]
+    if value - floor["mean"] > _DEVIATIONS * (floor["standard_deviation"] or 0):
+        return (
+            "The generated images can be told from real ones: their kernel distance is above what two halves of the real images "
+            "have between them."
+        )
+    if figure["low"] is not None and figure["low"] > floor["mean"]:
+        return (
+            "There are too few images to tell: the kernel distance is above that of two halves of the real images, also at the "
+            "lower end of its interval, but halves of so few images differ by nearly as much among themselves."
+        )
+    return "By the kernel distance the generated images cannot be told from real ones with so many images."
 
 
 def _diversity(figures: Mapping[str, Any]) -> Html:

@@ -11,7 +11,7 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import make_grid, make_mask, write_tiff
+from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
@@ -269,6 +269,17 @@ def test_a_run_trained_on_the_test_ground_is_refused(town, tmp_path):
     with pytest.raises(DataError, match=r"was trained on \d+ of the .*--allow-leaks"):
         utility(run, town.path, tmp_path / "out", train=train_by_colour, **QUICK)
     assert not (tmp_path / "out").exists()
+
+
+def test_a_generator_of_another_resolution_than_the_tiles_is_refused(hamlet, tmp_path):
+    generator = load_generator(make_run(tmp_path / "run", hamlet))
+    store = prepare(make_dataset(tmp_path / "data", ("ash1",), 192), tmp_path / "tiles", gsd=0.6, size=SIZE, workers=1)
+    generator.gsd_m = 0.3
+    with pytest.raises(ConfigError, match=r"trained at 0\.3 m a pixel, the tiles of .* have 0\.6 m.*--gsd 0\.3"):
+        open_source(generator, store, [], device="cpu", allow_leaks=True)
+    for close_or_unknown in (0.6, 0.55, None):
+        generator.gsd_m = close_or_unknown
+        assert open_source(generator, store, [], device="cpu", allow_leaks=True).generator is generator
 
 
 def test_stores_that_cannot_judge_are_refused_unless_told_otherwise(more_of_the_town, tmp_path):

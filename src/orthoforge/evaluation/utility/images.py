@@ -14,6 +14,7 @@ from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
+from orthoforge.generation.masks import GSD_TOLERANCE
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -22,7 +23,6 @@ from orthoforge.trained_generator import TrainedGenerator, load_generator
 
 # More are hardly drawn in a training of a few hundred steps, and each takes a second or so to make.
 MOST_TILES = 500
-GSD_TOLERANCE = 0.15
 _TURNED = "-turned"
 _STREAM = 11
 _SHIFT_SHARE = 0.25
@@ -59,7 +59,7 @@ def open_source(
     """A run, one of its checkpoints, a generator, or a folder of tiles.
 
     Raises ``DataError`` when (without ``allow_leaks``) a held-out tile was trained on, or its mask is among those of the ready
-    tiles; ``ConfigError`` when the masks are of another kind; ``CheckpointError``.
+    tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution; ``CheckpointError``.
     """
     if not isinstance(synthetic, TrainedGenerator):
         path = Path(synthetic)
@@ -75,6 +75,12 @@ def open_source(
         path, generator, ground = None, synthetic, None
     if generator.classes != store.classes:
         raise ConfigError(f"{path or 'the generator'}: made for other masks than those in {store.path}: its classes differ.")
+    if generator.gsd_m and store.gsd_m and abs(store.gsd_m / generator.gsd_m - 1) > GSD_TOLERANCE:
+        raise ConfigError(
+            f"{path or 'the generator'}: was trained at {generator.gsd_m:.3g} m a pixel, the tiles of {store.path} have "
+            f"{store.gsd_m:.3g} m; buildings would come out in the wrong size. Cut the scenes at its resolution: orthoforge "
+            f"prepare SCENES TILES --gsd {generator.gsd_m:.3g}"
+        )
     if ground and ground.tiles and not allow_leaks:
         raise DataError(
             f"{path}: the run was trained on {ground.tiles} of the {len(held_out)} held-out tiles (such as {ground.example}), so "
