@@ -3,7 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: demo test lint check bench clean
+.PHONY: install demo test lint check bench clean
+
+install: .venv/.ready  ## orthoforge in .venv/bin
 
 demo: .venv/.ready  ## simulate, check, prepare, train, generate, evaluate: demo/report.html
 	$(BIN)/orthoforge demo
