@@ -7,11 +7,12 @@ import yaml
 
 import orthoforge
 from conftest import make_dataset, make_grid, make_mask, write_tiff
-from orthoforge import errors
-from orthoforge.cli import COMMANDS, main
+from orthoforge import cli, errors
+from orthoforge.cli import COMMANDS, GOES_ON, main
 from orthoforge.config import FIELD_NAMES, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
 from orthoforge.geo.rasters import open_raster, read_mask
+from orthoforge.pretrained import bundled_names
 
 
 def run(*words):
@@ -20,6 +21,12 @@ def run(*words):
         return main([str(word) for word in words])
     except SystemExit as stopped:
         return stopped.code
+
+
+def help_of(command, capsys):
+    """Without the frame and the lines that it is printed in."""
+    assert run(command, "--help") == 0
+    return " ".join(capsys.readouterr().out.replace("│", " ").split())
 
 
 def test_every_error_has_an_exit_code_of_its_own_and_a_http_status():
@@ -101,6 +108,33 @@ def test_a_slip_of_the_hand_is_answered_with_what_was_meant(capsys, words, messa
     code = run(*words)
     assert code not in (0, None)
     assert message in capsys.readouterr().err + str(code)
+
+
+@pytest.mark.parametrize("command", ["generate", "grow", "evaluate", "utility", "compare", "publish"])
+def test_what_takes_a_generator_names_all_that_is_one(command, capsys):
+    text = help_of(command, capsys)
+    for words in ("un folder", "RUN/weights/best", "published folder", *bundled_names()):
+        assert words in text, words
+
+
+def test_generate_says_which_images_are_kept(capsys):
+    text = help_of("generate", capsys)
+    assert "of several images the finished ones; a single one that is finished is an error without --overwrite" in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_interrupted_a_command_says_whether_it_goes_on_as_its_help_does(command, capsys, monkeypatch):
+    keeps = any(words in help_of(command, capsys) for words in ("run again, it goes on", "run again, finished"))
+    assert keeps == (command in GOES_ON)
+
+    def stopped(argv):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run", stopped)
+    assert run(command) == 130
+    assert capsys.readouterr().err == ("interrupted; the same command goes on\n" if keeps else "interrupted\n")
+    assert run(command, "--overwrite") == 130
+    assert capsys.readouterr().err == "interrupted\n", "that would begin anew"
 
 
 def test_recipes_lists_them_all(capsys):

@@ -2,12 +2,12 @@
 
 import json
 import re
-from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from orthoforge import cli, demonstration, runs
 from orthoforge.config import load_recipe
@@ -20,6 +20,7 @@ from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import load_generator
 from pages import read_page
 
 EXTENT = Extent(places=("arden", "brennau"), scenes_per_place=2, scene_px=160, gsd_m=0.6, tile_px=32)
@@ -115,6 +116,11 @@ def test_the_numbers_on_the_page_are_those_of_the_files(made, page):
     assert "4 scenes" in text
     assert "simulated" in text
     assert f"{rows[-1]['step']:.0f} steps" in text
+    parameters = sum(parameter.numel() for parameter in load_generator(made / "run").network.parameters())
+    assert f"{parameters / 1e6:.2g} million parameters in the generator" in text, "as many as a model card says"
+    weights = load_file(made / "run" / "weights" / "last" / "train.safetensors")
+    trained = [name for name in weights if re.fullmatch(r"discriminator\..*\.(bias|original)", name)]
+    assert f"{sum(weights[name].numel() for name in trained)} in the discriminator" in text
     for pair in find_pairs(made / "scenes" / "unseen").pairs:
         with open_raster(pair.image) as real, open_raster(made / "generated" / f"{pair.name}.tif") as fake:
             scores = tile_scores(read_image(fake), read_image(real))
@@ -173,7 +179,7 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, 
         # As after Ctrl-C: training saves what it has and returns.
         if stops[-1:] == ["training"]:
             stops.pop()
-            recipe = replace(recipe, epochs=1, decay_epochs=1)
+            options["stop_after"] = 2
         return whole_train(recipe, *args, **options)
 
     monkeypatch.setattr(stages, "simulate", simulate)
@@ -182,6 +188,9 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, 
         with pytest.raises(KeyboardInterrupt):
             run_demo(out, EXTENT, RECIPE)
         assert not (out / "report.html").exists()
+    said = capsys.readouterr().out
+    assert said.count("he same command goes on.") == 3, "at each start, and where training stopped"
+    assert "--resume" not in said, "which is no option of it"
     before = (out / "scenes" / "train" / "images" / "arden1.tif").stat().st_mtime_ns
     capsys.readouterr()
     run_demo(out, EXTENT, RECIPE)

@@ -51,7 +51,7 @@ def test_each_recipe_gets_its_tiles_and_its_predecessor_and_all_are_compared(sce
     assert all(f">{name}<" in page for name in ("first", "finer", "other"))
 
 
-def test_called_again_it_keeps_what_is_finished_and_goes_on_with_the_rest(scenes, tmp_path, monkeypatch):
+def test_called_again_it_keeps_what_is_finished_and_goes_on_with_the_rest(scenes, tmp_path, monkeypatch, capsys):
     out, trained = tmp_path / "out", []
     from orthoforge import experiments
 
@@ -67,6 +67,9 @@ def test_called_again_it_keeps_what_is_finished_and_goes_on_with_the_rest(scenes
     with pytest.raises(KeyboardInterrupt):
         experiment(recipes, scenes, out)
     assert trained == ["a", "b"], "the third was not begun"
+    said = capsys.readouterr().out
+    assert "The same command goes on." in said
+    assert "--resume" not in said, "which is no option of it"
     before = (out / "runs/a/results.csv").read_bytes()
     assert experiment(recipes, scenes, out).report.is_file()
     assert (out / "runs/a/results.csv").read_bytes() == before

@@ -489,12 +489,27 @@ def test_publish_prints_where_it_is(run, tmp_path, capsys):
     facts.write_text("license: CC0-1.0\nsummary: A town of squares.\n")
     words = ["publish", run, "--out", tmp_path / "folder", "--name", "squares-s", "--card", facts]
     assert main([str(word) for word in words]) == 0
-    assert capsys.readouterr().out.strip() == str(tmp_path / "folder")
+    assert capsys.readouterr() == (f"{tmp_path / 'folder'}\n", "")
     assert json.loads((tmp_path / "folder" / CONFIG).read_bytes())["dtype"] == "float16"
     assert "# squares-s" in (tmp_path / "folder" / "README.md").read_text()
     assert main([str(word) for word in words]) == 4
     assert main([str(word) for word in [*words, "--overwrite", "--full-precision"]]) == 0
     assert json.loads((tmp_path / "folder" / CONFIG).read_bytes())["dtype"] == "float32"
+
+
+@pytest.mark.parametrize("facts", ["", "summary: A town of squares.\n"])
+def test_publish_says_when_no_licence_was_given_and_how_to_give_one(facts, run, tmp_path, capsys):
+    (tmp_path / "facts.yaml").write_text(facts)
+    card = ["--card", str(tmp_path / "facts.yaml")] if facts else []
+    assert main(["publish", str(run), "--out", str(tmp_path / "folder"), *card]) == 0
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1
+    assert "no licence was given" in said
+    assert "license: unknown" in (tmp_path / "folder" / "README.md").read_text()
+    [line] = re.findall(r"such as `(.+)`", said)
+    (tmp_path / "facts.yaml").write_text(facts + line)
+    assert main(["publish", str(run), "--out", str(tmp_path / "other"), "--card", str(tmp_path / "facts.yaml")]) == 0
+    assert capsys.readouterr().err == ""
 
 
 def test_publish_refuses_before_it_writes(run, tmp_path):

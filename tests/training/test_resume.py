@@ -102,8 +102,8 @@ def test_sigterm_and_ctrl_c_save_say_where_and_exit_0_within_seconds(trainers, t
         trainer.signal((signal.SIGTERM, signal.SIGINT)[number % 2])
         assert trainer.wait() == 0, trainer.text
         saved = json.loads((run / "weights/last/state.json").read_text())["progress"]
-        where = f"stopped at epoch {saved['epoch'] + 1}, step {saved['step']}; saved in {run}/weights/last. Go on with --resume."
-        assert trainer.lines[-1].strip() == where
+        where = f"stopped at epoch {saved['epoch'] + 1}, step {saved['step']}; saved in {run}/weights/last."
+        assert trainer.lines[-1].strip() == f"{where} The same command goes on."
         assert "Traceback" not in trainer.text
         seconds.append(trainer.seconds)
     finish(trainers, BATCH_EMA, tiles, run, references["batch+EMA"])

@@ -1,7 +1,10 @@
 """Every kind of recipe: what it records and saves, and that stopping and resuming changes nothing in any of them."""
 
 import json
+import re
+import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -17,7 +20,7 @@ from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.perceptual import load_features, perceptual_l1
 from orthoforge.tiles.store import TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
-from orthoforge.training import train
+from orthoforge.training import loop, train
 from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.hardware import new_fabric
 from orthoforge.training.state import TrainingState
@@ -93,9 +96,43 @@ def test_a_chain_of_a_network_with_dropout_is_one_training_and_its_images_depend
     assert (image != other).any()
 
 
+def test_it_says_at_its_start_what_it_will_do_and_where(tiles, tmp_path, capsys):
+    run = train(tiny(), tiles, tmp_path / "run", stop_after=4)
+    first, *_ = capsys.readouterr().out.splitlines()
+    assert first == f"tiny: 8 tiles, 3 steps an epoch, 5 epochs; a line after each, all in {run}"
+    train(tiny(), tiles, run, resume=True)
+    assert first in capsys.readouterr().out
+    train(tiny(), tiles, run, resume=True)
+    assert first not in capsys.readouterr().out, "nothing is left to do"
+
+
+def test_after_a_stop_in_mid_epoch_the_time_left_is_that_of_whole_epochs(tiles, tmp_path, monkeypatch, capsys):
+    now, train_step, validate = [0.0], loop.train_step, loop.validate
+
+    def step_of_a_minute(fabric, recipe, state, *others):
+        now[0] += 60
+        if state.progress.step == 1:  # the second of the three of the first epoch
+            signal.raise_signal(signal.SIGTERM)
+        return train_step(fabric, recipe, state, *others)
+
+    def validation_of_half_a_minute(*words):
+        now[0] += 30
+        return validate(*words)
+
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    monkeypatch.setattr(loop, "train_step", step_of_a_minute)
+    monkeypatch.setattr(loop, "validate", validation_of_half_a_minute)
+    run = train(tiny(), tiles, tmp_path / "run")
+    assert "stopped at epoch 1, step 2" in capsys.readouterr().out
+    train(tiny(), tiles, run, resume=True)
+    assert re.findall(r"(\d+:\d\d) left", capsys.readouterr().out) == ["14:00", "10:30", "7:00", "3:30", "0:00"]
+
+
 def test_stopping_by_number_says_where_it_is_and_the_number_must_be_one(tiles, tmp_path, capsys):
     train(tiny(), tiles, tmp_path / "run", stop_after=1)
     assert "Go on with --resume" in capsys.readouterr().out
+    train(tiny(), tiles, tmp_path / "run", resume=True, stop_after=1)
+    assert "The same command goes on." in capsys.readouterr().out
     with pytest.raises(ConfigError, match="stop_after is 0"):
         train(tiny(), tiles, tmp_path / "other", stop_after=0)
 

@@ -22,6 +22,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
     "sweep": training.sweep, "publish": publishing.publish, "recipes": training.recipes,
 }  # fmt: skip
+# Those that keep what is finished, and go on with the rest when they are run again.
+GOES_ON = ("demo", "prepare", "forge", "generate", "grow", "utility", "experiment", "sweep")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -36,7 +38,9 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return exit_code(error)
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        # With --overwrite it would begin anew.
+        goes_on = argv[:1] and argv[0] in GOES_ON and "--overwrite" not in argv
+        print(f"interrupted{'; the same command goes on' if goes_on else ''}", file=sys.stderr)
         return 130
 
 

@@ -1,5 +1,6 @@
 """Commands that give away what was made: publish."""
 
+import sys
 from pathlib import Path
 
 from tyro.conf import Positional
@@ -21,7 +22,8 @@ def publish(
     Face hub.
 
     Args:
-        run: A run folder, or one of its checkpoints such as RUN/weights/best.
+        run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
+            with the package, orthoforge-s.
         out: Folder to write.
         name: Of the model; that of the folder when left out.
         card: YAML file of what only people know: sources, licences, scores, limits.
@@ -29,8 +31,15 @@ def publish(
         full_precision: Keep weights as float32, twice as large; they are halved otherwise.
         overwrite: Replace a folder that was published before.
     """
-    from orthoforge.hub import publish
+    from orthoforge.hub import CardFacts, publish, read_facts
 
-    print(publish(run, out, name=name, card=card, push=push, full_precision=full_precision, overwrite=overwrite))
+    facts = read_facts(card) if card else CardFacts()
+    if not facts.license:
+        print(
+            "warning: no licence was given: the card says `license: unknown`, and nobody may pass the weights on. Give one in the "
+            "file of --card, by a line such as `license: Apache-2.0`.",
+            file=sys.stderr,
+        )
+    print(publish(run, out, name=name, card=facts, push=push, full_precision=full_precision, overwrite=overwrite))
     if push:
         print(f"uploaded to {push}")

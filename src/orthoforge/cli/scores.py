@@ -28,8 +28,9 @@ def evaluate(
     Writes report.json and report.html, every score beside a floor that makes it readable.
 
     Args:
-        images: A run folder, one of its checkpoints such as RUN/weights/best, or a folder of images of the tiles' size. Images
-            named as a tile (SCENE_ROW_COLUMN, or SCENE where it is the only one) are also compared with it pixel by pixel.
+        images: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
+            with the package, orthoforge-s. Or a folder of images of the tiles' size: those named as a tile (SCENE_ROW_COLUMN, or
+            SCENE where it is the only one) are also compared with it pixel by pixel.
         data: Tiles made by `orthoforge prepare`.
         out: Folder for the report.
         split: Whose tiles are the real images.
@@ -74,7 +75,9 @@ def utility(
     tested on held-out places. Writes utility.json and utility.html. Interrupted and run again, it goes on.
 
     Args:
-        synthetic: A run, which is given masks of training tiles, or a folder of tiles cut from synthetic images and masks.
+        synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
+            come with the package, orthoforge-s: it is given masks of training tiles. Or a folder of tiles cut from synthetic images
+            and masks.
         data: Real tiles made by `orthoforge prepare`.
         out: Folder for the report, the trainings' outcomes and the generated images.
         ratios: Synthetic images for each real one, at equal steps.
@@ -111,7 +114,8 @@ def compare(
     """Put runs beside each other in one page: pictures of the same ground, curves, settings that differ, time, cost, scores.
 
     Args:
-        runs: Run folders, or checkpoints in them such as RUN/weights/best.
+        runs: Run folders, checkpoints in them such as RUN/weights/best, published folders, or names of weights that come with the
+            package, orthoforge-s.
         out: The page, a .html file; the same figures go to a .json beside it.
         data: Tiles, where they are no longer at the place that the runs name.
         split: Whose tiles are shown and scored; validation where a run has no others.

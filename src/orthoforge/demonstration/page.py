@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_checkpoint, newest_checkpoint
+from orthoforge.checkpoints import Checkpoint, load_checkpoint, newest_checkpoint
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import in_seconds
@@ -50,10 +50,7 @@ def _steps(
     extent: Extent, recipe: Recipe, out: Path, store: TileStore, result: dict[str, Any], unseen: int, seconds: dict[str, float]
 ) -> Html:
     checkpoint = load_checkpoint(newest_checkpoint(out / "run"))
-    in_generator = sum(tensor.numel() for name, tensor in checkpoint.model.items() if _is_learnt(name))
-    in_discriminator = sum(
-        tensor.numel() for name, tensor in checkpoint.train.items() if name.startswith("discriminator.") and _is_learnt(name)
-    )
+    in_generator, in_discriminator = (_parameters(checkpoint, optimizer) for optimizer in ("optimizer_g", "optimizer_d"))
     counts = {split: len(store.ids(split)) for split in ("train", "val", "test", "buffer")}
     scenes, places = len(extent.places) * extent.scenes_per_place, len(extent.places)
     dropped = f" {counts['buffer']} between them are dropped, so that no two splits touch." if counts["buffer"] else ""
@@ -216,8 +213,10 @@ def _next(out: Path, recipe: Recipe, scene: Unseen) -> list[Html]:
     ]
 
 
-def _is_learnt(name: str) -> bool:
-    return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+def _parameters(checkpoint: Checkpoint, optimizer: str) -> int:
+    """Of the network that it moves. Its weights alone do not tell: beside them lie style banks, statistics and fixed kernels."""
+    moments = (name for name in checkpoint.train if name.startswith(f"{optimizer}.") and name.endswith(".exp_avg"))
+    return sum(checkpoint.train[name].numel() for name in moments)
 
 
 def _millions(count: int) -> str:

@@ -51,7 +51,8 @@ def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = Fal
         if (out / REPORT).is_file():
             print(f"{out / REPORT} is there already. Pass --overwrite to make it again.")
             return out / REPORT
-        print(f"{out}: a few minutes on two cores. Stopped by Ctrl-C, the same command goes on.")
+        again = "the same command without --overwrite" if overwrite else "the same command"
+        print(f"{out}: a few minutes on two cores. Stopped by Ctrl-C, {again} goes on.")
         _make_scenes(out, extent, journal)
         _check_scenes(out, journal)
         store = _make_tiles(out, extent, journal)
@@ -109,7 +110,7 @@ def _train(out: Path, recipe: Recipe, store: TileStore, journal: Journal) -> Non
     steps = -(-crops // recipe.batch_size) * recipe.total_epochs
     with journal.stage("train", f"recipe {recipe.name}, {recipe.total_epochs} epochs, {steps} steps", goes_on=True) as done:
         print(flush=True)  # a line an epoch follows
-        train(recipe, out / "tiles", out / "run", resume=(out / "run" / "weights").exists())
+        train(recipe, out / "tiles", out / "run", resume=True)
         rows = runs.read_results(out / "run")
         if len(rows) < recipe.total_epochs:  # it saved and returned: Ctrl-C or SIGTERM
             raise KeyboardInterrupt

@@ -56,7 +56,8 @@ def run_epochs(
     if fabric.is_global_zero:
         first_step = progress.step + (0 if validation_due else 1)
         curves = Trackers(trackers, out, settings=recipe_values(recipe), first_step=first_step)
-    saved_at, began, began_epoch = time.monotonic(), time.monotonic(), progress.epoch
+    saved_at, began_epoch = time.monotonic(), progress.epoch
+    began = saved_at - progress.seconds  # of an epoch that was interrupted, its first part counts
     end = recipe.total_epochs if stop_after is None else min(recipe.total_epochs, progress.epoch + stop_after)
     try:
         while progress.epoch < end:

@@ -15,7 +15,7 @@ from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError
 from orthoforge.files import lock, require_free_space
 from orthoforge.tiles.store import TileStore
 from orthoforge.trackers import require_trackers
-from orthoforge.training.batches import training_ids
+from orthoforge.training.batches import steps_an_epoch, training_ids
 from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
 from orthoforge.training.loop import run_epochs, save, tiles_values
 from orthoforge.training.state import TrainingState
@@ -133,6 +133,9 @@ def _train_in(
             out,
             recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}},
         )
+    if state.progress.epoch < recipe.total_epochs:
+        tiles, steps = len(training_ids(store, recipe)), steps_an_epoch(store, recipe, fabric)
+        say(f"{recipe.name}: {tiles} tiles, {steps} steps an epoch, {recipe.total_epochs} epochs; a line after each, all in {out}")
     while True:
         if fabric.is_global_zero:
             runs.truncate_results(out, state.progress.epoch)
@@ -144,7 +147,8 @@ def _train_in(
     if fabric.is_global_zero:
         runs.plot_results(out)
     progress = state.progress
-    where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. Go on with --resume."
+    go_on = "The same command goes on." if resume else "Go on with --resume."
+    where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. {go_on}"
     say(f"finished: {out}" if finished else f"stopped at {where}")
 
 

@@ -513,4 +513,6 @@ def test_with_a_run_and_one_training_by_the_packages_own_segmenter(hamlet, tmp_p
     assert result["verdict"].startswith("Undecided")
     assert any("trained on all training tiles" in text for text in result["warnings"])
     assert TileStore.open(tmp_path / "out" / "synthetic").settings["generator_sha256"] == result["synthetic"]["sha256"]
-    assert "min left" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert said.index("5 trainings of a segmenter, 1 steps each") < said.index("1 of 5: ")
+    assert "min left" in said

@@ -181,6 +181,8 @@ def _run_all(
     missing = sum(not (folder / job.file).is_file() for job in distinct)
     if missing < len(distinct):
         _say(f"{len(distinct) - missing} of {len(distinct)} trainings are finished and kept")
+    if missing:
+        _say(f"{missing} trainings of a segmenter, {settings.steps} steps each, a line after each")
     for number, job in enumerate(distinct, start=1):
         file = folder / job.file
         if not file.is_file():
