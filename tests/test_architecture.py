@@ -26,7 +26,7 @@ ALLOWED = {
         "errors", "files", "config", "tiles", "models", "checkpoints", "runs", "trackers", "evaluation.metrics",
         "evaluation.realism.features", "evaluation.realism.distances",
     },
-    "generation": {"errors", "files", "config", "geo", "models", "trained_generator", "scenes.palette"},
+    "generation": {"errors", "files", "config", "geo", "models", "trained_generator", "scenes.palette", "scenes.sources"},
     "forging": {"errors", "files", "config", "geo", "scenes"},
     "growing": {
         "errors", "files", "config", "geo", "scenes", "tiles", "checkpoints", "trained_generator", "runs", "generation", "forging",

@@ -9,7 +9,7 @@ import pytest
 
 from orthoforge import files
 from orthoforge.errors import LockedError, OutputExistsError, ResourceError
-from orthoforge.files import lock, new_file, require_free_space, sha256_of, writable
+from orthoforge.files import lock, new_file, no_such_file, require_free_space, sha256_of, writable
 from small_disk import small_disk
 
 HOLD = """
@@ -239,3 +239,11 @@ def test_free_space_is_asked_for_ahead_with_both_numbers(tmp_path):
 def test_the_checksum_is_that_of_sha256sum(tmp_path):
     (tmp_path / "a").write_bytes(b"abc")
     assert sha256_of(tmp_path / "a") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_a_missing_file_is_named_with_the_one_that_is_there(tmp_path):
+    (tmp_path / "mask.png").touch()
+    (tmp_path / "maks").mkdir()
+    assert no_such_file(tmp_path / "maks.png") == f"{tmp_path / 'maks.png'}: no such file. Did you mean mask.png?"
+    assert no_such_file(tmp_path / "river.geojson") == f"{tmp_path / 'river.geojson'}: no such file."
+    assert no_such_file(tmp_path / "data" / "mask.png").endswith(f"there is no folder {tmp_path / 'data'}.")

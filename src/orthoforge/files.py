@@ -5,6 +5,7 @@ a ``*.partial``, which the next writer of that name clears away.
 """
 
 import contextlib
+import difflib
 import errno
 import glob
 import hashlib
@@ -130,6 +131,15 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def no_such_file(path: Path) -> str:
+    """What is said of a file that is not there, with the most similar name that its folder holds."""
+    if not path.parent.is_dir():
+        return f"{path}: no such file; there is no folder {path.parent}."
+    names = [file.name for file in path.parent.iterdir() if file.is_file()]
+    close = difflib.get_close_matches(path.name, names, n=1)
+    return f"{path}: no such file.{f' Did you mean {close[0]}?' if close else ''}"
 
 
 def sha256_of(path: Path) -> str:

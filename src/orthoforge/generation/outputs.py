@@ -5,6 +5,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.files import no_such_file
 from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.rasters import DRIVERS, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
@@ -106,7 +107,7 @@ def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
 def _listed_in(path: Path) -> list[Path]:
     """The paths in a text file, one a line, relative to it."""
     if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+        raise DataError(no_such_file(path))
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:

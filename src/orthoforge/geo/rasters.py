@@ -21,6 +21,7 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from orthoforge.errors import DataError, ResourceError
+from orthoforge.files import no_such_file
 from orthoforge.geo.grid import Grid, Window
 
 DRIVERS = {".tif": "GTiff", ".tiff": "GTiff", ".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG"}
@@ -346,7 +347,7 @@ def _driver_of(path: Path) -> str:
     if path.is_dir():
         raise DataError(f"{path}: is a folder; name the files in it, for example {path}/*.tif.")
     if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+        raise DataError(no_such_file(path))
     driver = DRIVERS.get(path.suffix.lower())
     if driver is None:
         raise DataError(f"{path}: unknown suffix {path.suffix!r}; GeoTIFF, PNG and JPEG are read.")

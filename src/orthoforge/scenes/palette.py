@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from orthoforge.errors import DataError
+from orthoforge.files import no_such_file
 from orthoforge.geo.rasters import percent
 
 Colour = tuple[int, int, int]
@@ -50,7 +51,7 @@ def load_palette(path: Path) -> Palette:
     try:
         entries = json.loads(path.read_text("utf-8"), object_pairs_hook=list)
     except FileNotFoundError:
-        raise DataError(f"{path}: no such file.") from None
+        raise DataError(no_such_file(path)) from None
     except (OSError, ValueError) as error:
         raise DataError(f'{path}: not a readable palette ({error}). {{"Building": [60, 16, 152], …}} is expected.') from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, tuple) for entry in entries):

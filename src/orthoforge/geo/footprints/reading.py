@@ -11,6 +11,7 @@ import shapely
 from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.files import no_such_file
 from orthoforge.geo.footprints.chunks import Chunk, Source
 from orthoforge.geo.footprints.containers import read_container, read_zip
 from orthoforge.geo.footprints.geojson import read_document, read_lines
@@ -109,7 +110,7 @@ def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
     if suffix not in (*SUFFIXES, ".pbf"):
         raise DataError(f"{path}: footprints are read as {', '.join(SUFFIXES)}.")
     if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+        raise DataError(no_such_file(path))
     if layer is not None and suffix not in _LAYERED:
         raise ConfigError(f"{path}: --layer chooses a layer of a GeoPackage or of a .zip; this file has none to choose from.")
     if suffix in (".geojson", ".json"):
