@@ -217,7 +217,7 @@ def test_a_stopped_batch_keeps_its_images_and_lists_what_failed(run, tmp_path, m
         write_tiff(masks / f"{name}.tif", make_mask(32), make_grid(32))
     (masks / "b.tif").write_bytes(b"no raster")
     for _ in range(2):
-        with pytest.raises(DataError, match=r"(?s)1 masks failed, the others are done.*failures\.txt.*b\.tif: not a GTiff file"):
+        with pytest.raises(DataError, match=r"(?s)1 of 4 masks failed.*failures\.txt.*b\.tif: not a GTiff file"):
             generate(run, [masks], tmp_path / "out")
     assert sorted(path.stem for path in (tmp_path / "out").glob("*.tif")) == ["a", "c", "d"]
     assert "b.tif\t" in (tmp_path / "out/failures.txt").read_text()

@@ -129,7 +129,7 @@ def test_the_same_masks_in_another_style_are_other_images(run, tmp_path, mask_pa
     assert (out / "town.tif").stat().st_mtime_ns == kept
     write_tiff(file, reference((64, 64), seed=1))
     for style in (file, "aba", None):
-        with pytest.raises(DataError, match="2 masks failed") as error:
+        with pytest.raises(DataError, match="2 of 2 masks failed") as error:
             generate(run, [mask_path, other], out, style=style)
         assert "Pass --overwrite" in str(error.value)
     with pytest.raises(OutputExistsError):

@@ -55,7 +55,7 @@ def test_a_sound_data_set_has_no_findings_and_its_facts_in_the_rows(tmp_path):
     assert (scene.size, scene.bands, scene.crs, scene.place) == ((80, 60), "3×uint8", "EPSG:32633", "austin")
     assert scene.gsd_m == pytest.approx(0.3, rel=1e-3)
     assert scene.building_share == pytest.approx((make_mask((60, 80), seed=1) > 0).mean())
-    assert "3 scenes, 3 without findings; 0 faults, 0 warnings" in printed(report)
+    assert "3 scenes, 3 without findings of their own; 0 faults, 0 warnings" in printed(report)
 
 
 @functools.cache
@@ -325,7 +325,7 @@ def test_the_table_fits_100_columns_and_puts_faults_before_warnings(tmp_path):
         text = printed(report, **options)
         assert max(map(len, text.splitlines())) <= 100
         assert text.index("fault ") < text.index("warning ")
-        assert "12 scenes, 10 without findings; 1 fault, 1 warning" in text
+        assert "12 scenes, 10 without findings of their own; 1 fault, 1 warning" in text
         assert f"{tmp_path}/images" not in text  # what all paths share is said once, in the last line
     assert printed(report).count("a_place_with") == 3  # the place, and its two findings
     assert printed(report, all_scenes=True).count("a_place_with") == 14

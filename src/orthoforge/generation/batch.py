@@ -123,7 +123,7 @@ def generate(
             if not overwrite:
                 own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
                 is_made(path, own if several or folder_of(path).exists() else {"MODEL_SHA256": ""})
-    with _failures(Path(out), len(sources) > 1) as failed, Progress().task("masks", len(sources)) as step:
+    with _failures(Path(out), len(sources)) as failed, Progress().task("masks", len(sources)) as step:
         for source, paths, one in zip(sources, targets, styles, strict=True):
             with failed(source):
                 _generate_mask(source, paths, *looks[one], seed, options)
@@ -201,9 +201,10 @@ def _request(mask: SceneMask, style: Style, options: Options) -> str:
 
 
 @contextlib.contextmanager
-def _failures(out: Path, several: bool) -> Iterator:
+def _failures(out: Path, count: int) -> Iterator:
     """Yields a context for each mask. Errors of one mask wait for the end when there are several; others stop at once."""
     failures: list[tuple[Path, Exception]] = []
+    several = count > 1
 
     @contextlib.contextmanager
     def failed(source: Path) -> Iterator[None]:
@@ -226,4 +227,4 @@ def _failures(out: Path, several: bool) -> Iterator:
     if failures:
         shown = "\n".join(f"  {error}" for _, error in failures[:_SHOWN_FAILURES])
         more = f"\n  and {len(failures) - _SHOWN_FAILURES} more" if len(failures) > _SHOWN_FAILURES else ""
-        raise DataError(f"{len(failures)} masks failed, the others are done. All are listed in {listed}:\n{shown}{more}")
+        raise DataError(f"{len(failures)} of {count} masks failed. They are listed in {listed}:\n{shown}{more}")

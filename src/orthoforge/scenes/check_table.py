@@ -103,7 +103,7 @@ def _merged(scenes: Sequence[SceneCheck]) -> list[Finding]:
 
 def _verdict(report: CheckReport) -> Text:
     sound = sum(not scene.findings for scene in report.scenes)
-    text = Text(f"{_plural(len(report.scenes), 'scene')}, {sound} without findings; ")
+    text = Text(f"{_plural(len(report.scenes), 'scene')}, {sound} without findings of their own; ")
     text.append(_plural(report.faults, "fault"), _STYLES["fault"] if report.faults else "green").append(", ")
     text.append(_plural(report.warnings, "warning"), _STYLES["warning"] if report.warnings else "green")
     return text.append(f" in {report.data}")
