@@ -176,7 +176,7 @@ def test_tiles_of_another_resolution_than_the_runs_are_scored_with_a_warning(fol
         (130.0, 90.0, "can be told from real ones"),  # above what halves have between them
         (115.0, 62.0, "too few images to tell"),  # the interval is above, the halves' spread reaches as far
         (60.0, -20.0, "cannot be told from real ones"),
-        (60.0, None, "cannot be told from real ones"),
+        (60.0, None, "too few images to tell"),
     ],
 )
 def test_what_is_said_of_the_kernel_distance_goes_by_its_interval_and_the_spread_of_its_floor(matched, low, words):

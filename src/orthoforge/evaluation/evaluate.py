@@ -18,9 +18,9 @@ from orthoforge.evaluation.measure import MOST_WORKERS, Look, Measured, in_order
 from orthoforge.evaluation.paired import (
     METRICS,
     MORE_METRICS,
+    made_at_other_scale,
     mean_colours,
     mean_scores,
-    other_scale,
     overlap_statement,
     score_lines,
 )
@@ -326,7 +326,7 @@ def _warnings(result: Mapping[str, Any]) -> list[str]:
             f"{data['n'] - styles['tiles_in_own']} of {data['n']} tiles are of places whose style the run does not know; they were "
             "made in any of its styles."
         )
-    if other_scale(result):
+    if made_at_other_scale(result):
         warnings.append(
             f"The run was trained at {result['checkpoint']['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
             "buildings are made in the wrong size."

@@ -11,7 +11,7 @@ from orthoforge.evaluation import report
 from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, psnr
 from orthoforge.evaluation.report import Html
 from orthoforge.evaluation.similarity import MS_SSIM_LEAST_PX, ssim_and_ms_ssim
-from orthoforge.generation.masks import GSD_TOLERANCE
+from orthoforge.generation.masks import other_scale
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.store import TileStore
 
@@ -139,7 +139,7 @@ def circumstances(result: Mapping[str, Any]) -> Html:
     data, checkpoint = result["data"], result["checkpoint"]
     gsd = f"{data['gsd_m']:.2g} m" if data["gsd_m"] else "mixed or unknown"
     rows: list[list[str | Html]] = []
-    if other_scale(result):
+    if made_at_other_scale(result):
         gsd += f"; the run was trained at {checkpoint['gsd_m']:.2g} m, so buildings are made in the wrong size"
     if checkpoint:
         rows += [
@@ -165,10 +165,9 @@ def circumstances(result: Mapping[str, Any]) -> Html:
     return report.table(["Circumstances", ""], [*rows, ["Made by", result["made_by"]]])
 
 
-def other_scale(result: Mapping[str, Any]) -> bool:
+def made_at_other_scale(result: Mapping[str, Any]) -> bool:
     """Whether the run is known to have been trained at another resolution than that of the tiles."""
-    trained_m, tiles_m = (result["checkpoint"] or {}).get("gsd_m"), result["data"]["gsd_m"]
-    return bool(trained_m and tiles_m and abs(tiles_m / trained_m - 1) > GSD_TOLERANCE)
+    return other_scale(result["data"]["gsd_m"], (result["checkpoint"] or {}).get("gsd_m"))
 
 
 def overlap_statement(data: Mapping[str, Any]) -> tuple[str, bool]:

@@ -224,7 +224,7 @@ def _told_apart(figure: Mapping[str, Any]) -> str:
     """Whether the kernel distance tells generated images from real ones, or whether there are too few images to know.
 
     Above what real halves have between them, by more than their spread: told. Not told only where the interval around the distance
-    of all images reaches down to that of the halves; in between, halves of so few images differ too much by themselves.
+    of all images reaches down to that of the halves; in between, and without an interval, nobody knows.
     """
     floor, value = figure["floor"], figure["matched"]["mean"]
     if value - floor["mean"] > _DEVIATIONS * (floor["standard_deviation"] or 0):
@@ -232,10 +232,10 @@ def _told_apart(figure: Mapping[str, Any]) -> str:
             "The generated images can be told from real ones: their kernel distance is above what two halves of the real images "
             "have between them."
         )
-    if figure["low"] is not None and figure["low"] > floor["mean"]:
+    if figure["low"] is None or figure["low"] > floor["mean"]:
         return (
-            "There are too few images to tell: the kernel distance is above that of two halves of the real images, also at the "
-            "lower end of its interval, but halves of so few images differ by nearly as much among themselves."
+            "There are too few images to tell whether the generated ones are like the real ones: two halves of so few real images "
+            "differ by about as much."
         )
     return "By the kernel distance the generated images cannot be told from real ones with so many images."
 

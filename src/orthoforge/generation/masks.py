@@ -168,6 +168,11 @@ class ResampledMask:
         self._source.require_sound()
 
 
+def other_scale(one_m: float | None, other_m: float | None) -> bool:
+    """Whether pixels of these sizes would show buildings at different scales; of an unknown one nothing is said."""
+    return bool(one_m and other_m and abs(one_m / other_m - 1) > GSD_TOLERANCE)
+
+
 def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *, resample: bool) -> SceneMask:
     """The mask as the generator must see it: its own grid, or with ``resample`` one over the same ground in the run's resolution.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.files import sha256_of
-from orthoforge.generation.masks import GSD_TOLERANCE
+from orthoforge.generation.masks import other_scale
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.models.styles import bank_of
@@ -145,6 +145,6 @@ def _say_what_is_seen(raster: Raster, reference: np.ndarray, gsd_m: float | None
     seen = f"{reference.shape[1]}×{reference.shape[0]}"
     words = f"style of {raster.path.name}: {'all of it' if seen == whole else f'{seen} of its {whole} px'}"
     pixel_m = raster.grid.gsd_m()
-    if pixel_m is not None and gsd_m is not None and abs(pixel_m / gsd_m - 1) > GSD_TOLERANCE:
+    if other_scale(pixel_m, gsd_m):
         words += f"; its pixels are {pixel_m:.3g} m, the run's {gsd_m:.3g} m, so its texture is seen at another scale"
     print(words, file=sys.stderr)

@@ -14,7 +14,7 @@ from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
-from orthoforge.generation.masks import GSD_TOLERANCE
+from orthoforge.generation.masks import other_scale
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -75,7 +75,7 @@ def open_source(
         path, generator, ground = None, synthetic, None
     if generator.classes != store.classes:
         raise ConfigError(f"{path or 'the generator'}: made for other masks than those in {store.path}: its classes differ.")
-    if generator.gsd_m and store.gsd_m and abs(store.gsd_m / generator.gsd_m - 1) > GSD_TOLERANCE:
+    if other_scale(store.gsd_m, generator.gsd_m):
         raise ConfigError(
             f"{path or 'the generator'}: was trained at {generator.gsd_m:.3g} m a pixel, the tiles of {store.path} have "
             f"{store.gsd_m:.3g} m; buildings would come out in the wrong size. Cut the scenes at its resolution: orthoforge "
@@ -198,7 +198,7 @@ def _ready(path: Path, store: TileStore, held_out: Sequence[int], allow_leaks: b
             f"{store.describe(leaked[0][1])}). Leave them out, or pass --allow-leaks, which the report will say."
         )
     warnings = [f"{len(leaked)} synthetic tiles have masks of held-out tiles; --allow-leaks was given."] if leaked else []
-    if ready.gsd_m and store.gsd_m and abs(ready.gsd_m / store.gsd_m - 1) > GSD_TOLERANCE:
+    if other_scale(ready.gsd_m, store.gsd_m):
         warnings.append(
             f"Pixels of the synthetic tiles are {ready.gsd_m:.2f} m, of the real ones {store.gsd_m:.2f} m: buildings differ in "
             "scale."
