@@ -102,7 +102,7 @@ def test_choices_are_the_keys_of_the_registries():
     assert get_args(hints["norm"]) == get_args(Norm)
     assert get_args(hints["upsample"]) == get_args(Upsample)
     assert get_args(hints["discriminator"]) == get_args(Kind)
-    assert set(get_args(hints["gan_loss"])) == {*GAN_LOSSES, "none"}
+    assert set(get_args(hints["gan_loss"])) == {*GAN_LOSSES, "oasis", "none"}
     assert set(get_args(hints["perceptual"])) == set(PERCEPTUAL_LAYERS)
 
 
@@ -172,6 +172,7 @@ def test_perceptual_layers_of_recipes_exist():
     [
         ({"gan_loss": "wgan-gp"}, "--discriminator-norm instance, group or none"),
         ({"gan_loss": "wgan-gp", "discriminator": "projected", "discriminator_norm": "none"}, "sees features. Use hinge"),
+        ({"gan_loss": "oasis"}, "patch does not tell. Use projected"),
         ({"gan_loss": "none", "lambda_l1": 0}, "nothing would be trained"),
         ({"discriminator": "projected", "perceptual_layers": ()}, "layer"),
         ({"discriminator": "projected", "perceptual_layers": ("stage1", "logits")}, "leave logits out"),

@@ -79,8 +79,9 @@ class Recipe:
     discriminator_norm: Literal["batch", "instance", "group", "none"] = "batch"
     """Normalisation of the discriminator."""
 
-    gan_loss: Literal["lsgan", "vanilla", "hinge", "wgan-gp", "none"] = "lsgan"
-    """Adversarial loss; ``none`` trains the generator alone."""
+    gan_loss: Literal["lsgan", "vanilla", "hinge", "oasis", "wgan-gp", "none"] = "lsgan"
+    """Adversarial loss; ``oasis``: ``projected`` tells classes and fakes, of which it is not told the mask; ``none`` trains the
+    generator alone."""
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the real image."""
     lambda_colour: float = 0.0
@@ -177,6 +178,8 @@ class Recipe:
             )
         if self.gan_loss == "wgan-gp" and self.discriminator == "projected":
             raise ConfigError("wgan-gp takes the gradient by the image, but a projected discriminator sees features. Use hinge.")
+        if self.gan_loss == "oasis" and self.discriminator != "projected":
+            raise ConfigError(f"oasis asks for the class of each cell, which {self.discriminator} does not tell. Use projected.")
         if self.gan_loss != "none" and self.discriminator == "projected" and "logits" in self.perceptual_layers:
             raise ConfigError("a projected discriminator looks at maps of features; leave logits out of perceptual_layers.")
         coarse = {"stage6", "stage7", "head"} & set(self.perceptual_layers)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from orthoforge.models.conditions import condition_channels, decode_image, encode_image, encode_mask
+from orthoforge.models.conditions import class_maps, condition_channels, decode_image, encode_image, encode_mask
 
 
 def test_a_building_mask_is_repeated_as_often_as_an_image_has_channels():
@@ -17,6 +17,13 @@ def test_classes_become_one_channel_each():
     mask = torch.tensor([[[0, 2, 1]]], dtype=torch.uint8)
     assert encode_mask(mask, 4).tolist() == [[[[1, -1, -1]], [[-1, -1, 1]], [[-1, 1, -1]], [[-1, -1, -1]]]]
     assert condition_channels(4) == 4
+
+
+def test_each_class_has_its_map_and_so_has_what_is_no_building():
+    mask = torch.tensor([[[0, 255]]], dtype=torch.uint8)
+    assert class_maps(encode_mask(mask, None), None).tolist() == [[[[1, 0]], [[0, 1]]]]
+    classes = torch.tensor([[[0, 2, 1]]], dtype=torch.uint8)
+    assert class_maps(encode_mask(classes, 3), 3).tolist() == [[[[1, 0, 0]], [[0, 0, 1]], [[0, 1, 0]]]]
 
 
 def test_every_byte_survives_the_way_to_minus_one_to_one_and_back():

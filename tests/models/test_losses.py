@@ -16,6 +16,7 @@ from orthoforge.models.losses import (
     l1,
     lsgan_discriminator,
     lsgan_generator,
+    oasis,
     over_scales,
     vanilla_discriminator,
     vanilla_generator,
@@ -99,6 +100,54 @@ def test_the_terms_of_the_discriminator_weigh_the_same_whatever_their_sizes(name
     assert discriminator(real, torch.full((1, 1, 10, 10), -0.2)).item() == pytest.approx(
         discriminator(real, torch.tensor([-0.2])).item()
     )
+
+
+# ------------------------------------------------------------------------------------------------------------- OASIS
+
+
+def cells(*logits):
+    """Logits (1, C, 1, cells) of a row of cells, a list each."""
+    return torch.tensor(logits, dtype=torch.float32).T[None, :, None]
+
+
+def test_a_cell_is_asked_for_its_class_and_a_fake_one_to_be_fake():
+    mask = cells([1, 0], [0, 1])  # of two cells the first is ground, the second building
+    game = oasis(mask)
+    sure = cells([50, 0, 0], [0, 50, 0])
+    fakes = cells([0, 0, 50], [0, 0, 50])
+    assert game.discriminator(sure, fakes).item() == pytest.approx(0, abs=1e-6)
+    assert game.generator(sure).item() == pytest.approx(0, abs=1e-6)
+    assert game.generator(fakes).item() == pytest.approx(50), "seen through"
+    assert game.generator(cells([0, 50, 0], [50, 0, 0])).item() == pytest.approx(50), "the wrong classes, real as they may look"
+    assert game.discriminator(cells([0, 0, 0]), cells([0, 0, 0])).item() == pytest.approx(2 * math.log(3))
+
+
+def test_a_rare_class_weighs_as_much_as_a_frequent_one_down_to_a_fiftieth():
+    def weight_of_the_roof(cells_without):
+        mask = cells(*[[1, 0]] * cells_without, [0, 1])
+        logits = torch.zeros(1, 3, 1, cells_without + 1, requires_grad=True)
+        oasis(mask).generator(logits).backward()
+        towards_classes = -logits.grad[0].clamp(max=0).sum(dim=(1, 2))  # what pulls ground and building up
+        return (towards_classes[1] / towards_classes[0]).item()
+
+    assert weight_of_the_roof(1) == pytest.approx(1)
+    assert weight_of_the_roof(9) == pytest.approx(1)
+    assert weight_of_the_roof(49) == pytest.approx(1)
+    assert weight_of_the_roof(199) == pytest.approx(0.25, rel=0.01), "a two-hundredth is a quarter of a fiftieth"
+
+
+def test_where_one_class_is_all_there_is_its_weight_is_one():
+    ground = torch.zeros(2, 2, 8, 8)
+    ground[:, 0] = 1
+    assert oasis(ground).generator(torch.zeros(2, 3, 4, 4)).item() == pytest.approx(math.log(3))
+
+
+def test_coarse_cells_are_asked_for_shares():
+    mask = torch.zeros(1, 2, 4, 4)
+    mask[:, 1, :, :1], mask[:, 0, :, 1:] = 1, 1  # a quarter is building, of one cell
+    logits = torch.zeros(1, 3, 1, 1, requires_grad=True)
+    oasis(mask).generator(logits).backward()
+    assert logits.grad.flatten().tolist() == pytest.approx([-1 / 6, -1 / 6, 1 / 3]), "a half each, by their weights"
 
 
 # ------------------------------------------------------------------------------------------------ the gradient penalty

@@ -27,6 +27,15 @@ def test_logits_of_every_scale_half_as_wide_as_its_features():
     assert all(each.std() > 0 for each in logits)
 
 
+def test_without_a_condition_it_gives_as_many_logits_a_cell_as_it_is_asked_for():
+    torch.manual_seed(0)
+    network = build_discriminator(0, width=4, kind="projected", feature_channels=CHANNELS, outputs=4).eval()
+    logits = network(torch.randn(1, 3, 64, 64), features_of())
+    assert [tuple(each.shape) for each in logits] == [(1, 4, 16, 16), (1, 4, 8, 8), (1, 4, 4, 4)]
+    for one, other in zip(logits, network(torch.randn(1, 3, 64, 64), features_of()), strict=True):
+        assert torch.equal(one, other), "it does not see the mask"
+
+
 def test_it_takes_the_features_of_the_recipes():
     layers = ["stage1", "stage2", "stage3", "stage5"]
     features = load_features("efficientnet-lite0", layers)

@@ -31,6 +31,7 @@ VARIANTS = {
     "vanilla": {"gan_loss": "vanilla", "discriminator": "pixel"},
     "hinge": {"gan_loss": "hinge", "discriminator_layers": 2, "norm": "group"},
     "wgan-gp": {"gan_loss": "wgan-gp", "discriminator_norm": "instance", "warmup_steps": 5},
+    "oasis": {"gan_loss": "oasis", "discriminator": "projected", "perceptual_layers": ("stem", "stage1")},
     "generator-only": {"gan_loss": "none", "ema_decay": 0.0},
     "perceptual": {"lambda_l1": 0.0, "lambda_perceptual": 10.0, "perceptual_layers": ("stem", "stage1")},
     "plateau-2021": {"schedule": "plateau-2021"},

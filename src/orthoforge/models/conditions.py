@@ -23,6 +23,12 @@ def encode_mask(mask: Tensor, class_count: int | None) -> Tensor:
     return F.one_hot(mask.long(), class_count).permute(0, 3, 1, 2).float() * 2 - 1
 
 
+def class_maps(condition: Tensor, class_count: int | None) -> Tensor:
+    """Condition (N, C, H, W) to a map of each class, (N, classes, H, W) in [0, 1]: of a binary mask background and building."""
+    maps = (condition + 1) / 2
+    return maps if class_count is not None else torch.cat([1 - maps[:, :1], maps[:, :1]], dim=1)
+
+
 def encode_image(image: Tensor) -> Tensor:
     """Image (N, H, W, 3) uint8 to (N, 3, H, W) float in [-1, 1]."""
     return image.permute(0, 3, 1, 2).float() / 127.5 - 1

@@ -64,13 +64,15 @@ def build_discriminator(
     layers: int = 3,
     norm: DiscriminatorNorm = "batch",
     feature_channels: Sequence[int] = (),
+    outputs: int = 1,
 ) -> nn.Module:
     """A discriminator with initial weights, drawn from torch's global generator.
 
-    ``layers`` counts for ``"patch"`` alone, ``feature_channels`` for ``"projected"``, which takes features in place of an image.
+    ``layers`` counts for ``"patch"`` alone, ``feature_channels`` for ``"projected"``, which takes features in place of an image,
+    needs no condition and can have several ``outputs`` a cell.
     """
     if kind == "projected":
-        return ProjectedDiscriminator(feature_channels, condition_channels, width=width)
+        return ProjectedDiscriminator(feature_channels, condition_channels, width=width, outputs=outputs)
     if kind == "pixel":
         return init_weights(PixelDiscriminator(condition_channels, width=width, norm=norm))
     return init_weights(PatchDiscriminator(condition_channels, width=width, layers=layers, norm=norm))

@@ -190,9 +190,11 @@ class TrainingState:
 
 def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels: Sequence[int] = ()) -> nn.Module:
     """The recipe's discriminator with initial weights; ``feature_channels`` are those of the layers that it may see."""
+    names_classes = recipe.gan_loss == "oasis"  # it is not told the mask, but asked for it
     return build_discriminator(
-        condition_channels(class_count), width=recipe.discriminator_width, kind=recipe.discriminator,
+        0 if names_classes else condition_channels(class_count), width=recipe.discriminator_width, kind=recipe.discriminator,
         layers=recipe.discriminator_layers, norm=recipe.discriminator_norm, feature_channels=feature_channels,
+        outputs=(class_count or 2) + 1 if names_classes else 1,
     )  # fmt: skip
 
 

@@ -11,7 +11,8 @@ from torch.nn.utils import get_total_norm
 
 from orthoforge.config import Recipe
 from orthoforge.errors import DivergedError
-from orthoforge.models.losses import GAN_LOSSES, colour_l1, gradient_penalty, l1, over_scales
+from orthoforge.models.conditions import class_maps
+from orthoforge.models.losses import GAN_LOSSES, colour_l1, gradient_penalty, l1, oasis, over_scales
 from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch, TileStore
@@ -52,7 +53,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
 
     terms: dict[str, Tensor] = {}
     if discriminator is not None:
-        adversarial = GAN_LOSSES[recipe.gan_loss]
+        classes = class_maps(condition, store.class_count)
+        adversarial = oasis(classes) if recipe.gan_loss == "oasis" else GAN_LOSSES[recipe.gan_loss]
         judged = discriminator(condition, real_seen), discriminator(condition, _detached(fake_seen))
         loss_d = over_scales(adversarial.discriminator, *judged)
         if recipe.gan_loss == "wgan-gp":
