@@ -8,7 +8,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "no ground colours": {"ground_colours": False},
     "PatchGAN": {"discriminator": "patch"},
     "no discriminator": {"gan_loss": "none"},
-    "oasis": {"gan_loss": "oasis"},
+    "hinge": {"gan_loss": "hinge"},
     "least squares": {"gan_loss": "lsgan"},
     "no perceptual loss": {"lambda_perceptual": 0.0},
     "ten times the perceptual loss": {"lambda_perceptual": 1.0},
