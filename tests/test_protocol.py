@@ -10,6 +10,7 @@ import pytest
 import torch
 from bench.protocol import __main__ as command
 from bench.protocol import distances, tiles
+from bench.protocol.ablations import ABLATIONS
 from bench.protocol.judges import Judges, judges_of
 from bench.protocol.pictures import contact_sheet, rows_of
 from bench.protocol.scores import Truth, _diversity, _fidelity, generation, score_run, without_noise
@@ -79,6 +80,12 @@ def test_what_is_set_reaches_the_recipes_that_are_named():
         changes_by_recipe(["baseline.nonsense=1"])
     with pytest.raises(ConfigError, match="not among the recipes"):
         entries_of(["baseline"], 10, changes_by_recipe(["resize-conv.norm=group"]), {})
+
+
+@pytest.mark.parametrize("base", ["orthoforge-s", "orthoforge-m"])
+def test_every_ablation_is_a_recipe_that_differs_from_its_base(base):
+    for name, fields in ABLATIONS.items():
+        assert load_recipe(base, **fields) != load_recipe(base), name
 
 
 def test_quarters_are_those_of_each_tile_in_turn():

@@ -6,7 +6,7 @@ ABLATIONS: dict[str, dict[str, Any]] = {
     "residual generator": {"generator": "resunet6", "generator_width": 32},
     "no roof colours": {"roof_colours": False},
     "no ground colours": {"ground_colours": False},
-    "PatchGAN": {"discriminator": "patch"},
+    "PatchGAN": {"discriminator": "patch", "gan_loss": "hinge"},
     "no discriminator": {"gan_loss": "none"},
     "hinge": {"gan_loss": "hinge"},
     "least squares": {"gan_loss": "lsgan"},
