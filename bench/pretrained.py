@@ -2,7 +2,8 @@
 
     python -m bench.pretrained TILES [--out docs/pictures/orthoforge-s.jpg]
 
-TILES as the model card says. The picture holds masks and generated images; no real one.
+TILES as the model card says. The picture holds masks and generated images; no real one. The card's facts are in
+``bench/pretrained.yaml``.
 """
 
 import argparse
