@@ -110,7 +110,8 @@ def test_brightness_does_not_matter():
 def test_images_of_a_batch_are_measured_each_alone():
     both = torch.cat([CHECKER, noise(count=1)])
     for measure in (checkerboard, checkerboard_levels, fine_detail):
-        assert measure(both).tolist() == [measure(both[:1]).item(), measure(both[1:]).item()]
+        alone = [measure(both[:1]).item(), measure(both[1:]).item()]
+        assert measure(both).tolist() == pytest.approx(alone, rel=1e-12)  # processors add a batch up in orders of their own
 
 
 def test_a_pattern_far_too_faint_for_eight_bits_does_not_count():

@@ -129,7 +129,7 @@ def test_a_recipe_of_its_author_is_a_file(run, tmp_path):
             {"perceptual_sha256": "ab12"},
             "the discriminator and the perceptual loss looked at images through EfficientNet-Lite0 with weights of",
         ),
-        ({"discriminator": "patch", "lambda_perceptual": 0}, ""),
+        ({"discriminator": "patch", "gan_loss": "hinge", "lambda_perceptual": 0}, ""),
     ],
 )
 def test_the_network_that_judged_in_training_is_named(changes, words, tmp_path):

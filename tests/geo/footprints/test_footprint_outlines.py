@@ -5,7 +5,7 @@ import pytest
 import shapely
 import shapely.affinity
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -17,6 +17,8 @@ from orthoforge.scenes.simulate import PLACES, render_scene
 
 PIXELS = st.integers(1, 12)
 MASKS = arrays.arrays(np.uint8, st.tuples(PIXELS, PIXELS), elements=st.sampled_from([0, 255]))
+TWO_COURTYARDS = np.full((8, 9), 255, np.uint8)
+TWO_COURTYARDS[1, 2] = TWO_COURTYARDS[5:7, 1] = 0
 
 
 def iou(a, b):
@@ -81,6 +83,7 @@ def test_outlines_are_valid_and_apart_however_coarse(mask, simplify_px):
 
 
 @settings(max_examples=60, deadline=None)
+@example(TWO_COURTYARDS, [1, 5])  # the border of strips cuts one of them
 @given(MASKS, st.lists(st.integers(1, 5), min_size=1, max_size=12))
 def test_strips_give_what_the_whole_mask_gives(mask, heights):
     grid = Grid(*mask.shape, crs=UTM)

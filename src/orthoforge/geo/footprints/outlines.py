@@ -38,8 +38,9 @@ def footprints_of_strips(
     """As ``footprints_of`` gives, to the last digit, from a mask that comes in strips of whole rows (h, W), from the top down."""
     exact = np.array(list(_buildings(strips)), object)
     exact = exact[shapely.area(exact) >= least_px] if len(exact) else exact
-    # From one corner on, the first in order: where a ring starts decides what is left of it.
-    exact = shapely.simplify(shapely.normalize(exact), 0)
+    # From one corner on, the first in order: where a ring starts decides what is left of it. Once more without the points that the
+    # borders of strips left on straight sides, which decide the order of courtyards.
+    exact = shapely.normalize(shapely.simplify(shapely.normalize(exact), 0))
     left, top, _, _ = shapely.bounds(exact).T
     exact = exact[np.lexsort((left, top))]
     return list(shapely.transform(_without_stairs(exact, simplify_px), lambda xy: applied(grid.transform, xy)))
