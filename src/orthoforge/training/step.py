@@ -53,8 +53,10 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
 
     terms: dict[str, Tensor] = {}
     if discriminator is not None:
-        classes = class_maps(condition, store.class_count)
-        adversarial = oasis(classes) if recipe.gan_loss == "oasis" else GAN_LOSSES[recipe.gan_loss]
+        if recipe.gan_loss == "oasis":
+            adversarial = oasis(class_maps(condition, store.class_count))
+        else:
+            adversarial = GAN_LOSSES[recipe.gan_loss]
         judged = discriminator(condition, real_seen), discriminator(condition, _detached(fake_seen))
         loss_d = over_scales(adversarial.discriminator, *judged)
         if recipe.gan_loss == "wgan-gp":
