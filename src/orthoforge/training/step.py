@@ -53,10 +53,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
 
     terms: dict[str, Tensor] = {}
     if discriminator is not None:
-        if recipe.gan_loss == "oasis":
-            adversarial = oasis(class_maps(condition, store.class_count))
-        else:
-            adversarial = GAN_LOSSES[recipe.gan_loss]
+        loss = recipe.gan_loss
+        adversarial = oasis(class_maps(condition, store.class_count)) if loss == "oasis" else GAN_LOSSES[loss]
         judged = discriminator(condition, real_seen), discriminator(condition, _detached(fake_seen))
         loss_d = over_scales(adversarial.discriminator, *judged)
         if recipe.gan_loss == "wgan-gp":
