@@ -14,13 +14,15 @@ from lpips_files import write_lpips
 from orthoforge import cli
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation import score_page
 from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
 from orthoforge.evaluation.paired import detail_levels, score_parts
 from orthoforge.evaluation.realism import lpips
 from orthoforge.evaluation.realism.distances import Gaussian, frechet_distance, kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
 from orthoforge.evaluation.report import Html
+from orthoforge.evaluation.scoring import page as scoring_page
+from orthoforge.evaluation.scoring.further import NEAREST
+from orthoforge.evaluation.scoring.pictures import SHOWN
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.prepare import prepare
@@ -152,7 +154,7 @@ def test_the_same_call_gives_the_same_report(folder, tmp_path):
 def test_the_page_shows_tiles_from_worst_to_best(folder, result):
     page = read_page((folder / "report" / "report.html").read_text())
     assert page.unclosed == []
-    assert len(page.images()) == score_page.SHOWN * 4 * 2  # tiles by rank, and nearest training tiles
+    assert len(page.images()) == (SHOWN + NEAREST) * 4  # tiles by rank, and nearest training tiles
     ranked = sorted(row["generated"]["ssim"] for row in result["tiles"])
     assert page.text.index(f"SSIM {ranked[0]:.3f}") < page.text.index(f"SSIM {ranked[-1]:.3f}")
     assert isinstance(score_parts(result)[0], Html)
@@ -186,7 +188,7 @@ def test_what_is_said_of_the_kernel_distance_goes_by_its_interval_and_the_spread
         "matched": {"mean": matched},
         "floor": {"mean": 8.0, "standard_deviation": 54.6},
     }
-    assert words in score_page._told_apart(figure)
+    assert words in scoring_page._told_apart(figure)
 
 
 def save(folder, images, suffix=".png"):

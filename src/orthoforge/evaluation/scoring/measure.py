@@ -8,14 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 import torch
-from torch import Tensor
 
-from orthoforge.evaluation.image_sets import ImageSet, batches
 from orthoforge.evaluation.paired import detail_levels, mean_colours, pair_scores
-from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork, perceptual_distance
-from orthoforge.evaluation.realism.lpips import Lpips
+from orthoforge.evaluation.realism.features import BATCH, perceptual_distance
 from orthoforge.evaluation.realism.realism import Seen, Vectors
-from orthoforge.models.conditions import encode_image
+from orthoforge.evaluation.scoring.image_sets import ImageSet, batches
+from orthoforge.evaluation.scoring.look import Look
 from orthoforge.tiles.store import TileStore
 
 # The floor's perceptual distance is a pass of the network for each tile; a mean over so many says enough.
@@ -36,26 +34,6 @@ class Measured:
     tiles: list[dict[str, Any]]
     """A row a pair."""
     floor_from: str
-
-
-@dataclass(frozen=True)
-class Look:
-    """Both networks' look at images (N, H, W, 3) uint8: the pixels in [-1, 1], maps for the perceptual distance, and vectors.
-
-    ``shared`` says that ``eyes`` are ``lite``, so that one pass is enough.
-    """
-
-    lite: LiteFeatures
-    eyes: ScoreNetwork
-    shared: bool
-    device: str
-    lpips: Lpips | None = None
-    """LPIPS itself, where its weights were given."""
-
-    def __call__(self, pixels: np.ndarray) -> tuple[Tensor, list[Tensor], Tensor]:
-        tensor = encode_image(torch.from_numpy(pixels)).to(self.device)
-        maps, vectors = self.lite(tensor)
-        return tensor, maps, vectors if self.shared else self.eyes.embed(tensor)
 
 
 @dataclass

@@ -1,18 +1,13 @@
-"""The page of ``evaluate``: its tables, what they say in words, and the pictures."""
+"""The page of ``evaluate``: its tables, and what they say in words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from orthoforge.evaluation import report
-from orthoforge.evaluation.paired import circumstances, overlap_statement, score_parts
-from orthoforge.evaluation.realism.memorisation import levels_apart
-from orthoforge.evaluation.realism.realism import FIGURES, RELIABLE_IMAGES
-from orthoforge.evaluation.report import Html, Picture, Text
-from orthoforge.tiles.store import TileStore
+from orthoforge.evaluation.paired import circumstances, made_at_other_scale, overlap_statement, score_parts
+from orthoforge.evaluation.realism.realism import FIGURES, RELIABLE_IMAGES, is_reliable
+from orthoforge.evaluation.report import Html, Text
 
-SHOWN = 5
 _HEADINGS = {
     "frechet": "Fréchet distance", "kernel_x1000": "Kernel distance × 1000", "precision": "Precision", "recall": "Recall",
     "density": "Density", "coverage": "Coverage",
@@ -35,7 +30,7 @@ def lead(result: Mapping[str, Any]) -> str:
 
 
 def sections(result: Mapping[str, Any]) -> list[Html]:
-    """The sections with numbers. Scores that need a trained segmenter, of fidelity and of utility, follow after these."""
+    """The sections with numbers."""
     if result["scores"]:
         parts = [report.section("Scores pixel by pixel", *score_parts(result))]
     else:
@@ -77,6 +72,30 @@ def fidelity_line(figures: Mapping[str, Any]) -> str:
     )
 
 
+def warnings_of(result: Mapping[str, Any]) -> list[str]:
+    """What a reader of the figures must know first."""
+    data = result["data"]
+    text, is_warning = overlap_statement(data)
+    warnings = [text] if is_warning else []
+    if data["allowed_trained"] and data["trained_tiles"]:
+        warnings.append(f"{data['trained_tiles']} scored tiles were trained on; --allow-trained was given.")
+    styles = (result["checkpoint"] or {}).get("styles")
+    if styles and styles["tiles_in_own"] < data["n"]:
+        warnings.append(
+            f"{data['n'] - styles['tiles_in_own']} of {data['n']} tiles are of places whose style the run does not know; they were "
+            "made in any of its styles."
+        )
+    if made_at_other_scale(result):
+        warnings.append(
+            f"The run was trained at {result['checkpoint']['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
+            "buildings are made in the wrong size."
+        )
+    if not is_reliable(result["realism"]):
+        counts = result["realism"]["frechet"]
+        warnings.append(few_images(counts["n_generated"], counts["n_real"]))
+    return warnings
+
+
 def few_images(n_generated: int, n_real: int) -> str:
     """The warning below ``RELIABLE_IMAGES``."""
     return (
@@ -88,62 +107,6 @@ def few_images(n_generated: int, n_real: int) -> str:
 def counted(n: int, what: str) -> str:
     """'1 tile', '2 tiles'."""
     return f"{n} {what}{'s' * (n != 1)}"
-
-
-def ranked(tiles: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Tiles at equal steps of the ranking by SSIM, worst first."""
-    order = sorted(tiles, key=lambda row: row["generated"]["ssim"])
-    return [order[i] for i in np.unique(np.linspace(0, len(order) - 1, min(SHOWN, len(order))).astype(int))]
-
-
-def worst_to_best(
-    rows: Sequence[tuple[Mapping[str, Any], np.ndarray, np.ndarray, np.ndarray]], floor: Mapping[str, np.ndarray], store: TileStore
-) -> Html:
-    """Pictures of tiles, each with its row of the report, the generated image, the real one and the mask."""
-    text = "Tiles at equal steps of the ranking by SSIM, from the worst of all to the best of all. Click to enlarge."
-    parts = [report.paragraph(text)]
-    for row, image, real, mask in rows:
-        scores = row["generated"]
-        pictures = [
-            Picture(store.mask_rgb(mask), "mask", lossless=True),
-            Picture(image, f"generated: {scores['psnr']:.1f} dB, SSIM {scores['ssim']:.3f}, perceptual {scores['perceptual']:.3f}"),
-            Picture(real, "real"),
-            Picture(floor[row["place"]][mask], f"floor: {row['mean_colours']['psnr']:.1f} dB", lossless=True),
-        ]
-        parts.append(report.picture_row(pictures, heading=store.describe(row["id"])))
-    return report.section("From worst to best", *parts)
-
-
-def examples(images: Sequence[tuple[str, np.ndarray, np.ndarray | None]]) -> Html:
-    """Images without a real one beside them: name, pixels, and the mask where there is one."""
-    rows = []
-    masks = [Picture(mask, "mask") for _, _, mask in images if mask is not None]
-    if masks:
-        rows.append(report.picture_row(masks))
-    rows.append(report.picture_row([Picture(pixels, name) for name, pixels, _ in images]))
-    return report.section("Some of the images", report.paragraph("At equal steps of the folder, none picked."), *rows)
-
-
-def nearest_tiles(memorised: Mapping[str, Any], rows: Sequence[tuple[Mapping[str, Any], str, Sequence[Picture]]]) -> Html:
-    """The images that lie nearest to a training tile: entry of the report, which tile that is, and pictures of both."""
-    parts = [
-        report.paragraph(
-            "The images that lie nearest to any training tile, nearest first. A copy would show here as the same picture; two "
-            "pictures of the same kind of ground are none. Real test tiles have their nearest training tile at "
-            f"{memorised['median_real']:.2f} in the middle, and at {memorised['least_real']:.2f} at the least."
-        )
-    ]
-    for entry, where, pictures in rows:
-        parts.append(report.picture_row(pictures, heading=f"{entry['image']}: distance {entry['distance']:.2f} from {where}"))
-    return report.section("Nearest training tiles", *parts)
-
-
-def nearest_row(image: np.ndarray, tile: np.ndarray, mask: np.ndarray | None, real: np.ndarray | None) -> list[Picture]:
-    """An image beside its nearest training tile; mask and real image around them where they are known."""
-    same = f", {levels_apart(image, tile):.0f} levels apart pixel by pixel" if image.shape == tile.shape else ""
-    row = [Picture(image, "generated"), Picture(tile, f"training tile{same}")]
-    before = [Picture(mask, "mask", lossless=True)] if mask is not None else []
-    return before + row + ([Picture(real, "real")] if real is not None else [])
 
 
 def _realism(result: Mapping[str, Any]) -> Html:
