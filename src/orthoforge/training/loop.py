@@ -5,7 +5,8 @@ anywhere and resumed therefore takes the same steps as one that was not, and end
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +39,7 @@ def run_epochs(
     state: TrainingState,
     out: Path,
     stop: StopRequest,
-    say: Any,
+    say: Callable[[str], None],
     *,
     trackers: Sequence[str],
     stop_after: int | None,
@@ -47,81 +48,113 @@ def run_epochs(
 
     False when that was not the recipe's last epoch, for ``stop_after`` or because it was asked to stop; all is saved then.
     """
-    last = out / "weights" / "last"
     progress = state.progress
-    steps = steps_an_epoch(store, recipe, fabric)
     # An epoch's points stand at its last step, which has none of its own: so it is known what a stop in validation has to purge.
-    validation_due = progress.step_in_epoch == steps
+    validation_due = progress.step_in_epoch == steps_an_epoch(store, recipe, fabric)
     curves = None
     if fabric.is_global_zero:
         first_step = progress.step + (0 if validation_due else 1)
         curves = Trackers(trackers, out, settings=recipe_values(recipe), first_step=first_step)
-    saved_at, began_epoch = time.monotonic(), progress.epoch
-    began = saved_at - progress.seconds  # of an epoch that was interrupted, its first part counts
+    run = _Run(fabric, recipe, store, state, out, stop, say, curves)
+    began_epoch, began = progress.epoch, time.monotonic() - progress.seconds  # of an interrupted epoch the first part counts
     end = recipe.total_epochs if stop_after is None else min(recipe.total_epochs, progress.epoch + stop_after)
     try:
         while progress.epoch < end:
-            step_began = time.monotonic()
-            for batch in epoch_batches(store, recipe, state, fabric):
-                losses = train_step(fabric, recipe, state, batch, store)
-                progress.seconds += time.monotonic() - step_began
-                if curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
-                    curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
-                asked, due = stop.requested, time.monotonic() - saved_at > SECONDS_BETWEEN_CHECKPOINTS
-                stopping, saving = any_process(fabric, asked), any_process(fabric, due)
-                if state.has_styles and (stopping or saving):
-                    remember_styles(state.generator, state.output_generator, recipe, store)
-                if stopping:
-                    save(fabric, state, recipe, store, last)
-                    return False
-                if saving:
-                    save(fabric, state, recipe, store, last)
-                    saved_at = time.monotonic()
-                step_began = time.monotonic()
-
-            if state.has_styles:
-                remember_styles(state.generator, state.output_generator, recipe, store)
-            scores = validate(fabric, recipe, state, store, stop)
-            if scores is None:
-                save(fabric, state, recipe, store, last)
+            if not run.take_steps() or (scores := run.judge()) is None:
+                run.save("last")
                 return False
-            if progress.skipped:
-                say(f"{progress.skipped} updates of {progress.step_in_epoch} steps were skipped: their gradients were not finite.")
-            if progress.skipped >= progress.step_in_epoch:
-                raise DivergedError(f"the gradients of at least half of the updates of epoch {progress.epoch + 1} were not finite.")
-            scores = fabric.broadcast(scores)  # batch norm's running statistics differ a little between processes
-            row = _finish_epoch(recipe, state, store, scores)
-            reached = shortfall(recipe, scores)
-            improved = progress.best_shortfall is None or reached < progress.best_shortfall
-            if improved:
-                progress.best_shortfall = reached
-            if fabric.is_global_zero:
-                assert curves is not None
-                runs.append_result(out, row)
-                curves.scalars(
-                    {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")},
-                    progress.step,
-                )
-            epochs_left = end - progress.epoch
-            if progress.epoch % recipe.panels_every == 0 or progress.epoch == recipe.total_epochs:
-                record_panels(fabric, recipe, state, store, out, curves)
-            if improved:
-                save(fabric, state, recipe, store, out / "weights" / "best")
-            if progress.epoch % recipe.checkpoint_every == 0 or not epochs_left:
-                save(fabric, state, recipe, store, last)
-                saved_at = time.monotonic()
-            seconds_left = (time.monotonic() - began) / (progress.epoch - began_epoch) * epochs_left
-            say(_epoch_line(row, recipe, seconds_left))
+            row = run.close_epoch(scores)
+            if progress.epoch % recipe.checkpoint_every == 0 or progress.epoch == end:
+                run.save("last")
+            an_epoch = (time.monotonic() - began) / (progress.epoch - began_epoch)
+            say(_epoch_line(row, recipe, an_epoch * (end - progress.epoch)))
             notice = collapse_notice(runs.read_results(out), recipe) if fabric.is_global_zero else None
             if notice:
                 say(notice)
             if any_process(fabric, stop.requested):
-                save(fabric, state, recipe, store, last)
+                run.save("last")
                 break
     finally:
         if curves:
             curves.close()
     return progress.epoch == recipe.total_epochs
+
+
+@dataclass
+class _Run:
+    """What an epoch is made of: its steps, its validation, what it leaves on disk."""
+
+    fabric: Fabric
+    recipe: Recipe
+    store: TileStore
+    state: TrainingState
+    out: Path
+    stop: StopRequest
+    say: Callable[[str], None]
+    curves: Trackers | None
+    """In the first process alone."""
+    saved_at: float = field(default_factory=time.monotonic)
+
+    def take_steps(self) -> bool:
+        """The epoch's steps that are left, saved from time to time; False when asked to stop among them."""
+        progress, steps = self.state.progress, steps_an_epoch(self.store, self.recipe, self.fabric)
+        step_began = time.monotonic()
+        for batch in epoch_batches(self.store, self.recipe, self.state, self.fabric):
+            losses = train_step(self.fabric, self.recipe, self.state, batch, self.store)
+            progress.seconds += time.monotonic() - step_began
+            if self.curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
+                self.curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
+            due = any_process(self.fabric, time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS)
+            stopping = any_process(self.fabric, self.stop.requested)
+            if due or stopping:
+                self._remember_styles()
+            if stopping:
+                return False
+            if due:
+                self.save("last")
+            step_began = time.monotonic()
+        self._remember_styles()
+        return True
+
+    def judge(self) -> dict[str, float] | None:
+        """The validation's scores, the same in every process; ``None`` when asked to stop. Raises ``DivergedError``."""
+        progress = self.state.progress
+        scores = validate(self.fabric, self.recipe, self.state, self.store, self.stop)
+        if scores is None:
+            return None
+        if progress.skipped:
+            self.say(f"{progress.skipped} updates of {progress.step_in_epoch} steps were skipped: their gradients were not finite.")
+        if progress.skipped >= progress.step_in_epoch:
+            raise DivergedError(f"the gradients of at least half of the updates of epoch {progress.epoch + 1} were not finite.")
+        return self.fabric.broadcast(scores)  # batch norm's running statistics differ a little between processes
+
+    def close_epoch(self, scores: dict[str, float]) -> dict[str, float]:
+        """Move on to the next epoch, with this one's row, curves and panels, and ``best`` where it is; returns the row."""
+        recipe, progress = self.recipe, self.state.progress
+        row = _finish_epoch(recipe, self.state, self.store, scores)
+        reached = shortfall(recipe, scores)
+        improved = progress.best_shortfall is None or reached < progress.best_shortfall
+        if improved:
+            progress.best_shortfall = reached
+        if self.curves:
+            runs.append_result(self.out, row)
+            points = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
+            self.curves.scalars(points, progress.step)
+        if progress.epoch % recipe.panels_every == 0 or progress.epoch == recipe.total_epochs:
+            record_panels(self.fabric, recipe, self.state, self.store, self.out, self.curves)
+        if improved:
+            self.save("best")
+        return row
+
+    def save(self, name: str) -> None:
+        """Write the checkpoint ``last`` or ``best``."""
+        save(self.fabric, self.state, self.recipe, self.store, self.out / "weights" / name)
+        if name == "last":
+            self.saved_at = time.monotonic()
+
+    def _remember_styles(self) -> None:
+        if self.state.has_styles:
+            remember_styles(self.state.generator, self.state.output_generator, self.recipe, self.store)
 
 
 def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore, folder: Path) -> None:
