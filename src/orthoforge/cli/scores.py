@@ -63,6 +63,8 @@ def utility(
     ratios: tuple[float, ...] = (0.5, 1, 2, 3),
     fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 1.0),
     seeds: int = 3,
+    first_seed: int = 0,
+    splits: tuple[Literal["val", "test"], ...] = ("test",),
     steps: int = 400,
     device: str = "cpu",
     quick: bool = False,
@@ -83,6 +85,8 @@ def utility(
         ratios: Synthetic images for each real one, at equal steps.
         fractions: Shares of the real training tiles.
         seeds: Trainings of each kind; their spread gives the intervals.
+        first_seed: Where the seeds begin. A finding is confirmed with seeds that did not bring it.
+        splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles; more tiles narrow the interval.
         steps: Optimizer steps of each training.
         device: cpu or cuda.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps: to see that it runs.
@@ -92,8 +96,8 @@ def utility(
     from orthoforge.evaluation.utility.experiment import REPORT_HTML, summary_lines, utility
 
     result = utility(
-        synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, steps=steps, device=device, quick=quick,
-        allow_leaks=allow_leaks, overwrite=overwrite,
+        synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
+        device=device, quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

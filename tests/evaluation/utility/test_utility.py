@@ -435,6 +435,27 @@ def test_every_figure_comes_with_its_circumstances(finished, town):
     assert row["difference"]["by_seed"] == pytest.approx(expected)
 
 
+def test_a_finding_is_confirmed_with_other_seeds_on_more_tiles(finished, town, more_of_the_town, tmp_path):
+    _, before = finished
+    options = QUICK | {"seeds": 2, "first_seed": 7}
+    call = {"segmenter": SETTINGS, "train": train_by_colour} | options
+    alone = utility(more_of_the_town.path, town.path, tmp_path / "alone", **call)
+    assert alone["settings"]["seeds"] == [7, 8]
+    seventh = row_of(before, "real + synthetic 1:1")["iou"]["by_seed"][7]
+    assert row_of(alone, "real + synthetic 1:1")["iou"]["by_seed"][0] == seventh, "the seed decides, not its place in the row"
+
+    both = utility(more_of_the_town.path, town.path, tmp_path / "both", splits=("test", "val"), **call)
+    assert both["data"]["split"] == "val+test"
+    assert both["data"]["test_tiles"] == len(town.ids("val")) + len(town.ids("test"))
+    assert both["data"]["test_scenes"] == len({town.rows[i].scene for name in ("val", "test") for i in town.ids(name).tolist()})
+    assert any("Split val tests" in text for text in both["warnings"])
+    assert not any("Split val tests" in text for text in alone["warnings"])
+    with pytest.raises(OutputExistsError, match=r"other settings \(split\)"):
+        utility(more_of_the_town.path, town.path, tmp_path / "alone", splits=("val", "test"), **call)
+    with pytest.raises(ConfigError, match="Segmenters are trained on split train"):
+        utility(more_of_the_town.path, town.path, tmp_path / "none", splits=("train",), **call)
+
+
 def test_the_page_says_the_verdict_and_fetches_nothing(finished):
     out, result = finished
     page = read_page((out / "utility.html").read_text("utf-8"))

@@ -43,6 +43,8 @@ def utility(
     ratios: Sequence[float] = (0.5, 1, 2, 3),
     fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
     seeds: int = 3,
+    first_seed: int = 0,
+    splits: Sequence[str] = ("test",),
     steps: int = STEPS,
     device: str = "cpu",
     quick: bool = False,
@@ -55,8 +57,9 @@ def utility(
 
     ``synthetic`` is a run, which is given masks of training tiles (``utility_images.pool_of``), or a folder of tiles that
     `orthoforge prepare` cut from synthetic pairs. All arms take ``steps`` optimizer steps of one batch size; a ratio is synthetic
-    images per real one within them (``utility_design.synthetic_count``). All are tested on the tiles of split test in ``data``, and
-    compared with training on the same real tiles, turned and mirrored, paired by seed. ``quick`` keeps the smallest and the largest
+    images per real one within them (``utility_design.synthetic_count``). All are tested on the tiles of ``splits`` in ``data``
+    (``test``, ``val`` or both: the segmenter is steered by neither), and compared with training on the same real tiles, turned and
+    mirrored, paired by seed; the seeds are ``seeds`` numbers from ``first_seed`` on. ``quick`` keeps the smallest and the largest
     fraction, the ratio nearest to 1 and a quarter of the steps: enough to see that everything runs. ``segmenter`` replaces what
     the segmenter is, except for steps and seed; ``train``, called as ``train_segmenter`` is, replaces the segmenter by another.
 
@@ -70,10 +73,10 @@ def utility(
     if quick:
         ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
         steps = max(1, steps // 4)
-    _require_numbers(ratios, fractions, seeds, steps)
+    _require_numbers(ratios, fractions, seeds, first_seed, steps)
     store, out = TileStore.open(Path(data)), Path(out)
-    split, warnings = _test_split(store, allow_leaks)
-    test_ids, train_ids = store.ids(split), store.ids("train")
+    split, warnings = _test_split(store, splits, allow_leaks)
+    test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), store.ids("train")
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
@@ -89,12 +92,12 @@ def utility(
         pool = pool_of(source, store, train_ids, out / _SYNTHETIC, _say)
         jobs = [
             Job(arm, fraction, seed)
-            for seed in range(seeds)
+            for seed in range(first_seed, first_seed + seeds)
             for fraction in sorted(set(fractions))
             for arm in arms_of(ratios)
         ]  # fmt: skip
         done = _run_all(jobs, store, pool, settings, train, test_ids, train_ids, out / _ARMS, device)
-        result = result_of(done, store, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
+        result = result_of(done, store, test_ids, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
         result["warnings"] = [*warnings, *source.warnings, *design_warnings(result)]
         result["this_call"] = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began}
         with new_file(out / REPORT_JSON, overwrite=True) as partial:
@@ -108,17 +111,21 @@ def summary_lines(result: dict[str, Any]) -> list[str]:
     return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"])]
 
 
-def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, steps: int) -> None:
+def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
     if any(not 0 <= ratio <= 100 for ratio in ratios) or not any(ratios):
         raise ConfigError(f"ratios are synthetic images per real one, from 0 to 100 and one at least above 0, not {list(ratios)}.")
     if not fractions or any(not 0 < fraction <= 1 for fraction in fractions):
         raise ConfigError(f"fractions of the real tiles lie above 0 and up to 1 (0.05 for 5 %), not {list(fractions)}.")
     if seeds < 1 or steps < 1:
         raise ConfigError(f"seeds and steps are at least 1, not {seeds} and {steps}.")
+    if first_seed < 0:
+        raise ConfigError(f"first_seed is 0 or more, not {first_seed}.")
 
 
-def _test_split(store: TileStore, allow_leaks: bool) -> tuple[str, list[str]]:
-    """Which tiles test, and what has to be said of them."""
+def _test_split(store: TileStore, splits: Sequence[str], allow_leaks: bool) -> tuple[str, list[str]]:
+    """Which tiles test (``test``, ``val`` or ``val+test``), and what has to be said of them."""
+    if not splits or not set(splits) <= {"val", "test"}:
+        raise ConfigError(f"splits are val, test or both, not {list(splits)}. Segmenters are trained on split train.")
     warnings = []
     if store.settings["split"] == "random":
         if not allow_leaks:
@@ -127,12 +134,15 @@ def _test_split(store: TileStore, allow_leaks: bool) -> tuple[str, list[str]]:
                 "Prepare the tiles with --split blocks, or pass --allow-leaks, which the report will say."
             )
         warnings.append("The tiles are split at random: test tiles have neighbours in training; --allow-leaks was given.")
-    if len(store.ids("test")):
-        return "test", warnings
+    if "val" in splits:
+        warnings.append("Split val tests: this flatters a generator of which a checkpoint was chosen by its scores there.")
+    if all(len(store.ids(name)) for name in splits):
+        return "+".join(name for name in ("val", "test") if name in splits), warnings
     if not allow_leaks or not len(store.ids("val")):
         raise DataError(
-            f"{store.path}: no tile in split test, and nothing else may judge. Prepare the tiles with --split blocks (from more "
-            "scenes, or smaller, where a place is too small for three splits), or pass --allow-leaks to test on split val."
+            f"{store.path}: no tile in split {' or in '.join(splits)}, and nothing else may judge. Prepare the tiles with "
+            "--split blocks (from more scenes, or smaller, where a place is too small for three splits), or pass --allow-leaks to "
+            "test on split val."
         )
     warnings.append("There are no test tiles. Split val tests, on which other choices may rest; --allow-leaks was given.")
     return "val", warnings

@@ -27,6 +27,7 @@ _FEW_SEEDS = 3
 def result_of(
     done: Mapping[Job, Mapping[str, Any]],
     store: TileStore,
+    test_ids: np.ndarray,
     source: Source,
     pool: Pool,
     settings: SegmenterSettings,
@@ -35,8 +36,7 @@ def result_of(
     allow_leaks: bool,
     device: str,
 ) -> dict[str, Any]:
-    """Everything that the report says, in numbers and words, from the outcome of each training."""
-    test_ids = store.ids(split)
+    """Everything that the report says, in numbers and words, from the outcome of each training on ``test_ids`` of ``split``."""
     distinct = list({json.dumps(one): one for one in done.values()}.values())  # synthetic alone may serve several fractions
     fractions, arms = sorted({job.fraction for job in done}), list(dict.fromkeys(job.arm for job in done))
     seeds = sorted({job.seed for job in done})
