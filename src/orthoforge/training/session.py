@@ -1,7 +1,7 @@
 """One training from its first step or from a checkpoint to its end: settings, lock, stops and rollbacks around the loop."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -88,45 +88,11 @@ def _train_in(
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
     state = TrainingState(fabric, recipe, store.classes, len(places_of(store)))
-    started_from = str(init_from) if init_from else None
     for note in notes_on_tiles(recipe, store):
         say(note)
-    # As the first process sees it: a slower one may come here when that one has saved already.
-    if fabric.broadcast(has_checkpoint(out)):
-        if not resume:
-            raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
-        checkpoint = load_checkpoint(newest_checkpoint(out))
-        for change in allowed_changes(recipe, store, checkpoint.state, out):
-            say(f"changed since the run began: {change}")
-        state.restore(checkpoint)
-        if init_from is not None:
-            say(f"--init-from {init_from} is left aside: the run has weights of its own")
-        started_from = runs.read_args(out).get("run", {}).get("init_from")
-        say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
-    else:
-        if resume:
-            say(f"{out} holds no run yet; a new one begins")
-        if init_from is None and recipe.starts_from:
-            raise ConfigError(
-                f"{recipe.name} starts from the weights of a run of `{recipe.starts_from}`: name it with --init-from. To train "
-                "from scratch instead, pass --starts-from ''."
-            )
-        if init_from is not None:
-            for note in state.start_from(load_checkpoint(checkpoint_folder(init_from), weights_only=True)):
-                say(note)
-        # Fails here, before the first step, when the folder cannot take a run: last, previous, best and the one being written.
-        tensors = state.model_tensors() | state.train_tensors()
-        adam_bytes = 2 * sum(p.nbytes for network, _ in state.trained.values() for p in network.parameters())
-        needed = 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
-        require_free_space(out, needed, "a run of this recipe")
-        save(fabric, state, recipe, store, out / "weights" / "last")
+    started_from = _resume_or_begin(fabric, recipe, store, state, out, say, resume=resume, init_from=init_from)
     if fabric.is_global_zero:
-        settings = {
-            "data": str(store.path),
-            "out": str(out),
-            "init_from": started_from,
-            "resume": resume,
-        }
+        settings = {"data": str(store.path), "out": str(out), "init_from": started_from, "resume": resume}
         if state.features is not None:
             settings["perceptual_weights_sha256"] = state.features.weights_sha256
         runs.write_args(
@@ -150,6 +116,49 @@ def _train_in(
     go_on = "The same command goes on." if resume else "Go on with --resume."
     where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. {go_on}"
     say(f"finished: {out}" if finished else f"stopped at {where}")
+
+
+def _resume_or_begin(
+    fabric: Fabric,
+    recipe: Recipe,
+    store: TileStore,
+    state: TrainingState,
+    out: Path,
+    say: Callable[[str], None],
+    *,
+    resume: bool,
+    init_from: Path | None,
+) -> str | None:
+    """Bring ``state`` to where the run in ``out`` stands, or save a new one's beginning; returns whose weights it began with."""
+    # As the first process sees it: a slower one may come here when that one has saved already.
+    if fabric.broadcast(has_checkpoint(out)):
+        if not resume:
+            raise OutputExistsError(f"{out} holds a run already. Go on with it by --resume, or choose another --out.")
+        checkpoint = load_checkpoint(newest_checkpoint(out))
+        for change in allowed_changes(recipe, store, checkpoint.state, out):
+            say(f"changed since the run began: {change}")
+        state.restore(checkpoint)
+        if init_from is not None:
+            say(f"--init-from {init_from} is left aside: the run has weights of its own")
+        say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
+        return runs.read_args(out).get("run", {}).get("init_from")
+    if resume:
+        say(f"{out} holds no run yet; a new one begins")
+    if init_from is None and recipe.starts_from:
+        raise ConfigError(
+            f"{recipe.name} starts from the weights of a run of `{recipe.starts_from}`: name it with --init-from. To train "
+            "from scratch instead, pass --starts-from ''."
+        )
+    if init_from is not None:
+        for note in state.start_from(load_checkpoint(checkpoint_folder(init_from), weights_only=True)):
+            say(note)
+    # Fails here, before the first step, when the folder cannot take a run: last, previous, best and the one being written.
+    tensors = state.model_tensors() | state.train_tensors()
+    adam_bytes = 2 * sum(p.nbytes for network, _ in state.trained.values() for p in network.parameters())
+    needed = 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
+    require_free_space(out, needed, "a run of this recipe")
+    save(fabric, state, recipe, store, out / "weights" / "last")
+    return str(init_from) if init_from else None
 
 
 def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
@@ -210,7 +219,13 @@ def allowed_changes(recipe: Recipe, store: TileStore, recorded: dict[str, Any], 
 
 
 def _roll_back(
-    fabric: Fabric, recipe: Recipe, store: TileStore, state: TrainingState, out: Path, error: DivergedError, say: Any
+    fabric: Fabric,
+    recipe: Recipe,
+    store: TileStore,
+    state: TrainingState,
+    out: Path,
+    error: DivergedError,
+    say: Callable[[str], None],
 ) -> None:
     """Return to the last checkpoint with another random stream; ``DivergedError`` when that was tried often enough."""
     rollbacks = state.progress.rollbacks + 1
