@@ -51,6 +51,7 @@ class _Tiles:
     classes: _Classes | None
     attribution: str
     places: list[str] = field(default_factory=list)  # not in runs from before there were styles
+    bands: Annotated[int, Field(ge=1)] = 3  # nor are those in runs from before there could be others
 
 
 @dataclass(frozen=True)
@@ -175,8 +176,9 @@ def state_file(folder: Path) -> Path:
     return folder / (CONFIG if is_pretrained(folder) else STATE)
 
 
-def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1) -> nn.Module:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes (``names``, ``colours``).
+def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> nn.Module:
+    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes (``names``, ``colours``), and
+    images of so many ``bands``.
 
     One with styles keeps those of so many ``places``, and is told colours of roofs and of ground where the recipe wants it and a
     class is called building.
@@ -184,8 +186,9 @@ def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int
     class_count = len(classes["names"]) if classes else None
     building = Palette.of(classes["names"], classes["colours"]).building_index if classes else 0
     return build_generator(
-        recipe.generator, condition_channels(class_count), width=recipe.generator_width, norm=recipe.norm, upsample=recipe.upsample,
-        places=places, building=building, roof_colours=recipe.roof_colours, ground_colours=recipe.ground_colours,
+        recipe.generator, condition_channels(class_count), bands, width=recipe.generator_width, norm=recipe.norm,
+        upsample=recipe.upsample, places=places, building=building, roof_colours=recipe.roof_colours,
+        ground_colours=recipe.ground_colours,
     )  # fmt: skip
 
 
@@ -207,10 +210,11 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
             raise CheckpointError(
                 f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ."
             )
+    sees_mask = next((name for name, tensor in own.items() if tensor.dim() == 4 and not name.startswith("style_encoder.")), "")
     for name, tensor in own.items():
         if tensor.shape != tensors[name].shape:
             what = f"{name} is {tuple(tensor.shape)} in the network and {tuple(tensors[name].shape)} in the file"
-            if tensor.dim() == 4 and tensor.shape[1] != tensors[name].shape[1] and name == next(iter(own)):
+            if name == sees_mask and tensor.shape[1] != tensors[name].shape[1]:
                 what = f"generator expects {tensor.shape[1]} mask channels, file has {tensors[name].shape[1]} ({what})"
             raise CheckpointError(f"{source}: {what}.")
     network.load_state_dict(dict(tensors))

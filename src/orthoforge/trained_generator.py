@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from orthoforge.bands import RGB, shown_bands
 from orthoforge.checkpoints import MODEL, checkpoint_folder, load_weights, new_generator, read_state, read_tensors, recipe_of
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
@@ -34,8 +35,9 @@ class TrainedGenerator:
     """Turns masks into images: ``generator(mask) -> image``.
 
     ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building
-    masks, else ``names`` and ``colours`` by index), ``attribution`` of its training images, ``styles`` (the places whose look it
-    can be asked for; empty where the network has no styles) and ``sha256`` of its weights say what it is.
+    masks, else ``names`` and ``colours`` by index), ``bands`` (how many its images have), ``attribution`` of its training images,
+    ``styles`` (the places whose look it can be asked for; empty where the network has none) and ``sha256`` of its weights say what
+    it is.
     """
 
     def __init__(self, network: nn.Module, *, recipe: Recipe, state: Mapping[str, Any], sha256: str, device: str) -> None:
@@ -43,15 +45,17 @@ class TrainedGenerator:
         self.recipe, self.sha256, self.device = recipe, sha256, device
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
         self.classes: dict[str, list] | None = state["tiles"]["classes"]
+        self.bands: int = state["tiles"].get("bands", 3)
         self.attribution: str = state["tiles"]["attribution"]
         self.styles: tuple[str, ...] = tuple(state["tiles"].get("places", ())) if bank_of(network) is not None else ()
         self.step: int = state["progress"]["step"]
         self.state = state  # whole, to go along when the generator is saved
+        self._shown: tuple[int, ...] | None = None
 
     def __call__(
         self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), part: tuple[slice, slice] | None = None
     ) -> np.ndarray:
-        """Image (H, W, 3) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
+        """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
 
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
@@ -73,7 +77,15 @@ class TrainedGenerator:
                 f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
             ) from error
         row, col = (made.start for made in around)
-        return image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
+        asked = image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
+        return asked if self._shown is None else asked[..., self._shown]
+
+    def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
+        """A copy that gives images of three bands: ``bands`` by their number from 0, or the first. ``ConfigError`` for others."""
+        shown = shown_bands(self.bands, bands)
+        view = copy.copy(self)
+        view._shown = None if (self.bands, shown) == (3, RGB) else shown
+        return view
 
     def for_scene(
         self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
@@ -91,7 +103,7 @@ class TrainedGenerator:
         return scene
 
     def with_style(self, style: str | np.ndarray | None) -> "TrainedGenerator":
-        """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, 3) uint8.
+        """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, B) uint8.
 
         Of a place the seed chooses one of the looks that training saw there; with ``None`` one of any place's, as before. Raises
         ``ConfigError`` for another name or a network without styles, ``DataError`` for an array that is no image.
@@ -105,10 +117,11 @@ class TrainedGenerator:
         assert bank is not None
         bank.place = bank.fixed = None
         if isinstance(style, np.ndarray):
-            if style.ndim != 3 or style.shape[2] != 3 or style.dtype != np.uint8 or min(style.shape[:2]) < LEAST_REFERENCE_PX:
+            is_image = style.ndim == 3 and style.shape[2] == self.bands and style.dtype == np.uint8
+            if not is_image or min(style.shape[:2]) < LEAST_REFERENCE_PX:
                 raise DataError(
-                    f"a reference image is uint8 of shape (height, width, 3), {LEAST_REFERENCE_PX} px or more; this one is "
-                    f"{style.dtype} {style.shape}."
+                    f"a reference image is uint8 of shape (height, width, {self.bands}), {LEAST_REFERENCE_PX} px or more; this one "
+                    f"is {style.dtype} {style.shape}."
                 )
             with torch.inference_mode():
                 image = encode_image(torch.from_numpy(np.ascontiguousarray(style[None]))).to(self.device)
@@ -168,7 +181,7 @@ class TrainedGenerator:
         return slice(max(0, part.start - HALO) // STRIDE * STRIDE, -(-(part.stop + HALO) // STRIDE) * STRIDE)
 
     def _made(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField) -> Tensor:
-        """The image (1, 3, h, w) of these rows and columns of the condition."""
+        """The image (1, B, h, w) of these rows and columns of the condition."""
         if not isinstance(self.network, ModulatedGenerator):
             return self.network(condition)
         style = self.network.styles(1)
@@ -222,7 +235,7 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     recipe = recipe_of(state, folder)
     classes = state["tiles"]["classes"]
     places = state["tiles"].get("places", [])  # not in runs from before there were styles
-    network = new_generator(recipe, classes, max(1, len(places)))
+    network = new_generator(recipe, classes, max(1, len(places)), state["tiles"].get("bands", 3))
     load_weights(network, tensors, f"{folder / MODEL}")
     return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
 

@@ -6,13 +6,21 @@ from typing import Literal
 from tyro.conf import Positional
 
 
-def check(data: Positional[Path], *, threshold: int | None = None, palette: Path | None = None, all: bool = False) -> int:
+def check(
+    data: Positional[Path],
+    *,
+    threshold: int | None = None,
+    palette: Path | None = None,
+    bands: tuple[int, ...] | None = None,
+    all: bool = False,
+) -> int:
     """Check image/mask pairs: names, sizes, CRS, grids, values, unreadable pixels, alignment. Exit 1 on a fault.
 
     Args:
         data: Inria's layout as downloaded, or a folder with images/ and masks/.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         palette: JSON file of class names and colours, for colour-coded masks.
+        bands: Of the images, numbered from 1, those that are meant to be used; without it images have three.
         all: List the sound scenes too.
     """
     from rich.console import Console
@@ -20,7 +28,7 @@ def check(data: Positional[Path], *, threshold: int | None = None, palette: Path
     from orthoforge.scenes.check_table import format_report
     from orthoforge.scenes.checks import check
 
-    report = check(data, threshold=threshold, palette=palette)
+    report = check(data, threshold=threshold, palette=palette, bands=bands)
     Console().print(format_report(report, all_scenes=all))
     return 1 if report.faults else 0
 
@@ -36,6 +44,7 @@ def prepare(
     min_building: float = 0.0,
     palette: Path | None = None,
     threshold: int | None = None,
+    bands: tuple[int, ...] | None = None,
     attribution: str = "",
     skip_bad: bool = False,
     seed: int = 0,
@@ -55,6 +64,7 @@ def prepare(
         min_building: Leave out tiles with a smaller share of building.
         palette: JSON file of class names and colours, for colour-coded masks.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        bands: Of the images to keep, numbered from 1, such as 1 2 3 4; without it images have three, red, green and blue.
         attribution: Whom to credit for the imagery; travels into runs and generated files.
         skip_bad: Leave out scenes that cannot be read, and say which.
         seed: Of the random choices of blocks and random.
@@ -65,5 +75,5 @@ def prepare(
 
     prepare(
         data, tiles, grid=grid, gsd=gsd, size=size, split=split, min_building=min_building, palette=palette, threshold=threshold,
-        attribution=attribution, skip_bad=skip_bad, seed=seed, workers=workers, overwrite=overwrite,
+        bands=bands, attribution=attribution, skip_bad=skip_bad, seed=seed, workers=workers, overwrite=overwrite,
     )  # fmt: skip

@@ -17,6 +17,7 @@ def evaluate(
     weights: Path | None = None,
     lpips: Path | None = None,
     threshold: int | None = None,
+    bands: tuple[int, int, int] | None = None,
     seed: int = 0,
     device: str = "cpu",
     allow_trained: bool = False,
@@ -39,6 +40,8 @@ def evaluate(
         weights: The file of inception-v3's weights; torch hub's folder when left out. Nothing is downloaded.
         lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or vgg.pth and vgg16-397923af.pth: LPIPS beside the other scores.
         threshold: Values of --masks at or above it are building; without it only 0, 1 and 255 are accepted.
+        bands: Which three are looked at, as red, green and blue, where images have more, numbered from 1: 4 1 2 shows near infrared
+            as red. The first three when left out.
         seed: Of all that is random in the network, in splits and in intervals.
         device: cpu or cuda.
         allow_trained: Score tiles that the run was trained on all the same; the report says so.
@@ -49,7 +52,8 @@ def evaluate(
 
     result = evaluate(
         images, data, out, split=split, masks=masks, network=network, weights=weights, lpips=lpips,
-        threshold=threshold, seed=seed, device=device, allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
+        threshold=threshold, bands=bands, seed=seed, device=device, allow_trained=allow_trained, fidelity=fidelity,
+        overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

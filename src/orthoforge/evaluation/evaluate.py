@@ -1,7 +1,7 @@
 """``evaluate``: how real the images of a run or a folder look, how close they come, how they vary, and whether they are copies."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ def evaluate(
     weights: Path | None = None,
     lpips: Path | None = None,
     threshold: int | None = None,
+    bands: Sequence[int] | None = None,
     seed: int = 0,
     device: str = "cpu",
     allow_trained: bool = False,
@@ -48,7 +49,8 @@ def evaluate(
 
     ``images`` is a run, whose generator is given the tiles' masks, or a folder of images of the tiles' size, whoever made them. An
     image named as a tile (``image_sets.folder_images``) is compared with it; the others count for realism alone. ``masks`` is a
-    folder of masks by the images' names. ``network`` is what realism and memorisation are seen with: a name for
+    folder of masks by the images' names. Where images have others than three bands, three are looked at as red, green and blue:
+    ``bands`` by their number from 1, or the first. ``network`` is what realism and memorisation are seen with: a name for
     ``features.open_network`` with its ``weights``, or a network of your own. ``lpips`` is a folder with its files
     (``realism.lpips.load_lpips``), for LPIPS beside the perceptual distance. ``fidelity`` (of a run) trains a segmenter on real
     tiles that the run was not trained on, which takes minutes, and lets it look for the masks' buildings in the images.
@@ -62,7 +64,7 @@ def evaluate(
         for file in (out / REPORT_JSON, out / REPORT_HTML):
             if file.exists():
                 raise OutputExistsError(f"{file} exists. Pass --overwrite to replace it, or choose another --out.")
-    store = TileStore.open(data)
+    store = TileStore.open(data).showing(None if bands is None else [band - 1 for band in bands])
     tile_ids = _ids_of_split(store, split)
     subject = open_subject(
         path, store, tile_ids, split, masks=masks, threshold=threshold, seed=seed, device=device, allow_trained=allow_trained

@@ -118,7 +118,7 @@ def generate(
     several = sum(map(len, targets)) > 1
     for paths in targets:
         for variant, path in enumerate(paths):
-            creation_options(path, 3, compress, quality)
+            creation_options(path, generator.bands, compress, quality)
             require_own_side_files(path, inputs)
             if not overwrite:
                 own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
@@ -153,7 +153,7 @@ def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, o
     """The image, and what lies beside it."""
     grid = scene.delivered.grid
     in_one = max(grid.height, grid.width) <= scene.block_side_px(len(options.devices))
-    needed = round(LEAST_SHARE * 3 * grid.height * grid.width * (1 if in_one else 2))
+    needed = round(LEAST_SHARE * scene.generator.bands * grid.height * grid.width * (1 if in_one else 2))
     require_free_space(path.parent, needed - bytes_done(path), f"the image for {source}")
     compress, quality, overwrite = options.compress, options.quality, options.overwrite
     if in_one:

@@ -79,7 +79,7 @@ class Scene:
         return max(1, int(side_px * min(1, asked.width / made.width, asked.height / made.height)))
 
     def block(self, window: Window, generator: TrainedGenerator | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Pixels (h, w, 3) uint8 of a window of the delivered grid, and where its mask holds data (``None``: everywhere).
+        """Pixels (h, w, B) uint8 of a window of the delivered grid, and where its mask holds data (``None``: everywhere).
 
         ``generator`` is ``sampled`` or its copy on another device.
         """

@@ -47,7 +47,7 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
 
     Of a reference image the middle is looked at, ``REFERENCE_PX`` wide and high at most; where parts of that have no data, the
     largest square that has. Raises ``ConfigError`` for a name that is neither, and for a network without styles, ``DataError`` for
-    a file that is no image of 8 bits in red, green and blue, or has too little data.
+    a file that is no image of 8 bits in the run's bands, or has too little data.
     """
     if style is None:
         return generator, _own_style(generator)
@@ -60,7 +60,7 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
             "of a reference image."
         )
     with open_raster(path) as raster:
-        reference = _reference(raster)
+        reference = _reference(raster, generator.bands)
         _say_what_is_seen(raster, reference, generator.gsd_m)
     return generator.with_style(reference), Style(path.name, sha256_of(path))
 
@@ -99,15 +99,15 @@ def _own_style(generator: TrainedGenerator) -> Style:
     return Style(place, place)
 
 
-def _reference(raster: Raster) -> np.ndarray:
-    """What is looked at of a reference image, (H, W, 3) uint8."""
+def _reference(raster: Raster, bands: int) -> np.ndarray:
+    """What is looked at of a reference image, (H, W, B) uint8."""
     height, width = (min(side, REFERENCE_PX) for side in (raster.grid.height, raster.grid.width))
     window = Window((raster.grid.height - height) // 2, (raster.grid.width - width) // 2, height, width)
     valid = raster.read_valid(window)
-    if raster.dtype == "uint8" and raster.band_count == 4 and raster.has_alpha:
-        pixels = raster.read(window)[..., :3]
-    else:
-        pixels = read_image(raster, window)
+    if raster.band_count not in (bands, bands + raster.has_alpha):
+        count = f"{raster.band_count} band{'s' * (raster.band_count > 1)}"
+        raise DataError(f"{raster.path}: image has {count}; a reference image has as many as those of the run, {bands}.")
+    pixels = read_image(raster, window, bands=range(1, bands + 1))
     if raster.nodata is not None:
         has_value = (pixels != raster.nodata).any(axis=2)
         valid = has_value if valid is None else valid & has_value

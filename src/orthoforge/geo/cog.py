@@ -44,7 +44,8 @@ _WRITE_OPTIONS = READ_OPTIONS | {
 }  # fmt: skip
 # Rows compared at a time when an array is read back.
 _STRIP_PIXELS = 2**22
-_COLOURS = {1: (ColorInterp.gray,), 3: (ColorInterp.red, ColorInterp.green, ColorInterp.blue)}
+
+_RGB = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 # A window of a scene, its pixels (H, W, C), and which of them hold data; ``None`` for all.
 Part = tuple[Window, np.ndarray, np.ndarray | None]
@@ -61,7 +62,7 @@ def write_raster(
     quality: int = 90,
     overwrite: bool = False,
 ) -> None:
-    """Write (H, W) or (H, W, 3) uint8 to a Cloud Optimized GeoTIFF, or to a PNG when ``path`` ends in ``.png``.
+    """Write (H, W) or (H, W, B) uint8 to a Cloud Optimized GeoTIFF, or to a PNG when ``path`` ends in ``.png``.
 
     Overviews, BigTIFF where needed. Pixels where ``valid`` (H, W) is false have no data: a GeoTIFF says so in an internal mask, a
     PNG in an alpha band. ``quality`` is that of JPEG and WebP. Written under a temporary name, read back and compared, then
@@ -80,7 +81,7 @@ def write_raster(
         shape = {"height": grid.height, "width": grid.width, "count": bands.shape[2] + (alpha is not None), "dtype": "uint8"}
         place = {} if options["driver"] == "PNG" else {"transform": grid.transform, "crs": grid.crs}
         with open_quietly(partial, "w", **shape, **place, **options) as dataset:
-            dataset.colorinterp = _COLOURS[bands.shape[2]] + (ColorInterp.alpha,) * (alpha is not None)
+            dataset.colorinterp = _meanings(bands.shape[2]) + (ColorInterp.alpha,) * (alpha is not None)
             dataset.write(np.moveaxis(bands, -1, 0), indexes=range(1, bands.shape[2] + 1))
             if alpha is not None:
                 dataset.write(alpha, bands.shape[2] + 1)
@@ -102,7 +103,7 @@ def write_geotiff(
 
 
 def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None) -> None:
-    """Write a finished block of a scene, (H, W) or (H, W, 3) uint8, to ``path`` (``.tif``), for ``assemble`` or ``read_block``.
+    """Write a finished block of a scene, (H, W) or (H, W, B) uint8, to ``path`` (``.tif``), for ``assemble`` or ``read_block``.
 
     Lossless, with a checksum, and replacing what is there. Where ``valid`` (H, W) is false the scene has no data. Raises
     ``LockedError`` or ``ResourceError``.
@@ -110,7 +111,7 @@ def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None)
     path = Path(path)
     assert path.suffix == ".tif" and pixels.dtype == np.uint8, (path, pixels.dtype)
     bands = pixels[..., None] if pixels.ndim == 2 else pixels
-    colours = _COLOURS[bands.shape[2]]
+    colours = _meanings(bands.shape[2])
     if valid is not None and valid.all():
         valid = None
     checksum = _checksum(bands, valid)
@@ -129,7 +130,7 @@ def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None)
 
 
 def read_block(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """Pixels of a block, (H, W) or (H, W, 3) uint8, and which of them hold data, (H, W) bool; ``None`` when all do.
+    """Pixels of a block, (H, W) or (H, W, B) uint8, and which of them hold data, (H, W) bool; ``None`` when all do.
 
     ``DataError`` when the file is missing, truncated or damaged.
     """
@@ -197,19 +198,27 @@ def creation_options(path: Path, band_count: int, compress: Compression, quality
     if driver == "PNG":
         if compress != "deflate":
             raise ConfigError(f"{path}: {compress} is for GeoTIFF; a PNG is always deflate. Name the output .tif.")
+        if band_count not in (1, 3):
+            raise ConfigError(f"{path}: a PNG holds one band or three; images of {band_count} are written as .tif.")
         return {"driver": "PNG", "WRITE_METADATA_AS_TEXT": "YES"}
     options: dict[str, object] = {
         "driver": "COG", "compress": compress, "bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS",
-        # A mask's overview must hold the mask's values.
+        # A mask's overview must hold the mask's values; an image of one band has to bear it.
         "overview_resampling": "NEAREST" if band_count == 1 else "AVERAGE",
     }  # fmt: skip
     if compress not in LOSSY:
         return options | {"predictor": "YES"}
     if band_count != 3:
-        raise ConfigError(f"{path}: {compress} is for images of three bands; a mask needs a lossless compression such as deflate.")
+        raise ConfigError(f"{path}: {compress} is for images of three bands; others need a lossless compression such as deflate.")
     if quality not in QUALITIES:
         raise ConfigError(f"quality {quality} is not between {QUALITIES[0]} and {QUALITIES[-1]}.")
     return options | {"quality": quality}
+
+
+def _meanings(band_count: int) -> tuple[ColorInterp, ...]:
+    """What bands are shown as: one as grey, the first three as red, green and blue, the others not at all."""
+    first = (ColorInterp.gray,) if band_count < len(_RGB) else _RGB
+    return first + (ColorInterp.undefined,) * (band_count - len(first))
 
 
 @contextlib.contextmanager
@@ -235,7 +244,7 @@ def _vrt(
     if driver == "COG" and grid.transform != grid.transform.identity():
         lines.append(f"<GeoTransform>{', '.join(repr(float(term)) for term in grid.transform.to_gdal())}</GeoTransform>")
     lines += ["<Metadata>", *(f"<MDI key={quoteattr(key)}>{escape(value)}</MDI>" for key, value in tags.items()), "</Metadata>"]
-    for number, colour in enumerate(_COLOURS[count], 1):
+    for number, colour in enumerate(_meanings(count), 1):
         lines += _vrt_band(number, colour, [_source(window, block, number) for window, block in blocks.items()])
     if any(alphas.values()):
         opacity = [_source(window, block, count + 1 if alphas[window] else None) for window, block in blocks.items()]

@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,15 +59,20 @@ class Raster:
     dtype: str
     _dataset: DatasetReader
 
-    def read(self, window: Window | None = None) -> np.ndarray:
-        """Pixels as (H, W, C) in the file's own dtype. ``DataError`` names the first rows that cannot be read."""
+    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
+        """Pixels as (H, W, C) in the file's own dtype: of all bands, or of some by their number from 1.
+
+        ``DataError`` names the first rows that cannot be read.
+        """
         w = self._window(window)
-        needed = w.height * w.width * self.band_count * np.dtype(self.dtype).itemsize
+        indexes = list(range(1, self.band_count + 1) if bands is None else bands)
+        needed = w.height * w.width * len(indexes) * np.dtype(self.dtype).itemsize
         require_memory(needed, f"{self.path}: reading {w.width}×{w.height} px")
-        pixels = np.empty((w.height, w.width, self.band_count), self.dtype)
+        pixels = np.empty((w.height, w.width, len(indexes)), self.dtype)
+        part = rasterio.windows.Window(w.col, w.row, w.width, w.height)
         with self._readable(w):
             # GDAL writes through the strides: no second copy to bring the bands last, and half the memory.
-            self._dataset.read(window=rasterio.windows.Window(w.col, w.row, w.width, w.height), out=np.moveaxis(pixels, -1, 0))
+            self._dataset.read(indexes, window=part, out=np.moveaxis(pixels, -1, 0))
         return pixels
 
     @property
@@ -196,20 +201,27 @@ def open_raster(path: Path) -> Iterator[Raster]:
         yield Raster(path, grid, dataset.count, dataset.dtypes[0], dataset)
 
 
-def read_image(raster: Raster, window: Window | None = None) -> np.ndarray:
-    """RGB pixels as (H, W, 3) uint8. ``DataError`` when the file holds anything but three bands of 8 bits."""
+def read_image(raster: Raster, window: Window | None = None, *, bands: Sequence[int] | None = None) -> np.ndarray:
+    """Pixels as (H, W, B) uint8: of a file of three bands, or of these ``bands`` of any file, by their number from 1.
+
+    ``DataError`` when the file holds anything but 8 bits, lacks one of ``bands``, or without ``bands`` has not three.
+    """
     if raster.dtype != "uint8":
         hint = _nan_report(raster) if raster.dtype.startswith("float") else ""
         raise DataError(
-            f"{raster.path}: image is {raster.dtype}{hint}; three bands of uint8 are expected. Scale it to 8 bits first, "
+            f"{raster.path}: image is {raster.dtype}{hint}; bands of uint8 are expected. Scale it to 8 bits first, "
             "for example with gdal_translate -ot Byte -scale."
         )
-    if raster.band_count != 3:
+    count = f"{raster.band_count} band{'s' * (raster.band_count > 1)}"
+    if bands is None and raster.band_count != 3:
         raise DataError(
-            f"{raster.path}: image has {raster.band_count} band{'s' * (raster.band_count > 1)}; three (red, green, blue) are "
-            "expected. Keep three of them, for example with gdal_translate -b 1 -b 2 -b 3."
+            f"{raster.path}: image has {count}; three (red, green, blue) are expected. Others are "
+            f"chosen with --bands of check and prepare, as in --bands {'1 2 3 4' if raster.band_count > 3 else '1'}; "
+            "gdal_translate -b 1 -b 2 -b 3 keeps three."
         )
-    return raster.read(window)
+    if bands is not None and max(bands) > raster.band_count:
+        raise DataError(f"{raster.path}: image has {count}, and no band {max(bands)}. Leave it out of --bands.")
+    return raster.read(window, bands)
 
 
 def read_mask(raster: Raster, window: Window | None = None, *, threshold: int | None = None) -> np.ndarray:

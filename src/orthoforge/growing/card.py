@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
+from orthoforge.bands import shown_bands
 from orthoforge.files import new_file
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
@@ -96,7 +97,7 @@ def write_sheet(path: Path, pairs: Sequence[tuple[Path, Path]], reader: MaskRead
         left, top = _GAP + position % _COLUMNS * wide, _GAP + position // _COLUMNS * high
         with open_raster(image) as raster:
             window = _middle(raster.grid)
-            pixels = read_image(raster, window)
+            pixels = read_image(raster, window, bands=[band + 1 for band in shown_bands(raster.band_count)])
         labels, _ = reader.read(mask, window)
         sheet.paste(_cell(labels, Image.Resampling.NEAREST), (left, top))
         sheet.paste(_cell(pixels, Image.Resampling.BICUBIC), (left + _CELL_PX, top))

@@ -47,7 +47,7 @@ def make_image(
     write_raster(small_mask, _scaled_mask(mask, grid, scaled, reader), scaled, overwrite=True)
     generate(generator, [small_mask], small, seed=seed, style=style, device=device, overwrite=True)
     with open_raster(small) as raster:
-        pixels = read_image(raster)
+        pixels = read_image(raster, bands=range(1, generator.bands + 1))
     _, valid = reader.read(mask)
     tags = read_tags(small) | {"MASK": mask.name}
     write_raster(out, _scaled_image(pixels, scaled, grid), grid, valid=valid, tags=tags, overwrite=True)
@@ -66,8 +66,8 @@ def _scaled_mask(path: Path, grid: Grid, scaled: Grid, reader: MaskReader) -> np
 
 
 def _scaled_image(pixels: np.ndarray, scaled: Grid, grid: Grid) -> np.ndarray:
-    """(H, W, 3) uint8 on ``grid``, some rows at a time: the sums are eight times as large as the pixels."""
-    image = np.empty((grid.height, grid.width, 3), np.uint8)
+    """(H, W, B) uint8 on ``grid``, some rows at a time: the sums are eight times as large as the pixels."""
+    image = np.empty((grid.height, grid.width, pixels.shape[2]), np.uint8)
     rows = max(1, _STRIP_PX // grid.width)
     for row in range(0, grid.height, rows):
         strip = Window(row, 0, min(rows, grid.height - row), grid.width)

@@ -70,6 +70,12 @@ def plan_of(
             f"{run}: its tiles are not there any more, or were cut anew, and the segmenter that judges images learns from them. "
             "Put them back where its args.yaml says, or pass --least-agreement 0 to take every image unseen."
         )
+    in_order = list(range(1, generator.bands + 1))
+    if store is not None and list(store.settings.get("bands") or in_order) != in_order:
+        raise ConfigError(
+            f"{run}: was trained on bands {store.settings['bands']} of the scenes; its images, in that order, would not fit beside "
+            "the real ones."
+        )
     if threshold is None and store is not None:
         threshold = store.settings.get("threshold")
     image_folder, mask_folder = folders(data)

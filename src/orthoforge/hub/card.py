@@ -18,7 +18,7 @@ from orthoforge.config import dump_yaml
 from orthoforge.errors import ConfigError
 
 _TEMPLATE = Path(__file__).with_name("card.md")
-_STYLE = '\nimage = generator.with_style("{place}")(mask)  # as in that place; or like a reference image (H, W, 3) uint8'
+_STYLE = '\nimage = generator.with_style("{place}")(mask)  # as in that place; or like a reference image (H, W, {bands}) uint8'
 _TAGS = ("remote-sensing", "aerial-imagery", "orthophoto", "geospatial", "conditional-gan", "pix2pix", "synthetic-data")
 
 
@@ -119,13 +119,14 @@ def model_card(
         "pipeline_tag": "image-to-image",
         "tags": list(dict.fromkeys([*_TAGS, *facts.tags])),
     }
-    attribution = str(config["tiles"]["attribution"] or "")
+    attribution, bands = str(config["tiles"]["attribution"] or ""), config["tiles"].get("bands", 3)
     text = _TEMPLATE.read_text(encoding="utf-8").format(
         front=dump_yaml(front).strip(),
         name=name,
         summary=facts.summary.strip() or "A generator that turns masks into aerial images.",
         where=facts.repository or name,
-        style=_STYLE.format(place=config["tiles"]["places"][0]) if "styles" in properties else "",
+        bands=bands,
+        style=_STYLE.format(place=config["tiles"]["places"][0], bands=bands) if "styles" in properties else "",
         properties="\n".join(f"| {title} | {_cell(value)} |" for title, value in properties.items()),
         sources=_sources(facts.sources, attribution),
         looked_through=looked_through,

@@ -62,7 +62,7 @@ def mlm_item(
         "mlm:accelerator": None,
         "mlm:accelerator_constrained": False,
         "mlm:input": [_input(generator)],
-        "mlm:output": [_OUTPUT],
+        "mlm:output": [_output(generator.bands)],
         "mlm:hyperparameters": _hyperparameters(generator, config),
         "processing:software": {"orthoforge": config["orthoforge_version"]},
     }
@@ -96,13 +96,14 @@ def mlm_item(
     }
 
 
-_OUTPUT = {
-    "name": "image",
-    "description": "A synthetic aerial image: red, green, blue from -1 to 1.",
-    "tasks": ["generative"],
-    "result": {"shape": [-1, 3, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
-    "post_processing_function": {"format": "python", "expression": "orthoforge.models.conditions:decode_image"},
-}
+def _output(bands: int) -> dict[str, Any]:
+    return {
+        "name": "image",
+        "description": f"A synthetic aerial image: {'red, green, blue' if bands == 3 else f'{bands} bands'} from -1 to 1.",
+        "tasks": ["generative"],
+        "result": {"shape": [-1, bands, -1, -1], "dim_order": ["batch", "channel", "height", "width"], "data_type": "float32"},
+        "post_processing_function": {"format": "python", "expression": "orthoforge.models.conditions:decode_image"},
+    }
 
 
 def _input(generator: TrainedGenerator) -> dict[str, Any]:

@@ -12,7 +12,7 @@ _ROOFS, _GROUND = 2**21, 2**21 + 1  # layers of the noise that numbers roofs and
 
 
 class Colours(nn.Module):
-    """What a generator is told of colours: (N, 3, H, W) in [-1, 1].
+    """What a generator is told of colours: (N, B, H, W) in [-1, 1], of B bands.
 
     ``building`` is the condition's channel of buildings. On each of these lies one colour where ``roofs`` is true, and between them
     the ground of another image where ``ground`` is; elsewhere 0, and everywhere 0 when no class is building (``None``). Which
@@ -37,7 +37,7 @@ class Colours(nn.Module):
         return self.building is not None and self.ground
 
     def forward(self, condition: Tensor, palettes: Tensor, ground: Tensor) -> Tensor:
-        """Of a condition (N, C, H, W), palettes (N or 1, 16, 3) of roofs and the ground (N or 1, 3, 16, 16) to lay out."""
+        """Of a condition (N, C, H, W), palettes (N or 1, 16, B) of roofs and the ground (N or 1, B, 16, 16) to lay out."""
         roofs = painted(palettes, self._numbers(condition))
         return self._over(condition, roofs, self._laid(condition, ground, overlap=OVERLAP) if self.tells_ground else None)
 
@@ -55,7 +55,7 @@ class Colours(nn.Module):
         return self._over(condition, roofs, torch.cat(parts))
 
     def kept(self, condition: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Palettes (N, 16, 3) of the roofs of images (N, 3, H, W), and their ground (N, 3, 16, 16)."""
+        """Palettes (N, 16, B) of the roofs of images (N, B, H, W), and their ground (N, B, 16, 16)."""
         return palettes_of(image, self._numbers(condition)), middle_of(ground_of(image, self._building(condition)))
 
     def _building(self, condition: Tensor) -> Tensor:

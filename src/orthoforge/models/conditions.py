@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# A binary mask is repeated to as many channels as an image has, as the seed did: parameter counts depend on it.
+# A binary mask is repeated to as many channels as a picture has, as the seed did: parameter counts depend on it.
 BINARY_CHANNELS = 3
 
 
@@ -30,10 +30,10 @@ def class_maps(condition: Tensor, class_count: int | None) -> Tensor:
 
 
 def encode_image(image: Tensor) -> Tensor:
-    """Image (N, H, W, 3) uint8 to (N, 3, H, W) float in [-1, 1]."""
+    """Image (N, H, W, B) uint8 to (N, B, H, W) float in [-1, 1]."""
     return image.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 def decode_image(image: Tensor) -> Tensor:
-    """Image (N, 3, H, W) float in [-1, 1] to (N, H, W, 3) uint8, rounded."""
+    """Image (N, B, H, W) float in [-1, 1] to (N, H, W, B) uint8, rounded."""
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

@@ -16,13 +16,16 @@ DiscriminatorNorm = Literal["batch", "instance", "group", "none"]
 class PatchDiscriminator(nn.Module):
     """The PatchGAN of pix2pix (Isola et al. 2017, appendix 6.1.2): each logit judges one patch, of 70 px with three layers.
 
-    ``layers`` convolutions of stride 2 and two of stride 1, all 4×4. Condition (N, C, H, W) and image (N, 3, H, W) in; logits
+    ``layers`` convolutions of stride 2 and two of stride 1, all 4×4. Condition (N, C, H, W) and image (N, B, H, W) in; logits
     (N, 1, H/2ⁿ − 2, W/2ⁿ − 2) out, n being ``layers``.
     """
 
-    def __init__(self, condition_channels: int = 3, *, width: int = 64, layers: int = 3, norm: DiscriminatorNorm = "batch") -> None:
+    def __init__(
+        self, condition_channels: int = 3, bands: int = 3, *, width: int = 64, layers: int = 3, norm: DiscriminatorNorm = "batch"
+    ) -> None:
         super().__init__()
-        modules: list[nn.Module] = [nn.Conv2d(condition_channels + 3, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
+        seen = condition_channels + bands
+        modules: list[nn.Module] = [nn.Conv2d(seen, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
         inside = width
         for level in range(1, layers + 1):
             outside, stride = width * min(2**level, 8), 2 if level < layers else 1
@@ -41,13 +44,13 @@ class PatchDiscriminator(nn.Module):
 class PixelDiscriminator(nn.Module):
     """The 1×1 PixelGAN of pix2pix (Isola et al. 2017, appendix 6.1.2): each logit judges a pixel by its colour and its mask.
 
-    Condition (N, C, H, W) and image (N, 3, H, W) in; logits (N, 1, H, W) out.
+    Condition (N, C, H, W) and image (N, B, H, W) in; logits (N, 1, H, W) out.
     """
 
-    def __init__(self, condition_channels: int = 3, *, width: int = 64, norm: DiscriminatorNorm = "batch") -> None:
+    def __init__(self, condition_channels: int = 3, bands: int = 3, *, width: int = 64, norm: DiscriminatorNorm = "batch") -> None:
         super().__init__()
         self.layers = nn.Sequential(
-            nn.Conv2d(condition_channels + 3, width, 1), nn.LeakyReLU(0.2, True),
+            nn.Conv2d(condition_channels + bands, width, 1), nn.LeakyReLU(0.2, True),
             nn.Conv2d(width, 2 * width, 1, bias=has_bias(norm)), norm_layer(norm, 2 * width), nn.LeakyReLU(0.2, True),
             nn.Conv2d(2 * width, 1, 1),
         )  # fmt: skip
@@ -58,6 +61,7 @@ class PixelDiscriminator(nn.Module):
 
 def build_discriminator(
     condition_channels: int,
+    bands: int = 3,
     *,
     width: int,
     kind: Kind = "patch",
@@ -66,7 +70,7 @@ def build_discriminator(
     feature_channels: Sequence[int] = (),
     outputs: int = 1,
 ) -> nn.Module:
-    """A discriminator with initial weights, drawn from torch's global generator.
+    """A discriminator of images of so many ``bands`` with initial weights, drawn from torch's global generator.
 
     ``layers`` counts for ``"patch"`` alone, ``feature_channels`` for ``"projected"``, which takes features in place of an image,
     needs no condition and can have several ``outputs`` a cell.
@@ -74,8 +78,8 @@ def build_discriminator(
     if kind == "projected":
         return ProjectedDiscriminator(feature_channels, condition_channels, width=width, outputs=outputs)
     if kind == "pixel":
-        return init_weights(PixelDiscriminator(condition_channels, width=width, norm=norm))
-    return init_weights(PatchDiscriminator(condition_channels, width=width, layers=layers, norm=norm))
+        return init_weights(PixelDiscriminator(condition_channels, bands, width=width, norm=norm))
+    return init_weights(PatchDiscriminator(condition_channels, bands, width=width, layers=layers, norm=norm))
 
 
 def receptive_field_px(kind: Kind, layers: int) -> int:

@@ -1,6 +1,6 @@
 """Generators: masks to images.
 
-Input (N, C, H, W) condition in [-1, 1], output (N, 3, H, W) in [-1, 1]; H and W multiples of ``generator_stride(name)``.
+Input (N, C, H, W) condition in [-1, 1], output (N, B, H, W) in [-1, 1], B bands; H and W multiples of ``generator_stride(name)``.
 """
 
 from collections.abc import Callable
@@ -38,8 +38,8 @@ def _unet(halvings: int) -> Architecture:
     return Architecture(partial(UNetGenerator, halvings=halvings), 2**halvings, 2**halvings, unet.reach(halvings))
 
 
-def _modulated(in_channels: int, *, width: int, norm: Norm, upsample: Upsample) -> ModulatedGenerator:
-    return ModulatedGenerator(in_channels, width=width)  # it has a norm and an upsampling of its own
+def _modulated(in_channels: int, bands: int, *, width: int, norm: Norm, upsample: Upsample) -> ModulatedGenerator:
+    return ModulatedGenerator(in_channels, bands, width=width)  # it has a norm and an upsampling of its own
 
 
 GENERATORS: dict[str, Architecture] = {
@@ -56,6 +56,7 @@ GENERATORS: dict[str, Architecture] = {
 def build_generator(
     name: str,
     in_channels: int,
+    bands: int = 3,
     *,
     width: int,
     norm: Norm,
@@ -65,12 +66,12 @@ def build_generator(
     roof_colours: bool = True,
     ground_colours: bool = True,
 ) -> nn.Module:
-    """A generator of ``GENERATORS`` with initial weights, drawn from torch's global generator.
+    """A generator of ``GENERATORS``, of images of so many ``bands``, with initial weights, drawn from torch's global generator.
 
     One with styles keeps those of so many ``places``, and is told colours of each ``building``, a channel of its input, and of the
     ground between them.
     """
-    network = GENERATORS[name].build(in_channels, width=width, norm=norm, upsample=upsample)
+    network = GENERATORS[name].build(in_channels, bands, width=width, norm=norm, upsample=upsample)
     if isinstance(network, ModulatedGenerator):
         network.styles.room_for(places)
         network.colours.building = building

@@ -19,9 +19,9 @@ _LITTLE = 1e-3
 
 
 def ground_of(image: Tensor, building: Tensor) -> Tensor:
-    """The mean colour of the ground in each cell of 16 px, (N, 3, H/16, W/16); where there is little of it, of the cells around.
+    """The mean colour of the ground in each cell of 16 px, (N, B, H/16, W/16); where there is little of it, of the cells around.
 
-    ``image`` (N, 3, H, W) in [-1, 1], ``building`` (N, 1, H, W) 1 on buildings and 0 elsewhere; what is left over at the end of a
+    ``image`` (N, B, H, W) in [-1, 1], ``building`` (N, 1, H, W) 1 on buildings and 0 elsewhere; what is left over at the end of a
     side makes a smaller cell. An image that is all building has its mean colour.
     """
     open_ground = 1 - building.float()
@@ -40,7 +40,7 @@ def ground_of(image: Tensor, building: Tensor) -> Tensor:
 
 
 def laid(ground: Tensor, turned: Tensor, row: int, col: int, height: int, width: int, *, overlap: int = 0) -> Tensor:
-    """Ground (N, 3, S, S) over the plane in blocks, each turned and mirrored in one of eight ways: (N, 3, height, width) cells of
+    """Ground (N, B, S, S) over the plane in blocks, each turned and mirrored in one of eight ways: (N, B, height, width) cells of
     the plane from (row, col) on.
 
     Blocks begin every S − ``overlap`` cells and fade into each other where they overlap. ``turned`` (N or 1, 1, blocks, blocks) in
@@ -51,7 +51,7 @@ def laid(ground: Tensor, turned: Tensor, row: int, col: int, height: int, width:
     ways = (turned[:, 0] * 8).long()
     image = torch.arange(len(ground), device=ground.device)[:, None, None]
     cells = ground.permute(0, 2, 3, 1)
-    plane = ground.new_zeros(len(ground), height, width, 3)
+    plane = ground.new_zeros(len(ground), height, width, ground.shape[1])
     for rows, down, share_down in _covering(row, height, side, hop, ground.device):
         for cols, right, share_right in _covering(col, width, side, hop, ground.device):
             way = ways[:, rows[:, None], cols[None, :]]
@@ -72,7 +72,7 @@ def _covering(first: int, count: int, side: int, hop: int, device: torch.device)
 
 
 def middle_of(ground: Tensor) -> Tensor:
-    """The middle 16 × 16 cells of ground (N, 3, h, w); of a smaller one all, and mirrored beyond."""
+    """The middle 16 × 16 cells of ground (N, B, h, w); of a smaller one all, and mirrored beyond."""
     for axis in (2, 3):
         count = ground.shape[axis]
         at = torch.arange(GROUND_SIDE, device=ground.device) + max(0, count - GROUND_SIDE) // 2

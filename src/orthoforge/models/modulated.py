@@ -35,16 +35,16 @@ class ModulatedGenerator(nn.Module):
     and shift come from the encoder's features of the same place through a 1×1 convolution, and from a code of the whole image
     (Huang & Belongie 2017). Each layer adds noise of one channel, weighted by channel (Karras et al. 2019, section 3.2).
 
-    Condition (N, C, H, W) in, image (N, 3, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
-    asked for, and its colours are spread over buildings and ground, unless ``colours`` (N, 3, H, W) says theirs. In training the
-    code is that of ``reference`` (N, 3, H', W') instead, and ``colours`` are the real ones.
+    Condition (N, C, H, W) in, image (N, B, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
+    asked for, and its colours are spread over buildings and ground, unless ``colours`` (N, B, H, W) says theirs. In training the
+    code is that of ``reference`` (N, B, H', W') instead, and ``colours`` are the real ones.
     """
 
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
         super().__init__()
         widths = [width * times for times in WIDTHS]
-        self.style_encoder = StyleEncoder()
-        self.styles = StyleBank(places=1)
+        self.style_encoder = StyleEncoder(out_channels)
+        self.styles = StyleBank(places=1, bands=out_channels)
         self.colours = Colours()
         self.stem = _conv(in_channels, widths[0])
         self.colour_stem = _conv(out_channels, widths[0])

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from orthoforge.bands import band_views
 from orthoforge.errors import ConfigError
 from orthoforge.models.features.efficientnet import EfficientNetLite0
 from orthoforge.models.features.layers import PERCEPTUAL_LAYERS, require_layers
@@ -25,7 +26,9 @@ _SEEN_IN_TRAINING = {
 
 
 class FeatureNetwork(nn.Module):
-    """Images (N, 3, H, W) in [-1, 1] to the outputs of ``layers`` of ``network``, in that order.
+    """Images (N, B, H, W) in [-1, 1] to the outputs of ``layers`` of ``network``, in that order.
+
+    Of other than three bands it looks at several threes, ``bands.band_views``, and its channels are those of all of them.
 
     Made by ``load_features``. Its parameters take no gradient, and it stays in evaluation mode whatever it becomes part of;
     gradients pass through it to the images. Nothing beyond the deepest of ``layers`` is kept or computed.
@@ -35,13 +38,21 @@ class FeatureNetwork(nn.Module):
     shift: Tensor
 
     def __init__(
-        self, network: str, layers: Sequence[str], steps: Mapping[str, nn.Module], *, normalize: bool, weights_sha256: str
+        self,
+        network: str,
+        layers: Sequence[str],
+        steps: Mapping[str, nn.Module],
+        *,
+        normalize: bool,
+        weights_sha256: str,
+        bands: int = 3,
     ) -> None:
         super().__init__()
         self.network = network
         self.layers = tuple(layers)
         self.normalize = normalize
         self.weights_sha256 = weights_sha256
+        self.bands, self.views = bands, band_views(bands)
         names = list(steps)
         self.steps = nn.ModuleDict({name: steps[name] for name in names[: 1 + max(map(names.index, layers))]})
         for name, following in itertools.pairwise(self.steps):
@@ -66,19 +77,21 @@ class FeatureNetwork(nn.Module):
                 f"images of {images.shape[3]}×{images.shape[2]} px are too small for {self.network}'s {', '.join(self.layers)}; "
                 f"{self.smallest_px} px are needed. Train on larger crops, or compare lower layers."
             )
+        if self.bands != 3:
+            images = torch.cat([images[:, view] for view in self.views])  # (V·N, 3, H, W)
         x = images * self.scale + self.shift if self.normalize else images
         outputs = {}
         for name, step in self.steps.items():
             x = step(x)
             if name in self.layers:
-                outputs[name] = x
+                outputs[name] = torch.cat(x.chunk(len(self.views)), dim=1) if len(self.views) > 1 else x
         return [outputs[layer] for layer in self.layers]
 
     @property
     def channels(self) -> list[int]:
         """Channels of each layer."""
         with torch.no_grad():
-            looked_at = torch.zeros(1, 3, 64, 64, device=self.scale.device)
+            looked_at = torch.zeros(1, self.bands, 64, 64, device=self.scale.device)
             return [output.shape[1] for output in self(looked_at)]
 
     def embed(self, images: Tensor) -> list[Tensor]:
@@ -104,9 +117,10 @@ def feature_l1(fake: Sequence[Tensor], real: Sequence[Tensor]) -> Tensor:
 
 
 def load_features(
-    network: str, layers: Sequence[str], *, weights: Path | None = None, sha256: str = "", normalize: bool = True
+    network: str, layers: Sequence[str], *, weights: Path | None = None, sha256: str = "", normalize: bool = True, bands: int = 3
 ) -> FeatureNetwork:
-    """``layers`` of ``network`` (both as in ``PERCEPTUAL_LAYERS``) with ImageNet weights, on the CPU, channels last.
+    """``layers`` of ``network`` (both as in ``PERCEPTUAL_LAYERS``) with ImageNet weights, for images of so many ``bands``, on the
+    CPU, channels last.
 
     ``weights`` is a state dict in PyTorch's format or safetensors. Left out, VGG19's is looked for where torch hub keeps files, and
     EfficientNet-Lite0's is the installed one; nothing is downloaded. The file may lack the classifier unless ``logits`` are asked
@@ -122,4 +136,4 @@ def load_features(
     tensors, digest = read_weights(network, weights, sha256, wanted=module.state_dict(), logits="logits" in layers)
     module.load_state_dict(tensors, strict=False, assign=True)  # without a classifier, its parameters stay on meta and are dropped
     module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return FeatureNetwork(network, layers, module.steps(), normalize=normalize, weights_sha256=digest)
+    return FeatureNetwork(network, layers, module.steps(), normalize=normalize, weights_sha256=digest, bands=bands)

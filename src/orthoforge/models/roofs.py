@@ -42,21 +42,21 @@ def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
 
 
 def mean_colours(image: Tensor, numbers: Tensor) -> Tensor:
-    """The mean colour of each building in its own image, over the half cells that it touches: (N, 3, H/2, W/2), 0 outside.
+    """The mean colour of each building in its own image, over the half cells that it touches: (N, B, H/2, W/2), 0 outside.
 
-    ``image`` (N, 3, H, W) in [-1, 1], ``numbers`` as from ``buildings_of``.
+    ``image`` (N, B, H, W) in [-1, 1], ``numbers`` as from ``buildings_of``.
     """
-    of_half_cells = F.avg_pool2d(image.float(), HALF).permute(0, 2, 3, 1)  # (N, h, w, 3)
+    of_half_cells = F.avg_pool2d(image.float(), HALF).permute(0, 2, 3, 1)  # (N, h, w, B)
     first = torch.arange(len(image), device=image.device)[:, None, None] << _BITS
     _, building = (_whole(numbers)[:, 0] + first).unique(return_inverse=True)
-    sums = of_half_cells.new_zeros(int(building.max()) + 1, 4)
-    sums.index_add_(0, building.flatten(), F.pad(of_half_cells, (0, 1), value=1.0).reshape(-1, 4))
-    means = (sums[:, :3] / sums[:, 3:])[building]
+    counted = F.pad(of_half_cells, (0, 1), value=1.0).flatten(0, 2)  # a last band counts
+    sums = counted.new_zeros(int(building.max()) + 1, counted.shape[1]).index_add_(0, building.flatten(), counted)
+    means = (sums[:, :-1] / sums[:, -1:])[building]
     return means.permute(0, 3, 1, 2) * (numbers > 0)
 
 
 def palettes_of(image: Tensor, numbers: Tensor) -> Tensor:
-    """Colours of the buildings of each image, (N, 16, 3): some of them where there are more, all in turn where there are fewer.
+    """Colours of the buildings of each image, (N, 16, B): some of them where there are more, all in turn where there are fewer.
 
     An image without buildings has those of the one before it that has some, or after it; where none has, its mean colour.
     """
@@ -77,7 +77,7 @@ def palettes_of(image: Tensor, numbers: Tensor) -> Tensor:
 
 
 def painted(palettes: Tensor, numbers: Tensor) -> Tensor:
-    """Each building in the colour of its palette (N or 1, 16, 3) that its number names: (N, 3, H/2, W/2), 0 outside."""
+    """Each building in the colour of its palette (N or 1, 16, B) that its number names: (N, B, H/2, W/2), 0 outside."""
     at = _whole(numbers)[:, 0] % COLOURS  # (N, h, w): what is least in a number has nothing to do with which is largest
     palettes = palettes.to(numbers).expand(len(numbers), -1, -1)
     colours = palettes[torch.arange(len(numbers), device=numbers.device)[:, None, None], at]

@@ -18,7 +18,7 @@ _LAYER = 2**20  # of the noise that chooses a code: far from those of the maps
 
 
 class Style(NamedTuple):
-    """What images look like: ``code`` (N, 16), colours of ``roofs`` (N, 16, 3), and ``ground`` (N, 3, 16, 16); all in [-1, 1]."""
+    """What images of B bands look like: ``code`` (N, 16), colours of ``roofs`` (N, 16, B), ``ground`` (N, B, 16, 16)."""
 
     code: Tensor
     roofs: Tensor
@@ -26,16 +26,16 @@ class Style(NamedTuple):
 
 
 class StyleEncoder(nn.Module):
-    """Image (N, 3, H, W) in [-1, 1] to a code (N, 16) in [-1, 1]: four halvings, and the mean over the image.
+    """Image (N, B, H, W) in [-1, 1] to a code (N, 16) in [-1, 1]: four halvings, and the mean over the image.
 
     The mean leaves no room for where things are. In training noise blurs the code, so that codes between those that were seen mean
     something too (denoising: Poole et al. 2014).
     """
 
-    def __init__(self) -> None:
+    def __init__(self, bands: int = 3) -> None:
         super().__init__()
         modules: list[nn.Module] = []
-        for inside, outside in zip((3, *CHANNELS), CHANNELS, strict=False):
+        for inside, outside in zip((bands, *CHANNELS), CHANNELS, strict=False):
             modules += [nn.Conv2d(inside, outside, 3, stride=2, padding=1), nn.LeakyReLU(0.2)]
         self.layers = nn.Sequential(*modules)
         self.to_code = nn.Linear(CHANNELS[-1], CODE)
@@ -48,7 +48,7 @@ class StyleEncoder(nn.Module):
 class StyleBank(nn.Module):
     """Styles of training images, from which an image gets its own when none is asked for.
 
-    ``codes`` are (places, 64, 16), ``roofs`` (places, 64, 16, 3), ``ground`` (places, 64, 3 · 16 · 16).
+    ``codes`` are (places, 64, 16), ``roofs`` (places, 64, 16, B), ``ground`` (places, 64, B · 16 · 16).
 
     Which one is drawn from torch's global generator, or is a function of the seed of ``noise_fields``. ``place`` leaves those of
     one place alone, ``fixed`` is used instead of them all.
@@ -58,8 +58,9 @@ class StyleBank(nn.Module):
     roofs: Tensor
     ground: Tensor
 
-    def __init__(self, places: int) -> None:
+    def __init__(self, places: int, bands: int = 3) -> None:
         super().__init__()
+        self.bands = bands
         self.register_buffer("codes", torch.empty(0))
         self.register_buffer("roofs", torch.empty(0))
         self.register_buffer("ground", torch.empty(0))
@@ -71,8 +72,8 @@ class StyleBank(nn.Module):
     def room_for(self, places: int) -> None:
         """Hold styles of so many places, zeros until they are filled."""
         self.codes = self.codes.new_zeros(places, KEPT, CODE)
-        self.roofs = self.roofs.new_zeros(places, KEPT, COLOURS, 3)
-        self.ground = self.ground.new_zeros(places, KEPT, 3 * GROUND_SIDE**2)
+        self.roofs = self.roofs.new_zeros(places, KEPT, COLOURS, self.bands)
+        self.ground = self.ground.new_zeros(places, KEPT, self.bands * GROUND_SIDE**2)
 
     def forward(self, count: int) -> Style:
         """Styles for as many images."""
@@ -103,7 +104,7 @@ class StyleBank(nn.Module):
         return len(torch.cat([part[place].flatten(1) for part in self._parts()], dim=1).unique(dim=0))
 
     def _parts(self) -> Style:
-        return Style(self.codes, self.roofs, self.ground.unflatten(2, (3, GROUND_SIDE, GROUND_SIDE)))
+        return Style(self.codes, self.roofs, self.ground.unflatten(2, (self.bands, GROUND_SIDE, GROUND_SIDE)))
 
     def _drawn(self, count: int) -> Tensor:
         if not self.noise_fields:

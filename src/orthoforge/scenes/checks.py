@@ -53,12 +53,13 @@ def check(
     *,
     threshold: int | None = None,
     palette: Path | None = None,
+    bands: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Read every scene below ``data`` and report what is wrong. ``progress`` is called with scenes done and scenes in all.
 
-    ``threshold`` and ``palette`` say how masks are to be read, as in ``prepare``. ``DataError`` when there are no
-    pairs to check or the palette cannot be used.
+    ``threshold``, ``palette`` and ``bands`` say how masks and images are to be read, as in ``prepare``. ``DataError`` when there
+    are no pairs to check or the palette cannot be used.
     """
     if threshold is not None and palette is not None:
         raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")
@@ -72,7 +73,7 @@ def check(
     scenes, totals = [], defaultdict(list)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))  # GDAL and numpy release the GIL; a thread holds one strip of a scene
     try:
-        for scene, votes in pool.map(lambda pair: check_scene(pair, threshold, colours), found.pairs):
+        for scene, votes in pool.map(lambda pair: check_scene(pair, threshold, colours, bands), found.pairs):
             scenes.append(scene)
             if votes is not None:
                 totals[scene.place].append(votes)

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -48,7 +48,9 @@ class SceneCheck:
         return place_of(self.name)
 
 
-def check_scene(pair: Pair, threshold: int | None, palette: Palette | None) -> tuple[SceneCheck, np.ndarray | None]:
+def check_scene(
+    pair: Pair, threshold: int | None, palette: Palette | None, bands: Sequence[int] | None = None
+) -> tuple[SceneCheck, np.ndarray | None]:
     """One scene's row, and its votes for each shift summed to (625,), for its place."""
     findings: list[Finding] = []
     tally = _Tally()
@@ -66,7 +68,7 @@ def check_scene(pair: Pair, threshold: int | None, palette: Palette | None) -> t
             together = (image.grid.height, image.grid.width) == (mask.grid.height, mask.grid.width)
         complete = True
         for rasters in [(image, mask)] if together else [(image, None), (None, mask)]:
-            complete &= _read(*rasters, tally, findings, threshold, palette)
+            complete &= _read(*rasters, tally, findings, threshold, palette, bands)
         with _noted(findings):
             require_mask_values(pair.mask, tally.counts)
         with _noted(findings):
@@ -118,6 +120,7 @@ def _read(
     findings: list[Finding],
     threshold: int | None,
     palette: Palette | None,
+    bands: Sequence[int] | None,
 ) -> bool:
     """Read all pixels of one raster, or of two of one size side by side. False when some could not be read."""
     guide = image or mask
@@ -128,7 +131,7 @@ def _read(
         pixels = building = None
         if image:
             with _noted(findings):
-                pixels = read_image(image, window)
+                pixels = read_image(image, window, bands=bands)
             image = image if pixels is not None else None
         if mask:
             with _noted(findings):

@@ -84,14 +84,19 @@ def _window_px(size_px: int, gsd_m: float, pixel_m: float) -> int:
 
 
 def cut_images(read: Read, cut: Cut, row: int, size_px: int) -> np.ndarray:
-    """Tiles of one row of windows: (cols, S, S, 3) uint8, bicubic with antialiasing. ``read`` gives (h, w, 3) uint8."""
-    lines = np.empty((cut.height, cut.cols * size_px, 3), np.uint8)
+    """Tiles of one row of windows: (cols, S, S, B) uint8, bicubic with antialiasing. ``read`` gives (h, w, B) uint8."""
+    lines: np.ndarray | None = None
     for strip in _strips(cut, row):
-        pixels = read(strip).reshape(strip.height * cut.cols, cut.width, 3)  # one line per tile and row: no tile sees another
+        pixels = read(strip)
+        bands = pixels.shape[2]
+        if lines is None:
+            lines = np.empty((cut.height, cut.cols * size_px, bands), np.uint8)
+        pixels = pixels.reshape(strip.height * cut.cols, cut.width, bands)  # one line per tile and row: no tile sees another
         first = strip.row - row * cut.height
-        lines[first : first + strip.height] = _resize(pixels, *pixels.shape[:1], size_px).reshape(strip.height, -1, 3)
+        lines[first : first + strip.height] = _resize(pixels, *pixels.shape[:1], size_px).reshape(strip.height, -1, bands)
+    assert lines is not None, cut
     tiles = _resize(lines, size_px, lines.shape[1])
-    return np.ascontiguousarray(tiles.reshape(size_px, cut.cols, size_px, 3).swapaxes(0, 1))
+    return np.ascontiguousarray(tiles.reshape(size_px, cut.cols, size_px, bands).swapaxes(0, 1))
 
 
 def cut_masks(
@@ -133,14 +138,14 @@ def _strips(cut: Cut, row: int) -> Iterator[Window]:
 
 
 def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """(H, W, 3) uint8 to (height, width, 3)."""
+    """(H, W, B) uint8 to (height, width, B)."""
     if pixels.shape[:2] == (height, width):
         return pixels
-    rows, cols, _ = pixels.shape
-    # (1, 3, H, W), channels last: six times faster than planar. Strides are given because those of a view with one image are
+    rows, cols, bands = pixels.shape
+    # (1, B, H, W), channels last: six times faster than planar. Strides are given because those of a view with one image are
     # ambiguous, and torch would answer with planar.
-    bands = torch.from_numpy(pixels).as_strided((1, 3, rows, cols), (rows * cols * 3, 1, cols * 3, 3))
-    resized = interpolate(bands, size=(height, width), mode="bicubic", antialias=True)
+    image = torch.from_numpy(pixels).as_strided((1, bands, rows, cols), (rows * cols * bands, 1, cols * bands, bands))
+    resized = interpolate(image, size=(height, width), mode="bicubic", antialias=True)
     return resized[0].permute(1, 2, 0).contiguous().numpy()
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
+from orthoforge.bands import RGB
 from orthoforge.geo.grid import Grid, Window
 
 FORMAT = 1
@@ -57,9 +59,14 @@ def shard_paths(folder: Path, scene: str) -> tuple[Path, Path]:
     return folder / f"{scene}.images.npy", folder / f"{scene}.masks.npy"
 
 
-def shard_shapes(count: int, size_px: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def shard_shapes(count: int, size_px: int, bands: int = 3) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Shapes of the arrays in both files."""
-    return (count, size_px, size_px, 3), (count, size_px, size_px)
+    return (count, size_px, size_px, bands), (count, size_px, size_px)
+
+
+def band_count(settings: Mapping[str, Any]) -> int:
+    """How many bands the images of a store with these settings have."""
+    return len(settings.get("bands") or RGB)
 
 
 def shard_header(shape: tuple[int, ...]) -> bytes:

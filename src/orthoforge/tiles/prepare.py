@@ -5,11 +5,12 @@ run needs to know (which source files, as they were) lies in a hidden folder ins
 """
 
 import json
+import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -44,6 +45,7 @@ def prepare(
     min_building: float = 0.0,
     palette: Path | None = None,
     threshold: int | None = None,
+    bands: Sequence[int] | None = None,
     attribution: str = "",
     skip_bad: bool = False,
     seed: int = 0,
@@ -54,9 +56,10 @@ def prepare(
 
     ``grid`` cuts so many squares along a scene's shorter side (1 by default), ``gsd`` squares of ``size`` pixels of so many metres.
     Tiles with a smaller share of building than ``min_building`` are left out. ``split`` is described in ``tiles.splits``; scenes
-    whose image is tagged ``SYNTHETIC=YES`` train whatever it says, and the others are split as if they were not there. ``workers``
-    is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used are left out
-    and named at the end.
+    whose image is tagged ``SYNTHETIC=YES`` train whatever it says, and the others are split as if they were not there. ``bands``
+    are those of the images to keep, by their number from 1 and in this order; without them images have three, red, green and blue.
+    ``workers`` is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used
+    are left out and named at the end.
 
     Run again after an interruption, it keeps the scenes that were finished; run again on a finished store with the same settings
     and scenes, it only opens it. Raises ``ConfigError`` for impossible settings, ``DataError`` naming the file for bad scenes,
@@ -73,10 +76,11 @@ def prepare(
     if known and known.building_index is None and min_building > 0:
         raise ConfigError(f"{palette}: no class is called building, so --min-building has nothing to measure.")
     grid = 1 if grid is None and gsd is None else grid
-    settings = Settings(grid, gsd, size, min_building, threshold, _classes(known), split, seed, attribution)
+    chosen = None if bands is None else tuple(bands)
+    settings = Settings(grid, gsd, size, min_building, threshold, _classes(known), split, seed, attribution, chosen)
     with lock(tiles):
         pairs, left_out = _find(data, skip_bad)
-        signature = {"settings": asdict(settings), "sources": {pair.name: shards.stamp(pair) for pair in pairs}}
+        signature = {"settings": settings.plain, "sources": {pair.name: shards.stamp(pair) for pair in pairs}}
         if (tiles / manifest.STORE).is_file() and not overwrite:
             return _open_finished(tiles, signature, skip_bad)
         workers = workers or len(os.sched_getaffinity(0))
@@ -84,7 +88,7 @@ def prepare(
         require_numbers([name for name, scene in scenes.items() if not scene.synthetic], split)
         done = {name: rows for name, scene in scenes.items() if (rows := finished_rows(tiles, scene, settings)) is not None}
         todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
-        _require_space(tiles, todo, size)
+        _require_space(tiles, todo, settings)
         (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
         cut = partial(cut_scene, tiles=tiles, settings=settings, palette=known)
         made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
@@ -154,9 +158,10 @@ def _for_each(
     return results
 
 
-def _require_space(tiles: Path, todo: list[Scene], size_px: int) -> None:
+def _require_space(tiles: Path, todo: list[Scene], settings: Settings) -> None:
     count = sum(scene.cut.rows * scene.cut.cols for scene in todo if scene.cut)
-    require_free_space(tiles, count * (4 * size_px**2 + 1000), f"a store of {count} tiles")
+    in_shards = sum(map(math.prod, settings.shard_shapes(count)))
+    require_free_space(tiles, in_shards + count * 1000, f"a store of {count} tiles")
 
 
 def _no_tiles(data: Path, settings: Settings, scenes: list[Scene], left_out: dict[str, str]) -> DataError:
@@ -194,7 +199,7 @@ def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: dict[st
         "gsd_m": float(f"{np.mean(gsds):.6g}") if alike else None,
         "classes": settings.classes,
         "counts": counts,
-        "settings": asdict(settings),
+        "settings": settings.plain,
         "versions": shards.versions(),
         "fingerprint": manifest.manifest_sha256(lines),
     }

@@ -8,7 +8,7 @@ import contextlib
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
@@ -33,7 +33,7 @@ RECORDS = ".records"
 
 @dataclass(frozen=True)
 class Settings:
-    """What the tiles depend on beside the scenes. Everything but the last three decides the pixels of a scene's shards."""
+    """What the tiles depend on beside the scenes. All but split, seed and attribution decides the pixels of a scene's shards."""
 
     grid: int | None
     gsd: float | None
@@ -44,6 +44,8 @@ class Settings:
     split: Method
     seed: int
     attribution: str
+    bands: tuple[int, ...] | None = None
+    """Of the scenes' images, by their number from 1; ``None`` for images of three bands."""
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.gsd is not None:
@@ -60,12 +62,24 @@ class Settings:
             raise ConfigError(f"split is {self.split!r}; known are {', '.join(get_args(Method))}.")
         if self.threshold is not None and self.classes:
             raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
+        if self.bands is not None and (not self.bands or min(self.bands) < 1 or len(set(self.bands)) < len(self.bands)):
+            raise ConfigError(f"bands are {list(self.bands)}; they are numbers from 1 on, each once.")
+
+    def shard_shapes(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Shapes of the arrays of so many tiles' images and masks."""
+        return manifest.shard_shapes(count, self.size, manifest.band_count(self.plain))
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """As plain values. Bands only where they were chosen: a store without is the same as before there was a choice."""
+        return {name: value for name, value in asdict(self).items() if name != "bands" or value is not None}
 
     @property
     def pixels(self) -> dict[str, Any]:
         """What a scene's shards depend on, the libraries that resize and read included."""
-        names = ("grid", "gsd", "size", "min_building", "threshold", "classes")
-        return {"format": manifest.FORMAT, "versions": versions()} | {name: getattr(self, name) for name in names}
+        others = ("split", "seed", "attribution")
+        own = {name: value for name, value in self.plain.items() if name not in others}
+        return {"format": manifest.FORMAT, "versions": versions()} | json.loads(json.dumps(own))
 
 
 @dataclass(frozen=True)
@@ -117,13 +131,13 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
         open(mask_partial, "wb") as mask_shard,
         ThreadPoolExecutor(1) as beside,
     ):
-        pixels = _speaking_of_the_whole(partial(read_image, image))
+        pixels = _speaking_of_the_whole(partial(read_image, image, bands=settings.bands))
         if palette:
             labels = _speaking_of_the_whole(lambda w: classes_from_palette(read_mask_rgb(mask, w), palette, pair.mask))
             classes = len(palette.names), palette.building_index
         else:
             labels = _speaking_of_the_whole(partial(read_mask, mask, threshold=settings.threshold))
-        _write_headers(image_shard, mask_shard, 0, size)
+        _write_headers(image_shard, mask_shard, 0, settings)
         for row in range(cut.rows):
             masks_beside = beside.submit(cut_masks, labels, cut, row, size, *classes)
             images = cut_images(pixels, cut, row, size)
@@ -133,7 +147,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
                 mask_shard.write(masks[col])
                 sums = float(shares[col]), manifest.tile_sha256(images[col], masks[col])
                 rows.append(_row(scene, pixel_m, len(rows), cut.window(row, col), size, *sums))
-        _write_headers(image_shard, mask_shard, len(rows), size)
+        _write_headers(image_shard, mask_shard, len(rows), settings)
     if not rows:
         image_path.unlink()
         mask_path.unlink()
@@ -155,9 +169,9 @@ def _speaking_of_the_whole(read: Callable[[Window | None], np.ndarray]) -> Read:
     return read_window
 
 
-def _write_headers(image_shard: Any, mask_shard: Any, count: int, size_px: int) -> None:
+def _write_headers(image_shard: Any, mask_shard: Any, count: int, settings: Settings) -> None:
     """Begin both files. Plain writes, no memory map: on a full disk a map dies of a signal, a write raises."""
-    for shard, shape in zip((image_shard, mask_shard), manifest.shard_shapes(count, size_px), strict=True):
+    for shard, shape in zip((image_shard, mask_shard), settings.shard_shapes(count), strict=True):
         shard.seek(0)
         shard.write(manifest.shard_header(shape))
 
@@ -174,7 +188,7 @@ def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow
     if record.get("made_by") != settings.pixels or record.get("sources") != stamp(scene.pair):
         return None
     rows = [TileRow.from_json(row, settings.size) for row in record["rows"]]
-    shapes = manifest.shard_shapes(len(rows), settings.size)
+    shapes = settings.shard_shapes(len(rows))
     for shard, shape in zip(manifest.shard_paths(tiles, scene.pair.name), shapes, strict=True):
         if rows and not manifest.has_size(shard, shape):
             return None

@@ -1,24 +1,26 @@
 """Prepared tiles on disk: what the manifest says, and batches of crops out of memory maps.
 
 A store is a folder with ``store.json`` (settings, counts), ``manifest.jsonl`` (a row a tile) and for every scene two shards,
-``SCENE.images.npy`` (n, S, S, 3) and ``SCENE.masks.npy`` (n, S, S), uint8. Tiles of split ``buffer`` lie between two splits and
-belong to none; they stay in the manifest so that it describes the shards completely.
+``SCENE.images.npy`` (n, S, S, B), of B bands, and ``SCENE.masks.npy`` (n, S, S), uint8. Tiles of split ``buffer`` lie between two
+splits and belong to none; they stay in the manifest so that it describes the shards completely.
 """
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from orthoforge.bands import RGB, shown_bands
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.tiles.manifest import (
     FORMAT,
     MANIFEST,
     STORE,
     TileRow,
+    band_count,
     has_size,
     manifest_sha256,
     shard_paths,
@@ -38,7 +40,8 @@ class TileStore:
     """Prepared tiles, read-only.
 
     ``classes`` is ``None`` for building masks (0 and 255), else ``names`` and ``colours`` (each class may have several) by index.
-    ``gsd_m`` is ``None`` where tiles differ by more than 1 % or have no CRS.
+    ``gsd_m`` is ``None`` where tiles differ by more than 1 % or have no CRS. ``shown`` are the bands that ``tile`` gives, by their
+    number in the store from 0; all where it is ``None``.
     """
 
     path: Path
@@ -48,6 +51,7 @@ class TileStore:
     fingerprint: str
     settings: dict[str, Any]
     rows: tuple[TileRow, ...]
+    shown: tuple[int, ...] | None = None
     _shards: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
@@ -62,13 +66,13 @@ class TileStore:
         manifest = (path / MANIFEST).read_bytes() if (path / MANIFEST).is_file() else b""
         if manifest_sha256(manifest) != body["fingerprint"]:
             raise DataError(f"{path / MANIFEST}: missing or changed since it was written. Run orthoforge prepare --overwrite.")
-        size = body["size_px"]
+        size, bands = body["size_px"], band_count(body["settings"])
         rows = tuple(TileRow.from_json(json.loads(line), size) for line in manifest.splitlines())
         counts: dict[str, int] = {}
         for row in rows:
             counts[row.scene] = counts.get(row.scene, 0) + 1
         for scene, count in counts.items():
-            for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size), strict=True):
+            for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size, bands), strict=True):
                 _require_size(shard, shape)
         fields = {name: body[name] for name in ("size_px", "gsd_m", "classes", "fingerprint", "settings")}
         return TileStore(path=path, rows=rows, **fields)
@@ -77,6 +81,16 @@ class TileStore:
     def attribution(self) -> str:
         """Whom to name for the source images."""
         return self.settings["attribution"]
+
+    @property
+    def bands(self) -> int:
+        """How many bands an image has on disk."""
+        return band_count(self.settings)
+
+    def showing(self, bands: Sequence[int] | None = None) -> "TileStore":
+        """The same tiles as images of three bands: ``bands``, or the first three. ``ConfigError`` for bands that are not there."""
+        shown = shown_bands(self.bands, bands)
+        return self if (self.bands, shown) == (3, RGB) else replace(self, shown=shown)
 
     @property
     def class_names(self) -> list[str] | None:
@@ -93,13 +107,14 @@ class TileStore:
         return np.array([tile_id for tile_id, row in enumerate(self.rows) if row.split == split], np.int64)
 
     def tile(self, tile_id: int) -> tuple[np.ndarray, np.ndarray]:
-        """Image (S, S, 3) and mask (S, S), uint8, as read-only views of the memory maps."""
+        """Image (S, S, B) and mask (S, S), uint8, as read-only views of the memory maps; of ``shown`` bands a copy."""
         row = self.rows[tile_id]
         shards = self._shards.get(row.scene)
         if shards is None:
             shards = tuple(np.load(path, mmap_mode="r").view(np.ndarray) for path in shard_paths(self.path, row.scene))
             self._shards[row.scene] = shards
-        return shards[0][row.index], shards[1][row.index]
+        image, mask = shards[0][row.index], shards[1][row.index]
+        return (image if self.shown is None else image[..., self.shown]), mask
 
     def describe(self, tile_id: int) -> str:
         """'austin7 at row 1000, column 0', for messages."""
@@ -114,12 +129,13 @@ class TileStore:
 
     def verify(self) -> list[str]:
         """Tiles whose pixels no longer fit their checksum, described. Reads everything."""
-        return [self.describe(i) for i, row in enumerate(self.rows) if tile_sha256(*self.tile(i)) != row.sha256]
+        whole = replace(self, shown=None)
+        return [self.describe(i) for i, row in enumerate(self.rows) if tile_sha256(*whole.tile(i)) != row.sha256]
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops: ``image`` (N, C, C, 3) and ``mask`` (N, C, C), uint8, and the tiles they come from."""
+    """Crops: ``image`` (N, C, C, B) and ``mask`` (N, C, C), uint8, and the tiles they come from."""
 
     image: np.ndarray
     mask: np.ndarray
@@ -190,7 +206,8 @@ def _room(store: TileStore, crop_px: int) -> int:
 
 
 def _cut_out(store: TileStore, tile_ids: np.ndarray, crop_px: int, rows: np.ndarray, cols: np.ndarray, turns: np.ndarray) -> Batch:
-    images = np.empty((len(tile_ids), crop_px, crop_px, 3), np.uint8)
+    bands = store.bands if store.shown is None else len(store.shown)
+    images = np.empty((len(tile_ids), crop_px, crop_px, bands), np.uint8)
     masks = np.empty((len(tile_ids), crop_px, crop_px), np.uint8)
     draws = zip(np.asarray(tile_ids).tolist(), rows.tolist(), cols.tolist(), turns.tolist(), strict=True)
     for into_image, into_mask, (tile_id, row, col, turn) in zip(images, masks, draws, strict=True):
@@ -199,7 +216,7 @@ def _cut_out(store: TileStore, tile_ids: np.ndarray, crop_px: int, rows: np.ndar
         if not turn:
             into_image[...], into_mask[...] = image[window], mask[window]
             continue
-        for channel in range(3):  # a mirrored copy goes byte by byte; by channel it is four times faster than by pixel
+        for channel in range(bands):  # a mirrored copy goes byte by byte; by channel it is four times faster than by pixel
             into_image[..., channel] = _turned(image[(*window, channel)], turn)
         into_mask[...] = _turned(mask[window], turn)
     return Batch(images, masks, np.asarray(tile_ids))

@@ -44,6 +44,6 @@ def steps_an_epoch(store: TileStore, recipe: Recipe, fabric: Fabric) -> int:
 
 
 def to_tensors(batch: Batch, store: TileStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    """Condition (N, C, H, W) and real image (N, 3, H, W), float in [-1, 1], channels last in memory."""
+    """Condition (N, C, H, W) and real image (N, B, H, W), float in [-1, 1], channels last in memory."""
     condition = encode_mask(torch.from_numpy(batch.mask).to(device), store.class_count)
     return condition.contiguous(memory_format=torch.channels_last), encode_image(torch.from_numpy(batch.image).to(device))

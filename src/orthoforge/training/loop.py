@@ -174,7 +174,7 @@ def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore,
 
 def tiles_values(store: TileStore) -> dict[str, Any]:
     """What a generator must know of the tiles that it learnt from."""
-    names = ("fingerprint", "size_px", "gsd_m", "classes", "attribution")
+    names = ("fingerprint", "size_px", "gsd_m", "classes", "bands", "attribution")
     return {name: getattr(store, name) for name in names} | {"places": places_of(store)}
 
 

@@ -87,7 +87,7 @@ def _train_in(
 ) -> None:
     """``train`` inside the run's lock."""
     say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
-    state = TrainingState(fabric, recipe, store.classes, len(places_of(store)))
+    state = TrainingState(fabric, recipe, store.classes, len(places_of(store)), store.bands)
     for note in notes_on_tiles(recipe, store):
         say(note)
     started_from = _resume_or_begin(fabric, recipe, store, state, out, say, resume=resume, init_from=init_from)

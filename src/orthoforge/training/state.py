@@ -62,20 +62,20 @@ class TrainingState:
     judges by, where the recipe has one.
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> None:
         self.features = None
         if recipe.uses_features:
             weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
             self.features = load_features(
                 recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
-                normalize=recipe.perceptual_normalize,
+                normalize=recipe.perceptual_normalize, bands=bands,
             ).to(fabric.device)  # fmt: skip
         channels = self.features.channels if self.features is not None else []
         class_count = len(classes["names"]) if classes else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.generator = new_generator(recipe, classes, places)
-            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count, channels)
+            self.generator = new_generator(recipe, classes, places, bands)
+            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count, channels, bands)
         self.has_styles = bank_of(self.generator) is not None
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
         self.optimizer_g, self.train_generator, self.step_g = _set_up(fabric, self.generator, recipe)
@@ -88,7 +88,7 @@ class TrainingState:
             self.averaged.to(fabric.device)
         self.eyes = None if recipe.best_by == "ssim" else LiteFeatures(str(fabric.device))
         self.progress = Progress()
-        self._seed = recipe.seed
+        self._seed, self._bands = recipe.seed, bands
 
     @property
     def output_generator(self) -> nn.Module:
@@ -143,7 +143,9 @@ class TrainingState:
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
-        source = str(checkpoint.folder)
+        source, bands = str(checkpoint.folder), checkpoint.state["tiles"].get("bands", 3)
+        if bands != self._bands:
+            raise CheckpointError(f"{source}: makes images of {bands} bands, the tiles have {self._bands}. Leave --init-from out.")
         # The other run's places are not these; the bank is filled anew with the first validation.
         model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name in STYLE_BANKS}
         load_weights(self.generator, model, source)
@@ -188,13 +190,14 @@ class TrainingState:
         return dataclasses.asdict(self.progress)
 
 
-def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels: Sequence[int] = ()) -> nn.Module:
-    """The recipe's discriminator with initial weights; ``feature_channels`` are those of the layers that it may see."""
+def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels: Sequence[int] = (), bands: int = 3) -> nn.Module:
+    """The recipe's discriminator of images of so many ``bands``, with initial weights; ``feature_channels`` are those of the layers
+    that it may see."""
     names_classes = recipe.gan_loss == "oasis"  # it is not told the mask, but asked for it
     return build_discriminator(
-        0 if names_classes else condition_channels(class_count), width=recipe.discriminator_width, kind=recipe.discriminator,
-        layers=recipe.discriminator_layers, norm=recipe.discriminator_norm, feature_channels=feature_channels,
-        outputs=(class_count or 2) + 1 if names_classes else 1,
+        0 if names_classes else condition_channels(class_count), bands, width=recipe.discriminator_width,
+        kind=recipe.discriminator, layers=recipe.discriminator_layers, norm=recipe.discriminator_norm,
+        feature_channels=feature_channels, outputs=(class_count or 2) + 1 if names_classes else 1,
     )  # fmt: skip
 
 

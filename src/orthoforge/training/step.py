@@ -44,7 +44,7 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
         fake = state.train_generator(condition, reference=reference, colours=colours)
     else:
         own = len(real)
-        fake = state.train_generator(condition)  # (N, 3, H, W)
+        fake = state.train_generator(condition)  # (N, B, H, W)
     fake_seen: Tensor | list[Tensor] = fake  # what the discriminator is shown
     real_seen: Tensor | list[Tensor] = real
     if discriminator is not None and recipe.discriminator == "projected":

@@ -10,6 +10,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from orthoforge import runs
+from orthoforge.bands import shown_bands
 from orthoforge.config import Recipe
 from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
 from orthoforge.evaluation.realism.distances import kernel_distance
@@ -83,7 +84,7 @@ def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tup
 
 
 class _Opinion:
-    """What EfficientNet-Lite0 thinks of the images of some validation tiles, spread over them."""
+    """What EfficientNet-Lite0 thinks of the images of some validation tiles, spread over them; of their first three bands."""
 
     def __init__(self, eyes: LiteFeatures, tile_ids: np.ndarray) -> None:
         self._eyes = eyes
@@ -96,8 +97,9 @@ class _Opinion:
         at = np.flatnonzero(np.isin(tile_ids, self._chosen)).tolist()
         if not at:
             return
-        fake_maps, fake_vectors = self._eyes(fake[at])
-        real_maps, real_vectors = self._eyes(real[at])
+        shown = shown_bands(fake.shape[1])
+        fake_maps, fake_vectors = self._eyes(fake[at][:, shown])
+        real_maps, real_vectors = self._eyes(real[at][:, shown])
         self._apart += perceptual_distance(fake_maps, real_maps).tolist()
         for kept, vectors in zip(self._vectors, (fake_vectors, real_vectors), strict=True):
             kept.append(vectors.cpu().numpy())
@@ -140,7 +142,8 @@ def record_panels(
     with torch.inference_mode(), fabric.autocast():
         fakes = decode_image(generator(condition, *_styles(generator, store, batch.tile_ids))).cpu().numpy()
     generator.train()
-    picture = runs.panel(store.mask_rgb(batch.mask), fakes, batch.image)
+    bands = shown_bands(store.bands)
+    picture = runs.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])
     runs.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
     if curves:
         curves.picture("panel", picture, state.progress.step)

@@ -184,7 +184,7 @@ def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, 
     for path in [Path(str(place))] if stores is None else stores:
         try:
             if path not in opened:
-                opened[path] = TileStore.open(path)
+                opened[path] = TileStore.open(path).showing()
             candidates.append(opened[path])
         except DataError as error:
             problems.append(str(error))

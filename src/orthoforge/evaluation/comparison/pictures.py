@@ -92,7 +92,7 @@ def plan_pictures(runs: Sequence[ComparedRun], groups: Sequence[GroundGroup], sp
 
 def remembering(generator: TrainedGenerator, seed: int) -> Draw:
     """``generator`` with a memory: what would be the same image is drawn once."""
-    images = TileImages(generator)
+    images = TileImages(generator.showing())
     known: dict[tuple, np.ndarray] = {}
 
     def draw(mask: np.ndarray, place: str, *, number: int = 0, origin: tuple[int, int] = (0, 0)) -> np.ndarray:

@@ -29,6 +29,7 @@ def copies(subject: Subject, store: TileStore, split: str, measured: Measured, l
     training = subject.ground.training if subject.ground else store
     if training is None:
         return {"ratio": None, "why": "the tiles that the run was trained on are not where its args.yaml says"}
+    training = training.showing(store.shown)
     if split == "train" and (subject.ground is None or subject.ground.same_store):
         return {"ratio": None, "why": "the scored tiles are the training tiles, so there is no yardstick"}
     every = training.ids("train")

@@ -41,8 +41,8 @@ def folder_images(folder: Path, store: TileStore, split: str) -> ImageSet:
 
     A tile is called SCENE_ROW_COLUMN after its window in the scene, or SCENE alone where it is the scene's only tile.
 
-    Raises ``DataError`` when the folder holds no raster, two share a stem, one is no image of 8 bits and three bands, sizes differ
-    among them or from the tiles', or a name means a tile of another split.
+    Raises ``DataError`` when the folder holds no raster, two share a stem, one is no image of 8 bits with the tiles' bands, sizes
+    differ among them or from the tiles', or a name means a tile of another split.
     """
     names, size = tile_names(store), store.size_px
     # Tiles in their own order, then the others by name.
@@ -71,9 +71,8 @@ def folder_images(folder: Path, store: TileStore, split: str) -> ImageSet:
         if tile_id is not None and tile_id == other_id:
             raise DataError(f"{folder}: {path.name} and {other.name} both mean {store.describe(tile_id)}. Remove one of them.")
     scenes = [path.stem if tile_id is None else store.rows[tile_id].scene for path, tile_id in zip(paths, found, strict=True)]
-    return ImageSet(
-        tuple(path.stem for path in paths), tuple(scenes), (height, width), tuple(found), lambda index: _read_file(paths[index])
-    )
+    stems = tuple(path.stem for path in paths)
+    return ImageSet(stems, tuple(scenes), (height, width), tuple(found), lambda index: _read_file(paths[index], store))
 
 
 def folder_masks(folder: Path, images: ImageSet, *, threshold: int | None = None) -> Callable[[int], np.ndarray]:
@@ -141,9 +140,14 @@ def _of_tiles(store: TileStore, tile_ids: Sequence[int], read: Callable[[int], n
     return ImageSet(names, tuple(row.scene for row in rows), (store.size_px, store.size_px), tuple(tile_ids), read)
 
 
-def _read_file(path: Path) -> np.ndarray:
+def _read_file(path: Path, store: TileStore) -> np.ndarray:
+    """The bands that are shown of an image, which has all those of the tiles."""
     with open_raster(path) as raster:
-        return read_image(raster)
+        if store.shown is None:
+            return read_image(raster)
+        if raster.band_count != store.bands:
+            raise DataError(f"{path}: image has {raster.band_count} bands, the tiles in {store.path} have {store.bands}.")
+        return read_image(raster, bands=[band + 1 for band in store.shown])
 
 
 def _few(names: Sequence[str]) -> str:

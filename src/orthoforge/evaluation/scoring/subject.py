@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from orthoforge.bands import RGB
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.evaluation.realism.realism import LEAST_SET
@@ -80,20 +81,26 @@ def described(
             "tiles": str(store.path), "fingerprint": store.fingerprint, "trained_on_these": ground.same_store if ground else None,
             "trained_tiles": ground.tiles if ground else None, "allowed_trained": allow_trained,
             "split": split, "split_method": store.settings["split"], "n": len(tile_ids),
-            "size_px": store.size_px, "gsd_m": store.gsd_m,
+            "size_px": store.size_px, "gsd_m": store.gsd_m, "bands": [band + 1 for band in store.shown or RGB],
         },
     }  # fmt: skip
 
 
 def _run(path: Path, store: TileStore, tile_ids: Sequence[int], masks: Path | None, *, seed: int, device: str) -> Subject:
     generator = load_generator(path, device=device)
+    _require_bands(path, generator.bands, store)
     if generator.classes != store.classes:
         raise DataError(f"{store.path}: its masks hold {_kind(store.classes)}, the run was trained on {_kind(generator.classes)}.")
     if masks is not None:
         raise ConfigError(f"{path} is a run: it is given the masks of the tiles. --masks is for a folder of images.")
     ground = trained_ground(path, store, tile_ids)
-    made = TileImages(generator)
+    made = TileImages(generator.showing(store.shown))
     return Subject(path, made, generated_images(made, store, tile_ids, seed), None, ground)
+
+
+def _require_bands(path: Path, bands: int, store: TileStore) -> None:
+    if bands != store.bands:
+        raise DataError(f"{store.path}: its images have {store.bands} bands, those of {path} {bands}.")
 
 
 def _require_enough(images: ImageSet, tile_ids: Sequence[int]) -> None:

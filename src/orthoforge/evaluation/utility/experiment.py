@@ -74,7 +74,7 @@ def utility(
         ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
         steps = max(1, steps // 4)
     _require_numbers(ratios, fractions, seeds, first_seed, steps)
-    store, out = TileStore.open(Path(data)), Path(out)
+    store, out = TileStore.open(Path(data)).showing(), Path(out)
     split, warnings = _test_split(store, splits, allow_leaks)
     test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), store.ids("train")
     if not len(train_ids):

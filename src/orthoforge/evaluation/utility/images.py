@@ -73,6 +73,10 @@ def open_source(
         generator, ground = load_generator(path, device=device), trained_ground(path, store, held_out)
     else:
         path, generator, ground = None, synthetic, None
+    if generator.bands != store.bands:
+        raise ConfigError(
+            f"{path or 'the generator'}: makes images of {generator.bands} bands; those in {store.path} have {store.bands}."
+        )
     if generator.classes != store.classes:
         raise ConfigError(f"{path or 'the generator'}: made for other masks than those in {store.path}: its classes differ.")
     if other_scale(store.gsd_m, generator.gsd_m):
@@ -101,7 +105,7 @@ def open_source(
         warnings.append(
             "The run was trained on all training tiles. At a fraction of them, its images carry what it learnt from the others too."
         )
-    return Source(generator, None, facts, tuple(warnings))
+    return Source(generator.showing(store.shown), None, facts, tuple(warnings))
 
 
 def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Path, say: Callable[[str], None]) -> Pool:
@@ -176,7 +180,8 @@ def _make(
     lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
     body = {
         "format": manifest.FORMAT, "size_px": store.size_px, "gsd_m": store.gsd_m, "classes": store.classes,
-        "settings": store.settings | {"generator_sha256": generator.sha256, "masks_of": store.fingerprint},
+        "settings": {name: value for name, value in store.settings.items() if name != "bands"}
+        | {"generator_sha256": generator.sha256, "masks_of": store.fingerprint},
         "fingerprint": manifest.manifest_sha256(lines),
     }  # fmt: skip
     for name, content in ((manifest.MANIFEST, lines), (manifest.STORE, json.dumps(body, indent=1).encode())):
@@ -186,7 +191,7 @@ def _make(
 
 
 def _ready(path: Path, store: TileStore, held_out: Sequence[int], allow_leaks: bool) -> Source:
-    ready = TileStore.open(path)
+    ready = TileStore.open(path).showing()
     if ready.classes != store.classes:
         raise ConfigError(f"{path}: its masks are of another kind than those in {store.path}: their classes differ.")
     held = {_any_way_round(store.tile(tile_id)[1]): tile_id for tile_id in held_out}
