@@ -139,6 +139,20 @@ def test_what_is_written_reads_back_with_its_place_and_tags(tmp_path, size, suff
     assert names(tmp_path) == ["blocks", f"pieces a{suffix}", f"whole a{suffix}"]
 
 
+@pytest.mark.parametrize("bands", [1, 2, 4, 7])
+@pytest.mark.parametrize("masked", [False, True])
+def test_any_number_of_bands_reads_back_and_none_of_them_is_alpha(tmp_path, bands, masked):
+    image, grid = noise((300, 70, bands)), make_grid((300, 70))
+    valid = noise((300, 70)) > 60 if masked else None
+    for path in write_both_ways(tmp_path, "a.tif", image, grid, valid=valid, size=256):
+        with open_raster(path) as raster:
+            assert np.array_equal(raster.read(), image)
+            assert not raster.has_alpha
+            assert raster.has_mask == masked
+            if masked:
+                assert np.array_equal(raster.read_valid(), valid)
+
+
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("compress", ["deflate", "jpeg"])
 def test_the_grid_is_kept_to_the_last_digit(tmp_path, place, compress):

@@ -141,6 +141,20 @@ def test_images_of_other_types_and_band_counts(tmp_path, array, message):
         read(path)
 
 
+def test_bands_are_read_in_the_order_that_was_asked_for(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (8, 9, 5), np.uint8)
+    path = write_tiff(tmp_path / "a.tif", pixels, make_grid((8, 9)))
+    with open_raster(path) as raster:
+        assert np.array_equal(read_image(raster, bands=(4, 1, 2)), pixels[..., [3, 0, 1]])
+        assert np.array_equal(read_image(raster, Window(2, 3, 4, 5), bands=[5]), pixels[2:6, 3:8, 4:])
+        with pytest.raises(DataError, match="image has 5 bands, and no band 6"):
+            read_image(raster, bands=(1, 6))
+    for deep in (np.zeros((8, 8, 4), np.uint16), np.zeros((8, 8, 4), np.float32)):
+        write_tiff(path, deep, make_grid(8))
+        with open_raster(path) as raster, pytest.raises(DataError, match=f"image is {deep.dtype}; bands of uint8 are expected"):
+            read_image(raster, bands=(1, 2, 3, 4))
+
+
 def test_nan_pixels_are_counted_over_the_whole_file_and_the_first_is_placed(tmp_path, monkeypatch):
     pixels = np.zeros((40, 8, 3), np.float32)
     pixels[21, 5, 1] = pixels[21, 6] = pixels[33, 0] = np.nan

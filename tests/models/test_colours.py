@@ -34,6 +34,25 @@ def test_mean_colours_are_those_of_each_building_in_its_own_image():
     assert torch.equal((found != 0).any(dim=1, keepdim=True), numbers > 0)
 
 
+@pytest.mark.parametrize("bands", [(3,), (3, 0, 1), (0, 1, 2, 3, 4)])
+def test_what_is_told_of_a_band_is_its_own(bands):
+    """Of some bands of an image the same is seen, kept and laid out as of all of them, band by band."""
+    masks = torch.cat([tensor(town(np.random.default_rng(seed))) for seed in (0, 1, 2)])
+    image = torch.rand(3, 5, 64, 64, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    colours, condition = Colours(), masks.repeat(1, 3, 1, 1) * 2 - 1
+    colours.noise_fields = (NoiseField(5), NoiseField(6), NoiseField(7))
+    of_all, of_some = colours.kept(condition, image), colours.kept(condition, image[:, bands])
+    torch.testing.assert_close(of_some[0], of_all[0][..., bands])
+    torch.testing.assert_close(of_some[1], of_all[1][:, bands])
+    torch.testing.assert_close(colours(condition, *of_some), colours(condition, *of_all)[:, bands])
+    colours.noise_fields = ()
+    seen = []
+    for some in (image, image[:, bands]):
+        torch.manual_seed(3)
+        seen.append(colours.seen(condition, some, own=2))
+    torch.testing.assert_close(seen[1], seen[0][:, bands])
+
+
 def coloured_houses(count, seed=0):
     """An image (1, 3, H, W) of as many houses, each of one colour, on grey; its numbers, and the colours (count, 3)."""
     mask = tensor(row_of_houses(count))

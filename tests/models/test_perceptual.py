@@ -147,6 +147,20 @@ def test_embeddings_are_means_over_the_image():
 # The loss.
 
 
+@pytest.mark.parametrize(
+    ("bands", "views"), [(1, [(0, 0, 0)]), (2, [(0, 1, 1)]), (4, [(0, 1, 2), (3, 0, 1)]), (5, [(0, 1, 2), (3, 4, 0)])]
+)
+def test_other_than_three_bands_are_seen_by_threes(bands, views):
+    images = torch.rand(2, bands, 40, 40) * 2 - 1
+    layers = ("stage1", "stage3")
+    seen = load_features("efficientnet-lite0", layers, bands=bands)
+    usual = load_features("efficientnet-lite0", layers)
+    for number, maps in enumerate(seen(images)):
+        wanted = torch.cat([usual(images[:, view])[number] for view in views], dim=1)
+        torch.testing.assert_close(maps, wanted, atol=1e-4, rtol=1e-4)
+        assert maps.shape[1] == seen.channels[number]
+
+
 def test_loss_is_the_sum_over_layers_of_mean_absolute_differences():
     fake, real = pictures(seed=0), pictures(seed=1)
     features = load_features(LITE, ["stage2", "stem", "logits"])

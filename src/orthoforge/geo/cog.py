@@ -209,7 +209,9 @@ def creation_options(path: Path, band_count: int, compress: Compression, quality
     if compress not in LOSSY:
         return options | {"predictor": "YES"}
     if band_count != 3:
-        raise ConfigError(f"{path}: {compress} is for images of three bands; others need a lossless compression such as deflate.")
+        raise ConfigError(
+            f"{path}: {compress} is for images of three bands; a mask needs a lossless compression, as do others: deflate."
+        )
     if quality not in QUALITIES:
         raise ConfigError(f"quality {quality} is not between {QUALITIES[0]} and {QUALITIES[-1]}.")
     return options | {"quality": quality}

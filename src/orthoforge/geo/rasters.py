@@ -208,8 +208,9 @@ def read_image(raster: Raster, window: Window | None = None, *, bands: Sequence[
     """
     if raster.dtype != "uint8":
         hint = _nan_report(raster) if raster.dtype.startswith("float") else ""
+        wanted = "three bands" if bands is None else "bands"
         raise DataError(
-            f"{raster.path}: image is {raster.dtype}{hint}; bands of uint8 are expected. Scale it to 8 bits first, "
+            f"{raster.path}: image is {raster.dtype}{hint}; {wanted} of uint8 are expected. Scale it to 8 bits first, "
             "for example with gdal_translate -ot Byte -scale."
         )
     count = f"{raster.band_count} band{'s' * (raster.band_count > 1)}"
