@@ -81,10 +81,12 @@ class TrainedGenerator:
         return asked if self._shown is None else asked[..., self._shown]
 
     def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
-        """A copy that gives images of three bands: ``bands`` by their number from 0, or the first. ``ConfigError`` for others."""
+        """One that gives images of three bands: ``bands`` by their number from 0, or the first. ``ConfigError`` for others."""
         shown = shown_bands(self.bands, bands)
+        if (self.bands, shown, self._shown) == (3, RGB, None):
+            return self
         view = copy.copy(self)
-        view._shown = None if (self.bands, shown) == (3, RGB) else shown
+        view._shown = shown
         return view
 
     def for_scene(

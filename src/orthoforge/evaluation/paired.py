@@ -151,6 +151,8 @@ def circumstances(result: Mapping[str, Any]) -> Html:
         ["Tiles, fingerprint", Html(f"<code>{data['fingerprint'][:16]}…</code>")],
         ["Seed", str(result["seed"])],
     ]
+    if data["band_count"] != 3:
+        rows.append(["Bands looked at", f"{', '.join(map(str, data['bands']))} of {data['band_count']}, as red, green and blue"])
     if result["scores"]:
         seed_psnr = result["scores"]["generated"]["psnr_seed"]
         rows += [

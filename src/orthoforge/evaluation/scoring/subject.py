@@ -81,7 +81,8 @@ def described(
             "tiles": str(store.path), "fingerprint": store.fingerprint, "trained_on_these": ground.same_store if ground else None,
             "trained_tiles": ground.tiles if ground else None, "allowed_trained": allow_trained,
             "split": split, "split_method": store.settings["split"], "n": len(tile_ids),
-            "size_px": store.size_px, "gsd_m": store.gsd_m, "bands": [band + 1 for band in store.shown or RGB],
+            "size_px": store.size_px, "gsd_m": store.gsd_m,
+            "bands": [band + 1 for band in store.shown or RGB], "band_count": store.bands,
         },
     }  # fmt: skip
 
