@@ -14,7 +14,7 @@ ALLOWED = {
     "files": {"errors"},
     "config": {"errors", "models.features.layers"},
     "geo": {"errors", "files"},
-    "scenes": {"errors", "files", "geo"},
+    "scenes": {"errors", "bands", "files", "geo"},
     "tiles": {"errors", "bands", "files", "geo", "scenes"},
     "models": {"errors", "bands", "files"},
     "checkpoints": {"errors", "files", "config", "models", "pretrained", "scenes.palette"},

@@ -92,6 +92,8 @@ def test_check_reads_the_bands_that_are_asked_for_and_refuses_what_is_not_there(
     assert chosen.faults == 0 and plain.faults == missing.faults == len(NAMES)
     assert "image has 4 bands; three (red, green, blue) are expected. Others are chosen with --bands" in str(plain)
     assert "image has 4 bands, and no band 5" in str(missing)
+    with pytest.raises(ConfigError, match="numbers from 1 on, each once"):
+        check(root / "data", bands=(0, 1, 2))
 
 
 def test_tiles_hold_each_band_as_it_would_be_cut_alone(root, tmp_path):

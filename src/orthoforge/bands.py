@@ -1,10 +1,19 @@
-"""Bands of an image: any number, numbered from 0. Three at a time are looked at by people, and by networks that know three."""
+"""Bands of an image: any number. Three at a time are looked at by people, and by networks that know three.
+
+Users number them from 1, as GDAL does; here and in arrays they count from 0.
+"""
 
 from collections.abc import Sequence
 
 from orthoforge.errors import ConfigError
 
 RGB = (0, 1, 2)
+
+
+def require_band_numbers(numbers: Sequence[int] | None) -> None:
+    """Raise ``ConfigError`` unless these are bands of a file by their number from 1, each once, or ``None`` for all."""
+    if numbers is not None and (not numbers or min(numbers) < 1 or len(set(numbers)) < len(numbers)):
+        raise ConfigError(f"bands are {list(numbers)}; they are numbers from 1 on, each once.")
 
 
 def shown_bands(count: int, wanted: Sequence[int] | None = None) -> tuple[int, ...]:

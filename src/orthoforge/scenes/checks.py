@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
 from orthoforge.scenes.alignment import Shift, common_shift
 from orthoforge.scenes.palette import load_palette
@@ -63,6 +64,7 @@ def check(
     """
     if threshold is not None and palette is not None:
         raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")
+    require_band_numbers(bands)
     colours = load_palette(palette) if palette else None
     found = survey(data)
     findings = [Finding("fault", twins_message(files)) for files in found.twins]

@@ -17,6 +17,7 @@ from typing import Any, get_args
 import numpy as np
 import rasterio
 
+from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file
 from orthoforge.geo.grid import Grid, Window, require_same_grid
@@ -62,8 +63,7 @@ class Settings:
             raise ConfigError(f"split is {self.split!r}; known are {', '.join(get_args(Method))}.")
         if self.threshold is not None and self.classes:
             raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
-        if self.bands is not None and (not self.bands or min(self.bands) < 1 or len(set(self.bands)) < len(self.bands)):
-            raise ConfigError(f"bands are {list(self.bands)}; they are numbers from 1 on, each once.")
+        require_band_numbers(self.bands)
 
     def shard_shapes(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the arrays of so many tiles' images and masks."""
