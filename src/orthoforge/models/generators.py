@@ -38,7 +38,7 @@ def _unet(halvings: int) -> Architecture:
     return Architecture(partial(UNetGenerator, halvings=halvings), 2**halvings, 2**halvings, unet.reach(halvings))
 
 
-def _modulated(in_channels: int, bands: int, *, width: int, norm: Norm, upsample: Upsample) -> ModulatedGenerator:
+def _modulated(in_channels: int, bands: int = 3, *, width: int, norm: Norm, upsample: Upsample) -> ModulatedGenerator:
     return ModulatedGenerator(in_channels, bands, width=width)  # it has a norm and an upsampling of its own
 
 
