@@ -196,7 +196,7 @@ def test_a_reference_image_has_the_bands_of_the_run(root, tmp_path):
     mask, image = (root / "data" / folder / "aba9.tif" for folder in ("masks", "images"))
     generate(root / "run", [mask], tmp_path / "image.tif", style=image)
     write_tiff(tmp_path / "rgb.tif", four_bands(make_mask(), 0)[..., :3])
-    with pytest.raises(DataError, match="image has 3 bands; a reference image has as many as those of the run, 4"):
+    with pytest.raises(DataError, match="image has 3 bands; the run's images, and so a reference image, have 4"):
         generate(root / "run", [mask], tmp_path / "other.tif", style=tmp_path / "rgb.tif")
     with pytest.raises(DataError, match=r"of shape \(height, width, 4\)"):
         load_generator(root / "run").with_style(np.zeros((64, 64, 3), np.uint8))
@@ -233,6 +233,7 @@ def test_scores_look_at_the_bands_that_are_asked_for(root, tmp_path):
     infrared = evaluate(tmp_path / "images", root / "tiles", tmp_path / "infrared", bands=(4, 1, 2))
     assert visible["data"]["bands"] == [1, 2, 3] and infrared["data"]["bands"] == [4, 1, 2]
     assert "4, 1, 2 of 4, as red, green and blue" in (tmp_path / "infrared" / "report.html").read_text()
+    assert "Of 4 bands only 1, 2, 3 were looked at; --bands chooses others, as in --bands 4 1 2." in visible["warnings"]
     halves = [store.tile(tile_id)[0][..., 3] for tile_id in store.ids("test").tolist()]
     off = np.mean([(half - half // 2).astype(float).mean() for half in halves]) / 3
     assert visible["scores"]["generated"]["l1_levels"]["mean"] == 0

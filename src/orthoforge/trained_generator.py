@@ -52,6 +52,10 @@ class TrainedGenerator:
         self.state = state  # whole, to go along when the generator is saved
         self._shown: tuple[int, ...] | None = None
 
+    def __repr__(self) -> str:
+        at = f"{self.gsd_m:.3g} m" if self.gsd_m else "no one resolution"
+        return f"TrainedGenerator({self.recipe.name}, step {self.step}, {at}, styles {list(self.styles)}, on {self.device})"
+
     def __call__(
         self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), part: tuple[slice, slice] | None = None
     ) -> np.ndarray:

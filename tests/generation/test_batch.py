@@ -208,6 +208,7 @@ def test_what_cannot_be_written_is_said_before_the_network_runs(run, tmp_path, m
         ({"out": "out.gif"}, ConfigError, r"written as \.tif or \.png"),
         ({"out": "out.png", "compress": "jpeg"}, ConfigError, "jpeg is for GeoTIFF"),
         ({"compress": "jpeg", "quality": 3}, ConfigError, "quality 3 is not between"),
+        ({"variants": 0}, ConfigError, "variants is 0; it is the number of images for each mask, 1 or more"),
         ({"device": "gpu"}, ConfigError, "device 'gpu' cannot be used here"),
         ({"device": "cpu,nonsense"}, ConfigError, "device 'nonsense' cannot be used here"),
         ({"sign": (tmp_path / "none.pem", tmp_path / "none.key")}, ConfigError, r"none\.pem: cannot be read"),

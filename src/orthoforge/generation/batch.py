@@ -99,6 +99,8 @@ def generate(
     for name in devices:
         require_device(name)
     generator = run if isinstance(run, TrainedGenerator) else load_generator(run, device=devices[0])
+    if variants < 1:
+        raise ConfigError(f"variants is {variants}; it is the number of images for each mask, 1 or more.")
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):

@@ -106,7 +106,7 @@ def _reference(raster: Raster, bands: int) -> np.ndarray:
     valid = raster.read_valid(window)
     if raster.band_count not in (bands, bands + raster.has_alpha):
         count = f"{raster.band_count} band{'s' * (raster.band_count > 1)}"
-        raise DataError(f"{raster.path}: image has {count}; a reference image has as many as those of the run, {bands}.")
+        raise DataError(f"{raster.path}: image has {count}; the run's images, and so a reference image, have {bands}.")
     pixels = read_image(raster, window, bands=range(1, bands + 1))
     if raster.nodata is not None:
         has_value = (pixels != raster.nodata).any(axis=2)

@@ -262,7 +262,7 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
         more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
         raise DataError(
             f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}; pass --threshold "
-            "(for example 128), or --palette for a mask of classes."
+            "(for example 128). Masks of classes are told apart by the --palette of check and prepare."
         )
 
 

@@ -49,8 +49,8 @@ class TileStore:
     gsd_m: float | None
     classes: dict[str, list] | None
     fingerprint: str
-    settings: dict[str, Any]
-    rows: tuple[TileRow, ...]
+    settings: dict[str, Any] = field(repr=False)
+    rows: tuple[TileRow, ...] = field(repr=False)
     shown: tuple[int, ...] | None = None
     _shards: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 

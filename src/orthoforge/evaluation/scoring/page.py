@@ -56,7 +56,10 @@ def realism_lines(realism: Mapping[str, Any]) -> list[str]:
         if figure["value"] is None:
             lines.append(f"{_HEADINGS[name]:24} not measured: {figure['why']}")
             continue
-        floor = f"  two real halves {_spread(figure['floor'], name)}" if figure["floor"] else ""
+        floor = ""
+        if figure["floor"]:  # the figure of all images is lower than that of halves; these two compare
+            halves = f"two real halves {_spread(figure['floor'], name)}"
+            floor = f"  one half generated {_spread(figure['matched'], name)}, {halves}"
         lines.append(f"{_HEADINGS[name]:24} {_value(figure, name)} {_interval(figure, name)}{floor}")
     return lines
 
@@ -90,6 +93,9 @@ def warnings_of(result: Mapping[str, Any]) -> list[str]:
             f"The run was trained at {result['checkpoint']['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
             "buildings are made in the wrong size."
         )
+    if data["band_count"] > 3:
+        shown = ", ".join(map(str, data["bands"]))
+        warnings.append(f"Of {data['band_count']} bands only {shown} were looked at; --bands chooses others, as in --bands 4 1 2.")
     if not is_reliable(result["realism"]):
         counts = result["realism"]["frechet"]
         warnings.append(few_images(counts["n_generated"], counts["n_real"]))
