@@ -95,7 +95,7 @@ def warnings_of(result: Mapping[str, Any]) -> list[str]:
         )
     if data["band_count"] > 3:
         shown = ", ".join(map(str, data["bands"]))
-        warnings.append(f"Of {data['band_count']} bands only {shown} were looked at; --bands chooses others, as in --bands 4 1 2.")
+        warnings.append(f"Of {data['band_count']} bands only {shown} were looked at; --bands chooses others.")
     if not is_reliable(result["realism"]):
         counts = result["realism"]["frechet"]
         warnings.append(few_images(counts["n_generated"], counts["n_real"]))
