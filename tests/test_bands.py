@@ -233,7 +233,7 @@ def test_scores_look_at_the_bands_that_are_asked_for(root, tmp_path):
     infrared = evaluate(tmp_path / "images", root / "tiles", tmp_path / "infrared", bands=(4, 1, 2))
     assert visible["data"]["bands"] == [1, 2, 3] and infrared["data"]["bands"] == [4, 1, 2]
     assert "4, 1, 2 of 4, as red, green and blue" in (tmp_path / "infrared" / "report.html").read_text()
-    assert "Of 4 bands only 1, 2, 3 were looked at; --bands chooses others." in visible["warnings"]
+    assert "Of 4 bands only 1, 2, 3 were looked at. --bands chooses others." in visible["warnings"]
     halves = [store.tile(tile_id)[0][..., 3] for tile_id in store.ids("test").tolist()]
     off = np.mean([(half - half // 2).astype(float).mean() for half in halves]) / 3
     assert visible["scores"]["generated"]["l1_levels"]["mean"] == 0
@@ -268,7 +268,13 @@ def test_utility_and_compare_take_runs_of_four_bands(root, tmp_path):
     with pytest.raises(ConfigError, match=r"makes images of 4 bands; those in .* have 3"):
         utility(root / "run", root / "false-colour", tmp_path / "other", seeds=1, steps=1, segmenter=QUICK)
     assert cli.main(["compare", str(root / "run"), "--out", str(tmp_path / "compared.html")]) == 0
-    assert "No pictures and no scores" not in (tmp_path / "compared.html").read_text()
+    page = (tmp_path / "compared.html").read_text()
+    assert "No pictures and no scores" not in page
+    unseen = "Of 4 bands only 1, 2, 3 were looked at."
+    assert unseen in page and unseen in result["warnings"]
+    options = ["--data", str(root / "false-colour"), "--out", str(tmp_path / "others.html")]
+    assert cli.main(["compare", str(root / "run"), *options]) == 0
+    assert "have 3 bands, the run" in (tmp_path / "others.html").read_text()
 
 
 def test_a_data_set_grows_by_images_of_four_bands(root, tmp_path):

@@ -143,8 +143,9 @@ def swap_recipe(folder: Path, **changes):
     save_checkpoint(folder, model=checkpoint.model, train=checkpoint.train, state=state)
 
 
-def test_weights_of_another_mask_are_named_by_their_channels(tmp_path):
-    last = save_run(tmp_path)
+@pytest.mark.parametrize("generator", ["resnet6", "modulated"])
+def test_weights_of_another_mask_are_named_by_their_channels(tmp_path, generator):
+    last = save_run(tmp_path, replace(RECIPE, generator=generator))
     swap_recipe(last, classes={"names": list("abcde"), "colours": [[[0, 0, i]] for i in range(5)]})
     with pytest.raises(CheckpointError, match="generator expects 5 mask channels, file has 3"):
         load_generator(tmp_path)

@@ -32,6 +32,11 @@ def shown_bands(count: int, wanted: Sequence[int] | None = None) -> tuple[int, .
     return tuple(wanted)
 
 
+def unseen_bands(count: int, looked_at: Sequence[int]) -> str | None:
+    """'Of 4 bands only 1, 2, 3 were looked at.', by their number from 1; ``None`` where there are no others."""
+    return f"Of {count} bands only {', '.join(map(str, looked_at))} were looked at." if count > len(set(looked_at)) else None
+
+
 def band_views(count: int) -> list[tuple[int, ...]]:
     """Bands by threes, so that a network of three bands sees all of them: the first three, then each two more beside the first.
 

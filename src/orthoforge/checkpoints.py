@@ -192,6 +192,11 @@ def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int
     )  # fmt: skip
 
 
+def bands_of(state: Mapping[str, Any]) -> int:
+    """How many bands the images of a checkpoint's generator have: three where its state is from before there could be others."""
+    return state["tiles"].get("bands", 3)
+
+
 def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
     """The recipe in a checkpoint's state."""
     try:
@@ -210,7 +215,8 @@ def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str)
             raise CheckpointError(
                 f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ."
             )
-    sees_mask = next((name for name, tensor in own.items() if tensor.dim() == 4 and not name.startswith("style_encoder.")), "")
+    convolutions = [name for name, tensor in own.items() if tensor.dim() == 4 and name.endswith(".weight")]
+    sees_mask = next((name for name in convolutions if not name.startswith("style_encoder.")), "")
     for name, tensor in own.items():
         if tensor.shape != tensors[name].shape:
             what = f"{name} is {tuple(tensor.shape)} in the network and {tuple(tensors[name].shape)} in the file"

@@ -11,7 +11,16 @@ import torch
 from torch import Tensor, nn
 
 from orthoforge.bands import RGB, shown_bands
-from orthoforge.checkpoints import MODEL, checkpoint_folder, load_weights, new_generator, read_state, read_tensors, recipe_of
+from orthoforge.checkpoints import (
+    MODEL,
+    bands_of,
+    checkpoint_folder,
+    load_weights,
+    new_generator,
+    read_state,
+    read_tensors,
+    recipe_of,
+)
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
@@ -45,7 +54,7 @@ class TrainedGenerator:
         self.recipe, self.sha256, self.device = recipe, sha256, device
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
         self.classes: dict[str, list] | None = state["tiles"]["classes"]
-        self.bands: int = state["tiles"].get("bands", 3)
+        self.bands = bands_of(state)
         self.attribution: str = state["tiles"]["attribution"]
         self.styles: tuple[str, ...] = tuple(state["tiles"].get("places", ())) if bank_of(network) is not None else ()
         self.step: int = state["progress"]["step"]
@@ -241,7 +250,7 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     recipe = recipe_of(state, folder)
     classes = state["tiles"]["classes"]
     places = state["tiles"].get("places", [])  # not in runs from before there were styles
-    network = new_generator(recipe, classes, max(1, len(places)), state["tiles"].get("bands", 3))
+    network = new_generator(recipe, classes, max(1, len(places)), bands_of(state))
     load_weights(network, tensors, f"{folder / MODEL}")
     return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
 

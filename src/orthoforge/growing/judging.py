@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.bands import RGB
 from orthoforge.errors import CheckpointError, DataError
 from orthoforge.evaluation.segmenter.fidelity import LEAST_SCORED, LEAST_TRAINING, WORTH_MEASURING_IOU
 from orthoforge.evaluation.segmenter.mask_scores import mask_scores, pooled_scores
@@ -29,14 +28,14 @@ _MOST_REAL = 64
 class Judge:
     """Says how far an image and its mask agree. ``real_iou`` is what it finds in real images, ``notes`` what to know of it.
 
-    It looks at three ``bands``, by their number from 0.
+    It looks at three ``bands`` of an image, by their number from 1.
     """
 
     segmenter: Segmenter
     size_px: int
     real_iou: float
     notes: tuple[str, ...]
-    bands: tuple[int, ...] = RGB
+    bands: tuple[int, ...]
 
     def agreement(self, image: Path, mask: Path, scale: Scale, reader: MaskReader) -> float | None:
         """IoU of the mask and of what is recognised in the image, cut into tiles as the run's were.
@@ -58,10 +57,9 @@ class Judge:
             size_px = max(1, round(side / scale.px))
             cut = Cut(side, side, raster.grid.height // side, raster.grid.width // side)
             palette = reader.palette
-            bands = [band + 1 for band in self.bands]
             classes = (len(palette.names), palette.building_index) if palette else (None, None)
             for row in range(cut.rows):
-                images = cut_images(lambda window: read_image(raster, window, bands=bands), cut, row, size_px)
+                images = cut_images(lambda window: read_image(raster, window, bands=self.bands), cut, row, size_px)
                 masks, _ = cut_masks(lambda window: reader.labels(mask, window), cut, row, size_px, *classes)
                 yield images, masks
 
@@ -93,7 +91,7 @@ def judge_of(store: TileStore, folder: Path, settings: SegmenterSettings, device
         notes.append(
             f"The segmenter's IoU on real images is {real_iou:.2f}: too weak an eye to judge others by. It needs more tiles."
         )
-    return Judge(segmenter, store.size_px, real_iou, tuple(notes), store.shown or RGB)
+    return Judge(segmenter, store.size_px, real_iou, tuple(notes), store.looked_at)
 
 
 def _real_tiles(store: TileStore) -> tuple[np.ndarray, np.ndarray]:

@@ -14,6 +14,7 @@ from typing import Any
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from orthoforge.checkpoints import bands_of
 from orthoforge.config import dump_yaml
 from orthoforge.errors import ConfigError
 
@@ -119,7 +120,7 @@ def model_card(
         "pipeline_tag": "image-to-image",
         "tags": list(dict.fromkeys([*_TAGS, *facts.tags])),
     }
-    attribution, bands = str(config["tiles"]["attribution"] or ""), config["tiles"].get("bands", 3)
+    attribution, bands = str(config["tiles"]["attribution"] or ""), bands_of(config)
     text = _TEMPLATE.read_text(encoding="utf-8").format(
         front=dump_yaml(front).strip(),
         name=name,

@@ -93,6 +93,11 @@ class TileStore:
         return self if (self.bands, shown) == (3, RGB) else replace(self, shown=shown)
 
     @property
+    def looked_at(self) -> tuple[int, ...]:
+        """The bands that ``showing`` chose, by their number in the store from 1."""
+        return tuple(band + 1 for band in self.shown or RGB)
+
+    @property
     def class_names(self) -> list[str] | None:
         """Names of the classes by index; ``None`` for building masks."""
         return self.classes["names"] if self.classes else None

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from orthoforge.checkpoints import Checkpoint, load_weights, new_generator
+from orthoforge.checkpoints import Checkpoint, bands_of, load_weights, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.evaluation.realism.features import LiteFeatures
@@ -143,7 +143,7 @@ class TrainingState:
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
-        source, bands = str(checkpoint.folder), checkpoint.state["tiles"].get("bands", 3)
+        source, bands = str(checkpoint.folder), bands_of(checkpoint.state)
         if bands != self._bands:
             raise CheckpointError(f"{source}: makes images of {bands} bands, the tiles have {self._bands}. Leave --init-from out.")
         # The other run's places are not these; the bank is filled anew with the first validation.

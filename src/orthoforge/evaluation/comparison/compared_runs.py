@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from orthoforge.checkpoints import STATE, checkpoint_folder, read_state
+from orthoforge.bands import unseen_bands
+from orthoforge.checkpoints import STATE, bands_of, checkpoint_folder, read_state
 from orthoforge.errors import CheckpointError, DataError, OrthoforgeError
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
@@ -198,7 +199,11 @@ def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, 
         kinds = ["buildings only" if classes is None else f"{len(classes['names'])} classes" for classes in
                  (store.classes, run.state["tiles"]["classes"])]  # fmt: skip
         run.remarks.append(f"No pictures and no scores: the masks in `{store.path}` hold {kinds[0]}, the run knows {kinds[1]}.")
+    elif store.bands != (bands := bands_of(run.state)):
+        run.remarks.append(f"No pictures and no scores: the images in `{store.path}` have {store.bands} bands, the run's {bands}.")
     else:
         run.store = store
+        if unseen := unseen_bands(store.bands, store.looked_at):
+            run.remarks.append(unseen)
         if own is None:
             run.remarks.append(f"Shown and scored on `{store.path}`, which are not the tiles that it was trained on.")

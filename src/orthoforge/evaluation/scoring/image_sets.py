@@ -147,7 +147,7 @@ def _read_file(path: Path, store: TileStore) -> np.ndarray:
             return read_image(raster)
         if raster.band_count != store.bands:
             raise DataError(f"{path}: image has {raster.band_count} bands, the tiles in {store.path} have {store.bands}.")
-        return read_image(raster, bands=[band + 1 for band in store.shown])
+        return read_image(raster, bands=store.looked_at)
 
 
 def _few(names: Sequence[str]) -> str:

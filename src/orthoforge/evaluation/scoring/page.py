@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from orthoforge.bands import unseen_bands
 from orthoforge.evaluation import report
 from orthoforge.evaluation.paired import circumstances, made_at_other_scale, overlap_statement, score_parts
 from orthoforge.evaluation.realism.realism import FIGURES, RELIABLE_IMAGES, is_reliable
@@ -93,9 +94,8 @@ def warnings_of(result: Mapping[str, Any]) -> list[str]:
             f"The run was trained at {result['checkpoint']['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
             "buildings are made in the wrong size."
         )
-    if data["band_count"] > 3:
-        shown = ", ".join(map(str, data["bands"]))
-        warnings.append(f"Of {data['band_count']} bands only {shown} were looked at; --bands chooses others.")
+    if unseen := unseen_bands(data["band_count"], data["bands"]):
+        warnings.append(f"{unseen} --bands chooses others.")
     if not is_reliable(result["realism"]):
         counts = result["realism"]["frechet"]
         warnings.append(few_images(counts["n_generated"], counts["n_real"]))

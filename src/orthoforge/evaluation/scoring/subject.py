@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from orthoforge.bands import RGB
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.evaluation.realism.realism import LEAST_SET
@@ -82,7 +81,7 @@ def described(
             "trained_tiles": ground.tiles if ground else None, "allowed_trained": allow_trained,
             "split": split, "split_method": store.settings["split"], "n": len(tile_ids),
             "size_px": store.size_px, "gsd_m": store.gsd_m,
-            "bands": [band + 1 for band in store.shown or RGB], "band_count": store.bands,
+            "bands": list(store.looked_at), "band_count": store.bands,
         },
     }  # fmt: skip
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from orthoforge.bands import unseen_bands
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.report import write_page
 from orthoforge.evaluation.segmenter.mask_scores import COUNTS, mask_scores
@@ -76,6 +77,8 @@ def utility(
     _require_numbers(ratios, fractions, seeds, first_seed, steps)
     store, out = TileStore.open(Path(data)).showing(), Path(out)
     split, warnings = _test_split(store, splits, allow_leaks)
+    if unseen := unseen_bands(store.bands, store.looked_at):
+        warnings.append(unseen)
     test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), store.ids("train")
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
