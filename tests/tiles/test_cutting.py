@@ -1,8 +1,10 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from rasterio.crs import CRS
@@ -167,3 +169,29 @@ def test_finer_pixels_than_the_scenes_are_refused():
 def test_a_scene_without_crs_has_no_gsd():
     with pytest.raises(GridError, match=r"austin1: the scene has no CRS.*--grid"):
         cut_by_gsd("austin1", Grid(300, 300), 0.3, 64)
+
+
+@settings(max_examples=40, deadline=None)
+@given(width=st.integers(1, 20_000), size=st.sampled_from([1, 64, 143, 286, 542, 1024]), full=st.floats(0, 1))
+@example(width=5000, size=542, full=1.0)
+@example(width=20_000, size=1024, full=1.0)
+def test_areas_of_long_rows_are_counted_without_overflow(width, size, full):
+    # Windows of up to 20 000²: one row of areas, each as large as so high a window makes it, against Python's integers.
+    height, building = width, round(full * width)
+    row = np.where(np.arange(width) < building, height, 0).astype(np.uint32)
+    counted = cutting._sum_columns(row[None, None], size)[0, 0]
+    borders = [min(index * width, building * size) * height for index in range(size + 1)]
+    expected = [high - low for low, high in pairwise(borders)]
+    assert counted.tolist() == expected
+
+
+def test_a_large_window_full_of_building_is_all_building():
+    # 1500² px at 2048 px: areas beyond 2³², as in the whole scenes of 5000² px that the recipes of 2021 cut.
+    side, size = 1500, 2048
+    masks, shares = cut_masks(lambda window: np.full(window[2:], 255, np.uint8), Cut(side, side, 1, 1), 0, size, None)
+    assert (masks == 255).all()
+    assert shares.tolist() == [1.0]
+    labels = lambda window: np.full(window[2:], 2, np.uint8)  # noqa: E731
+    classes, shares = cut_masks(labels, Cut(side, side, 1, 1), 0, size, 3, building=2)
+    assert (classes == 2).all()
+    assert shares.tolist() == [1.0]

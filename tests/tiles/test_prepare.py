@@ -19,8 +19,10 @@ from orthoforge.errors import ConfigError, DataError, GridError, LockedError, Ou
 from orthoforge.files import lock
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.tiles import manifest
 from orthoforge.tiles import prepare as prepare_module
 from orthoforge.tiles.prepare import prepare
+from orthoforge.tiles.store import TileStore
 
 NAMES = [f"austin{number}" for number in range(1, 5)]
 SRC = Path(__file__).parents[2] / "src"
@@ -293,6 +295,7 @@ import sys, time
 from pathlib import Path
 from orthoforge.tiles import shards
 from orthoforge.tiles.prepare import prepare
+from orthoforge.tiles.store import TileStore
 cut_images = shards.cut_images
 def slowly(*args):
     time.sleep(0.05)
@@ -395,3 +398,31 @@ def test_real_scenes_are_split_without_contact(shared_data, tmp_path):
         for other_crs, other, other_split in boxes[:i]:
             if split != other_split and "buffer" not in (split, other_split) and crs is other_crs:
                 assert (box[:2] > other[2:]).any() or (other[:2] > box[2:]).any()
+
+
+def test_a_store_of_an_earlier_version_is_cut_anew(data, tmp_path, capsys):
+    first = prepare(data, tmp_path / "tiles", grid=2, size=32)
+    made = content(tmp_path / "tiles")
+    for record in (tmp_path / "tiles" / ".records").glob("*.json"):
+        old = json.loads(record.read_text())
+        if "made_by" in old:
+            old["made_by"]["format"], old["rows"][0]["building_share"] = 1, 0.5
+        else:
+            del old["format"]
+        record.write_text(json.dumps(old))
+    store = tmp_path / "tiles" / "store.json"
+    store.write_text(store.read_text().replace('"format": 2', '"format": 1'))
+    again = prepare(data, tmp_path / "tiles", grid=2, size=32)
+    assert "made by an earlier version of orthoforge; cut anew" in capsys.readouterr().out
+    assert again.rows == first.rows
+    assert content(tmp_path / "tiles") == made
+
+
+def test_an_old_store_whose_areas_may_have_overflowed_is_refused(data, tmp_path, monkeypatch):
+    prepare(data, tmp_path / "tiles", grid=2, size=32)
+    store = tmp_path / "tiles" / "store.json"
+    store.write_text(store.read_text().replace('"format": 2', '"format": 1'))
+    TileStore.open(tmp_path / "tiles")
+    monkeypatch.setattr(manifest, "_OVERFLOW", 32**3)
+    with pytest.raises(DataError, match=r"counted the areas of such large windows wrongly.*cuts the tiles anew"):
+        TileStore.open(tmp_path / "tiles")

@@ -71,8 +71,8 @@ def test_no_store_there(tmp_path):
 
 def test_a_newer_store_is_refused(copy):
     body = json.loads((copy / "store.json").read_text())
-    (copy / "store.json").write_text(json.dumps(body | {"format": 2}))
-    with pytest.raises(DataError, match=r"newer orthoforge \(format 2, this one reads 1\)"):
+    (copy / "store.json").write_text(json.dumps(body | {"format": 3}))
+    with pytest.raises(DataError, match=r"newer orthoforge \(format 3, this one reads 2\)"):
         TileStore.open(copy)
 
 

@@ -168,7 +168,8 @@ def _add_rows(area: np.ndarray, member: np.ndarray, first: int, height: int) -> 
 def _sum_columns(area: np.ndarray, size: int) -> np.ndarray:
     """(S, cols, W) row areas to (S, cols, S) pixel areas, by differences of running sums at the pixel borders."""
     width = area.shape[2]
-    running = np.cumsum(area, axis=2, dtype=np.uint32)  # scenes of up to 2³² pixels
+    # Signed 64 bits all the way: a pixel border lies at up to S·H·W, which is beyond 2³² for a 5000² window at 542 px.
+    running = np.cumsum(area, axis=2, dtype=np.int64)
     column, part = np.divmod(np.arange(1, size + 1) * width, size)  # the border after each pixel, in whole columns and a rest
     beyond = area[..., np.minimum(column, width - 1)].astype(np.int64)
     at_border = np.zeros((*area.shape[:2], size + 1), np.int64)

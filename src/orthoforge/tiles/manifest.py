@@ -16,7 +16,9 @@ from rasterio.crs import CRS
 from orthoforge.bands import RGB
 from orthoforge.geo.grid import Grid, Window
 
-FORMAT = 1
+FORMAT = 2
+# Stores of this format and before counted areas in 32 bits: masks of windows beyond that may be wrong.
+_OVERFLOWING_FORMAT, _OVERFLOW = 1, 2**32
 STORE, MANIFEST = "store.json", "manifest.jsonl"
 
 
@@ -79,6 +81,11 @@ def shard_header(shape: tuple[int, ...]) -> bytes:
 def has_size(shard: Path, shape: tuple[int, ...]) -> bool:
     """Whether the file is there with as many bytes as an array of ``shape`` needs."""
     return shard.is_file() and shard.stat().st_size == len(shard_header(shape)) + math.prod(shape)
+
+
+def may_have_overflowed(written_format: int, window: Window, size_px: int) -> bool:
+    """Whether a store of ``written_format`` may hold a wrong mask for a tile of ``size_px`` pixels of ``window``."""
+    return written_format <= _OVERFLOWING_FORMAT and window.height * window.width * size_px >= _OVERFLOW
 
 
 def manifest_sha256(manifest: bytes) -> str:

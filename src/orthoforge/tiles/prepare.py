@@ -80,9 +80,10 @@ def prepare(
     settings = Settings(grid, gsd, size, min_building, threshold, _classes(known), split, seed, attribution, chosen)
     with lock(tiles):
         pairs, left_out = _find(data, skip_bad)
-        signature = {"settings": settings.plain, "sources": {pair.name: shards.stamp(pair) for pair in pairs}}
-        if (tiles / manifest.STORE).is_file() and not overwrite:
-            return _open_finished(tiles, signature, skip_bad)
+        sources = {pair.name: shards.stamp(pair) for pair in pairs}
+        signature = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources}
+        if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, signature, skip_bad)):
+            return finished
         workers = workers or len(os.sched_getaffinity(0))
         scenes = _for_each(pairs, partial(survey_scene, settings=settings), workers, skip_bad, left_out, "reading headers")
         require_numbers([name for name, scene in scenes.items() if not scene.synthetic], split)
@@ -115,9 +116,15 @@ def _find(data: Path, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     return list(found.pairs), left_out
 
 
-def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> TileStore:
+def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> TileStore | None:
+    """The store, made before; ``None`` when the same was asked of an earlier version, which cut tiles differently."""
     finished = shards.read_json(tiles / shards.RECORDS / _FINISHED)
     left_out = finished.pop("left_out", [])
+    if finished and finished.get("format", 1) < manifest.FORMAT:
+        finished["format"] = manifest.FORMAT
+        if finished == json.loads(json.dumps(signature)):
+            print(f"{tiles}: made by an earlier version of orthoforge; cut anew.")
+            return None
     if finished != json.loads(json.dumps(signature)) or (left_out and not skip_bad):
         changed = "settings" if finished.get("settings") != signature["settings"] else "scenes"
         raise OutputExistsError(

@@ -23,6 +23,7 @@ from orthoforge.tiles.manifest import (
     band_count,
     has_size,
     manifest_sha256,
+    may_have_overflowed,
     shard_paths,
     shard_shapes,
     tile_sha256,
@@ -59,7 +60,8 @@ class TileStore:
         """Open the store in the folder ``path``; shards are mapped when first used.
 
         Raises ``DataError`` when there is no store, it is of a newer version, its manifest changed, or a shard is missing or of
-        another size than the manifest says.
+        another size than the manifest says. Raises it too for a store of format 1 whose masks may be wrong, see
+        ``may_have_overflowed``.
         """
         path = Path(path)
         body = _read_body(path)
@@ -68,6 +70,11 @@ class TileStore:
             raise DataError(f"{path / MANIFEST}: missing or changed since it was written. Run orthoforge prepare --overwrite.")
         size, bands = body["size_px"], band_count(body["settings"])
         rows = tuple(TileRow.from_json(json.loads(line), size) for line in manifest.splitlines())
+        if any(may_have_overflowed(body["format"], row.window, size) for row in rows):
+            raise DataError(
+                f"{path}: an earlier version of orthoforge cut it, which counted the areas of such large windows wrongly, so its "
+                "masks and building shares may be wrong. Run the same orthoforge prepare again: it cuts the tiles anew."
+            )
         counts: dict[str, int] = {}
         for row in rows:
             counts[row.scene] = counts.get(row.scene, 0) + 1
