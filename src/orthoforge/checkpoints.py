@@ -1,8 +1,9 @@
 """Checkpoints: tensors, plain values and a checksum over every byte.
 
-``RUN/weights/`` holds ``last``, the one before it (``previous``) and ``best``. Each is a folder of three files:
+``RUN/weights/`` holds ``last``, the one before it (``previous``) and ``best``. Each is a folder of these files:
 
 * ``model.safetensors``: the generator that makes images (the averaged one where the recipe averages),
+* ``material.zip``, where the recipe refines material: the library (``material.packing``),
 * ``train.safetensors``: everything else that the next step needs,
 * ``state.json``: recipe, progress, checksums of both files and of itself.
 
@@ -33,6 +34,7 @@ from orthoforge.pretrained import bundled_folder, bundled_names
 from orthoforge.scenes.palette import Palette
 
 MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
+MATERIAL = "material.zip"
 CONFIG = "config.json"
 FORMAT = 1
 _SHOWN_PROBLEMS = 3
@@ -87,15 +89,25 @@ class Checkpoint:
     state: dict[str, Any]
     model: dict[str, Tensor]
     train: dict[str, Tensor]
+    material: bytes | None = None
 
 
-def save_checkpoint(folder: Path, *, model: Mapping[str, Tensor], train: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+def save_checkpoint(
+    folder: Path,
+    *,
+    model: Mapping[str, Tensor],
+    train: Mapping[str, Tensor],
+    state: Mapping[str, Any],
+    material: bytes | None = None,
+) -> None:
     """Write a checkpoint beside ``folder``, then put it in its place; what was there becomes ``previous`` when it was ``last``.
 
     Killed at any point, ``last`` or ``previous`` is whole. Raises ``ResourceError`` when the disk is full, leaving the old
     checkpoint and nothing else.
     """
     payloads = {MODEL: save(_contiguous(model)), TRAIN: save(_contiguous(train))}
+    if material is not None:
+        payloads[MATERIAL] = material
     checksums = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
     body = {"format": FORMAT, **state, "checksums": checksums}
     payloads[STATE] = state_bytes(body)
@@ -135,7 +147,8 @@ def load_checkpoint(folder: Path, *, weights_only: bool = False) -> Checkpoint:
     state = read_state(folder)
     model = read_tensors(folder, MODEL, state)
     without_train = weights_only and not (folder / TRAIN).exists()
-    return Checkpoint(folder, state, model, {} if without_train else read_tensors(folder, TRAIN, state))
+    train = {} if without_train else read_tensors(folder, TRAIN, state)
+    return Checkpoint(folder, state, model, train, read_material(folder, state))
 
 
 def newest_checkpoint(run: Path) -> Path:
@@ -188,7 +201,7 @@ def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int
     return build_generator(
         recipe.generator, condition_channels(class_count), bands, width=recipe.generator_width, norm=recipe.norm,
         upsample=recipe.upsample, places=places, building=building, roof_colours=recipe.roof_colours,
-        ground_colours=recipe.ground_colours,
+        ground_colours=recipe.ground_colours, refines=recipe.material,
     )  # fmt: skip
 
 
@@ -275,6 +288,22 @@ def _problem(error: Mapping[str, Any]) -> str:
     """'tiles.gsd_m is missing'."""
     where = ".".join(map(str, error["loc"])) or "the file"
     return f"{where} is missing" if error["type"] == "missing" else f"{where}: {error['msg']} (is {error['input']!r:.60})"
+
+
+def read_material(folder: Path, state: Mapping[str, Any]) -> bytes | None:
+    """The library of material that a generator refines (``material.packing``); ``None`` for one that does not.
+
+    ``CheckpointError`` when it is missing or its checksum is not that in ``state``.
+    """
+    if MATERIAL not in state["checksums"]:
+        return None
+    path = folder / MATERIAL
+    if not path.is_file():
+        raise CheckpointError(f"{path}: missing; it holds the roofs and the ground that images are made of.{_alternative(folder)}")
+    payload = path.read_bytes()
+    if hashlib.sha256(payload).hexdigest() != state["checksums"][MATERIAL]:
+        raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
+    return payload
 
 
 def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:

@@ -65,6 +65,11 @@ class Recipe:
     """Whether ``modulated`` is told a colour for each building, so that like outlines need not get like roofs."""
     ground_colours: bool = True
     """Whether ``modulated`` is told what lies between buildings, by the mean colour of cells of 16 px."""
+    material: bool = False
+    """Whether ``modulated`` refines a canvas of real roofs and real ground, taken from the other training tiles, in place of told
+    colours."""
+    canvases_per_tile: int = 8
+    """How many canvases are composed of each training tile's mask before training begins."""
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalisation of the generator."""
     upsample: Literal["transposed", "resize"] = "transposed"
@@ -86,6 +91,10 @@ class Recipe:
     """Weight of the L1 distance to the real image."""
     lambda_colour: float = 0.0
     """Weight of the L1 distance between the mean colours of cells of 16 px, which leaves texture free; 0 leaves it out."""
+    lambda_canvas: float = 0.0
+    """Weight of the L1 distance to the mean colours of cells of 16 px of the canvas; for ``material``."""
+    lambda_canvas_features: float = 0.0
+    """Weight of the L1 distance between features of the image and of its canvas; for ``material``."""
     lambda_perceptual: float = 0.0
     """Weight of the L1 distance between features of both images; 0 leaves it out. EfficientNet's lower layers are
     much farther apart than pixels: 1 is a lot."""
@@ -136,6 +145,7 @@ class Recipe:
         least = {
             "crop_px": 32, "crops_per_tile": 1, "tiles_per_place": 0, "batch_size": 1, "generator_width": 1,
             "discriminator_width": 1, "discriminator_layers": 1, "lambda_l1": 0, "lambda_colour": 0, "lambda_perceptual": 0,
+            "lambda_canvas": 0, "lambda_canvas_features": 0, "canvases_per_tile": 1,
             "epochs": 0, "decay_epochs": 0, "step_epochs": 1, "warmup_steps": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1,
             "panels_every": 1,
         }  # fmt: skip
@@ -189,6 +199,12 @@ class Recipe:
             )
         if self.gan_loss == "none" and not self.lambda_l1 and not self.lambda_colour and not self.lambda_perceptual:
             raise ConfigError("gan_loss is none, lambda_l1, lambda_colour and lambda_perceptual are 0; nothing would be trained.")
+        if self.material and self.generator != "modulated":
+            raise ConfigError(f"material is refined by the generator modulated; {self.generator} takes no canvas.")
+        if (self.lambda_canvas or self.lambda_canvas_features) and not self.material:
+            raise ConfigError(
+                "lambda_canvas and lambda_canvas_features compare with a canvas; pass --material True, or leave them 0."
+            )
         if self.uses_features:
             require_layers(self.perceptual, self.perceptual_layers)
 
@@ -200,7 +216,9 @@ class Recipe:
     @property
     def uses_features(self) -> bool:
         """Whether the perceptual loss's network is needed, for that loss or for the discriminator."""
-        return bool(self.lambda_perceptual) or (self.gan_loss != "none" and self.discriminator == "projected")
+        return bool(self.lambda_perceptual or self.lambda_canvas_features) or (
+            self.gan_loss != "none" and self.discriminator == "projected"
+        )
 
     @property
     def crop_multiple_px(self) -> int:

@@ -43,8 +43,8 @@ class Buildings:
     """
 
     def __init__(self, read: Read, height: int, width: int, *, origin: tuple[int, int] = (0, 0), chunk_px: int = CHUNK_PX) -> None:
-        self._read, self._shape = read, (height, width)
-        self._rows, self._cols = (_edges(side, first, chunk_px) for side, first in zip(self._shape, origin, strict=True))
+        self._read, self.shape, self.origin = read, (height, width), origin
+        self._rows, self._cols = (_edges(side, first, chunk_px) for side, first in zip(self.shape, origin, strict=True))
         self._recent: OrderedDict[tuple[int, int], np.ndarray] = OrderedDict()
         self._lock = threading.Lock()
         parts, pairs, starts = self._parts()
@@ -120,7 +120,7 @@ class Buildings:
     def _parts(self) -> tuple["_Parts", np.ndarray, dict[tuple[int, int], tuple[int, int]]]:
         """The parts of all chunks, pairs (p, 2) of those that share sides of pixels, and from where to where each chunk has its."""
         found, pairs, starts, count = [], [], {}, 0
-        above = np.zeros(self._shape[1], np.int64)  # the line of pixels over a row of chunks: numbers of parts from 1, or 0
+        above = np.zeros(self.shape[1], np.int64)  # the line of pixels over a row of chunks: numbers of parts from 1, or 0
         for row in range(len(self._rows) - 1):
             before = None  # the pixels left of a chunk
             for col in range(len(self._cols) - 1):

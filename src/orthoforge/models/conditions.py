@@ -34,6 +34,11 @@ def encode_image(image: Tensor) -> Tensor:
     return image.permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
+def encode_canvas(canvas: Tensor) -> Tensor:
+    """Canvas (N, H, W, B) uint8 to (N, B, H, W): what a last tanh makes that canvas of again."""
+    return torch.atanh(encode_image(canvas).clamp(-0.98, 0.98))
+
+
 def decode_image(image: Tensor) -> Tensor:
     """Image (N, B, H, W) float in [-1, 1] to (N, H, W, B) uint8, rounded."""
     return ((image.float() + 1) * 127.5).round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1)

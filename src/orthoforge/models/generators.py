@@ -38,8 +38,10 @@ def _unet(halvings: int) -> Architecture:
     return Architecture(partial(UNetGenerator, halvings=halvings), 2**halvings, 2**halvings, unet.reach(halvings))
 
 
-def _modulated(in_channels: int, bands: int = 3, *, width: int, norm: Norm, upsample: Upsample) -> ModulatedGenerator:
-    return ModulatedGenerator(in_channels, bands, width=width)  # it has a norm and an upsampling of its own
+def _modulated(
+    in_channels: int, bands: int = 3, *, width: int, norm: Norm, upsample: Upsample, refines: bool = False
+) -> ModulatedGenerator:
+    return ModulatedGenerator(in_channels, bands, width=width, refines=refines)  # it has a norm and an upsampling of its own
 
 
 GENERATORS: dict[str, Architecture] = {
@@ -65,13 +67,15 @@ def build_generator(
     building: int | None = 0,
     roof_colours: bool = True,
     ground_colours: bool = True,
+    refines: bool = False,
 ) -> nn.Module:
     """A generator of ``GENERATORS``, of images of so many ``bands``, with initial weights, drawn from torch's global generator.
 
     One with styles keeps those of so many ``places``, and is told colours of each ``building``, a channel of its input, and of the
-    ground between them.
+    ground between them; one that ``refines`` is told a canvas instead.
     """
-    network = GENERATORS[name].build(in_channels, bands, width=width, norm=norm, upsample=upsample)
+    options = {"refines": True} if refines else {}
+    network = GENERATORS[name].build(in_channels, bands, width=width, norm=norm, upsample=upsample, **options)
     if isinstance(network, ModulatedGenerator):
         network.styles.room_for(places)
         network.colours.building = building

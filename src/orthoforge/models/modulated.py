@@ -26,6 +26,7 @@ BLOCKS = (0, 0, 2, 2, 2)  # residual blocks of the decoder at each resolution
 # and beyond that which pixels are of one building.
 MASK_REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
 REACH = MASK_REACH + ROOF_REACH
+_QUIET_HEAD = 0.2  # of a head's usual initial weights: what refines a canvas begins near it
 
 
 class ModulatedGenerator(nn.Module):
@@ -38,9 +39,11 @@ class ModulatedGenerator(nn.Module):
     Condition (N, C, H, W) in, image (N, B, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
     asked for, and its colours are spread over buildings and ground, unless ``colours`` (N, B, H, W) says theirs. In training the
     code is that of ``reference`` (N, B, H', W') instead, and ``colours`` are the real ones.
+
+    One that ``refines`` a canvas is always told it as ``colours`` (``conditions.encode_canvas``), and begins by giving it back.
     """
 
-    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16) -> None:
+    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16, refines: bool = False) -> None:
         super().__init__()
         widths = [width * times for times in WIDTHS]
         self.style_encoder = StyleEncoder(out_channels)
@@ -58,11 +61,17 @@ class ModulatedGenerator(nn.Module):
         self.last = Modulation(widths[0], widths[0])
         self.head = _conv(widths[0], out_channels)
         self.colour_weight = nn.Parameter(torch.ones(out_channels, 1, 1))
+        self.refines = refines
+        if refines:
+            with torch.no_grad():
+                self.head.weight.mul_(_QUIET_HEAD)
+                assert self.head.bias is not None
+                nn.init.zeros_(self.head.bias)
 
     @property
     def reach_px(self) -> int:
         """How far it looks: less where it is told no colours of roofs."""
-        return REACH if self.colours.follows_buildings else MASK_REACH
+        return REACH if self.colours.follows_buildings and not self.refines else MASK_REACH
 
     def forward(
         self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, colours: Tensor | None = None
@@ -73,8 +82,8 @@ class ModulatedGenerator(nn.Module):
             code = self.style_encoder(reference)
         else:
             code, *kept = style or self.styles(len(condition))
-            colours = self.colours(condition, *kept) if colours is None else colours
-        assert colours is not None, "a reference comes with its colours"
+            colours = self.colours(condition, *kept) if colours is None and not self.refines else colours
+        assert colours is not None, "a reference comes with its colours, and what is refined with its canvas"
         # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
         condition, colours = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, colours))
         seen = [self.stem(condition) + self.colour_stem(colours)]  # (N, W, H, W), and so much more on each side

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -147,11 +147,26 @@ class TileStore:
 
 @dataclass(frozen=True)
 class Batch:
-    """Crops: ``image`` (N, C, C, B) and ``mask`` (N, C, C), uint8, and the tiles they come from."""
+    """Crops: ``image`` (N, C, C, B) and ``mask`` (N, C, C), uint8, and the tiles they come from.
+
+    ``canvas`` (N, C, C, B) is cut out alike, where there are canvases.
+    """
 
     image: np.ndarray
     mask: np.ndarray
     tile_ids: np.ndarray
+    canvas: np.ndarray | None = None
+
+
+class Canvases(Protocol):
+    """Further images of tiles, ``count`` of each, which are cropped along with them."""
+
+    @property
+    def count(self) -> int:
+        """How many a tile has."""
+
+    def image(self, tile_id: int, number: int) -> np.ndarray:
+        """(S, S, B) uint8."""
 
 
 def epoch_order(tile_ids: np.ndarray, *, seed: int | Sequence[int], epoch: int) -> np.ndarray:
@@ -162,7 +177,9 @@ def epoch_order(tile_ids: np.ndarray, *, seed: int | Sequence[int], epoch: int) 
     return tile_ids[np.argsort(_hash(keys, _ORDER), kind="stable")]
 
 
-def crop_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int, flips: Flips, keys: Keys) -> Batch:
+def crop_batch(
+    store: TileStore, tile_ids: np.ndarray, *, crop_px: int, flips: Flips, keys: Keys, canvases: Canvases | None = None
+) -> Batch:
     """One random crop of each tile, image and mask alike, turned or mirrored as ``flips`` says.
 
     All that is random about a crop is a function of its key, one or more whole numbers such as (seed, epoch, position): the same
@@ -173,13 +190,14 @@ def crop_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int, flips: F
     state = _hash(np.asarray(keys, np.int64).reshape(len(tile_ids), -1), _CROP)
     rows, cols = _below(_draw(state, 1), room + 1), _below(_draw(state, 2), room + 1)
     turns = _below(_draw(state, 3), {"none": 1, "horizontal": 2, "dihedral": 8}[flips])
-    return _cut_out(store, tile_ids, crop_px, rows, cols, turns)
+    numbers = _below(_draw(state, 4), canvases.count) if canvases else None
+    return _cut_out(store, tile_ids, crop_px, rows, cols, turns, canvases, numbers)
 
 
-def centre_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int) -> Batch:
+def centre_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int, canvases: Canvases | None = None) -> Batch:
     """The centre of each tile, for validation. ``ConfigError`` when the crop is larger than the tiles."""
     first = np.full(len(tile_ids), _room(store, crop_px) // 2)
-    return _cut_out(store, tile_ids, crop_px, first, first, np.zeros_like(first))
+    return _cut_out(store, tile_ids, crop_px, first, first, np.zeros_like(first), canvases)
 
 
 def _read_body(path: Path) -> dict[str, Any]:
@@ -217,21 +235,32 @@ def _room(store: TileStore, crop_px: int) -> int:
     return store.size_px - crop_px
 
 
-def _cut_out(store: TileStore, tile_ids: np.ndarray, crop_px: int, rows: np.ndarray, cols: np.ndarray, turns: np.ndarray) -> Batch:
+def _cut_out(
+    store: TileStore, tile_ids: np.ndarray, crop_px: int, rows: np.ndarray, cols: np.ndarray, turns: np.ndarray,
+    canvases: Canvases | None = None, numbers: np.ndarray | None = None,
+) -> Batch:  # fmt: skip
     bands = store.bands if store.shown is None else len(store.shown)
     images = np.empty((len(tile_ids), crop_px, crop_px, bands), np.uint8)
     masks = np.empty((len(tile_ids), crop_px, crop_px), np.uint8)
-    draws = zip(np.asarray(tile_ids).tolist(), rows.tolist(), cols.tolist(), turns.tolist(), strict=True)
-    for into_image, into_mask, (tile_id, row, col, turn) in zip(images, masks, draws, strict=True):
+    canvas = np.empty_like(images) if canvases else None
+    numbers = np.zeros(len(tile_ids), np.int64) if numbers is None else numbers
+    draws = zip(np.asarray(tile_ids).tolist(), rows.tolist(), cols.tolist(), turns.tolist(), numbers.tolist(), strict=True)
+    for index, (tile_id, row, col, turn, number) in enumerate(draws):
         image, mask = store.tile(tile_id)
         window = slice(row, row + crop_px), slice(col, col + crop_px)
-        if not turn:
-            into_image[...], into_mask[...] = image[window], mask[window]
-            continue
-        for channel in range(bands):  # a mirrored copy goes byte by byte; by channel it is four times faster than by pixel
-            into_image[..., channel] = _turned(image[(*window, channel)], turn)
-        into_mask[...] = _turned(mask[window], turn)
-    return Batch(images, masks, np.asarray(tile_ids))
+        _turn_into(images[index], image[window], turn)
+        masks[index] = _turned(mask[window], turn)
+        if canvas is not None and canvases is not None:
+            _turn_into(canvas[index], canvases.image(tile_id, number)[window], turn)
+    return Batch(images, masks, np.asarray(tile_ids), canvas)
+
+
+def _turn_into(out: np.ndarray, image: np.ndarray, turn: int) -> None:
+    if not turn:
+        out[...] = image
+        return
+    for channel in range(image.shape[2]):  # a mirrored copy goes byte by byte; by channel it is four times faster than by pixel
+        out[..., channel] = _turned(image[..., channel], turn)
 
 
 def _turned(plane: np.ndarray, turn: int) -> np.ndarray:

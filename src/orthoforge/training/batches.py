@@ -7,13 +7,15 @@ import torch
 from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
-from orthoforge.models.conditions import encode_image, encode_mask
-from orthoforge.tiles.store import Batch, TileStore, crop_batch, epoch_order
+from orthoforge.models.conditions import encode_canvas, encode_image, encode_mask
+from orthoforge.tiles.store import Batch, Canvases, TileStore, crop_batch, epoch_order
 from orthoforge.tiles.subset import balanced_order, balanced_subset
 from orthoforge.training.state import TrainingState
 
 
-def epoch_batches(store: TileStore, recipe: Recipe, state: TrainingState, fabric: Fabric) -> Iterator[Batch]:
+def epoch_batches(
+    store: TileStore, recipe: Recipe, state: TrainingState, fabric: Fabric, canvases: Canvases | None = None
+) -> Iterator[Batch]:
     """What is left of the epoch under way, batch by batch; of each batch this process's share."""
     progress = state.progress
     seed = (recipe.seed, progress.rollbacks)
@@ -26,7 +28,8 @@ def epoch_batches(store: TileStore, recipe: Recipe, state: TrainingState, fabric
     for start in range(progress.step_in_epoch * recipe.batch_size, len(order), recipe.batch_size):
         positions = np.arange(start, min(start + recipe.batch_size, len(order)))[fabric.global_rank :: fabric.world_size]
         keys = [(*seed, progress.epoch, position) for position in positions.tolist()]
-        yield crop_batch(store, order[positions], crop_px=recipe.crop_px, flips=recipe.flips, keys=keys)
+        ids_here = order[positions]
+        yield crop_batch(store, ids_here, crop_px=recipe.crop_px, flips=recipe.flips, keys=keys, canvases=canvases)
 
 
 def training_ids(store: TileStore, recipe: Recipe) -> np.ndarray:
@@ -47,3 +50,8 @@ def to_tensors(batch: Batch, store: TileStore, device: torch.device) -> tuple[to
     """Condition (N, C, H, W) and real image (N, B, H, W), float in [-1, 1], channels last in memory."""
     condition = encode_mask(torch.from_numpy(batch.mask).to(device), store.class_count)
     return condition.contiguous(memory_format=torch.channels_last), encode_image(torch.from_numpy(batch.image).to(device))
+
+
+def canvas_tensor(batch: Batch, device: torch.device) -> torch.Tensor | None:
+    """The batch's canvases as a generator is told them, (N, B, H, W); ``None`` where there are none."""
+    return None if batch.canvas is None else encode_canvas(torch.from_numpy(batch.canvas).to(device))

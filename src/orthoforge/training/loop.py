@@ -20,11 +20,13 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, training_ids
 from orthoforge.training.hardware import any_process, circumstances
+from orthoforge.training.material import Material, TileCanvases
+from orthoforge.training.places import places_of
 from orthoforge.training.schedules import BEST_COLUMNS, learning_rates, shortfall, standings_after
 from orthoforge.training.state import TrainingState
 from orthoforge.training.step import train_step
 from orthoforge.training.stopping import StopRequest
-from orthoforge.training.styles import places_of, remember_styles
+from orthoforge.training.styles import remember_styles
 from orthoforge.training.validation import collapse_notice, record_panels, validate
 
 # An epoch of the seed's largest set takes hours on a small machine: no more than this much of it is ever lost.
@@ -43,6 +45,7 @@ def run_epochs(
     *,
     trackers: Sequence[str],
     stop_after: int | None,
+    material: Material | None = None,
 ) -> bool:
     """Epochs from where ``state`` stands to the recipe's last, or the next ``stop_after``.
 
@@ -55,7 +58,7 @@ def run_epochs(
     if fabric.is_global_zero:
         first_step = progress.step + (0 if validation_due else 1)
         curves = Trackers(trackers, out, settings=recipe_values(recipe), first_step=first_step)
-    run = _Run(fabric, recipe, store, state, out, stop, say, curves)
+    run = _Run(fabric, recipe, store, state, out, stop, say, curves, material)
     began_epoch, began = progress.epoch, time.monotonic() - progress.seconds  # of an interrupted epoch the first part counts
     end = recipe.total_epochs if stop_after is None else min(recipe.total_epochs, progress.epoch + stop_after)
     try:
@@ -93,13 +96,14 @@ class _Run:
     say: Callable[[str], None]
     curves: Trackers | None
     """In the first process alone."""
+    material: Material | None = None
     saved_at: float = field(default_factory=time.monotonic)
 
     def take_steps(self) -> bool:
         """The epoch's steps that are left, saved from time to time; False when asked to stop among them."""
         progress, steps = self.state.progress, steps_an_epoch(self.store, self.recipe, self.fabric)
         step_began = time.monotonic()
-        for batch in epoch_batches(self.store, self.recipe, self.state, self.fabric):
+        for batch in epoch_batches(self.store, self.recipe, self.state, self.fabric, self._canvases):
             losses = train_step(self.fabric, self.recipe, self.state, batch, self.store)
             progress.seconds += time.monotonic() - step_began
             if self.curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
@@ -119,7 +123,7 @@ class _Run:
     def judge(self) -> dict[str, float] | None:
         """The validation's scores, the same in every process; ``None`` when asked to stop. Raises ``DivergedError``."""
         progress = self.state.progress
-        scores = validate(self.fabric, self.recipe, self.state, self.store, self.stop)
+        scores = validate(self.fabric, self.recipe, self.state, self.store, self.stop, self._canvases)
         if scores is None:
             return None
         if progress.skipped:
@@ -141,23 +145,29 @@ class _Run:
             points = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
             self.curves.scalars(points, progress.step)
         if progress.epoch % recipe.panels_every == 0 or progress.epoch == recipe.total_epochs:
-            record_panels(self.fabric, recipe, self.state, self.store, self.out, self.curves)
+            record_panels(self.fabric, recipe, self.state, self.store, self.out, self.curves, self._canvases)
         if improved:
             self.save("best")
         return row
 
     def save(self, name: str) -> None:
         """Write the checkpoint ``last`` or ``best``."""
-        save(self.fabric, self.state, self.recipe, self.store, self.out / "weights" / name)
+        save(self.fabric, self.state, self.recipe, self.store, self.out / "weights" / name, self.material)
         if name == "last":
             self.saved_at = time.monotonic()
+
+    @property
+    def _canvases(self) -> TileCanvases | None:
+        return self.material.canvases if self.material else None
 
     def _remember_styles(self) -> None:
         if self.state.has_styles:
             remember_styles(self.state.generator, self.state.output_generator, self.recipe, self.store)
 
 
-def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore, folder: Path) -> None:
+def save(
+    fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore, folder: Path, material: Material | None = None
+) -> None:
     """Write a checkpoint from one process while the others wait. Raises ``DivergedError`` rather than save NaN or Inf."""
     state.require_finite()
     if fabric.is_global_zero:
@@ -168,7 +178,13 @@ def save(fabric: Fabric, state: TrainingState, recipe: Recipe, store: TileStore,
             "step": state.progress.step,
         }
         values |= {"rng": rng, "versions": circumstances(fabric)}
-        save_checkpoint(folder, model=state.model_tensors(), train=state.train_tensors(), state=values)
+        save_checkpoint(
+            folder,
+            model=state.model_tensors(),
+            train=state.train_tensors(),
+            state=values,
+            material=material.payload if material else None,
+        )
     fabric.barrier()
 
 

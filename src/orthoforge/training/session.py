@@ -18,11 +18,13 @@ from orthoforge.trackers import require_trackers
 from orthoforge.training.batches import steps_an_epoch, training_ids
 from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
 from orthoforge.training.loop import run_epochs, save, tiles_values
+from orthoforge.training.material import Material, material_of
+from orthoforge.training.places import places_of
 from orthoforge.training.state import TrainingState
 from orthoforge.training.stopping import StopRequest
-from orthoforge.training.styles import places_of
 
 MAX_ROLLBACKS = 3
+LEAST_MATERIAL_PX = 32
 
 
 def train(
@@ -90,7 +92,11 @@ def _train_in(
     state = TrainingState(fabric, recipe, store.classes, len(places_of(store)), store.bands)
     for note in notes_on_tiles(recipe, store):
         say(note)
-    started_from = _resume_or_begin(fabric, recipe, store, state, out, say, resume=resume, init_from=init_from)
+    material = material_of(fabric, recipe, store, out, say, stop)
+    if recipe.material and material is None:
+        say(f"stopped while canvases were composed; those that are ready stay in {out}. Go on with --resume.")
+        return
+    started_from = _resume_or_begin(fabric, recipe, store, state, out, say, resume=resume, init_from=init_from, material=material)
     if fabric.is_global_zero:
         settings = {"data": str(store.path), "out": str(out), "init_from": started_from, "resume": resume}
         if state.features is not None:
@@ -106,10 +112,12 @@ def _train_in(
         if fabric.is_global_zero:
             runs.truncate_results(out, state.progress.epoch)
         try:
-            finished = run_epochs(fabric, recipe, store, state, out, stop, say, trackers=trackers, stop_after=stop_after)
+            finished = run_epochs(
+                fabric, recipe, store, state, out, stop, say, trackers=trackers, stop_after=stop_after, material=material
+            )
             break
         except DivergedError as error:
-            _roll_back(fabric, recipe, store, state, out, error, say)
+            _roll_back(fabric, recipe, store, state, out, error, say, material)
     if fabric.is_global_zero:
         runs.plot_results(out)
     progress = state.progress
@@ -128,6 +136,7 @@ def _resume_or_begin(
     *,
     resume: bool,
     init_from: Path | None,
+    material: Material | None,
 ) -> str | None:
     """Bring ``state`` to where the run in ``out`` stands, or save a new one's beginning; returns whose weights it began with."""
     # As the first process sees it: a slower one may come here when that one has saved already.
@@ -157,7 +166,7 @@ def _resume_or_begin(
     adam_bytes = 2 * sum(p.nbytes for network, _ in state.trained.values() for p in network.parameters())
     needed = 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
     require_free_space(out, needed, "a run of this recipe")
-    save(fabric, state, recipe, store, out / "weights" / "last")
+    save(fabric, state, recipe, store, out / "weights" / "last", material)
     return str(init_from) if init_from else None
 
 
@@ -166,6 +175,11 @@ def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
     wanted = f" The recipe was made for `orthoforge prepare {recipe.tiles}`." if recipe.tiles else ""
     if recipe.crop_px > store.size_px:
         raise ConfigError(f"crop_px is {recipe.crop_px}, but the tiles in {store.path} are {store.size_px} px.{wanted}")
+    if recipe.material and store.size_px < LEAST_MATERIAL_PX:
+        raise ConfigError(
+            f"the tiles in {store.path} are {store.size_px} px; material takes pieces of ground out of them, which needs "
+            f"{LEAST_MATERIAL_PX} px or more.{wanted}"
+        )
     if recipe.batch_size % processes:
         raise ConfigError(f"batch_size is {recipe.batch_size}; on {processes} processes it must be a multiple of {processes}.")
     for split in ("train", "val"):
@@ -226,6 +240,7 @@ def _roll_back(
     out: Path,
     error: DivergedError,
     say: Callable[[str], None],
+    material: Material | None,
 ) -> None:
     """Return to the last checkpoint with another random stream; ``DivergedError`` when that was tried often enough."""
     rollbacks = state.progress.rollbacks + 1
@@ -237,5 +252,5 @@ def _roll_back(
         ) from error
     state.restore(load_checkpoint(newest_checkpoint(out)))
     state.progress.rollbacks = rollbacks
-    save(fabric, state, recipe, store, out / "weights" / "last")
+    save(fabric, state, recipe, store, out / "weights" / "last", material)
     say(f"{error} Rolled back to step {state.progress.step} ({rollbacks} of {MAX_ROLLBACKS} times).")

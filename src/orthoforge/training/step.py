@@ -16,7 +16,7 @@ from orthoforge.models.losses import GAN_LOSSES, colour_l1, gradient_penalty, l1
 from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch, TileStore
-from orthoforge.training.batches import to_tensors
+from orthoforge.training.batches import canvas_tensor, to_tensors
 from orthoforge.training.hardware import mean_over_processes
 from orthoforge.training.schedules import learning_rates
 from orthoforge.training.state import STEP, Progress, TrainingState
@@ -40,7 +40,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     if isinstance(state.generator, ModulatedGenerator):
         own = len(real) - len(real) // 2
         reference = torch.cat([real[:own], real[: len(real) - own]])
-        colours = state.generator.colours.seen(condition, real, own)
+        told = canvas_tensor(batch, fabric.device)
+        colours = state.generator.colours.seen(condition, real, own) if told is None else told
         fake = state.train_generator(condition, reference=reference, colours=colours)
     else:
         own = len(real)
@@ -80,6 +81,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
         features = (fake_seen, real_seen) if both else _features(fabric, state, fake, real)
         compared = ([layer[:own] for layer in layers] for layers in features)
         terms["perceptual"] = recipe.lambda_perceptual * feature_l1(*compared)
+    if batch.canvas is not None:
+        terms |= _canvas_terms(fabric, recipe, state, fake, torch.tanh(colours), fake_seen)
     loss_g = reduce(torch.add, terms.values())
     state.step_g.zero_grad()
     fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
@@ -115,6 +118,23 @@ def _features(fabric: Fabric, state: TrainingState, fake: Tensor, real: Tensor) 
         with torch.no_grad():
             wanted = state.features(real)
         return state.features(fake), wanted
+
+
+def _canvas_terms(
+    fabric: Fabric, recipe: Recipe, state: TrainingState, fake: Tensor, canvas: Tensor, fake_seen: Tensor | list[Tensor]
+) -> dict[str, Tensor]:
+    """What ties an image to the canvas that it refines: colours of cells, and features."""
+    terms: dict[str, Tensor] = {}
+    if recipe.lambda_canvas:
+        terms["canvas"] = recipe.lambda_canvas * colour_l1(fake, canvas)
+    if recipe.lambda_canvas_features:
+        assert state.features is not None
+        with fabric.autocast():
+            with torch.no_grad():
+                wanted = state.features(canvas)
+            made = fake_seen if isinstance(fake_seen, list) else state.features(fake)
+        terms["canvas_features"] = recipe.lambda_canvas_features * feature_l1(made, wanted)
+    return terms
 
 
 def _detached(seen: Tensor | list[Tensor]) -> Tensor | list[Tensor]:

@@ -15,11 +15,7 @@ from orthoforge.models.roofs import CELL
 from orthoforge.models.styles import KEPT, Style
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.training.batches import training_ids
-
-
-def places_of(store: TileStore) -> list[str]:
-    """The places of the training tiles, sorted: those of the rows of a style bank."""
-    return sorted({store.rows[tile_id].place for tile_id in store.ids("train").tolist()})
+from orthoforge.training.places import places_of
 
 
 def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, store: TileStore) -> None:

@@ -17,13 +17,13 @@ from orthoforge.evaluation.realism.distances import kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import decode_image
 from orthoforge.models.styles import Style, bank_of
-from orthoforge.tiles.store import TileStore, centre_batch
+from orthoforge.tiles.store import Batch, Canvases, TileStore, centre_batch
 from orthoforge.trackers import Trackers
-from orthoforge.training.batches import to_tensors
+from orthoforge.training.batches import canvas_tensor, to_tensors
 from orthoforge.training.hardware import any_process
+from orthoforge.training.places import places_of
 from orthoforge.training.state import PANELS, VALIDATION, TrainingState
 from orthoforge.training.stopping import StopRequest
-from orthoforge.training.styles import places_of
 
 PANEL_TILES = 4
 # More validation tiles than these are not looked at by ``best_by``'s network, which takes longer a tile than the generator may.
@@ -31,7 +31,9 @@ JUDGED_TILES = 64
 OUTLINES_OF_A_COLLAPSE = 0.5
 
 
-def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest) -> dict[str, float] | None:
+def validate(
+    fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest, canvases: Canvases | None = None
+) -> dict[str, float] | None:
     """Mean scores of the output generator over the centre crops of all validation tiles; ``None`` when asked to stop.
 
     Every process computes them all, so that none waits and all agree.
@@ -44,10 +46,10 @@ def validate(fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileSt
     tile_ids = store.ids("val")
     try:
         for start in range(0, len(tile_ids), recipe.batch_size):
-            batch = centre_batch(store, tile_ids[start : start + recipe.batch_size], crop_px=recipe.crop_px)
+            batch = centre_batch(store, tile_ids[start : start + recipe.batch_size], crop_px=recipe.crop_px, canvases=canvases)
             condition, real = to_tensors(batch, store, fabric.device)
             with torch.inference_mode(), fabric.autocast():
-                fake = generator(condition, *_styles(generator, store, batch.tile_ids)).float()
+                fake = generator(condition, *_styles(generator, store, batch.tile_ids), **_told(batch, fabric)).float()
             scores["psnr"] += psnr(fake, real).tolist()
             scores["ssim"] += ssim(fake, real).tolist()
             scores["detail_fake"] += detail(fake).tolist()
@@ -81,6 +83,12 @@ def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tup
     number = {place: index for index, place in enumerate(places_of(store))}
     rows = [store.rows[tile_id] for tile_id in tile_ids.tolist()]
     return (bank.of_places([number.get(row.place, index % len(number)) for index, row in enumerate(rows)]),)
+
+
+def _told(batch: Batch, fabric: Fabric) -> dict[str, torch.Tensor]:
+    """The canvases of the batch, for a generator that refines them."""
+    told = canvas_tensor(batch, fabric.device)
+    return {} if told is None else {"colours": told}
 
 
 class _Opinion:
@@ -128,19 +136,25 @@ def collapse_notice(rows: Sequence[Mapping[str, float]], recipe: Recipe) -> str 
 
 
 def record_panels(
-    fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, out: Path, curves: Trackers | None
+    fabric: Fabric,
+    recipe: Recipe,
+    state: TrainingState,
+    store: TileStore,
+    out: Path,
+    curves: Trackers | None,
+    canvases: Canvases | None = None,
 ) -> None:
     """A picture of the same few validation tiles, in ``panels/`` and among the curves."""
     if not fabric.is_global_zero:
         return
     tile_ids = store.ids("val")
     shown = tile_ids[np.linspace(0, len(tile_ids) - 1, min(PANEL_TILES, len(tile_ids))).astype(int)]
-    batch = centre_batch(store, shown, crop_px=recipe.crop_px)
+    batch = centre_batch(store, shown, crop_px=recipe.crop_px, canvases=canvases)
     condition, _ = to_tensors(batch, store, fabric.device)
     state.seed_torch(PANELS)
     generator = state.output_generator.eval()
     with torch.inference_mode(), fabric.autocast():
-        fakes = decode_image(generator(condition, *_styles(generator, store, batch.tile_ids))).cpu().numpy()
+        fakes = decode_image(generator(condition, *_styles(generator, store, batch.tile_ids), **_told(batch, fabric))).cpu().numpy()
     generator.train()
     bands = shown_bands(store.bands)
     picture = runs.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])

@@ -1,0 +1,166 @@
+"""A library of material: tiles of real images with their masks, and what they hold: open ground, roofs, light."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from scipy import ndimage
+
+from orthoforge.material.light import Light, light_of
+from orthoforge.material.rectangles import Rectangle, rectangle_of
+
+LOW_PX = 8.0  # what is wider than this is the tone of a piece of ground, what is finer its texture
+_NEAR_WALLS_PX = 4
+_LEAST_ROOF_PX = 80
+_LEAST_FILL = 0.72
+# Looks that are roofs in one place are the soil of another: where so much of a tile's ground has one, it is ground.
+_COMMON = 0.15
+
+
+@dataclass(frozen=True)
+class Roof:
+    """A roof of tile ``tile``; ``is_cut`` where it lies at the tile's edge and goes on beyond."""
+
+    tile: int
+    rectangle: Rectangle
+    is_cut: bool
+
+
+@dataclass(frozen=True)
+class Library:
+    """``images`` (N, S, S, B) uint8 and ``masks`` (N, S, S) bool of real tiles; ``places`` (N,) are indices into ``place_names``,
+    ``names`` say which tile each is."""
+
+    images: np.ndarray
+    masks: np.ndarray
+    places: np.ndarray
+    place_names: tuple[str, ...]
+    names: tuple[str, ...]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def size_px(self) -> int:
+        """Side of a tile."""
+        return self.images.shape[1]
+
+    @property
+    def bands(self) -> int:
+        """Bands of an image."""
+        return self.images.shape[3]
+
+    @cached_property
+    def _ground(self) -> tuple[np.ndarray, np.ndarray]:
+        parts = [_open_ground(image, mask) for image, mask in zip(self.images, self.masks, strict=True)]
+        return np.stack([part[0] for part in parts]), np.stack([part[1] for part in parts])
+
+    @property
+    def open_ground(self) -> np.ndarray:
+        """(N, S, S) bool: sunlit ground off walls, without what may be a building that the mask lacks."""
+        return self._ground[0]
+
+    @property
+    def shade(self) -> np.ndarray:
+        """(N, S, S) bool: dark ground beside buildings."""
+        return self._ground[1]
+
+    @cached_property
+    def layers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Tone and texture of the ground, (N, S, S, B) float16 each; their sum is the image where the ground is open."""
+        low, high = (np.empty(self.images.shape, np.float16) for _ in range(2))
+        for tile, (image, is_open) in enumerate(zip(self.images, self.open_ground, strict=True)):
+            low[tile] = smooth(image.astype(np.float32), is_open, LOW_PX)
+            high[tile] = image - low[tile].astype(np.float32)
+        return low, high
+
+    @cached_property
+    def tones(self) -> np.ndarray:
+        """(N, B): mean colour of each tile's open ground, or of the whole tile where that is little."""
+        return np.array(
+            [
+                image[is_open].mean(axis=0) if is_open.mean() > 0.01 else image.reshape(-1, self.bands).mean(axis=0)
+                for image, is_open in zip(self.images, self.open_ground, strict=True)
+            ]
+        )
+
+    @cached_property
+    def roofs(self) -> tuple[Roof, ...]:
+        """All roofs that are nearly a rectangle."""
+        return tuple(roof for tile in range(len(self)) for roof in _roofs(tile, self.labels[tile]))
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """(N, S, S) int32: which building of its tile each pixel is of, from 1; 0 outside."""
+        return np.stack([ndimage.label(mask)[0] for mask in self.masks])
+
+    @cached_property
+    def lights(self) -> tuple[Light, ...]:
+        """The light of each place."""
+        found = []
+        for place in range(len(self.place_names)):
+            of = self.places == place
+            found.append(light_of(self.images[of], self.masks[of], self.open_ground[of], self.shade[of]))
+        return tuple(found)
+
+    def of_place(self, place: int | None, *, without: Sequence[int] = ()) -> np.ndarray:
+        """Indices of the tiles of a place, or of all where it is ``None``, ``without`` some."""
+        of = np.ones(len(self), bool) if place is None else self.places == place
+        of[list(without)] = False
+        return np.flatnonzero(of)
+
+
+def smooth(values: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
+    """(H, W, B) float32 values that are ``known`` (H, W), averaged with a Gaussian; far from any, the mean of all that are."""
+    weight = ndimage.gaussian_filter(known.astype(np.float32), sigma, truncate=3)[..., None] + 1e-3
+    if not known.any():
+        return np.broadcast_to(values.mean(axis=(0, 1)), values.shape).astype(np.float32)
+    mean = values[known].mean(axis=0)
+    summed = ndimage.gaussian_filter((values - mean) * known[..., None], (sigma, sigma, 0), truncate=3)
+    return mean + summed / weight
+
+
+def _open_ground(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sunlit open ground of one tile and the shade beside its buildings, (S, S) bool each."""
+    distance = ndimage.distance_transform_edt(~mask) if mask.any() else np.full(mask.shape, 1e3)
+    shown = image[..., :3].astype(np.float32)
+    value, chroma = shown.max(axis=2), np.ptp(shown, axis=2)
+    brightness = ndimage.gaussian_filter(shown.mean(axis=2), 1.0)
+    unlike = np.zeros(mask.shape, bool)
+    green_to_yellow = (shown[..., 1] >= shown[..., 2]) & (shown[..., 0] - shown[..., 1] < 0.73 * chroma)
+    painted = (chroma > 0.37 * value) & (value > 70) & ~green_to_yellow
+    white = (value > 215) & (chroma < 0.24 * value)
+    for look, rounds in ((painted, 1), (white, 2)):
+        found = ndimage.binary_opening(look & ~mask, iterations=rounds)
+        if found.sum() < _COMMON * max(1, (~mask).sum()):
+            unlike |= found
+    unlike = ndimage.binary_dilation(_larger(unlike, 25), iterations=5)
+    dark = (brightness < 0.58 * np.median(brightness[~mask] if not mask.all() else brightness)) & ~mask & (distance < 26)
+    at_walls = (distance <= 2) & ~mask
+    labels, _ = ndimage.label(dark | at_walls)
+    touching = np.unique(labels[at_walls])
+    shade = np.isin(labels, touching[touching > 0]) & dark
+    is_open = (distance > _NEAR_WALLS_PX) & ~unlike & ~ndimage.binary_dilation(shade, iterations=2)
+    return ndimage.binary_opening(is_open, iterations=2), shade
+
+
+def _larger(found: np.ndarray, pixels: int) -> np.ndarray:
+    """The connected parts of more than so many pixels."""
+    labels, _ = ndimage.label(found)
+    large = np.bincount(labels.ravel()) > pixels
+    large[0] = False
+    return large[labels]
+
+
+def _roofs(tile: int, labels: np.ndarray) -> list[Roof]:
+    roofs = []
+    for number, (rows, cols) in enumerate(ndimage.find_objects(labels), 1):
+        own = labels[rows, cols] == number
+        if own.sum() < _LEAST_ROOF_PX:
+            continue
+        rectangle = rectangle_of(own).moved(rows.start, cols.start)
+        is_cut = rows.start == 0 or cols.start == 0 or rows.stop == len(labels) or cols.stop == len(labels)
+        if rectangle.fill >= _LEAST_FILL:
+            roofs.append(Roof(tile, rectangle, is_cut))
+    return roofs

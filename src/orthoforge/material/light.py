@@ -1,0 +1,75 @@
+"""Light: where the sun stands in images of a place, and the shadows that buildings throw under it."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+_DIRECTIONS = 24
+_RING_PX = (3, 5, 7)
+# Below this contrast between the sunny and the shady side of walls the sky is taken to be overcast.
+_LEAST_CONTRAST = 0.03
+SHADE_REACH_PX = 16
+
+
+@dataclass(frozen=True)
+class Light:
+    """``direction`` is that in which shadows fall, as (rows, columns) of length 1, (0, 0) under an overcast sky; ``length_px`` how
+    far they reach in the mean; ``ratio`` (B,) what is left of each band in the shade."""
+
+    direction: tuple[float, float]
+    length_px: float
+    ratio: np.ndarray
+
+
+def light_of(images: np.ndarray, masks: np.ndarray, open_ground: np.ndarray, shade: np.ndarray) -> Light:
+    """The light of images (N, S, S, B) uint8 with building masks, bool (N, S, S): of their sunlit ``open_ground`` and ``shade``."""
+    brightness = images.mean(axis=3)
+    angles = 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
+    beside = np.array([_beside_walls(brightness, masks, angle) for angle in angles])
+    first = (beside * np.exp(1j * angles)).mean()
+    direction = (0.0, 0.0)
+    if np.isfinite(first) and 2 * abs(first) > _LEAST_CONTRAST * np.nanmean(beside):
+        away = np.angle(-first)  # from the bright side of walls to the dark one
+        direction = (float(np.sin(away)), float(np.cos(away)))
+    bands = images.shape[3]
+    if not shade.any() or not open_ground.any():
+        return Light(direction, 6.0, np.full(bands, 0.55))
+    ratio = np.median(images[shade], axis=0) / np.maximum(np.median(images[open_ground], axis=0), 1)
+    distance = np.concatenate([ndimage.distance_transform_edt(~mask)[dark] for mask, dark in zip(masks, shade, strict=True)])
+    return Light(direction, float(np.clip(2 * np.median(distance), 3, SHADE_REACH_PX)), np.clip(ratio, 0.3, 0.85))
+
+
+def _beside_walls(brightness: np.ndarray, masks: np.ndarray, angle: float) -> float:
+    """Mean brightness of the ground some pixels off walls in one direction."""
+    seen = np.zeros(masks.shape, bool)
+    for distance in _RING_PX:
+        rows, cols = round(distance * np.sin(angle)), round(distance * np.cos(angle))
+        seen |= shifted(masks, rows, cols)
+    seen &= ~ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool))
+    return float(brightness[seen].mean()) if seen.any() else np.nan
+
+
+def cast_shadow(ids: np.ndarray, reach_px: np.ndarray, light: Light) -> np.ndarray:
+    """How deep in shadow each pixel of the ground lies, (H, W) float32 in [0, 1]; 0 on buildings.
+
+    ``ids`` (H, W) is 0 on the ground and i + 1 on building i, whose shadow reaches ``reach_px[i]``.
+    """
+    dark = np.zeros(ids.shape, np.float32)
+    reach = np.concatenate([[0.0], reach_px])[ids]
+    for step in range(1, int(np.ceil(reach_px.max(initial=0))) + 1):
+        rows, cols = round(step * light.direction[0]), round(step * light.direction[1])
+        np.maximum(dark, np.clip(shifted(reach, rows, cols) - step + 0.5, 0, 1), out=dark)
+    dark[ids > 0] = 1  # so that no light leaks in below the walls when edges are softened
+    return ndimage.gaussian_filter(dark, 0.7, truncate=3) * (ids == 0)
+
+
+def shifted(array: np.ndarray, rows: int, cols: int) -> np.ndarray:
+    """``array`` (..., H, W) moved down and to the right, with zeros coming in."""
+    out = np.zeros_like(array)
+    height, width = array.shape[-2:]
+    if abs(rows) < height and abs(cols) < width:
+        to = (slice(max(0, rows), height + min(0, rows)), slice(max(0, cols), width + min(0, cols)))
+        of = (slice(max(0, -rows), height + min(0, -rows)), slice(max(0, -cols), width + min(0, -cols)))
+        out[(..., *to)] = array[(..., *of)]
+    return out

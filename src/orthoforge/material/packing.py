@@ -1,0 +1,95 @@
+"""A library as bytes, to lie beside the weights: images as WebP (bands beyond three as PNG), masks as PNG of one bit, in a zip."""
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from orthoforge.errors import CheckpointError
+from orthoforge.material.library import Library
+
+FORMAT = 1
+QUALITY = 90
+_INDEX = "index.json"
+_MOST_TILES, _MOST_PX, _MOST_BYTES = 20_000, 4096, 2**31
+
+
+def pack(library: Library) -> bytes:
+    """The library's bytes, the same each time. Images lose what WebP loses at quality 90."""
+    index = {
+        "format": FORMAT, "size_px": library.size_px, "bands": library.bands, "places": library.places.tolist(),
+        "place_names": list(library.place_names), "names": list(library.names),
+    }  # fmt: skip
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+        _add(archive, _INDEX, json.dumps(index, ensure_ascii=False).encode())
+        for number, (image, mask) in enumerate(zip(library.images, library.masks, strict=True)):
+            for name, shown in _pictures(number, image):
+                _add(archive, name, _encoded(shown))
+            _add(archive, f"{number}.mask.png", _encoded(mask))
+    return out.getvalue()
+
+
+def unpack(payload: bytes, source: str) -> Library:
+    """The library that ``pack`` made. ``CheckpointError`` naming ``source`` for anything else."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(payload)) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > _MOST_BYTES:
+                raise ValueError("it unpacks to more than 2 GB")
+            index = json.loads(archive.read(_INDEX))
+            size, bands, count = _checked(index)
+            images = np.empty((count, size, size, bands), np.uint8)
+            masks = np.empty((count, size, size), bool)
+            for number in range(count):
+                parts = [_decoded(archive.read(name), size) for name, _ in _pictures(number, images[number])]
+                images[number] = parts[0] if bands == 3 else np.stack(parts, axis=-1)
+                masks[number] = _decoded(archive.read(f"{number}.mask.png"), size) > 0
+    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+        raise CheckpointError(f"{source}: is no library of material, or damaged ({error}).") from error
+    return Library(images, masks, np.array(index["places"], np.int64), tuple(index["place_names"]), tuple(index["names"]))
+
+
+def _pictures(number: int, image: np.ndarray) -> list[tuple[str, np.ndarray]]:
+    """The files of an image (S, S, B): one of three bands, or one for each band."""
+    if image.shape[2] == 3:
+        return [(f"{number}.webp", image)]
+    return [(f"{number}.{band}.png", image[..., band]) for band in range(image.shape[2])]
+
+
+def _encoded(picture: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    if picture.ndim == 3:
+        Image.fromarray(picture).save(out, "WEBP", quality=QUALITY, method=4)
+    else:
+        Image.fromarray(picture).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def _decoded(payload: bytes, size: int) -> np.ndarray:
+    with Image.open(io.BytesIO(payload), formats=("WEBP", "PNG")) as picture:
+        if picture.size != (size, size):
+            raise ValueError(f"a tile has {picture.size[0]}×{picture.size[1]} px instead of {size}×{size}")
+        return np.asarray(picture)
+
+
+def _checked(index: Any) -> tuple[int, int, int]:
+    """Size, bands and count of tiles, when the index makes sense; else ``ValueError``."""
+    if index["format"] != FORMAT:
+        raise ValueError(f"its format is {index['format']!r}, this version reads {FORMAT}")
+    size, bands, count, places = index["size_px"], index["bands"], len(index["names"]), index["place_names"]
+    sound = all(type(value) is int for value in (size, bands, *index["places"])) and 1 <= size <= _MOST_PX and 1 <= bands <= 64
+    sound &= (
+        1 <= count <= _MOST_TILES
+        and len(index["places"]) == count
+        and all(isinstance(name, str) for name in (*places, *index["names"]))
+    )
+    if not sound or not all(0 <= place < len(places) for place in index["places"]):
+        raise ValueError("its index makes no sense")
+    return size, bands, count
+
+
+def _add(archive: zipfile.ZipFile, name: str, payload: bytes) -> None:
+    archive.writestr(zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0)), payload)

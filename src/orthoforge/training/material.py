@@ -1,0 +1,146 @@
+"""The library of a training, and the canvases of its tiles, composed before the first step and kept beside the run."""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from lightning_fabric import Fabric
+
+from orthoforge.checkpoints import MATERIAL
+from orthoforge.config import Recipe
+from orthoforge.errors import DataError
+from orthoforge.files import new_file, require_free_space
+from orthoforge.geo.buildings import Buildings
+from orthoforge.geo.grid import Window
+from orthoforge.material import packing
+from orthoforge.material.canvas import Composer
+from orthoforge.material.library import Library
+from orthoforge.scenes.palette import Palette
+from orthoforge.tiles.store import TileStore
+from orthoforge.training.batches import training_ids
+from orthoforge.training.hardware import any_process
+from orthoforge.training.places import places_of
+from orthoforge.training.stopping import StopRequest
+
+FOLDER = "canvases"
+VERSION = 1  # raised when the same tiles give other canvases
+_SPREAD = 1_000_003  # canvases of different tiles and numbers lie so far apart on the plane that they share no ground
+_TELL_EVERY_S = 60
+
+
+@dataclass(frozen=True)
+class TileCanvases:
+    """``count`` canvases of each training tile, the first so many of ``rows``, and one of each validation tile, on disk."""
+
+    folder: Path
+    count: int
+    rows: dict[int, int]
+    training: int
+    _maps: list[np.ndarray] = field(default_factory=list)
+
+    def image(self, tile_id: int, number: int) -> np.ndarray:
+        """Canvas ``number`` of a tile, (S, S, B) uint8."""
+        if not self._maps:
+            self._maps.extend(np.load(self.folder / f"{index}.npy", mmap_mode="r") for index in range(self.count))
+        return self._maps[number][self.rows[tile_id]]
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training refines: the library as it lies in checkpoints, and its tiles' canvases."""
+
+    payload: bytes
+    canvases: TileCanvases
+
+
+def material_of(
+    fabric: Fabric, recipe: Recipe, store: TileStore, out: Path, say: Callable[[str], None], stop: StopRequest
+) -> Material | None:
+    """The material of the run in ``out``, made where it is not there yet; ``None`` for a recipe without, or when asked to stop.
+
+    Raises ``DataError`` when no class of the tiles is called building, and ``ResourceError`` for a full disk.
+    """
+    if not recipe.material:
+        return None
+    kept = out / "weights" / "last" / MATERIAL
+    payload = kept.read_bytes() if kept.is_file() else packing.pack(library_of(store, recipe))
+    training, validating = training_ids(store, recipe).tolist(), store.ids("val").tolist()
+    rows = {tile_id: row for row, tile_id in enumerate([*training, *validating])}
+    canvases = TileCanvases(out / FOLDER, recipe.canvases_per_tile, rows, len(training))
+    if fabric.is_global_zero:
+        _compose(canvases, packing.unpack(payload, str(kept)), recipe, store, payload, say, stop)
+    fabric.barrier()
+    return None if any_process(fabric, stop.requested) else Material(payload, canvases)
+
+
+def library_of(store: TileStore, recipe: Recipe) -> Library:
+    """The training tiles as a library."""
+    ids, places = training_ids(store, recipe).tolist(), places_of(store)
+    images, masks = zip(*(store.tile(tile_id) for tile_id in ids), strict=True)
+    building = building_value(store)
+    numbers = np.array([places.index(store.rows[tile_id].place) for tile_id in ids])
+    names = tuple(store.describe(tile_id) for tile_id in ids)
+    return Library(np.stack(images), np.stack([mask == building for mask in masks]), numbers, tuple(places), names)
+
+
+def building_value(store: TileStore) -> int:
+    """What a building's pixels are in the store's masks. ``DataError`` where no class is called building."""
+    if store.classes is None:
+        return 255
+    index = Palette.of(store.classes["names"], store.classes["colours"]).building_index
+    if index is None:
+        raise DataError(f"{store.path}: no class is called building, so there are no roofs for material. Pass --material False.")
+    return index
+
+
+def _compose(
+    canvases: TileCanvases, library: Library, recipe: Recipe, store: TileStore, payload: bytes, say: Callable[[str], None],
+    stop: StopRequest,
+) -> None:  # fmt: skip
+    """Write the canvases that are not there yet, one file for each number; fewer when asked to stop."""
+    made_by = {
+        "version": VERSION, "library": hashlib.sha256(payload).hexdigest(), "tiles": store.fingerprint, "seed": recipe.seed,
+        "rows": list(canvases.rows),
+    }  # fmt: skip
+    told = canvases.folder / "canvases.json"
+    if not told.is_file() or json.loads(told.read_text("utf-8")) != made_by:
+        for path in canvases.folder.glob("*.npy"):
+            path.unlink()
+        canvases.folder.mkdir(parents=True, exist_ok=True)
+        with new_file(told, overwrite=True) as partial:
+            partial.write_text(json.dumps(made_by), "utf-8")
+    missing = [number for number in range(canvases.count) if not (canvases.folder / f"{number}.npy").is_file()]
+    tiles = [list(canvases.rows.items())[: None if number == 0 else canvases.training] for number in missing]
+    total = sum(map(len, tiles))
+    require_free_space(canvases.folder, total * store.size_px**2 * store.bands, f"{total} canvases of {len(canvases.rows)} tiles")
+    began = told_at = time.monotonic()
+    ready = 0
+    for number, rows in zip(missing, tiles, strict=True):
+        made = np.empty((len(rows), store.size_px, store.size_px, store.bands), np.uint8)
+        for tile_id, row in rows:
+            if stop.requested:
+                return
+            made[row] = canvas_of(store, library, tile_id, row, number, recipe.seed)
+            now, ready = time.monotonic(), ready + 1
+            if now - told_at > _TELL_EVERY_S or ready == total:
+                told_at = now
+                left_s = (now - began) / ready * (total - ready)
+                say(f"{ready} of {total} canvases composed; about {left_s / 60:.0f} min left for them")
+        with new_file(canvases.folder / f"{number}.npy", overwrite=True) as partial, open(partial, "wb") as file:
+            np.save(file, made)
+
+
+def canvas_of(store: TileStore, library: Library, tile_id: int, row: int, number: int, seed: int) -> np.ndarray:
+    """Canvas ``number`` of a tile, (S, S, B) uint8, of all tiles of its place but itself; ``row`` is its place in the library."""
+    mask = store.tile(tile_id)[1] == building_value(store)
+    buildings = Buildings.of(mask, origin=(_SPREAD * (row + 1), _SPREAD * (number + 1)))
+    name = store.describe(tile_id)
+    itself = [library.names.index(name)] if name in library.names else []
+    place = store.rows[tile_id].place
+    where = library.place_names.index(place) if place in library.place_names else None
+    composer = Composer.of(library, buildings, seed=seed, place=where, without=itself)
+    return composer.canvas(Window(0, 0, *mask.shape)).image

@@ -1,0 +1,103 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from made_library import make_library, make_town
+
+from orthoforge.geo.buildings import Buildings
+from orthoforge.geo.grid import Window
+from orthoforge.material.canvas import Composer
+
+TOWN = make_town()
+LIBRARY = make_library()
+WHOLE = Window(0, 0, *TOWN.shape)
+
+
+def composer(mask=TOWN, origin=(0, 0), seed=3, library=LIBRARY, **options):
+    return Composer.of(library, Buildings.of(mask, origin=origin), seed=seed, **options)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return composer().canvas(WHOLE)
+
+
+def test_roofs_lie_on_buildings_and_ground_beside_them(whole):
+    image = whole.image.astype(int)
+    inner = np.zeros_like(TOWN)
+    inner[2:-2, 2:-2] = TOWN[2:-2, 2:-2] & TOWN[:-4, 2:-2] & TOWN[4:, 2:-2] & TOWN[2:-2, :-4] & TOWN[2:-2, 4:]
+    red = image[..., 0] > image[..., 1]
+    assert red[inner].mean() > 0.99
+    off = ~(TOWN | np.roll(TOWN, 4, 0) | np.roll(TOWN, -4, 0) | np.roll(TOWN, 4, 1) | np.roll(TOWN, -4, 1))
+    assert red[off].mean() < 0.01
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 250), st.integers(0, 200), st.integers(1, 120), st.integers(1, 120))
+def test_any_window_is_that_part_of_the_whole(row, col, height, width):
+    window = Window(row, col, min(height, TOWN.shape[0] - row), min(width, TOWN.shape[1] - col))
+    found, expected = composer().canvas(window), composer().canvas(WHOLE)
+    assert np.abs(found.image.astype(int) - expected.image[window.slices]).max() <= 1
+    np.testing.assert_array_equal(found.source, expected.source[window.slices])
+
+
+def test_the_order_of_windows_does_not_matter(whole):
+    one = composer()
+    one.canvas(Window(200, 100, 60, 60))
+    np.testing.assert_array_equal(one.canvas(WHOLE).image, whole.image)
+
+
+def test_a_scene_that_begins_elsewhere_shows_the_same_ground(whole):
+    # Cut where no building is: what is left keeps its anchors, so its roofs.
+    moved = composer(TOWN[16:, 12:], origin=(16, 12)).canvas(Window(0, 0, TOWN.shape[0] - 16, TOWN.shape[1] - 12))
+    far = slice(120, None), slice(120, None)  # patches at the cut need less ground than before
+    assert np.abs(moved.image[far].astype(int) - whole.image[16:, 12:][far]).max() <= 1
+
+
+def test_the_seed_decides(whole):
+    assert np.abs(composer(seed=4).canvas(WHOLE).image.astype(int) - whole.image).mean() > 1
+    np.testing.assert_array_equal(composer().canvas(WHOLE).image, whole.image)
+
+
+@pytest.mark.parametrize("left_out", [0, 3])
+def test_a_tile_that_is_left_out_gives_nothing(left_out):
+    source = composer(without=[left_out]).canvas(WHOLE).source
+    assert left_out not in source
+    assert set(np.unique(source)) <= set(range(len(LIBRARY)))
+    assert left_out in composer().canvas(WHOLE).source
+
+
+def test_a_place_gives_its_own_tiles_alone():
+    library = make_library(8, places=2)
+    source = composer(library=library, place=1).canvas(WHOLE).source
+    assert set(np.unique(source) % 2) == {1}
+
+
+def test_the_source_says_where_a_pixel_is_from():
+    library = make_library(4)
+    for number, image in enumerate(library.images):
+        image[...] = 50 * number  # each tile of one tone; a piece's is moved towards its surroundings'
+    whole = composer(library=library).canvas(WHOLE)
+    roofs = [
+        whole.image[TOWN & (whole.source == number)].mean() for number in range(4) if (TOWN & (whole.source == number)).sum() > 50
+    ]
+    assert len(roofs) > 1
+    assert roofs == sorted(roofs)
+
+
+def test_no_piece_of_ground_is_all_there_is():
+    source = composer(np.zeros((600, 600), bool)).canvas(Window(0, 0, 600, 600)).source
+    assert np.bincount(source.ravel(), minlength=len(LIBRARY)).max() < 0.5 * source.size
+
+
+def test_images_of_four_bands():
+    library = make_library(4, bands=4)
+    assert composer(library=library).canvas(Window(0, 0, 50, 40)).image.shape == (50, 40, 4)
+
+
+@pytest.mark.parametrize("mask", [np.zeros((40, 30), bool), np.ones((40, 30), bool), np.ones((1, 1), bool)])
+def test_masks_without_ground_or_without_buildings(mask):
+    canvas = composer(mask).canvas(Window(0, 0, *mask.shape))
+    assert canvas.image.shape == (*mask.shape, 3)
+    red = canvas.image[..., 0] > canvas.image[..., 1]
+    assert (red.mean() > 0.9) == bool(mask.all())
