@@ -20,7 +20,7 @@ import yaml
 from safetensors.torch import save
 from torch import Tensor
 
-from orthoforge.checkpoints import CONFIG, FORMAT, MODEL, checkpoint_folder, is_pretrained, state_bytes
+from orthoforge.checkpoints import CONFIG, FORMAT, MATERIAL, MODEL, checkpoint_folder, is_pretrained, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_folder, require_free_space
@@ -93,7 +93,8 @@ def save_pretrained(
             f"{name!r} cannot be a model's name: letters, digits, '.', '_' and '-', at least three. Give one with --name."
         )
     payload = save(_stored(generator.network.state_dict(), half=half), metadata={"format": "pt"})
-    config = _config(generator, payload, half=half)
+    held = {MODEL: payload} | ({MATERIAL: generator.material} if generator.material is not None else {})
+    config = _config(generator, held, half=half)
     properties = _properties(generator, len(payload), half=half)
     started_from = _started_from(generator.recipe, settings)
     text = model_card(
@@ -111,6 +112,7 @@ def save_pretrained(
             )
         ),
     }  # fmt: skip
+    contents |= held
     _require_replaceable(folder, overwrite)
     with new_folder(folder.resolve(), overwrite=overwrite) as partial:
         require_free_space(folder.parent, sum(map(len, contents.values())), "a pretrained folder")
@@ -170,7 +172,7 @@ def _stored(tensors: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
     return stored
 
 
-def _config(generator: TrainedGenerator, payload: bytes, *, half: bool) -> dict[str, Any]:
+def _config(generator: TrainedGenerator, contents: Mapping[str, bytes], *, half: bool) -> dict[str, Any]:
     recipe = recipe_values(generator.recipe)
     recipe["perceptual_weights"] = Path(recipe["perceptual_weights"]).name if recipe["perceptual_weights"] else ""
     progress = generator.state["progress"]
@@ -183,7 +185,7 @@ def _config(generator: TrainedGenerator, payload: bytes, *, half: bool) -> dict[
         "recipe": recipe,
         "progress": {key: progress[key] for key in ("epoch", "step") if key in progress},
         "tiles": dict(generator.state["tiles"]),
-        "checksums": {MODEL: hashlib.sha256(payload).hexdigest()},
+        "checksums": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
 
 
@@ -220,6 +222,12 @@ def _styles(generator: TrainedGenerator) -> list[str]:
 
 def _kept(generator: TrainedGenerator) -> str:
     """What the weights hold of the tiles themselves, for those who ask whether they may pass them on."""
+    if generator.library is not None:
+        count, size = len(generator.library), generator.library.size_px
+        return (
+            f"{count} tiles of {size} × {size} px, images and masks, in `{MATERIAL}`: roofs and ground of the images that it makes "
+            "are theirs, so whoever passes it on passes on these pictures"
+        )
     colours = getattr(generator.network, "colours", None)
     if colours is None or colours.building is None:
         return ""

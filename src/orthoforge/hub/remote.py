@@ -7,12 +7,12 @@ from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
-from orthoforge.checkpoints import CONFIG, MODEL, read_state, read_tensors
+from orthoforge.checkpoints import CONFIG, MATERIAL, MODEL, read_material, read_state, read_tensors
 from orthoforge.errors import CheckpointError, ConfigError, OrthoforgeError, ResourceError
 
 LIBRARY = "orthoforge"
 CARD, ITEM = "README.md", "stac-item.json"
-FILES = (CONFIG, MODEL, CARD, ITEM)
+FILES = (CONFIG, MODEL, MATERIAL, CARD, ITEM)
 """All that a pretrained folder holds. Nothing else is uploaded, and nothing else is downloaded."""
 
 
@@ -26,7 +26,9 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False, message: str 
     """
     require_repository_name(repo)
     hub = require_client(f"uploading to {repo}")
-    read_tensors(Path(folder), MODEL, read_state(Path(folder)))
+    state = read_state(Path(folder))
+    read_tensors(Path(folder), MODEL, state)
+    read_material(Path(folder), state)
     if not (Path(folder) / CARD).is_file():
         raise ConfigError(f"{folder}: has no {CARD}, the model card. Write the folder anew with `orthoforge publish`.")
     with _in_our_words(repo):

@@ -15,12 +15,15 @@ MOST_PIECES = 4  # of one patch: the first covers most, the others what lies und
 JOIN_PX = 6.0  # tones of neighbouring pieces run into each other over so much
 REACH_PX = 24  # three times JOIN_PX, and the cells of a border
 _ENOUGH = 0.02  # of a patch: so little is left to its neighbours' tones
-_TONE_SCALE = 150.0  # levels of colour that weigh as much as a patch without any fit
+_TONE_SCALE = 500.0  # levels of colour that weigh as much as a patch without any fit; a piece is moved to its tone anyway
+_GOOD_COVER = 0.8  # more is no better: further pieces fill the rest, and tiles with little on them would be everywhere
+_DEAL = 3  # tiles are dealt to blocks of so many patches each way, where there are enough
+_NOT_DEALT = 0.5
 _TONE_SHARE = 0.7  # of the way, each piece is moved to the tone of its surroundings
 _TONE_HOPS = 4
 _CHANCE = 0.05
 _AS_GOOD = 0.03
-_RAGGED_PX = 20.0
+_RAGGED_PX = 48.0
 _RAGGED_CELL_PX = 24
 _TONE, _TILE, _SHIFT, _EDGE, _GRAIN, _TEAM = range(100, 106)  # purposes of chance
 
@@ -155,7 +158,7 @@ class Quilt:
         pieces: list[Piece] = []
         for number in range(MOST_PIECES):
             cover = self._cover(left)
-            fit = cover.reshape(len(cover), -1).max(axis=1) + liking - off
+            fit = np.minimum(cover.reshape(len(cover), -1).max(axis=1), _GOOD_COVER) + liking - off
             chosen = int(fit.argmax())
             shifts = np.argwhere(cover[chosen] >= cover[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, number) * len(shifts))
@@ -171,11 +174,12 @@ class Quilt:
 
     def _liking(self, patch: tuple[int, int]) -> np.ndarray:
         """What chance says of each allowed tile; those that neighbouring patches may take are left to them."""
-        block = [index // 2 for index in patch]
-        team = (uniform(self.seed, _TEAM, *block, self.allowed) * 4).astype(int)
-        own = (patch[0] % 2) * 2 + patch[1] % 2
+        side = min(_DEAL, max(1, int(len(self.allowed) ** 0.5) // 2))
+        block = [index // side for index in patch]
+        dealt = uniform(self.seed, _TEAM, *block, self.allowed).argsort().argsort() % side**2
+        own = (patch[0] % side) * side + patch[1] % side
         chance = uniform(self.seed, _TILE, *patch, self.allowed)
-        return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - 0.2 * (team != own)
+        return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - _NOT_DEALT * (dealt != own)
 
     def _cover(self, need: np.ndarray) -> np.ndarray:
         """(tiles, shifts, shifts): the share of what is needed that each allowed tile has open, at each shift of whole cells."""

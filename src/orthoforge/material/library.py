@@ -14,17 +14,22 @@ LOW_PX = 8.0  # what is wider than this is the tone of a piece of ground, what i
 _NEAR_WALLS_PX = 4
 _LEAST_ROOF_PX = 80
 _LEAST_FILL = 0.72
+_VARIETY_PX = 2.0
 # Looks that are roofs in one place are the soil of another: where so much of a tile's ground has one, it is ground.
 _COMMON = 0.15
 
 
 @dataclass(frozen=True)
 class Roof:
-    """A roof of tile ``tile``; ``is_cut`` where it lies at the tile's edge and goes on beyond."""
+    """A roof of tile ``tile``; ``is_cut`` where it lies at the tile's edge and goes on beyond.
+
+    ``variety`` is the standard deviation of its brightness, smoothed over some pixels, from 0 to 1: of plain sheets little.
+    """
 
     tile: int
     rectangle: Rectangle
     is_cut: bool
+    variety: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +93,7 @@ class Library:
     @cached_property
     def roofs(self) -> tuple[Roof, ...]:
         """All roofs that are nearly a rectangle."""
-        return tuple(roof for tile in range(len(self)) for roof in _roofs(tile, self.labels[tile]))
+        return tuple(roof for tile in range(len(self)) for roof in _roofs(tile, self.labels[tile], self.images[tile]))
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -153,7 +158,8 @@ def _larger(found: np.ndarray, pixels: int) -> np.ndarray:
     return large[labels]
 
 
-def _roofs(tile: int, labels: np.ndarray) -> list[Roof]:
+def _roofs(tile: int, labels: np.ndarray, image: np.ndarray) -> list[Roof]:
+    brightness = ndimage.gaussian_filter(image[..., :3].mean(axis=2, dtype=np.float32), _VARIETY_PX) / 255
     roofs = []
     for number, (rows, cols) in enumerate(ndimage.find_objects(labels), 1):
         own = labels[rows, cols] == number
@@ -162,5 +168,7 @@ def _roofs(tile: int, labels: np.ndarray) -> list[Roof]:
         rectangle = rectangle_of(own).moved(rows.start, cols.start)
         is_cut = rows.start == 0 or cols.start == 0 or rows.stop == len(labels) or cols.stop == len(labels)
         if rectangle.fill >= _LEAST_FILL:
-            roofs.append(Roof(tile, rectangle, is_cut))
+            inner = ndimage.binary_erosion(own, iterations=2)
+            variety = float(brightness[rows, cols][inner if inner.any() else own].std())
+            roofs.append(Roof(tile, rectangle, is_cut, variety))
     return roofs

@@ -19,6 +19,7 @@ _CHOICE = 0.12
 _TONE_SCALE = 250.0
 _TURN = np.radians(22)
 _CUT = 0.4
+_PLAIN = 6.0  # how much a varied roof is disliked where it has to be repeated
 _TONE_SHARE = 0.4
 _ROOF = 200
 
@@ -34,13 +35,20 @@ class Roofs:
 
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
-        """The roofs that may be taken, and of each log width, log height, angle, fill and what speaks against it."""
+        """The roofs that may be taken, and of each log width, log height, angle, fill, what speaks against it, and variety."""
         sources = [roof for roof in self.library.roofs if roof.tile in set(self.allowed.tolist())]
         rows = [
-            (np.log(one.rectangle.width), np.log(one.rectangle.height), one.rectangle.angle, one.rectangle.fill, _CUT * one.is_cut)
+            (
+                np.log(one.rectangle.width),
+                np.log(one.rectangle.height),
+                one.rectangle.angle,
+                one.rectangle.fill,
+                _CUT * one.is_cut,
+                one.variety,
+            )
             for one in sources
         ]
-        return sources, np.array(rows).reshape(-1, 5)
+        return sources, np.array(rows).reshape(-1, 6)
 
     def choose(self, target: Rectangle, anchor: tuple[int, int], tone: np.ndarray) -> Roof | None:
         """A roof for the building whose first pixel is ``anchor``, among ground of ``tone``; ``None`` where there is none."""
@@ -49,6 +57,8 @@ class Roofs:
             return None
         longer, wider = np.log(target.width) - about[:, 0], np.log(target.height) - about[:, 1]
         apart = sum(np.where(more > np.log(MOST_STRETCH), 0.6 + 0.3 * more, np.abs(more)) for more in (longer, wider))
+        repeated = sum(np.maximum(more - np.log(MOST_STRETCH), 0) for more in (longer, wider))
+        apart = apart + _PLAIN * about[:, 5] * repeated
         turned = np.abs((about[:, 2] - target.angle + np.pi / 2) % np.pi - np.pi / 2)
         tiles = np.array([roof.tile for roof in sources])
         off = np.linalg.norm(self.library.tones[tiles] - tone, axis=1) / _TONE_SCALE
