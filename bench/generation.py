@@ -35,15 +35,14 @@ def untrained_run(folder: Path, recipe: Recipe) -> Path:
 def measure(run: str, size: int, kind: str) -> None:
     """In a fresh process: generate once; print the growth of the peak, and the estimate, in bytes.
 
-    A block has its halo within ``size``, and around that what is only looked at.
+    A block has what it looks at within ``size``, and around that are buildings that it only knows.
     """
     generator = load_generator(run)
     generator(np.zeros((64, 64), np.uint8))
     before = peak_kib()
     if kind == "block":
-        inside = slice(generator.reach_px, generator.reach_px + size - 2 * generator.halo_px)
-        sides = size - 2 * generator.halo_px + 2 * generator.reach_px
-        generator(np.zeros((sides, sides), np.uint8), part=(inside, inside))
+        inside = slice(generator.reach_px, size - generator.reach_px)
+        generator(np.zeros((size, size), np.uint8), part=(inside, inside))
     else:
         generator(np.zeros((size, size), np.uint8))
     print((peak_kib() - before) * 1024, generator.memory_bytes(size, size))

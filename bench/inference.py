@@ -20,27 +20,40 @@ from torch import nn
 from orthoforge.checkpoints import new_generator
 from orthoforge.config import load_recipe
 from orthoforge.models.conditions import encode_mask
+from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.trained_generator import load_generator
 
 
-def backends(network: nn.Module, condition: torch.Tensor) -> dict[str, Callable[[], Any]]:
+class WithColours(nn.Module):
+    """What is converted: a network and its two inputs. Which pixels are one building is found on the host, not in the network."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, condition: torch.Tensor, colours: torch.Tensor) -> torch.Tensor:
+        """The image of a condition whose colours are given."""
+        return self.network(condition, colours=colours)
+
+
+def backends(network: nn.Module, *inputs: torch.Tensor) -> dict[str, Callable[[], Any]]:
     """Calls that make one image."""
 
     def eager() -> torch.Tensor:
         with torch.inference_mode():
-            return network(condition)
+            return network(*inputs)
 
     found: dict[str, Callable[[], Any]] = {"PyTorch, eager": eager}
     try:
         import openvino
     except ImportError:
         return found
-    converted = openvino.convert_model(network, example_input=condition)
+    converted = openvino.convert_model(network, example_input=inputs)
     for precision in ("f32", "bf16"):
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         compiled = openvino.compile_model(converted, "CPU", settings)
-        found[f"OpenVINO, {precision}"] = lambda compiled=compiled: compiled(condition.numpy())
+        found[f"OpenVINO, {precision}"] = lambda compiled=compiled: compiled([one.numpy() for one in inputs])
     return found
 
 
@@ -59,7 +72,12 @@ def main() -> None:
     baseline = new_generator(load_recipe("baseline"), None).eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     place_noise(generator.network, NoiseField(0))  # what a seed promises must be part of what is converted
     calls: dict[str, Callable[[], Any]] = {"the mask to the image, PyTorch": lambda: generator(mask)}
-    calls |= {f"the network, {name}": call for name, call in backends(generator.network, condition).items()}
+    network, inputs = generator.network, [condition]
+    if isinstance(network, ModulatedGenerator):
+        style = network.styles(1)
+        inputs.append(network.colours(condition, style.roofs, style.ground))
+        network = WithColours(network)
+    calls |= {f"the network, {name}": call for name, call in backends(network, *inputs).items()}
     calls |= {f"baseline's network, {name}": call for name, call in backends(baseline, condition).items()}
     seconds: dict[str, list[float]] = {name: [] for name in calls}
     for _ in range(options.rounds + 1):

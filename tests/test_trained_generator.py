@@ -13,6 +13,7 @@ import torch
 from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, save_checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
+from orthoforge.geo.grid import Window
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import bank_of
@@ -116,7 +117,7 @@ def test_too_little_memory_is_said_of_what_is_generated(generator, styled, monke
         raise torch.OutOfMemoryError
 
     mask, part = some_mask(1000, 40), np.s_[500:501, :]
-    side = 2 * styled.halo_px + 1
+    side = 2 * styled.reach_px + 1
     for one, height in ((generator, range(1000, 1001)), (styled, range(side, side + 2 * styled.stride_px))):
         monkeypatch.setattr(one.network, "forward", full)
         with pytest.raises(ResourceError, match=r"generating 40×(\d+) px needs more memory than cpu has left") as raised:
@@ -196,9 +197,12 @@ def test_a_mask_that_is_smaller_than_the_network_takes_is_padded(size, styled):
     height, width = size
     grow = [(0, max(32, -(-side // 16) * 16) - side) for side in size]
     mode = "reflect" if all(after < side for (_, after), side in zip(grow, size, strict=True)) else "edge"
-    image, padded = styled(some_mask(*size)), np.pad(some_mask(*size), grow, mode=mode)
+    mask = some_mask(*size)
+    image, padded = styled(mask), np.pad(mask, grow, mode=mode)
     assert image.shape == (*size, 3)
-    np.testing.assert_array_equal(image, styled(padded)[:height, :width])
+    buildings = styled.buildings_of(lambda window: mask[window.slices], height, width)
+    roofs = styled.roofs_of(buildings, 0)[buildings.ids(Window(0, 0, height, width))]  # a mirrored roof has its own's colour
+    np.testing.assert_array_equal(image, styled(padded, roofs=np.pad(roofs, grow, mode=mode))[:height, :width])
 
 
 def test_its_styles_are_its_places_and_without_asking_the_seed_chooses_among_all(styled, generator):

@@ -23,11 +23,13 @@ from orthoforge.checkpoints import (
 )
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
+from orthoforge.geo.buildings import Buildings, Read
+from orthoforge.geo.grid import Window
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.generators import GENERATORS, generator_reach, generator_stride
-from orthoforge.models.modulated import MASK_REACH as HALO
-from orthoforge.models.modulated import STRIDE, ModulatedGenerator
+from orthoforge.models.modulated import REACH, STRIDE, ModulatedGenerator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
+from orthoforge.models.roofs import ROOF_LAYER, entries_of
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.models.styles import bank_of
 
@@ -66,22 +68,31 @@ class TrainedGenerator:
         return f"TrainedGenerator({self.recipe.name}, step {self.step}, {at}, styles {list(self.styles)}, on {self.device})"
 
     def __call__(
-        self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), part: tuple[slice, slice] | None = None
+        self,
+        mask: np.ndarray,
+        *,
+        seed: int = 0,
+        origin: tuple[int, int] = (0, 0),
+        part: tuple[slice, slice] | None = None,
+        roofs: np.ndarray | None = None,
     ) -> np.ndarray:
         """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
 
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
         image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
+        rounding. ``roofs`` (H, W) says which colour each pixel's building has, as ``roofs_of`` does: for a window of a larger mask.
+        Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
         """
         values = self._mask_values(np.asarray(mask))
         rows, cols = _within(values.shape, part or (slice(None), slice(None)))
         around = self._around(rows), self._around(cols)
+        if roofs is None:
+            roofs = self._roofs_of_all(values, seed, origin)
         place_noise(self.network, NoiseField(seed, *origin))
         try:
             with torch.inference_mode():
-                image = self._made(self._condition(values[None]), *around, NoiseField(seed, *origin))
+                image = self._made(self._condition(values[None]), *around, NoiseField(seed, *origin), roofs)
                 image = decode_image(image)[0]
         except torch.OutOfMemoryError as error:
             height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
@@ -169,38 +180,61 @@ class TrainedGenerator:
 
     @property
     def reach_px(self) -> int:
-        """How many pixels beside an output pixel the network looks at, apart from statistics of the image."""
-        if isinstance(self.network, ModulatedGenerator):
-            return self.network.reach_px
-        return generator_reach(self.recipe.generator)
+        """How many pixels beside an output pixel the network looks at, apart from statistics of the image.
 
-    @property
-    def halo_px(self) -> int:
-        """How many pixels around a part of an image are generated with it, at most; beyond, mask is only looked at."""
-        return HALO if isinstance(self.network, ModulatedGenerator) else self.reach_px
+        And apart from which pixels are one building, wherever that ends: see ``buildings_of``.
+        """
+        return generator_reach(self.recipe.generator)
 
     @property
     def is_noisy(self) -> bool:
         """Whether the seed changes the image."""
         return is_noisy(self.network)
 
+    def buildings_of(self, read: Read, height: int, width: int, origin: tuple[int, int] = (0, 0)) -> Buildings | None:
+        """The buildings of a mask of any size that ``read`` gives by windows; ``None`` where the network is told of no roofs.
+
+        ``origin`` is where the mask's first (row, column) lies, as when it is generated.
+        """
+        if not (isinstance(self.network, ModulatedGenerator) and self.network.colours.follows_buildings):
+            return None
+        at = self.network.colours.building if self.classes else None
+        return Buildings(lambda window: read(window) > 0 if at is None else read(window) == at, height, width, origin=origin)
+
+    def roofs_of(self, buildings: Buildings, seed: int) -> np.ndarray:
+        """Which colour of its palette each building has by this seed, from 1: (n + 1,) uint8, first a 0 for what lies outside.
+
+        Indexed by ``buildings.ids`` of a window it gives ``roofs`` of that window.
+        """
+        return entries_of(torch.from_numpy(buildings.numbers(seed, ROOF_LAYER))).numpy()
+
+    def _roofs_of_all(self, values: np.ndarray, seed: int, origin: tuple[int, int]) -> np.ndarray | None:
+        """Those of a mask that is there as a whole."""
+        height, width = values.shape
+        buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
+        return None if buildings is None else self.roofs_of(buildings, seed)[buildings.ids(Window(0, 0, height, width))]
+
     def _condition(self, masks: np.ndarray) -> Tensor:
         """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
-        padded = _pad_to_stride(masks, self.stride_px, GENERATORS[self.recipe.generator].least_px)
-        return encode_mask(torch.from_numpy(padded), self._class_count).to(self.device, memory_format=torch.channels_last)
+        condition = encode_mask(torch.from_numpy(self._padded(masks)), self._class_count)
+        return condition.to(self.device, memory_format=torch.channels_last)
+
+    def _padded(self, masks: np.ndarray) -> np.ndarray:
+        return _pad_to_stride(masks, self.stride_px, GENERATORS[self.recipe.generator].least_px)
 
     def _around(self, part: slice) -> slice:
         """Which rows or columns of the condition are generated to make a part of them; the last may lie beyond its end."""
         if not isinstance(self.network, ModulatedGenerator):
             return slice(0, None)
-        return slice(max(0, part.start - HALO) // STRIDE * STRIDE, -(-(part.stop + HALO) // STRIDE) * STRIDE)
+        return slice(max(0, part.start - REACH) // STRIDE * STRIDE, -(-(part.stop + REACH) // STRIDE) * STRIDE)
 
-    def _made(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField) -> Tensor:
+    def _made(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField, roofs: np.ndarray | None) -> Tensor:
         """The image (1, B, h, w) of these rows and columns of the condition."""
         if not isinstance(self.network, ModulatedGenerator):
             return self.network(condition)
         style = self.network.styles(1)
-        colours = self.network.colours(condition, style.roofs, style.ground)
+        entries = None if roofs is None else torch.from_numpy(self._padded(roofs[None])).to(self.device)
+        colours = self.network.colours(condition, style.roofs, style.ground, entries)
         # Copies, so that what lies further out is freed before the network takes its own memory.
         condition, colours = (maps[..., rows, cols].clone() for maps in (condition, colours))
         place_noise(self.network, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))

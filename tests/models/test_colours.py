@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from drawn_masks import drawn_for, numbers_of, row_of_houses, tensor, town
+from drawn_masks import row_of_houses, tensor, town
+from orthoforge.geo.buildings import Buildings
+from orthoforge.geo.grid import Window
 from orthoforge.models.colours import Colours
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE, OVERLAP, ground_of, laid, middle_of
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.roofs import COLOURS, buildings_of, mean_colours, painted, palettes_of
+from orthoforge.models.roofs import COLOURS, ROOF_LAYER, buildings_of, entries_of, mean_colours, painted, palettes_of
 
 
 def images_of(count, sides, seed=0):
@@ -20,18 +22,18 @@ def images_of(count, sides, seed=0):
 def test_mean_colours_are_those_of_each_building_in_its_own_image():
     masks = torch.cat([tensor(town(np.random.default_rng(seed))) for seed in (0, 1, 0)] + [torch.zeros(1, 1, 64, 64)])
     image = images_of(4, (64, 64))
-    numbers = buildings_of(masks, drawn_for(masks[0, 0]))
-    assert torch.equal(numbers[0], numbers[2]), "and yet these are buildings of two images"
-    cells = image.numpy().reshape(4, 3, 32, 2, 32, 2).mean(axis=(3, 5))
-    expected = np.zeros_like(cells)
+    buildings, _ = buildings_of(masks[:, 0])
+    pixels, expected = image.numpy(), np.zeros(image.shape, np.float32)
     for one in range(4):
-        for number in np.unique(numbers[one])[1:]:
-            there = numbers[one, 0].numpy() == number
-            expected[one][:, there] = cells[one][:, there].mean(axis=1, keepdims=True)
-    found = mean_colours(image, numbers)
+        for number in np.unique(buildings[one])[1:]:
+            there = buildings[one].numpy() == number
+            expected[one][:, there] = pixels[one][:, there].mean(axis=1, keepdims=True)
+    found = mean_colours(image, buildings)
     assert len(found[2].flatten(1).unique(dim=1).T) > 5
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert torch.equal((found != 0).any(dim=1, keepdim=True), numbers > 0)
+    assert torch.equal((found != 0).any(dim=1), buildings > 0)
+    some = slice(1, 3)
+    torch.testing.assert_close(mean_colours(image[some], buildings[some]), found[some])
 
 
 @pytest.mark.parametrize("bands", [(3,), (3, 0, 1), (0, 1, 2, 3, 4)])
@@ -54,13 +56,17 @@ def test_what_is_told_of_a_band_is_its_own(bands):
 
 
 def coloured_houses(count, seed=0):
-    """An image (1, 3, H, W) of as many houses, each of one colour, on grey; its numbers, and the colours (count, 3)."""
+    """An image (1, 3, H, W) of as many houses, each of one colour, on grey; its buildings, and the colours (count, 3)."""
     mask = tensor(row_of_houses(count))
     colours = images_of(1, (count, 1), seed)[0, :, :, 0].T
     image = torch.full((1, 3, *mask.shape[2:]), 0.1)
     for number, colour in enumerate(colours):
         image[..., 4:16, 4 + 16 * number : 16 + 16 * number] = colour[:, None, None]
-    return image, buildings_of(mask, drawn_for(mask[0, 0], seed)), colours
+    return image, buildings_of(mask[:, 0])[0], colours
+
+
+def drawn_for(buildings, seed=0):
+    return torch.rand(int(buildings.max()), generator=torch.Generator().manual_seed(seed))
 
 
 def as_set(colours):
@@ -68,36 +74,37 @@ def as_set(colours):
 
 
 def test_a_palette_holds_colours_of_some_of_many_buildings():
-    image, numbers, colours = coloured_houses(40)
-    (palette,) = palettes_of(image, numbers)
+    image, buildings, colours = coloured_houses(40)
+    (palette,) = palettes_of(image, buildings, drawn_for(buildings))
     assert palette.shape == (COLOURS, 3)
     assert len(as_set(palette)) == COLOURS and as_set(palette) <= as_set(colours)
-    (other,) = palettes_of(image, coloured_houses(40, seed=1)[1])
+    (other,) = palettes_of(image, buildings, drawn_for(buildings, seed=1))
     assert as_set(other) != as_set(palette), "which ones is drawn"
 
 
 @pytest.mark.parametrize("count", [1, 5, 16])
 def test_a_palette_holds_the_colours_of_few_buildings_in_turn(count):
-    image, numbers, colours = coloured_houses(count)
-    (palette,) = palettes_of(image, numbers)
+    image, buildings, colours = coloured_houses(count)
+    (palette,) = palettes_of(image, buildings, drawn_for(buildings))
     assert as_set(palette[:count]) == as_set(colours)
     assert all(torch.equal(palette[at], palette[at % count]) for at in range(COLOURS))
 
 
 def test_an_image_without_buildings_borrows_of_the_one_before_or_after_it_and_else_has_its_mean():
-    image, numbers, colours = coloured_houses(3)
-    empty, none = images_of(1, image.shape[2:]), torch.zeros_like(numbers)
-    (alone,) = palettes_of(empty, none)
+    image, first, colours = coloured_houses(3)
+    empty, none, second = images_of(1, image.shape[2:]), torch.zeros_like(first), (first + 3) * (first > 0)
+    (alone,) = palettes_of(empty, none, torch.zeros(0))
     torch.testing.assert_close(alone, empty.mean(dim=(2, 3)).expand(COLOURS, -1))
     brighter = image + 0.125
-    palettes = palettes_of(torch.cat([empty, image, empty, brighter, empty]), torch.cat([none, numbers, none, numbers, none]))
+    buildings = torch.cat([none, first, none, second, none])
+    palettes = palettes_of(torch.cat([empty, image, empty, brighter, empty]), buildings, torch.rand(3).repeat(2))
     assert [as_set(palette) == as_set(colours) for palette in palettes] == [True, True, True, False, False]
     torch.testing.assert_close(palettes[3], palettes[1] + 0.125)
     assert torch.equal(palettes[4], palettes[3])
 
 
 def test_a_palette_of_many_buildings_prefers_none_for_its_size():
-    """Small and large houses in turn: both are in palettes as often, though the large ones have the larger numbers."""
+    """Small and large houses in turn: both are in palettes as often."""
     inside, image = torch.zeros(1, 1, 384, 384), torch.zeros(1, 3, 384, 384)
     for number, (row, col) in enumerate(itertools.product(range(0, 384, 32), repeat=2)):
         large = (number // 12 + number) % 2 == 0
@@ -105,39 +112,40 @@ def test_a_palette_of_many_buildings_prefers_none_for_its_size():
         image[..., row : row + 32, col : col + 32] = 1.0 if large else -1.0
     large = 0
     for seed in range(20):
-        drawn = torch.rand(1, 1, 96, 96, generator=torch.Generator().manual_seed(seed))
-        large += (palettes_of(image, buildings_of(inside, drawn))[0, :, 0] > 0).sum().item()
+        buildings, _ = buildings_of(inside[:, 0])
+        large += (palettes_of(image, buildings, drawn_for(buildings, seed))[0, :, 0] > 0).sum().item()
     assert abs(large - 160) < 4 * (320 * 0.25) ** 0.5, "of 320, by chance 160 with a deviation of 9"
+
+
+def test_a_palette_takes_no_colour_of_a_speck():
+    image, buildings, colours = coloured_houses(3)
+    image[..., 0:2, 20:35], buildings[:, 0:1, 20:35] = -0.9, 4
+    (palette,) = palettes_of(image, buildings, drawn_for(buildings))
+    assert as_set(palette) == as_set(colours)
+    buildings[:, 1, 20] = 4
+    assert len(as_set(palettes_of(image, buildings, drawn_for(buildings))[0])) == 4, "of 16 px"
 
 
 NAMED = torch.linspace(-1, 1, 3 * COLOURS).reshape(1, COLOURS, 3)  # a palette of sixteen different colours
 
 
-def entries(colours, palette=NAMED):
+def entries_in(colours, palette=NAMED):
     """Which entry of its palette each colour (3, …) is."""
     apart = (colours.movedim(0, -1)[..., None, :] - palette[0]).abs().sum(dim=-1)
     assert apart.min(dim=-1).values.max() < 1e-6
     return apart.argmin(dim=-1)
 
 
-def test_the_largest_of_a_buildings_numbers_names_each_colour_as_often():
-    numbers = torch.rand(12, 1, 1, 32_000, generator=torch.Generator().manual_seed(0)).max(dim=0).values[None]
-    counts = entries(painted(NAMED, numbers)[0]).flatten().bincount(minlength=COLOURS)
-    expected = 32_000 / COLOURS
-    # The sum of 16 squared deviations is chi-square with 15 degrees of freedom: mean 15, deviation 5.5.
-    assert ((counts - expected) ** 2 / expected).sum() < 15 + 5 * 5.5
-
-
-def test_a_buildings_entry_is_a_function_of_its_number_alone():
-    numbers = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    numbers[1, 0] = numbers[0, 0].T
-    numbers[:, :, 0] = 0
+def test_a_pixels_colour_is_that_of_its_entry_and_of_its_images_palette():
+    entries = torch.randint(0, COLOURS + 1, (2, 8, 8), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    entries[:, 0] = 0
+    entries[:, 1:] = entries[:, 1:].clamp(min=1)
     other = torch.cat([NAMED, NAMED.flip(1)])
-    first, second = painted(other, numbers)
+    first, second = painted(other, entries)
     assert not first[:, 0].any() and not second[:, 0].any(), "outside"
-    one, turned = entries(first[:, 1:, 1:]), entries(second[:, 1:, 1:], other[1:])
-    assert torch.equal(one, turned.T)
-    assert torch.equal(painted(other[1:], numbers)[1], second), "one palette for all images"
+    assert torch.equal(entries_in(first[:, 1:]), entries[0, 1:].long() - 1)
+    assert torch.equal(entries_in(second[:, 1:], other[1:]), entries[1, 1:].long() - 1)
+    assert torch.equal(painted(other[1:], entries)[1], second), "one palette for all images"
 
 
 # What a generator is told
@@ -168,18 +176,29 @@ def test_each_house_has_one_colour_of_the_palette_that_seed_and_place_name():
     roofs, condition = placed(NoiseField(1)), condition_of(mask)
     told = roofs(condition, NAMED, NOTHING)
     assert told.shape == condition.shape
-    names = entries(by_house(told[0], 60))
+    names = entries_in(by_house(told[0], 60))
     assert len(names.unique()) > 10, "of 16; by chance 15.7"
     for number in range(60):
         house = told[0, :, 4:16, 4 + 16 * number : 16 + 16 * number]
         assert len(house.flatten(1).unique(dim=1).T) == 1
     assert torch.equal(roofs(condition, NAMED, NOTHING), told)
     for field in (NoiseField(2), NoiseField(1, 64), NoiseField(1, 0, 400)):
-        share = (entries(by_house(placed(field)(condition, NAMED, NOTHING)[0], 60)) == names).float().mean()
+        share = (entries_in(by_house(placed(field)(condition, NAMED, NOTHING)[0], 60)) == names).float().mean()
         assert share < 0.3, "by chance a sixteenth"
     moved = placed(NoiseField(1, -16, 16))(condition, NAMED, NOTHING)[0]
     onward = placed(NoiseField(1, -16, 0))(condition, NAMED, NOTHING)[0]
-    assert torch.equal(entries(by_house(moved, 60))[:-1], entries(by_house(onward, 60))[1:]), "the colour lies on the ground"
+    assert torch.equal(entries_in(by_house(moved, 60))[:-1], entries_in(by_house(onward, 60))[1:]), "the colour lies on the ground"
+
+
+def test_told_which_entry_each_pixel_has_it_asks_no_mask():
+    """As scenes tell it: by the buildings of the whole, of which a window shows parts."""
+    mask = town(np.random.default_rng(2), 96, longest=70)
+    whole, window = Buildings.of(mask, origin=(-40, 7)), (slice(20, 84), slice(8, 72))
+    entries = entries_of(torch.from_numpy(whole.numbers(3, ROOF_LAYER)))[whole.ids(Window(0, 0, 96, 96)).astype(int)][None]
+    told = placed(NoiseField(3, -40, 7))(condition_of(mask), NAMED, NOTHING)
+    assert torch.equal(placed()(condition_of(mask), NAMED, NOTHING, entries), told), "the network's own are the same"
+    part = placed(NoiseField(3, -20, 15))(condition_of(mask[window]), NAMED, NOTHING, entries[:, *window])
+    assert torch.equal(part[0], told[0][:, *window])
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -189,10 +208,8 @@ def test_a_colour_ends_where_the_mask_does(seed):
         placed(NoiseField(0))(condition_of(mask), NAMED, NOTHING),
         placed().seen(condition_of(mask), images_of(1, (64, 64)), 1),
     )
-    coloured = numbers_of(mask) > 0
-    assert coloured[~mask].any(), "half cells are coarser"
     for roofs in (told, own):
-        assert np.array_equal(roofs[0].any(dim=0).numpy(), coloured & mask)
+        assert np.array_equal(roofs[0].any(dim=0).numpy(), mask)
 
 
 def test_a_field_for_each_image_or_one_for_all():
@@ -202,8 +219,8 @@ def test_a_field_for_each_image_or_one_for_all():
     assert torch.equal(one[0], one[1])
     both = placed(NoiseField(1), NoiseField(2))(condition, NAMED, NOTHING)
     assert torch.equal(both[0], one[0]) and torch.equal(both[1], other[1]) and not torch.equal(both[0], both[1])
-    names = entries(by_house(placed(NoiseField(1))(condition, palettes, NOTHING)[1], 20), palettes[1:])
-    assert torch.equal(names, entries(by_house(one[1], 20))), "and a palette for each image or one for all"
+    names = entries_in(by_house(placed(NoiseField(1))(condition, palettes, NOTHING)[1], 20), palettes[1:])
+    assert torch.equal(names, entries_in(by_house(one[1], 20))), "and a palette for each image or one for all"
 
 
 def test_without_a_seed_torch_draws():
@@ -353,5 +370,6 @@ def test_what_is_kept_is_the_colours_of_roofs_and_the_middle_of_the_ground():
     assert ground.shape == (2, 3, GROUND_SIDE, GROUND_SIDE)
     building = torch.cat([tensor(mask) for mask in masks])
     assert torch.equal(ground, middle_of(ground_of(image, building)))
-    numbers = buildings_of(building, NoiseField(0).uniform(2**21, torch.Size((2, 1, 72, 72)), 4, image.device))
-    assert torch.equal(roofs, palettes_of(image, numbers))
+    buildings, first = buildings_of(building[:, 0])
+    drawn = NoiseField(0).at(ROOF_LAYER, first[:, 1], first[:, 2])
+    assert torch.equal(roofs, palettes_of(image, buildings, drawn))

@@ -19,7 +19,7 @@ from orthoforge.checkpoints import load_checkpoint, save_checkpoint
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image
 from orthoforge.models.modulated import Noise
-from orthoforge.models.roofs import CELL, COLOURS
+from orthoforge.models.roofs import COLOURS, LEAST_PX
 from orthoforge.models.styles import CODE, KEPT, bank_of
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
@@ -194,14 +194,12 @@ def test_the_bank_holds_the_codes_that_the_saved_encoder_has_of_the_training_til
 
 def colours_of_roofs(store, tile_id):
     """Those of a tile's buildings (count, 3) in [-1, 1], each labelled and looked at on its own; specks have none."""
-    side = store.size_px // CELL * CELL
-    image, mask = (part[:side, :side] for part in store.tile(tile_id))
+    image, mask = store.tile(tile_id)
     labels, count = label(mask == (255 if store.class_count is None else store.class_names.index("building")))
     colours = []
     for building in (labels == number for number in range(1, count + 1)):
-        if building.reshape(side // CELL, CELL, -1, CELL).all(axis=(1, 3)).any():
-            half_cells = building.reshape(side // 2, 2, -1, 2).any(axis=(1, 3)).repeat(2, axis=0).repeat(2, axis=1)
-            colours.append(image[half_cells].mean(axis=0) / 127.5 - 1)
+        if building.sum() >= LEAST_PX:
+            colours.append(image[building].mean(axis=0) / 127.5 - 1)
     return np.array(colours).reshape(-1, 3)
 
 
@@ -210,10 +208,9 @@ def assert_colours_of_roofs(palette, store, ids, at):
 
     Where none has any, its mean colour.
     """
-    side = store.size_px // CELL * CELL
     every = (colours_of_roofs(store, ids[i]) for i in (*range(at, -1, -1), *range(at, len(ids))))
     lenders = [colours for colours in every if len(colours)]
-    colours = lenders[0] if lenders else store.tile(ids[at])[0][:side, :side].mean(axis=(0, 1))[None] / 127.5 - 1
+    colours = lenders[0] if lenders else store.tile(ids[at])[0].mean(axis=(0, 1))[None] / 127.5 - 1
     apart = np.abs(palette.numpy()[:, None] - colours).max(axis=2)
     assert apart.min(axis=1).max() < 1e-5
     assert set(apart.argmin(axis=1)) == set(range(len(colours)))

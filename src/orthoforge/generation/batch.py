@@ -29,7 +29,7 @@ from orthoforge.trained_generator import TrainedGenerator, load_generator, requi
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
 FAILURES = "failures.txt"
-PIXELS = 1  # raised when the same request gives other pixels, so that blocks of two versions are not joined
+PIXELS = 2  # raised when the same request gives other pixels, so that blocks of two versions are not joined
 _SHOWN_FAILURES = 5
 
 

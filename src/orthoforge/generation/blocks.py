@@ -63,6 +63,7 @@ def generate_blocks(
 
 def _run(scene: Scene, missing: list[Window], paths: Mapping[Window, Path], devices: list[str], step: Any) -> None:
     """One thread a device; each takes the next block when it has finished one."""
+    _ = scene.buildings  # found once, before several threads ask for them
     # A generator remembers the place of its noise, so no two threads share one.
     generators = [scene.sampled, *(scene.sampled.to(device) for device in devices[1:])]
     waiting = iter(missing)

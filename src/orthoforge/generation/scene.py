@@ -1,7 +1,8 @@
 """A scene of any size, block by block, as if it had been generated in one piece.
 
-Three things make a block's pixels independent of the blocks: each is generated with a margin of mask around it, as wide as the
-network looks; norms over the image use statistics of the whole scene; noise is a function of place.
+Four things make a block's pixels independent of the blocks: each is generated with a margin of mask around it, as wide as the
+network looks; norms over the image use statistics of the whole scene; which pixels are one building is found over the whole scene;
+noise is a function of place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import torch
 
 from orthoforge.errors import ConfigError
 from orthoforge.generation.masks import SceneMask
+from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import available_memory, require_memory
 from orthoforge.geo.resampling import resample
@@ -65,6 +67,18 @@ class Scene:
         origins = [self._place(window) for window, _ in held]
         return self.generator.for_scene([mask for _, mask in held], seed=self.seed, origins=origins)
 
+    @cached_property
+    def buildings(self) -> Buildings | None:
+        """Those of the whole mask, or ``None`` where the network is told of no roofs."""
+        grid = self.mask.grid
+        return self.generator.buildings_of(lambda window: self.mask.read(window)[0], grid.height, grid.width, self.origin)
+
+    @cached_property
+    def _roofs(self) -> np.ndarray:
+        """Of each building the colour that its roof is told."""
+        assert self.buildings is not None
+        return self.generator.roofs_of(self.buildings, self.seed)
+
     def whole(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The scene in one piece, as ``block`` gives it. A small one is normalised by the network itself, as any array is."""
         grid = self.delivered.grid
@@ -99,7 +113,8 @@ class Scene:
         around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
         mask, _ = self.mask.read(around)
         inside = window._replace(row=window.row - around.row, col=window.col - around.col)
-        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices)
+        roofs = None if self.buildings is None else self._roofs[self.buildings.ids(around)]
+        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices, roofs=roofs)
 
     def _place(self, window: Window) -> tuple[int, int]:
         """The world's pixel that a window of the mask begins at."""
@@ -142,15 +157,14 @@ def block_side_px(generator: TrainedGenerator, margin_px: int, at_once: int = 1)
     Raises ``ResourceError`` when not even the smallest block fits, ``ConfigError`` when the margin is as large as the block.
     """
     bytes_per_px = generator.memory_bytes(2048, 2048) / 2048**2
-    halo_px = min(margin_px, generator.halo_px)
-    stride, margins = generator.stride_px, 2 * (halo_px + generator.stride_px)
+    stride, margins = generator.stride_px, 2 * (margin_px + generator.stride_px)
 
     def side(memory: float) -> int:
         return (int(math.sqrt(memory / bytes_per_px)) - margins) // stride * stride
 
     available = available_memory() if torch.device(generator.device).type == "cpu" else torch.cuda.mem_get_info(generator.device)[0]
     affordable = side(LARGEST_SHARE * available / at_once)
-    wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * halo_px, stride))
+    wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * margin_px, stride))
     chosen = max(stride, min(wanted, affordable))
     whole = chosen + margins
     require_memory(generator.memory_bytes(whole, whole), f"generating in blocks of {chosen} px with {margin_px} px around them")

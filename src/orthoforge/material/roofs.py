@@ -123,7 +123,7 @@ def _stretched(distance: np.ndarray, target: float, source: float) -> np.ndarray
     half, own = target / 2, source / 2
     ratio = float(np.clip(half / own, MOST_SHRINK, MOST_STRETCH))
     inner = distance / ratio
-    if half / ratio > own + 0.5:
+    if half / ratio > own:
         from_wall = (half - np.abs(distance)) / ratio
         period = 2 * source * 0.92
         folded = from_wall % period

@@ -6,9 +6,9 @@ from torch import Tensor, nn
 
 from orthoforge.models.ground import GROUND_CELL, OVERLAP, ground_of, laid, middle_of
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.roofs import CELL, HALF, buildings_of, mean_colours, painted, palettes_of
+from orthoforge.models.roofs import ROOF_LAYER, buildings_of, entries_of, mean_colours, painted, palettes_of
 
-_ROOFS, _GROUND = 2**21, 2**21 + 1  # layers of the noise that numbers roofs and turns ground: far from those of maps and styles
+_GROUND = ROOF_LAYER + 1  # of the noise that turns ground
 
 
 class Colours(nn.Module):
@@ -17,7 +17,7 @@ class Colours(nn.Module):
     ``building`` is the condition's channel of buildings. On each of these lies one colour where ``roofs`` is true, and between them
     the ground of another image where ``ground`` is; elsewhere 0, and everywhere 0 when no class is building (``None``). Which
     building has which colour of its palette, and how the ground is turned, is a function of place, or drawn from torch's global
-    generator where there are no ``noise_fields``.
+    generator where there are no ``noise_fields``. The place of a building is its first pixel.
     """
 
     def __init__(self) -> None:
@@ -28,7 +28,7 @@ class Colours(nn.Module):
 
     @property
     def follows_buildings(self) -> bool:
-        """Whether it looks where a building ends, which may be further away than what else is seen."""
+        """Whether it says anything of roofs, and so has to know which pixels are one building."""
         return self.building is not None and self.roofs
 
     @property
@@ -36,16 +36,24 @@ class Colours(nn.Module):
         """Whether it says anything of what lies between buildings."""
         return self.building is not None and self.ground
 
-    def forward(self, condition: Tensor, palettes: Tensor, ground: Tensor) -> Tensor:
-        """Of a condition (N, C, H, W), palettes (N or 1, 16, B) of roofs and the ground (N or 1, B, 16, 16) to lay out."""
-        roofs = painted(palettes, self._numbers(condition))
+    def forward(self, condition: Tensor, palettes: Tensor, ground: Tensor, entries: Tensor | None = None) -> Tensor:
+        """Of a condition (N, C, H, W), palettes (N or 1, 16, B) of roofs and the ground (N or 1, B, 16, 16) to lay out.
+
+        ``entries`` (N, H, W) says which colour of its palette the building of each pixel has, from 1 on; 0 outside. Without it the
+        connected parts of the condition are the buildings: where that is a window, a building that it cuts may get another colour.
+        """
+        if entries is None:
+            buildings, drawn = self._drawn(condition)
+            entries = entries_of(drawn)[buildings]
+        roofs = painted(palettes, entries)
         return self._over(condition, roofs, self._laid(condition, ground, overlap=OVERLAP) if self.tells_ground else None)
 
     def seen(self, condition: Tensor, image: Tensor, own: int) -> Tensor:
         """For training: of the first ``own`` images their own colours, and those of the first of these for the other images."""
-        numbers, others = self._numbers(condition), len(image) - own  # of one image alone nothing is lent
-        lent = palettes_of(image[:own], numbers[:own])[:others]
-        roofs = torch.cat([mean_colours(image[:own], numbers[:own]), painted(lent, numbers[own:])])
+        others = len(image) - own  # of one image alone nothing is lent
+        buildings, drawn = self._drawn(condition)
+        lent = palettes_of(image[:own], buildings[:own], drawn)[:others]
+        roofs = torch.cat([mean_colours(image[:own], buildings[:own]), painted(lent, entries_of(drawn)[buildings[own:]])])
         if not self.tells_ground:
             return self._over(condition, roofs, None)
         ground = ground_of(image[:own], self._building(condition[:own]))
@@ -56,7 +64,7 @@ class Colours(nn.Module):
 
     def kept(self, condition: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Palettes (N, 16, B) of the roofs of images (N, B, H, W), and their ground (N, B, 16, 16)."""
-        return palettes_of(image, self._numbers(condition)), middle_of(ground_of(image, self._building(condition)))
+        return palettes_of(image, *self._drawn(condition)), middle_of(ground_of(image, self._building(condition)))
 
     def _building(self, condition: Tensor) -> Tensor:
         """(N, 1, H, W), 1 on buildings."""
@@ -64,14 +72,14 @@ class Colours(nn.Module):
             return torch.zeros_like(condition[:, :1])
         return (condition[:, self.building, None] > 0).to(condition)
 
-    def _numbers(self, condition: Tensor) -> Tensor:
-        height, width = condition.shape[2] // CELL, condition.shape[3] // CELL
-        shape = torch.Size((len(condition), 1, height, width))
-        if self.noise_fields:
-            drawn = torch.cat([field.uniform(_ROOFS, shape, CELL, condition.device) for field in self.noise_fields])
-        else:
-            drawn = torch.rand(shape, device=condition.device)
-        return buildings_of(self._building(condition).float() * float(self.roofs), drawn)
+    def _drawn(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Which building each pixel (N, H, W) is of, from 1 on, and a number (n,) in [0, 1) for each of them."""
+        buildings, first = buildings_of(self._building(condition)[:, 0] * float(self.roofs))
+        if not self.noise_fields:
+            return buildings, torch.rand(len(first), device=condition.device)
+        image, row, col = first.T
+        by_field = [field.at(ROOF_LAYER, row, col) for field in self.noise_fields]
+        return buildings, torch.stack(by_field)[image % len(by_field), torch.arange(len(first), device=image.device)]
 
     def _laid(self, condition: Tensor, ground: Tensor, *, overlap: int) -> Tensor:
         """The ground's cells of a condition, and one more on each side."""
@@ -91,12 +99,10 @@ class Colours(nn.Module):
         return torch.cat(parts)
 
     def _over(self, condition: Tensor, roofs: Tensor, ground: Tensor | None) -> Tensor:
-        """Roofs by half cells and ground by cells, one more on each side, to one map by pixels, each as far as the mask says."""
-        building = self._building(condition)
-        told = roofs.repeat_interleave(HALF, 2).repeat_interleave(HALF, 3).to(condition) * building
+        """Roofs by pixels and ground by cells, one more on each side, to one map by pixels, each as far as the mask says."""
         if ground is None:
-            return told
+            return roofs.to(condition)
         height, width = condition.shape[2:]
         by_pixels = F.interpolate(ground, scale_factor=GROUND_CELL, mode="bilinear", align_corners=False)
         by_pixels = by_pixels[..., GROUND_CELL : GROUND_CELL + height, GROUND_CELL : GROUND_CELL + width]
-        return told + by_pixels.to(condition) * (1 - building)
+        return roofs.to(condition) + by_pixels.to(condition) * (1 - self._building(condition))

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from orthoforge.models.colours import Colours
 from orthoforge.models.layers import ResizeConv2d
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.roofs import REACH as ROOF_REACH
 from orthoforge.models.styles import CODE, Style, StyleBank, StyleEncoder
 
 STRIDE = 16
@@ -22,10 +21,8 @@ MARGIN = 16
 WIDTHS = (1, 2, 4, 8, 12)  # channels at full resolution, a half … a sixteenth, in widths of the network
 BLOCKS = (0, 0, 2, 2, 2)  # residual blocks of the decoder at each resolution
 # Stem and head see one pixel further, a step from or to the resolution 2^l one cell of the finer, the deepest convolution a cell of
-# 16 px, a block two cells of its own; and a pixel's cell begins up to 15 px before it. So far the mask is seen,
-# and beyond that which pixels are of one building.
-MASK_REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
-REACH = MASK_REACH + ROOF_REACH
+# 16 px, a block two cells of its own; and a pixel's cell begins up to 15 px before it. So far mask and colours are seen.
+REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
 _QUIET_HEAD = 0.2  # of a head's usual initial weights: what refines a canvas begins near it
 
 
@@ -38,7 +35,8 @@ class ModulatedGenerator(nn.Module):
 
     Condition (N, C, H, W) in, image (N, B, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
     asked for, and its colours are spread over buildings and ground, unless ``colours`` (N, B, H, W) says theirs. In training the
-    code is that of ``reference`` (N, B, H', W') instead, and ``colours`` are the real ones.
+    code is that of ``reference`` (N, B, H', W') instead, and ``colours`` are the real ones. Only with ``colours`` can it be traced:
+    which pixels are one building is found on the host.
 
     One that ``refines`` a canvas is always told it as ``colours`` (``conditions.encode_canvas``), and begins by giving it back.
     """
@@ -67,11 +65,6 @@ class ModulatedGenerator(nn.Module):
                 self.head.weight.mul_(_QUIET_HEAD)
                 assert self.head.bias is not None
                 nn.init.zeros_(self.head.bias)
-
-    @property
-    def reach_px(self) -> int:
-        """How far it looks: less where it is told no colours of roofs."""
-        return REACH if self.colours.follows_buildings and not self.refines else MASK_REACH
 
     def forward(
         self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, colours: Tensor | None = None

@@ -28,12 +28,19 @@ class NoiseField:
         _, channels, height, width = shape
         rows = torch.arange(height, device=device) + self.row // stride
         cols = torch.arange(width, device=device) + self.col // stride
-        start = torch.tensor([self.seed & _MASK, self.seed >> 32 & _MASK, layer], device=device)
-        mixed = _mix(start[2] ^ _mix(start[1] ^ _mix(start[0])))
-        mixed = _mix(rows[:, None] ^ mixed)  # (H, 1)
+        mixed = _mix(rows[:, None] ^ self._start(layer, device))  # (H, 1)
         mixed = _mix(cols[None, :] ^ mixed)  # (H, W)
         mixed = _mix(torch.arange(channels, device=device)[:, None, None] ^ mixed)  # (C, H, W)
-        return (mixed >> 8).float()[None] / 2**24  # 24 bits are what a float32 holds
+        return _unit(mixed)[None]
+
+    def at(self, layer: int, rows: Tensor, cols: Tensor) -> Tensor:
+        """Values (n,) at single pixels of the window: what ``uniform`` has there in its first channel, at full resolution."""
+        mixed = _mix((rows + self.row) ^ self._start(layer, rows.device))
+        return _unit(_mix(_mix((cols + self.col) ^ mixed)))
+
+    def _start(self, layer: int, device: torch.device) -> Tensor:
+        start = torch.tensor([self.seed & _MASK, self.seed >> 32 & _MASK, layer], device=device)
+        return _mix(start[2] ^ _mix(start[1] ^ _mix(start[0])))
 
 
 def place_noise(network: nn.Module, *fields: NoiseField) -> None:
@@ -49,6 +56,10 @@ def place_noise(network: nn.Module, *fields: NoiseField) -> None:
 def is_noisy(network: nn.Module) -> bool:
     """Whether a seed changes what the network makes."""
     return any(hasattr(module, "noise_fields") for module in network.modules())
+
+
+def _unit(mixed: Tensor) -> Tensor:
+    return (mixed >> 8).float() / 2**24  # 24 bits are what a float32 holds
 
 
 def _mix(value: Tensor) -> Tensor:

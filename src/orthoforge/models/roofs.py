@@ -5,69 +5,49 @@ most; told the colour, it has a reason to tell them apart (a mean over the insta
 image itself in place of learned features).
 """
 
+import numpy as np
 import torch
-import torch.nn.functional as F
+from scipy import ndimage
 from torch import Tensor
 
 COLOURS = 16  # of each palette
-CELL = 4  # px; sides of what is looked at are multiples of it
-HALF = 2
-_STEPS = 24  # cells that a building is followed for
-_EDGE_STEPS = 4  # of half cells, from whole cells out to the edges
-_BITS = 24  # of a number
-_SHUFFLE = 0x9E3779B1  # odd, near 2^32 over the golden ratio (Knuth 1998, section 6.4)
-# A pixel's half cell begins up to 1 px before it, and the cell of what is _EDGE_STEPS from there up to 2 px before that.
-REACH = (HALF - 1) + HALF * _EDGE_STEPS + (CELL - HALF) + CELL * _STEPS
+LEAST_PX = 16  # of a building that lends its colour: of smaller ones nothing but edges is seen
+ROOF_LAYER = 2**21  # of the noise that gives each building its colour: far from those of maps and styles
+_SIDES = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])  # within an image, along sides
 
 
-def buildings_of(inside: Tensor, drawn: Tensor) -> Tensor:
-    """A number in (0, 1) for each building, by half cells: (N, 1, H/2, W/2), 0 outside and on
-    specks without a whole cell, which some buildings of less than 8 px across are.
+def buildings_of(inside: Tensor) -> tuple[Tensor, Tensor]:
+    """Which building each pixel of masks (N, H, W) is of: (N, H, W) from 1 on, 0 outside; and their first pixels, line by line:
+    (n, 3) image, row and column.
 
-    ``inside`` (N, 1, H, W) is 1 on buildings and 0 elsewhere, ``drawn`` (N or 1, 1, H/4, W/4) uniform in [0, 1). A building has
-    the largest number drawn on a cell of it, and a cell the largest within 24 steps inside the building: of one wider than 96 px,
-    or as long around corners, parts may differ, so that no number depends on what is further away than ``REACH``.
+    ``inside`` is other than 0 on buildings. Pixels that share a side are of one, as in ``geo.buildings``. Found on the host.
     """
-    whole = -F.max_pool2d(-inside, CELL)  # 1 on cells that lie inside
-    numbers = drawn.clamp_min(2**-_BITS) * whole
-    for _ in range(_STEPS):
-        # Along rows, then columns: a step aslant would cross the gap of a pixel between two houses.
-        for side in ((3, 1), (1, 3)):
-            numbers = F.max_pool2d(numbers, side, stride=1, padding=(side[0] // 2, side[1] // 2)) * whole
-    numbers = numbers.repeat_interleave(CELL // HALF, 2).repeat_interleave(CELL // HALF, 3)
-    touched = F.max_pool2d(inside, HALF)
-    for _ in range(_EDGE_STEPS):
-        numbers = torch.where(numbers > 0, numbers, F.max_pool2d(numbers, 3, stride=1, padding=1) * touched)
-    return numbers
+    labels, count = ndimage.label(inside.cpu().numpy(), _SIDES)
+    there = np.flatnonzero(labels)[::-1]
+    first = np.zeros(count + 1, np.int64)
+    first[labels.ravel()[there]] = there  # what is written last, the first pixel, stays
+    places = np.stack(np.unravel_index(first[1:], labels.shape), axis=1)
+    return torch.from_numpy(labels).to(inside.device).long(), torch.from_numpy(places).to(inside.device)
 
 
-def mean_colours(image: Tensor, numbers: Tensor) -> Tensor:
-    """The mean colour of each building in its own image, over the half cells that it touches: (N, B, H/2, W/2), 0 outside.
-
-    ``image`` (N, B, H, W) in [-1, 1], ``numbers`` as from ``buildings_of``.
-    """
-    of_half_cells = F.avg_pool2d(image.float(), HALF).permute(0, 2, 3, 1)  # (N, h, w, B)
-    first = torch.arange(len(image), device=image.device)[:, None, None] << _BITS
-    _, building = (_whole(numbers)[:, 0] + first).unique(return_inverse=True)
-    counted = F.pad(of_half_cells, (0, 1), value=1.0).flatten(0, 2)  # a last band counts
-    sums = counted.new_zeros(int(building.max()) + 1, counted.shape[1]).index_add_(0, building.flatten(), counted)
-    means = (sums[:, :-1] / sums[:, -1:])[building]
-    return means.permute(0, 3, 1, 2) * (numbers > 0)
+def mean_colours(image: Tensor, buildings: Tensor) -> Tensor:
+    """The mean colour of each building in its own image (N, B, H, W), on its pixels: (N, B, H, W), 0 outside."""
+    means, _ = _means(image, buildings)
+    return means[buildings].permute(0, 3, 1, 2)
 
 
-def palettes_of(image: Tensor, numbers: Tensor) -> Tensor:
+def palettes_of(image: Tensor, buildings: Tensor, drawn: Tensor) -> Tensor:
     """Colours of the buildings of each image, (N, 16, B): some of them where there are more, all in turn where there are fewer.
 
-    An image without buildings has those of the one before it that has some, or after it; where none has, its mean colour.
+    ``drawn``, a number for each building, says which. An image without buildings has those of the one before it that has some, or
+    after it; where none has, its mean colour. Buildings of less than 16 px do not count.
     """
+    means, areas = _means(image, buildings)
     found = []
-    for of_one, numbered in zip(mean_colours(image, numbers), numbers[:, 0], strict=True):
-        buildings, building = numbered.unique(return_inverse=True)
-        at = torch.zeros_like(buildings, dtype=torch.long)
-        at[building.flatten()] = torch.arange(building.numel(), device=image.device)  # some half cell of each
-        # Large buildings have large numbers, so they are shuffled: by the number times an odd one, modulo 2^24.
-        at = at[(_whole(buildings) * _SHUFFLE % 2**_BITS).argsort()]
-        found.append(of_one.flatten(1)[:, at[numbered.flatten()[at] > 0]].T)
+    for of_one in buildings:
+        numbers = of_one.unique()
+        numbers = numbers[(numbers > 0) & (areas[numbers] >= LEAST_PX)]
+        found.append(means[numbers[drawn[numbers - 1].argsort()]])
     palettes = []
     for index, one in enumerate(image):
         lenders = [colours for colours in (*found[: index + 1][::-1], *found[index:]) if len(colours)]
@@ -76,13 +56,24 @@ def palettes_of(image: Tensor, numbers: Tensor) -> Tensor:
     return torch.stack(palettes)
 
 
-def painted(palettes: Tensor, numbers: Tensor) -> Tensor:
-    """Each building in the colour of its palette (N or 1, 16, B) that its number names: (N, B, H/2, W/2), 0 outside."""
-    at = _whole(numbers)[:, 0] % COLOURS  # (N, h, w): what is least in a number has nothing to do with which is largest
-    palettes = palettes.to(numbers).expand(len(numbers), -1, -1)
-    colours = palettes[torch.arange(len(numbers), device=numbers.device)[:, None, None], at]
-    return colours.permute(0, 3, 1, 2) * (numbers > 0)
+def entries_of(drawn: Tensor) -> Tensor:
+    """Which colour of its palette each building has, by numbers (n,) in [0, 1): (n + 1,) uint8 from 1 on, after a 0 for outside."""
+    return torch.cat([drawn.new_zeros(1), 1 + (drawn * COLOURS).floor()]).to(torch.uint8)
 
 
-def _whole(numbers: Tensor) -> Tensor:
-    return (numbers.double() * 2**_BITS).long()
+def painted(palettes: Tensor, entries: Tensor) -> Tensor:
+    """Each pixel in the colour of its palette (N or 1, 16, B) that its entry (N, H, W) names from 1 on: (N, B, H, W), 0 where 0."""
+    palettes = palettes.expand(len(entries), -1, -1).float()
+    colours = torch.cat([torch.zeros_like(palettes[:, :1]), palettes], dim=1)
+    of_image = torch.arange(len(entries), device=entries.device)[:, None, None]
+    return colours[of_image, entries.long()].permute(0, 3, 1, 2)
+
+
+def _means(image: Tensor, buildings: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean colours (n + 1, B) by number of building, 0 for those that are in none of the images; and pixels (n + 1,)."""
+    building = buildings.flatten()
+    there = building > 0
+    bands, building = image.movedim(1, -1).flatten(0, 2)[there].double(), building[there]
+    areas = building.bincount(minlength=1)
+    sums = bands.new_zeros(len(areas), bands.shape[1]).index_add_(0, building, bands)
+    return (sums / areas.clamp_min(1)[:, None]).float(), areas

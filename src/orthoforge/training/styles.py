@@ -11,7 +11,6 @@ from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.noise import NoiseField, place_noise
-from orthoforge.models.roofs import CELL
 from orthoforge.models.styles import KEPT, Style
 from orthoforge.tiles.store import TileStore, centre_batch
 from orthoforge.training.batches import training_ids
@@ -43,8 +42,7 @@ def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, s
 
 def _colours(colours: Colours, store: TileStore, tile_ids: Sequence[int]) -> tuple[Tensor, Tensor]:
     """What is kept of the roofs and the ground of whole tiles; which roofs, where a tile has many, is the same each time."""
-    side = store.size_px // CELL * CELL
-    images, masks = (np.stack([part[:side, :side] for part in parts]) for parts in zip(*map(store.tile, tile_ids), strict=True))
+    images, masks = map(np.stack, zip(*map(store.tile, tile_ids), strict=True))
     place_noise(colours, *(NoiseField(tile_id) for tile_id in tile_ids))
     try:
         return colours.kept(encode_mask(torch.from_numpy(masks), store.class_count), encode_image(torch.from_numpy(images)))
