@@ -20,7 +20,7 @@ ALLOWED = {
     "material": {"errors", "geo"},
     "checkpoints": {"errors", "files", "config", "models", "pretrained", "scenes.palette"},
     "pretrained": set(),
-    "trained_generator": {"errors", "bands", "config", "geo", "models", "checkpoints"},
+    "trained_generator": {"errors", "bands", "config", "material", "geo", "models", "checkpoints"},
     "hub": {"errors", "files", "config", "models", "checkpoints", "pretrained", "trained_generator", "runs"},
     "runs": {"errors", "files", "config"},
     "trackers": {"errors", "files"},

@@ -201,8 +201,8 @@ def test_a_mask_that_is_smaller_than_the_network_takes_is_padded(size, styled):
     image, padded = styled(mask), np.pad(mask, grow, mode=mode)
     assert image.shape == (*size, 3)
     buildings = styled.buildings_of(lambda window: mask[window.slices], height, width)
-    roofs = styled.roofs_of(buildings, 0)[buildings.ids(Window(0, 0, height, width))]  # a mirrored roof has its own's colour
-    np.testing.assert_array_equal(image, styled(padded, roofs=np.pad(roofs, grow, mode=mode))[:height, :width])
+    roofs = styled.teller(buildings, 0)(Window(0, 0, height, width))  # a mirrored roof has its own's colour
+    np.testing.assert_array_equal(image, styled(padded, told=np.pad(roofs, grow, mode=mode))[:height, :width])
 
 
 def test_its_styles_are_its_places_and_without_asking_the_seed_chooses_among_all(styled, generator):

@@ -1,7 +1,7 @@
 """A generator out of a checkpoint, ready to turn masks into images."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,11 +12,13 @@ from torch import Tensor, nn
 
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.checkpoints import (
+    MATERIAL,
     MODEL,
     bands_of,
     checkpoint_folder,
     load_weights,
     new_generator,
+    read_material,
     read_state,
     read_tensors,
     recipe_of,
@@ -25,7 +27,10 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
-from orthoforge.models.conditions import decode_image, encode_image, encode_mask
+from orthoforge.material.canvas import Composer
+from orthoforge.material.chance import uniform
+from orthoforge.material.packing import unpack
+from orthoforge.models.conditions import decode_image, encode_canvas, encode_image, encode_mask
 from orthoforge.models.generators import GENERATORS, generator_reach, generator_stride
 from orthoforge.models.modulated import REACH, STRIDE, ModulatedGenerator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
@@ -39,6 +44,7 @@ _PEAK = {"resnet": (6.0, 0), "resunet": (9.5, 0), "unet": (2.5, 0), "modulated":
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
 
 
+_PLACE = 400  # the purpose of chance by which the seed chooses a place
 LEAST_REFERENCE_PX = 32  # two cells of the style encoder's deepest map
 
 
@@ -48,10 +54,20 @@ class TrainedGenerator:
     ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building
     masks, else ``names`` and ``colours`` by index), ``bands`` (how many its images have), ``attribution`` of its training images,
     ``styles`` (the places whose look it can be asked for; empty where the network has none) and ``sha256`` of its weights say what
-    it is.
+    it is. ``library`` holds the real roofs and ground that it refines (``None`` for one that makes everything itself);
+    ``material`` is the same as bytes.
     """
 
-    def __init__(self, network: nn.Module, *, recipe: Recipe, state: Mapping[str, Any], sha256: str, device: str) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        *,
+        recipe: Recipe,
+        state: Mapping[str, Any],
+        sha256: str,
+        device: str,
+        material: bytes | None = None,
+    ) -> None:
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.sha256, self.device = recipe, sha256, device
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
@@ -61,6 +77,8 @@ class TrainedGenerator:
         self.styles: tuple[str, ...] = tuple(state["tiles"].get("places", ())) if bank_of(network) is not None else ()
         self.step: int = state["progress"]["step"]
         self.state = state  # whole, to go along when the generator is saved
+        self.material = material
+        self.library = None if material is None else unpack(material, f"material of {recipe.name}")
         self._shown: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
@@ -74,25 +92,27 @@ class TrainedGenerator:
         seed: int = 0,
         origin: tuple[int, int] = (0, 0),
         part: tuple[slice, slice] | None = None,
-        roofs: np.ndarray | None = None,
+        told: np.ndarray | None = None,
     ) -> np.ndarray:
         """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
 
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
         image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. ``roofs`` (H, W) says which colour each pixel's building has, as ``roofs_of`` does: for a window of a larger mask.
+        rounding. ``told`` is what the network is told of the mask's buildings, as ``teller`` does: for a window of a larger mask.
         Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
         """
         values = self._mask_values(np.asarray(mask))
         rows, cols = _within(values.shape, part or (slice(None), slice(None)))
         around = self._around(rows), self._around(cols)
-        if roofs is None:
-            roofs = self._roofs_of_all(values, seed, origin)
+        if told is None and (
+            buildings := self.buildings_of(lambda window: values[window.slices], values.shape[0], values.shape[1], origin)
+        ):
+            told = self.teller(buildings, seed)(Window(0, 0, *values.shape))
         place_noise(self.network, NoiseField(seed, *origin))
         try:
             with torch.inference_mode():
-                image = self._made(self._condition(values[None]), *around, NoiseField(seed, *origin), roofs)
+                image = self._made(self._condition(values[None]), *around, NoiseField(seed, *origin), told)
                 image = decode_image(image)[0]
         except torch.OutOfMemoryError as error:
             height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
@@ -192,27 +212,34 @@ class TrainedGenerator:
         return is_noisy(self.network)
 
     def buildings_of(self, read: Read, height: int, width: int, origin: tuple[int, int] = (0, 0)) -> Buildings | None:
-        """The buildings of a mask of any size that ``read`` gives by windows; ``None`` where the network is told of no roofs.
+        """The buildings of a mask of any size that ``read`` gives by windows; ``None`` where the network is told nothing of them.
 
         ``origin`` is where the mask's first (row, column) lies, as when it is generated.
         """
-        if not (isinstance(self.network, ModulatedGenerator) and self.network.colours.follows_buildings):
+        if not isinstance(self.network, ModulatedGenerator) or not (self.library or self.network.colours.follows_buildings):
             return None
         at = self.network.colours.building if self.classes else None
         return Buildings(lambda window: read(window) > 0 if at is None else read(window) == at, height, width, origin=origin)
 
-    def roofs_of(self, buildings: Buildings, seed: int) -> np.ndarray:
-        """Which colour of its palette each building has by this seed, from 1: (n + 1,) uint8, first a 0 for what lies outside.
+    def teller(self, buildings: Buildings, seed: int) -> Callable[[Window], np.ndarray]:
+        """What the network is told of a window of the mask that has these buildings, by this seed.
 
-        Indexed by ``buildings.ids`` of a window it gives ``roofs`` of that window.
+        One with a library: its canvas, (h, w, B) uint8. Others: which colour of its palette each pixel's building has, (h, w) uint8
+        from 1, 0 outside.
         """
-        return entries_of(torch.from_numpy(buildings.numbers(seed, ROOF_LAYER))).numpy()
+        if self.library is not None:
+            composer = Composer.of(self.library, buildings, seed=seed, place=self._place(seed))
+            return lambda window: composer.canvas(window).image
+        entries = entries_of(torch.from_numpy(buildings.numbers(seed, ROOF_LAYER))).numpy()
+        return lambda window: entries[buildings.ids(window)]
 
-    def _roofs_of_all(self, values: np.ndarray, seed: int, origin: tuple[int, int]) -> np.ndarray | None:
-        """Those of a mask that is there as a whole."""
-        height, width = values.shape
-        buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
-        return None if buildings is None else self.roofs_of(buildings, seed)[buildings.ids(Window(0, 0, height, width))]
+    def _place(self, seed: int) -> int:
+        """The place whose material and style an image gets: the one that was asked for, or one by the seed."""
+        bank = bank_of(self.network)
+        assert bank is not None
+        if bank.fixed is not None:
+            return bank.nearest_place(bank.fixed.code)
+        return bank.place if bank.place is not None else int(uniform(seed, _PLACE) * len(self.styles))
 
     def _condition(self, masks: np.ndarray) -> Tensor:
         """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
@@ -228,13 +255,18 @@ class TrainedGenerator:
             return slice(0, None)
         return slice(max(0, part.start - REACH) // STRIDE * STRIDE, -(-(part.stop + REACH) // STRIDE) * STRIDE)
 
-    def _made(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField, roofs: np.ndarray | None) -> Tensor:
+    def _made(self, condition: Tensor, rows: slice, cols: slice, field: NoiseField, told: np.ndarray | None) -> Tensor:
         """The image (1, B, h, w) of these rows and columns of the condition."""
         if not isinstance(self.network, ModulatedGenerator):
             return self.network(condition)
-        style = self.network.styles(1)
-        entries = None if roofs is None else torch.from_numpy(self._padded(roofs[None])).to(self.device)
-        colours = self.network.colours(condition, style.roofs, style.ground, entries)
+        beside = None if told is None else torch.from_numpy(self._padded(told[None])).to(self.device)
+        if self.library is not None:
+            assert beside is not None
+            style = self.network.styles(1, self._place(field.seed))
+            colours = encode_canvas(beside)
+        else:
+            style = self.network.styles(1)
+            colours = self.network.colours(condition, style.roofs, style.ground, beside)
         # Copies, so that what lies further out is freed before the network takes its own memory.
         condition, colours = (maps[..., rows, cols].clone() for maps in (condition, colours))
         place_noise(self.network, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
@@ -286,7 +318,10 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     places = state["tiles"].get("places", [])  # not in runs from before there were styles
     network = new_generator(recipe, classes, max(1, len(places)), bands_of(state))
     load_weights(network, tensors, f"{folder / MODEL}")
-    return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device)
+    material = read_material(folder, state)
+    if recipe.material and material is None:
+        raise CheckpointError(f"{folder}: lacks {MATERIAL}, the roofs and the ground that {recipe.name} refines.")
+    return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device, material=material)
 
 
 def require_device(name: str) -> torch.device:
@@ -310,13 +345,13 @@ def _within(shape: tuple[int, ...], part: tuple[slice, slice]) -> tuple[slice, s
 
 
 def _pad_to_stride(masks: np.ndarray, stride: int, least: int) -> np.ndarray:
-    """Grow (N, H, W) at the far edges to multiples of the stride, ``least`` px at least.
+    """Grow (N, H, W, …) at the far edges to multiples of the stride, ``least`` px at least.
 
     By reflection; with edge pixels where there is too little to reflect.
     """
-    sides = masks.shape[1:]
+    sides = masks.shape[1:3]
     grow = [(0, max(least, -(-side // stride) * stride) - side) for side in sides]
     if not any(after for _, after in grow):
         return masks
     reflects = all(after < side for (_, after), side in zip(grow, sides, strict=True))
-    return np.pad(masks, [(0, 0), *grow], mode="reflect" if reflects else "edge")
+    return np.pad(masks, [(0, 0), *grow, *[(0, 0)] * (masks.ndim - 3)], mode="reflect" if reflects else "edge")

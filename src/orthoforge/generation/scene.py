@@ -8,6 +8,7 @@ noise is a function of place.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -69,15 +70,14 @@ class Scene:
 
     @cached_property
     def buildings(self) -> Buildings | None:
-        """Those of the whole mask, or ``None`` where the network is told of no roofs."""
+        """Those of the whole mask, or ``None`` where the network is told nothing of them."""
         grid = self.mask.grid
         return self.generator.buildings_of(lambda window: self.mask.read(window)[0], grid.height, grid.width, self.origin)
 
     @cached_property
-    def _roofs(self) -> np.ndarray:
-        """Of each building the colour that its roof is told."""
-        assert self.buildings is not None
-        return self.generator.roofs_of(self.buildings, self.seed)
+    def _told(self) -> Callable[[Window], np.ndarray] | None:
+        """What the network is told of a window, beside the mask."""
+        return None if self.buildings is None else self.generator.teller(self.buildings, self.seed)
 
     def whole(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The scene in one piece, as ``block`` gives it. A small one is normalised by the network itself, as any array is."""
@@ -113,8 +113,8 @@ class Scene:
         around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
         mask, _ = self.mask.read(around)
         inside = window._replace(row=window.row - around.row, col=window.col - around.col)
-        roofs = None if self.buildings is None else self._roofs[self.buildings.ids(around)]
-        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices, roofs=roofs)
+        told = None if self._told is None else self._told(around)
+        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices, told=told)
 
     def _place(self, window: Window) -> tuple[int, int]:
         """The world's pixel that a window of the mask begins at."""

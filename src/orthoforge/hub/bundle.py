@@ -27,7 +27,7 @@ from orthoforge.files import new_folder, require_free_space
 from orthoforge.hub import remote
 from orthoforge.hub.card import CardFacts, model_card, read_facts
 from orthoforge.hub.mlm import NAME_PATTERN, mlm_item
-from orthoforge.hub.remote import CARD, FILES, ITEM, LIBRARY, push_to_hub
+from orthoforge.hub.remote import CARD, ITEM, KNOWN, LIBRARY, push_to_hub
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE
 from orthoforge.models.styles import bank_of
 from orthoforge.pretrained import bundled_folder
@@ -301,7 +301,7 @@ def _require_replaceable(folder: Path, overwrite: bool) -> None:
         return
     if not folder.is_dir():
         raise OutputExistsError(f"{folder} is a file. Choose another name for the folder.")
-    others = sorted(path.name for path in folder.iterdir() if path.name not in FILES)
+    others = sorted(path.name for path in folder.iterdir() if path.name not in KNOWN)
     if others:
         shown = ", ".join(others[:3]) + " …" * (len(others) > 3)
         raise OutputExistsError(f"{folder} holds other things ({shown}), which would be lost. Choose another folder.")

@@ -12,8 +12,10 @@ from orthoforge.errors import CheckpointError, ConfigError, OrthoforgeError, Res
 
 LIBRARY = "orthoforge"
 CARD, ITEM = "README.md", "stac-item.json"
-FILES = (CONFIG, MODEL, MATERIAL, CARD, ITEM)
-"""All that a pretrained folder holds. Nothing else is uploaded, and nothing else is downloaded."""
+FILES = (CONFIG, MODEL, CARD, ITEM)
+"""What every pretrained folder holds."""
+KNOWN = (*FILES, MATERIAL)
+"""All that one may hold. Nothing else is uploaded, and nothing else is downloaded."""
 
 
 def push_to_hub(folder: Path, repo: str, *, private: bool = False, message: str = "") -> str:
@@ -35,7 +37,7 @@ def push_to_hub(folder: Path, repo: str, *, private: bool = False, message: str 
         api = hub.HfApi(library_name=LIBRARY, library_version=version("orthoforge"))
         url = api.create_repo(repo, repo_type="model", private=private, exist_ok=True)
         said = message or f"Upload with orthoforge {version('orthoforge')}"
-        api.upload_folder(repo_id=repo, folder_path=str(folder), allow_patterns=list(FILES), commit_message=said)
+        api.upload_folder(repo_id=repo, folder_path=str(folder), allow_patterns=list(KNOWN), commit_message=said)
     return str(url)
 
 
@@ -50,7 +52,7 @@ def download(repo: str, revision: str | None = None) -> Path:
     with _in_our_words(repo):
         folder = Path(
             hub.snapshot_download(
-                repo, revision=revision, allow_patterns=list(FILES), library_name=LIBRARY, library_version=version("orthoforge")
+                repo, revision=revision, allow_patterns=list(KNOWN), library_name=LIBRARY, library_version=version("orthoforge")
             )
         )
     if not (folder / CONFIG).is_file():

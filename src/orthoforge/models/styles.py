@@ -75,11 +75,12 @@ class StyleBank(nn.Module):
         self.roofs = self.roofs.new_zeros(places, KEPT, COLOURS, self.bands)
         self.ground = self.ground.new_zeros(places, KEPT, self.bands * GROUND_SIDE**2)
 
-    def forward(self, count: int) -> Style:
-        """Styles for as many images."""
+    def forward(self, count: int, place: int | None = None) -> Style:
+        """Styles for as many images, of ``place`` where one is named."""
         if self.fixed is not None:
             return Style(*(part.to(self.codes).expand(count, *part.shape[1:]) for part in self.fixed))
-        places = slice(None) if self.place is None else slice(self.place, self.place + 1)
+        place = self.place if place is None else place
+        places = slice(None) if place is None else slice(place, place + 1)
         kept = [part[places].flatten(0, 1) for part in self._parts()]
         chosen = (self._drawn(count) * len(kept[0])).long()
         return Style(*(part[chosen] for part in kept))
@@ -93,6 +94,10 @@ class StyleBank(nn.Module):
         """The style of a code (1, 16) that is not in the bank, with the colours of the one that is nearest to it."""
         nearest = (self.codes - code).square().sum(dim=2).argmin()
         return Style(code, *(part.flatten(0, 1)[nearest, None] for part in self._parts()[1:]))
+
+    def nearest_place(self, code: Tensor) -> int:
+        """The place of the style that is nearest to a code (1, 16)."""
+        return int((self.codes - code).square().sum(dim=2).argmin()) // KEPT
 
     def keep(self, place: int, styles: Style) -> None:
         """Fill the room of one place with ``styles``, in turn where there are fewer than room for."""
