@@ -224,6 +224,24 @@ def test_the_same_again_is_done_at_once(data, tmp_path, capsys, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "tiles").rglob("*")} == before
 
 
+def test_damaged_tiles_are_named_and_cut_anew(data, tmp_path, capsys):
+    tiles = prepare(data, tmp_path / "tiles", grid=2, size=32).path
+    made = content(tiles)
+    shard = tiles / "austin3.masks.npy"
+    for finished in (True, False):
+        damaged = bytearray(made["austin3.masks.npy"])
+        damaged[-1] ^= 255
+        shard.write_bytes(damaged)
+        if not finished:
+            (tiles / "store.json").unlink()
+        assert prepare(data, tiles, grid=2, size=32).verify() == []
+        said = capsys.readouterr().out
+        assert ("1 of 16 tiles are damaged, the first austin3 at row 32, column 32; cut anew" in said) == finished
+        assert "austin3: its tile at row 32, column 32 is missing or damaged; cut anew" in said
+        assert "3 scenes kept from an earlier run" in said
+        assert content(tiles) == made
+
+
 def test_other_settings_or_scenes_need_overwrite(data, tmp_path, capsys):
     tiles = tmp_path / "tiles"
     prepare(data, tiles, grid=2, size=32)

@@ -1,5 +1,6 @@
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -62,6 +63,37 @@ def test_a_changed_byte_is_found_and_named(copy):
     content[128 + 2 * SIZE * SIZE * 3 + 77] ^= 1
     shard.write_bytes(content)
     assert TileStore.open(copy).verify() == ["austin3 at row 32, column 0"]
+
+
+def test_damaged_tiles_are_refused_by_name(copy):
+    shards = [copy / f"austin{number}.masks.npy" for number in (3, 4)]
+    first, second = (shard.read_bytes() for shard in shards)
+    shards[0].write_bytes(second)
+    shards[1].write_bytes(first)
+    store = TileStore.open(copy)
+    with pytest.raises(DataError, match=r"austin3 at row 0, column 0; .* and 5 more are not those that were prepared.*exchanged"):
+        store.require_sound()
+    store.showing().require_sound([])
+
+
+def test_a_shard_of_another_type_is_refused(copy):
+    shard = copy / "austin3.masks.npy"
+    shard.write_bytes(shard.read_bytes().replace(b"|u1", b"|i1"))
+    with pytest.raises(DataError, match=r"austin3\.masks\.npy: does not begin as a shard of 4 tiles does"):
+        TileStore.open(copy).tile(8)
+
+
+def test_tiles_of_many_scenes_keep_no_files_open(path, monkeypatch):
+    opened = Path("/proc/self/fd") if Path("/proc/self/fd").exists() else Path("/dev/fd")
+    store, before = TileStore.open(path), len(list(opened.iterdir()))
+    tiles = [store.tile(tile_id) for tile_id in range(len(store.rows))]
+    assert len(list(opened.iterdir())) <= before
+    monkeypatch.setattr("orthoforge.tiles.store._MOST_MAPPED", 2)
+    few = TileStore.open(path)
+    for tile_id in [*range(len(few.rows)), *reversed(range(len(few.rows)))]:
+        for one, other in zip(few.tile(tile_id), tiles[tile_id], strict=True):
+            np.testing.assert_array_equal(one, other)
+    assert len(few._shards) == 2
 
 
 def test_no_store_there(tmp_path):

@@ -1,6 +1,7 @@
 """Faults injected for real into trainings: what each does, says and leaves."""
 
 import json
+import re
 import shutil
 import time
 import warnings
@@ -352,6 +353,22 @@ def test_without_validation_tiles(tmp_path):
     with pytest.raises(DataError, match=r"no tile is in split val. Prepare again with more scenes or another --split"):
         train(SHORT, only_train, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_damaged_and_exchanged_tiles_are_named_before_the_first_step(tiles, no_step, tmp_path):
+    copy = shutil.copytree(tiles, tmp_path / "tiles")
+    first, second = (copy / f"town{number}.masks.npy" for number in (1, 2))
+    content = first.read_bytes()
+    first.write_bytes(second.read_bytes())
+    second.write_bytes(content)
+    with pytest.raises(DataError, match=r"the pixels of town1 at row 0, column 0; .* and 5 more are not those that were prepared"):
+        train(tiny(), copy, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_how_long_the_tiles_were_looked_at_is_said(tiles, tmp_path, capsys):
+    train(tiny(epochs=1, decay_epochs=0), tiles, tmp_path / "run", trackers=())
+    assert re.search(r"tiles: the checksums of 12 tiles are right \(\d\.\d s\)", capsys.readouterr().out)
 
 
 def test_without_tiles(tmp_path):

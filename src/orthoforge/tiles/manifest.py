@@ -3,6 +3,7 @@
 import hashlib
 import io
 import math
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,11 +11,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from affine import Affine
+from pydantic import ValidationError
 from rasterio.crs import CRS
 
 from orthoforge.bands import RGB
+from orthoforge.errors import DataError
+from orthoforge.geo.crs import crs_from_text
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.tiles import forms
 
 FORMAT = 2
 # Stores of this format and before counted areas in 32 bits: masks of windows beyond that may be wrong.
@@ -49,11 +55,34 @@ class TileRow:
         }
 
     @staticmethod
-    def from_json(plain: dict[str, Any], size_px: int) -> "TileRow":
-        """The row of a manifest whose tiles are ``size_px`` wide and high."""
-        crs = plain["grid"]["crs"]
-        grid = Grid(size_px, size_px, Affine(*plain["grid"]["transform"]), _crs(crs) if crs else None)
+    def from_json(line: bytes | str, size_px: int) -> "TileRow":
+        """The row of a manifest whose tiles are ``size_px`` wide and high. ``ValueError`` says what does not fit."""
+        try:
+            plain: dict[str, Any] = dict(forms.ROW.validate_json(line))
+        except ValidationError as error:
+            raise ValueError(forms.problems(error)) from error
+        transform, crs = Affine(*plain["grid"]["transform"]), plain["grid"]["crs"]
+        if not 0 < abs(transform.determinant) < math.inf:
+            raise ValueError("grid.transform: no pixel has an area")
+        grid = Grid(size_px, size_px, transform, None if crs is None else _crs(crs))
         return TileRow(**plain | {"window": Window(*plain["window"]), "grid": grid})
+
+
+def read_rows(lines: bytes, file: Path, size_px: int) -> tuple[TileRow, ...]:
+    """The rows of a manifest, all tiles of each scene. ``DataError`` names the line that does not fit."""
+    rows = []
+    for number, line in enumerate(lines.splitlines(), 1):
+        try:
+            rows.append(TileRow.from_json(line, size_px))
+        except ValueError as error:
+            raise DataError(f"{file}: line {number} is damaged ({error}). Run orthoforge prepare --overwrite.") from error
+    seen: dict[str, set[int]] = defaultdict(set)
+    for row in rows:
+        seen[row.scene].add(row.index)
+    for scene, count in Counter(row.scene for row in rows).items():
+        if seen[scene] != set(range(count)):
+            raise DataError(f"{file}: damaged (the tiles of {scene} are not numbered from 0). Run orthoforge prepare --overwrite.")
+    return tuple(rows)
 
 
 def shard_paths(folder: Path, scene: str) -> tuple[Path, Path]:
@@ -83,6 +112,22 @@ def has_size(shard: Path, shape: tuple[int, ...]) -> bool:
     return shard.is_file() and shard.stat().st_size == len(shard_header(shape)) + math.prod(shape)
 
 
+def mapped(shard: Path, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of ``shape`` in a shard, mapped and read-only. ``DataError`` when the file holds anything else.
+
+    By torch, whose maps keep no file open: numpy's do, and a data set of some hundred scenes would meet the system's limit.
+    """
+    header = shard_header(shape)
+    try:
+        content = torch.from_file(str(shard), shared=False, size=len(header) + math.prod(shape), dtype=torch.uint8).numpy()
+    except RuntimeError as error:
+        raise DataError(f"{shard}: cannot be read ({str(error).splitlines()[0]}). Run orthoforge prepare --overwrite.") from error
+    if content[: len(header)].tobytes() != header:
+        raise DataError(f"{shard}: does not begin as a shard of {shape[0]} tiles does. Run orthoforge prepare --overwrite.")
+    content.flags.writeable = False
+    return content[len(header) :].reshape(shape)
+
+
 def may_have_overflowed(written_format: int, window: Window, size_px: int) -> bool:
     """Whether a store of ``written_format`` may hold a wrong mask for a tile of ``size_px`` pixels of ``window``."""
     return written_format <= _OVERFLOWING_FORMAT and window.height * window.width * size_px >= _OVERFLOW
@@ -95,7 +140,9 @@ def manifest_sha256(manifest: bytes) -> str:
 
 def tile_sha256(image: np.ndarray, mask: np.ndarray) -> str:
     """Checksum of a tile's bytes: image, then mask."""
-    return hashlib.sha256(image.tobytes() + mask.tobytes()).hexdigest()
+    checksum = hashlib.sha256(np.ascontiguousarray(image).data)
+    checksum.update(np.ascontiguousarray(mask).data)
+    return checksum.hexdigest()
 
 
 @lru_cache
@@ -107,6 +154,4 @@ def crs_text(crs: CRS | None) -> str | None:
     return f"EPSG:{code}" if code and _crs(f"EPSG:{code}") == crs else crs.to_wkt()
 
 
-@lru_cache
-def _crs(text: str) -> CRS:
-    return CRS.from_user_input(text)
+_crs = lru_cache(crs_from_text)

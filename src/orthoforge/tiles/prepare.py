@@ -87,7 +87,9 @@ def prepare(
         workers = workers or len(os.sched_getaffinity(0))
         scenes = _for_each(pairs, partial(survey_scene, settings=settings), workers, skip_bad, left_out, "reading headers")
         require_numbers([name for name, scene in scenes.items() if not scene.synthetic], split)
-        done = {name: rows for name, scene in scenes.items() if (rows := finished_rows(tiles, scene, settings)) is not None}
+        kept = partial(finished_rows, tiles, settings=settings)
+        found = _for_each(list(scenes.values()), kept, workers, skip_bad, left_out, "looking at finished scenes")
+        done = {name: rows for name, rows in found.items() if rows is not None}
         todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
         _require_space(tiles, todo, settings)
         (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
@@ -117,7 +119,7 @@ def _find(data: Path, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
 
 
 def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> TileStore | None:
-    """The store, made before; ``None`` when the same was asked of an earlier version, which cut tiles differently."""
+    """The store, made before; ``None`` when it is damaged, or of an earlier version, which cut tiles differently."""
     finished = shards.read_json(tiles / shards.RECORDS / _FINISHED)
     left_out = finished.pop("left_out", [])
     if finished and finished.get("format", 1) < manifest.FORMAT:
@@ -130,8 +132,12 @@ def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> Ti
         raise OutputExistsError(
             f"{tiles}: holds tiles made with other {changed}. Pass --overwrite to replace them, or choose another folder."
         )
+    store = TileStore.open(tiles)
+    if damaged := store.verify():
+        print(f"{tiles}: {len(damaged)} of {len(store.rows)} tiles are damaged, the first {damaged[0]}; cut anew.")
+        return None
     print(f"{tiles}: made before from these scenes with these settings; nothing to do.")
-    return TileStore.open(tiles)
+    return store
 
 
 def _for_each(

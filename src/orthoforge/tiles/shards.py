@@ -187,12 +187,26 @@ def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow
     record = read_json(tiles / RECORDS / f"{scene.pair.name}.json")
     if record.get("made_by") != settings.pixels or record.get("sources") != stamp(scene.pair):
         return None
-    rows = [TileRow.from_json(row, settings.size) for row in record["rows"]]
-    shapes = settings.shard_shapes(len(rows))
-    for shard, shape in zip(manifest.shard_paths(tiles, scene.pair.name), shapes, strict=True):
-        if rows and not manifest.has_size(shard, shape):
-            return None
+    try:
+        rows = [TileRow.from_json(json.dumps(row), settings.size) for row in record["rows"]]
+    except (ValueError, LookupError, TypeError):  # damaged
+        return None
+    if [(row.scene, row.index) for row in rows] != [(scene.pair.name, index) for index in range(len(rows))]:
+        return None
+    if rows and (row := _damaged(tiles, rows, settings)):
+        print(f"{scene.pair.name}: its tile at row {row.window.row}, column {row.window.col} is missing or damaged; cut anew.")
+        return None
     return rows
+
+
+def _damaged(tiles: Path, rows: list[TileRow], settings: Settings) -> TileRow | None:
+    """The first of a scene's tiles whose pixels are not there or do not fit their checksum."""
+    paths, shapes = manifest.shard_paths(tiles, rows[0].scene), settings.shard_shapes(len(rows))
+    if not all(map(manifest.has_size, paths, shapes)):
+        return rows[0]
+    images, masks = map(manifest.mapped, paths, shapes)
+    sums = (manifest.tile_sha256(image, mask) for image, mask in zip(images, masks, strict=True))
+    return next((row for row, checksum in zip(rows, sums, strict=True) if checksum != row.sha256), None)
 
 
 def stamp(pair: Pair) -> list[list[int]]:
@@ -211,9 +225,10 @@ def versions() -> dict[str, str]:
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON file's content; empty when it is missing or damaged, for then its work is done again."""
     try:
-        return json.loads(path.read_text("utf-8"))
-    except (OSError, ValueError):
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
         return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write_json(path: Path, body: dict[str, Any]) -> None:

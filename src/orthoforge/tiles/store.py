@@ -5,9 +5,11 @@ A store is a folder with ``store.json`` (settings, counts), ``manifest.jsonl`` (
 splits and belong to none; they stay in the manifest so that it describes the shards completely.
 """
 
-import json
+from collections import Counter
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -15,6 +17,7 @@ import numpy as np
 
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.tiles.forms import store_body
 from orthoforge.tiles.manifest import (
     FORMAT,
     MANIFEST,
@@ -23,13 +26,18 @@ from orthoforge.tiles.manifest import (
     band_count,
     has_size,
     manifest_sha256,
+    mapped,
     may_have_overflowed,
+    read_rows,
     shard_paths,
     shard_shapes,
     tile_sha256,
 )
 
 _GOLDEN = 0x9E3779B97F4A7C15
+# Scenes whose shards are mapped at once. A map holds no open file, but the kernel lets a process have some 65 000 of them.
+_MOST_MAPPED = 8192
+_SHOWN_DAMAGED = 3  # tiles named in a message
 _ORDER, _CROP = 1, 2  # apart, so that the order of an epoch says nothing about its crops
 
 Flips = Literal["none", "horizontal", "dihedral"]
@@ -65,20 +73,17 @@ class TileStore:
         """
         path = Path(path)
         body = _read_body(path)
-        manifest = (path / MANIFEST).read_bytes() if (path / MANIFEST).is_file() else b""
+        manifest = _read(path / MANIFEST)
         if manifest_sha256(manifest) != body["fingerprint"]:
             raise DataError(f"{path / MANIFEST}: missing or changed since it was written. Run orthoforge prepare --overwrite.")
         size, bands = body["size_px"], band_count(body["settings"])
-        rows = tuple(TileRow.from_json(json.loads(line), size) for line in manifest.splitlines())
+        rows = read_rows(manifest, path / MANIFEST, size)
         if any(may_have_overflowed(body["format"], row.window, size) for row in rows):
             raise DataError(
                 f"{path}: an earlier version of orthoforge cut it, which counted the areas of such large windows wrongly, so its "
                 "masks and building shares may be wrong. Run the same orthoforge prepare again: it cuts the tiles anew."
             )
-        counts: dict[str, int] = {}
-        for row in rows:
-            counts[row.scene] = counts.get(row.scene, 0) + 1
-        for scene, count in counts.items():
+        for scene, count in Counter(row.scene for row in rows).items():
             for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size, bands), strict=True):
                 _require_size(shard, shape)
         fields = {name: body[name] for name in ("size_px", "gsd_m", "classes", "fingerprint", "settings")}
@@ -121,12 +126,23 @@ class TileStore:
     def tile(self, tile_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (S, S, B) and mask (S, S), uint8, as read-only views of the memory maps; of ``shown`` bands a copy."""
         row = self.rows[tile_id]
-        shards = self._shards.get(row.scene)
-        if shards is None:
-            shards = tuple(np.load(path, mmap_mode="r").view(np.ndarray) for path in shard_paths(self.path, row.scene))
-            self._shards[row.scene] = shards
-        image, mask = shards[0][row.index], shards[1][row.index]
+        image, mask = (shard[row.index] for shard in self._shards_of(row.scene))
         return (image if self.shown is None else image[..., self.shown]), mask
+
+    def _shards_of(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
+        shards = self._shards.get(scene)
+        if shards is None:
+            if len(self._shards) >= _MOST_MAPPED:  # the oldest goes; the kernel unmaps it when nobody looks at its tiles any more
+                self._shards.pop(next(iter(self._shards)), None)
+            count = self._counts[scene]
+            images, masks = map(mapped, shard_paths(self.path, scene), shard_shapes(count, self.size_px, self.bands))
+            shards = self._shards[scene] = images, masks
+        return shards
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        """How many tiles each scene has."""
+        return Counter(row.scene for row in self.rows)
 
     def describe(self, tile_id: int) -> str:
         """'austin7 at row 1000, column 0', for messages."""
@@ -142,7 +158,22 @@ class TileStore:
     def verify(self) -> list[str]:
         """Tiles whose pixels no longer fit their checksum, described. Reads everything."""
         whole = replace(self, shown=None)
-        return [self.describe(i) for i, row in enumerate(self.rows) if tile_sha256(*whole.tile(i)) != row.sha256]
+
+        def fits(tile_id: int) -> bool:
+            return tile_sha256(*whole.tile(tile_id)) == self.rows[tile_id].sha256
+
+        with ThreadPoolExecutor() as pool:  # checksums let other threads run
+            fitting = pool.map(fits, range(len(self.rows)))
+            return [self.describe(tile_id) for tile_id, fit in enumerate(fitting) if not fit]
+
+    def require_sound(self, damaged: Sequence[str] | None = None) -> None:
+        """Raise ``DataError`` naming the tiles whose pixels no longer fit their checksum; ``damaged`` is what ``verify`` gave."""
+        if damaged := self.verify() if damaged is None else damaged:
+            more = f" and {len(damaged) - _SHOWN_DAMAGED} more" if len(damaged) > _SHOWN_DAMAGED else ""
+            raise DataError(
+                f"{self.path}: the pixels of {'; '.join(damaged[:_SHOWN_DAMAGED])}{more} are not those that were prepared: their "
+                "checksums differ. The files were damaged or exchanged. Run the same orthoforge prepare again: it mends them."
+            )
 
 
 @dataclass(frozen=True)
@@ -206,14 +237,19 @@ def _read_body(path: Path) -> dict[str, Any]:
         if not path.is_dir():
             raise DataError(f"{path}: no such folder. Tiles are made by orthoforge prepare.")
         raise DataError(f"{path}: no tile store (no {STORE}). Make one, or finish an interrupted one, with orthoforge prepare.")
-    try:
-        body = json.loads(file.read_text("utf-8"))
-        version = body["format"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{file}: not a tile store's description, or damaged. Run orthoforge prepare --overwrite.") from error
+    body = store_body(_read(file), file)
+    version = body["format"]
     if version > FORMAT:
         raise DataError(f"{file}: written by a newer orthoforge (format {version}, this one reads {FORMAT}). Upgrade it.")
     return body
+
+
+def _read(file: Path) -> bytes:
+    """Its bytes; none where it is missing. ``DataError`` when it cannot be read."""
+    try:
+        return file.read_bytes() if file.is_file() else b""
+    except OSError as error:
+        raise DataError(f"{file}: cannot be read ({error.strerror}). Mend its permissions, or copy the store anew.") from error
 
 
 def _require_size(shard: Path, shape: tuple[int, ...]) -> None:

@@ -1,5 +1,6 @@
 """One training from its first step or from a checkpoint to its end: settings, lock, stops and rollbacks around the loop."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -44,9 +45,10 @@ def train(
     networks start from another run's weights; its optimizers, rate and epochs are left behind. ``stop_after`` trains so many epochs
     now and leaves the rest to a resumption. SIGTERM and Ctrl-C save and return. ``trackers``: see ``orthoforge.trackers``.
 
-    Raises ``ConfigError`` when recipe and tiles do not fit or a resumed recipe differs, ``OutputExistsError`` when ``out`` holds a
-    run already, ``LockedError`` when another process trains it, ``CheckpointError`` for a damaged checkpoint, ``ResourceError``
-    for want of disk or memory, ``DivergedError`` when NaN or Inf return after every rollback.
+    Raises ``ConfigError`` when recipe and tiles do not fit or a resumed recipe differs, ``DataError`` when tiles are damaged,
+    ``OutputExistsError`` when ``out`` holds a run already, ``LockedError`` when another process trains it, ``CheckpointError`` for
+    a damaged checkpoint, ``ResourceError`` for want of disk or memory, ``DivergedError`` when NaN or Inf return after every
+    rollback.
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     # Resumed on other hardware, "auto" would mean something else; what it means here is part of the run.
@@ -61,6 +63,7 @@ def train(
     fabric = new_fabric(recipe)
     require_fit(recipe, store, fabric.world_size)
     quiet = quiet or not fabric.is_global_zero
+    _check_tiles(fabric, store, quiet)
     options: dict[str, Any] = {"resume": resume, "init_from": init_from, "stop_after": stop_after, "trackers": trackers}
     with memory_advice(recipe), StopRequest() as stop:
         if not fabric.is_global_zero:  # one process writes; the others only compute
@@ -124,6 +127,15 @@ def _train_in(
     go_on = "The same command goes on." if resume else "Go on with --resume."
     where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. {go_on}"
     say(f"finished: {out}" if finished else f"stopped at {where}")
+
+
+def _check_tiles(fabric: Fabric, store: TileStore, quiet: bool) -> None:
+    """Raise ``DataError`` in every process when a tile's pixels are not those that were prepared. The first one reads them all."""
+    started_at = time.monotonic()
+    store.require_sound(fabric.broadcast(store.verify() if fabric.is_global_zero else []))
+    if not quiet:
+        seconds = time.monotonic() - started_at
+        print(f"{store.path}: the checksums of {len(store.rows)} tiles are right ({seconds:.1f} s)", flush=True)
 
 
 def _resume_or_begin(
