@@ -13,7 +13,7 @@ from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
 from orthoforge.generation.masks import ResampledMask
-from orthoforge.geo.footprints import write_footprints
+from orthoforge.geo.footprints import rasterize_file, write_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.trained_generator import load_generator
@@ -45,6 +45,17 @@ def test_footprints_become_an_image_at_the_runs_resolution(run, tmp_path, suffix
     x, y = grid.transform @ (cols + 0 * rows, rows + 0 * cols)
     mask = shapely.contains_xy(shapely.union_all(HOUSES), x, y)
     assert np.array_equal(image, load_generator(run)(mask))
+
+
+def test_an_image_and_a_mask_of_the_same_footprints_share_one_grid(run, tmp_path):
+    """A run's resolution is measured on the ellipsoid, where the 0.3 m of a UTM zone are 0.299971 m."""
+    write_footprints(tmp_path / "town.geojson", HOUSES, UTM)
+    generator = load_generator(run)
+    generator.gsd_m = 0.299971
+    (image,) = generate(generator, [tmp_path / "town.geojson"], tmp_path / "image.tif")
+    rasterize_file(tmp_path / "town.geojson", tmp_path / "mask.tif", gsd=0.3)
+    with open_raster(tmp_path / "mask.tif") as mask:
+        assert read(image)[1] == mask.grid
 
 
 def test_footprints_on_the_grid_of_a_raster_or_on_an_extent(run, tmp_path):

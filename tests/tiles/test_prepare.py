@@ -77,6 +77,30 @@ def test_gsd_cuts_by_ground_size(data, tmp_path, capsys):
     assert "at the right and bottom of scenes, fill no whole tile" in said
 
 
+def test_metres_of_pixels_in_degrees_are_those_on_the_ground(tmp_path):
+    """At 69° north a degree of longitude has 40 km, one of latitude 111.6 km: windows are not square, their ground is."""
+    grid = Grid(120, 120, Affine(3e-6, 0, 18.9, 0, -3e-6, 69.6), CRS.from_epsg(4326))
+    write_tiff(tmp_path / "data/images/tromso1.tif", make_image(make_mask(120)), grid)
+    write_tiff(tmp_path / "data/masks/tromso1.tif", make_mask(120), grid)
+    width_m, height_m = grid.pixel_m()
+    assert height_m > 2.5 * width_m
+    store = prepare(tmp_path / "data", tmp_path / "by_gsd", gsd=0.6, size=8)
+    assert store.rows[0].window[2:] == (round(8 * 0.6 / height_m), round(8 * 0.6 / width_m))
+    tile_width_m, tile_height_m = store.rows[0].grid.pixel_m()
+    assert store.gsd_m == pytest.approx((tile_width_m + tile_height_m) / 2, rel=1e-4)
+    store = prepare(tmp_path / "data", tmp_path / "by_number", grid=3, size=20)
+    assert store.gsd_m == pytest.approx(2 * (width_m + height_m) / 2, rel=1e-4)
+
+
+@pytest.mark.parametrize("gsd", [0.3, 0.6, 0.5])
+def test_the_resolution_that_was_asked_for_is_stored_to_the_last_digit(tmp_path, gsd):
+    make_pair(tmp_path / "data", "a1", 200)
+    store = prepare(tmp_path / "data", tmp_path / "tiles", gsd=gsd, size=60)
+    assert make_grid().gsd_m() != 0.3  # on the ellipsoid
+    assert (store.gsd_m, store.rows[0].gsd_m) == (gsd, gsd)
+    assert gsd == 0.5 or store.rows[0].grid.transform.a == gsd
+
+
 def test_a_rest_is_dropped_and_never_squeezed_in(tmp_path):
     make_pair(tmp_path / "data", "a1", (64, 100))
     store = prepare(tmp_path / "data", tmp_path / "tiles", grid=1, size=64)

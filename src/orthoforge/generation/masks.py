@@ -124,7 +124,7 @@ class _Footprints:
                 f"{path}: footprints give building masks; this run was trained on classes. Give it a mask of classes."
             )
         self._mask = footprints.open_mask(
-            path, like=extent.like, extent=extent.extent, gsd_m=generator.gsd_m if extent.gsd is None else extent.gsd,
+            path, like=extent.like, extent=extent.extent, gsd_m=_called_gsd_m(generator) if extent.gsd is None else extent.gsd,
             crs=extent.crs, repair=extent.repair, layer=extent.layer,
         )  # fmt: skip
         self.grid = self._mask.grid
@@ -171,6 +171,14 @@ class ResampledMask:
 def other_scale(one_m: float | None, other_m: float | None) -> bool:
     """Whether pixels of these sizes would show buildings at different scales; of an unknown one nothing is said."""
     return bool(one_m and other_m and abs(one_m / other_m - 1) > GSD_TOLERANCE)
+
+
+def _called_gsd_m(generator: TrainedGenerator) -> float | None:
+    """The run's resolution as it is called, 0.3 m where 0.299971 m were measured on the ellipsoid.
+
+    The image then has the grid of a mask that ``orthoforge footprints --gsd 0.3`` makes of the same buildings.
+    """
+    return generator.gsd_m and float(f"{generator.gsd_m:.3g}")
 
 
 def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *, resample: bool) -> SceneMask:

@@ -25,7 +25,7 @@ from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask
 from orthoforge.scenes.palette import Palette, classes_from_palette
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
-from orthoforge.tiles.cutting import Cut, Read, cut_by_gsd, cut_by_number, cut_images, cut_masks
+from orthoforge.tiles.cutting import SAME_GSD, Cut, Read, cut_by_gsd, cut_by_number, cut_images, cut_masks
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Method
 
@@ -116,7 +116,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
     assert scene.cut
     pair, cut, size = scene.pair, scene.cut, settings.size
     rows: list[TileRow] = []
-    pixel_m = scene.grid.gsd_m()
+    gsd_m = _tile_gsd_m(scene.grid.pixel_m(), cut, settings)
     classes: tuple[int | None, int | None] = (None, None)
     sources = stamp(pair)  # before reading: a source that changes meanwhile will not fit it
     record = tiles / RECORDS / f"{pair.name}.json"
@@ -146,7 +146,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
                 image_shard.write(images[col])
                 mask_shard.write(masks[col])
                 sums = float(shares[col]), manifest.tile_sha256(images[col], masks[col])
-                rows.append(_row(scene, pixel_m, len(rows), cut.window(row, col), size, *sums))
+                rows.append(_row(scene, gsd_m, len(rows), cut.window(row, col), size, *sums))
         _write_headers(image_shard, mask_shard, len(rows), settings)
     if not rows:
         image_path.unlink()
@@ -176,10 +176,22 @@ def _write_headers(image_shard: Any, mask_shard: Any, count: int, settings: Sett
         shard.write(manifest.shard_header(shape))
 
 
-def _row(scene: Scene, pixel_m: float | None, index: int, window: Window, size_px: int, share: float, sha256: str) -> TileRow:
+def _row(scene: Scene, gsd_m: float | None, index: int, window: Window, size_px: int, share: float, sha256: str) -> TileRow:
     grid = scene.grid.window(window).resized(size_px, size_px)
-    gsd_m = pixel_m and pixel_m * (window.width + window.height) / 2 / size_px
     return TileRow(scene.pair.name, scene.pair.place, index, window, grid, gsd_m, "", share, sha256, scene.synthetic)
+
+
+def _tile_gsd_m(pixel_m: tuple[float, float] | None, cut: Cut, settings: Settings) -> float | None:
+    """Metres per pixel of a scene's tiles, the mean of both axes; ``None`` where the scene's are unknown.
+
+    Where ``--gsd`` was asked for and reached, it is that number: the 0.3 m of a UTM zone are 0.299971 m on the ellipsoid, and
+    footprints drawn at one of them are not those drawn at the other.
+    """
+    if pixel_m is None:
+        return None
+    width_m, height_m = pixel_m
+    gsd_m = (width_m * cut.width + height_m * cut.height) / 2 / settings.size
+    return settings.gsd if settings.gsd and abs(gsd_m / settings.gsd - 1) <= SAME_GSD else gsd_m
 
 
 def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow] | None:
