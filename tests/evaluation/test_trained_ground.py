@@ -2,30 +2,31 @@
 
 import numpy as np
 import pytest
+from rasterio.crs import CRS
 
 from conftest import make_grid, make_image, make_mask, write_tiff
 from made_runs import make_run
-from orthoforge.evaluation.trained_ground import trained_ground
+from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.tiles.prepare import prepare
 
 SIZE = 96
 
 
-def scenes(root, places, *, crs=True):
+def scenes(root, places, *, crs=True, epsg=None):
     """Scenes by name and metres east of the first."""
     for name, east_m in places.items():
         seed = sum(name.encode())  # other ground, other pixels
         grid = make_grid(SIZE) if crs else make_grid(SIZE, crs=None)
         if crs:
-            grid = type(grid)(SIZE, SIZE, grid.transform.translation(east_m, 0) @ grid.transform, grid.crs)
+            grid = type(grid)(SIZE, SIZE, grid.transform.translation(east_m, 0) @ grid.transform, epsg or grid.crs)
         mask = make_mask(SIZE, seed=seed)
         write_tiff(root / "images" / f"{name}.tif", make_image(mask, seed=seed), grid if crs else None)
         write_tiff(root / "masks" / f"{name}.tif", mask, grid if crs else None)
     return root
 
 
-def tiles(root, places, *, crs=True, grid=2):
-    data = scenes(root / "data", places, crs=crs)
+def tiles(root, places, *, crs=True, grid=2, epsg=None):
+    data = scenes(root / "data", places, crs=crs, epsg=epsg)
     return prepare(data, root / "tiles", grid=grid, size=40, split="digits", workers=1)
 
 
@@ -57,6 +58,16 @@ def test_another_store_of_the_same_ground_is_recognised_whatever_its_scenes_are_
     # The left half of uma9 lies on the right half of aba1, its right half begins where aba1 ends; uma19 lies on aba9, a test scene.
     assert {(other.rows[tile_id].scene, other.rows[tile_id].window.col) for tile_id in seen} == {("uma9", 0)}
     assert found.tiles == len(seen) == 2
+
+
+def test_the_same_ground_in_another_crs_is_recognised(trained, tmp_path):
+    run, _ = trained
+    other = tiles(tmp_path / "ours", {"uma9": SIZE * 0.3 / 2, "uma19": FAR}, epsg=CRS.from_epsg(25833))
+    ids = other.ids("test").tolist()
+    found = tiles_on([row for row in trained_ground(run, other, ids).training.rows if row.split == "train"], other, ids)
+    assert {(other.rows[tile_id].scene, other.rows[tile_id].window.col) for tile_id in found} == {("uma9", 0)}
+    assert trained_ground(run, other, ids).tiles == len(found) == 2
+    assert tiles_on(other.rows, other, ids, by_name=False) == ids
 
 
 def test_without_a_crs_scenes_of_one_name_are_the_same_ground(tmp_path):

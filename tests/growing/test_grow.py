@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rasterio.crs import CRS
 
 from conftest import UTM, make_dataset, make_grid, make_image, make_mask, write_tiff
 from made_runs import RECIPE, make_run
@@ -224,6 +225,12 @@ def test_masks_of_a_folder(town, tmp_path):
     assert made.notes == ("3 of 5 synthetic pairs: there were no more masks.",)
     assert [row["mask"]["file"] for row in made.rows] == ["austin0.tif", "austin1.tif", "austin2.tif"]
     shutil.copy(data / "AerialImageDataset/train/gt/austin9.tif", tmp_path / "drawn/sketch.tif")
+    with pytest.raises(DataError, match=r"sketch\.tif: shows ground of austin9, which does not train"):
+        grow(run, data, tmp_path / "leak", masks=tmp_path / "drawn", least_agreement=0)
+    with open_raster(tmp_path / "drawn/sketch.tif") as raster:
+        there = replace(raster.grid, crs=CRS.from_epsg(25833))
+    assert raster.grid.crs == CRS.from_epsg(32633)
+    write_tiff(tmp_path / "drawn/sketch.tif", make_mask((there.height, there.width), seed=70), there)
     with pytest.raises(DataError, match=r"sketch\.tif: shows ground of austin9, which does not train"):
         grow(run, data, tmp_path / "leak", masks=tmp_path / "drawn", least_agreement=0)
     write_tiff(tmp_path / "drawn/sketch.tif", make_mask(seed=NAMES.index("austin9")))

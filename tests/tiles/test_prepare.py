@@ -428,6 +428,28 @@ def test_a_record_of_an_earlier_version_does_not_hide_what_is_synthetic(tmp_path
     assert [row.scene for row in again.rows if row.synthetic] == ["austin20"]
 
 
+def test_scenes_that_show_the_same_ground_in_other_crss_are_not_in_other_splits(tmp_path, capsys):
+    """The published numbers of EPSG:32633 and 25833 are the same; a copy of a held-out scene in the other must not train."""
+    data = tmp_path / "data"
+    for number in range(20):
+        for name, crs in ((f"town{number}", UTM), (f"again{number}", CRS.from_epsg(25833))):
+            grid = Grid(64, 64, make_grid().transform @ Affine.translation(1000 * number, 0), crs)
+            write_tiff(data / f"images/{name}.tif", make_image(make_mask(seed=number), seed=number), grid)
+            write_tiff(data / f"masks/{name}.tif", make_mask(seed=number), grid)
+    store = prepare(data, tmp_path / "tiles", grid=1, size=32)
+    assert "different CRSs" not in capsys.readouterr().out
+    splits = {row.scene: row.split for row in store.rows}
+    assert set(splits.values()) == {"train", "val", "test"}
+    assert all(splits[f"town{number}"] == splits[f"again{number}"] for number in range(20))
+
+
+def test_a_crs_without_a_place_on_earth_gets_a_note(tmp_path):
+    data = make_dataset(tmp_path / "data", ["town1"])
+    make_pair(data, "site1", crs=CRS.from_wkt('LOCAL_CS["building site",UNIT["metre",1]]'))
+    (note, _) = body(prepare(data, tmp_path / "tiles", size=16).path)["counts"]["notes"]
+    assert note == ("scenes in a CRS without a known place on Earth are taken not to touch those in another one (building site).")
+
+
 @pytest.mark.real_data
 def test_real_scenes_are_split_without_contact(shared_data, tmp_path):
     store = prepare(shared_data / "building", tmp_path / "tiles", grid=2, size=64)

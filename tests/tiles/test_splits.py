@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.crs import CRS
+from rasterio.warp import transform as transform_points
 
 from orthoforge.errors import DataError
 from orthoforge.scenes.sources import place_of
@@ -142,6 +144,39 @@ def test_near_counts_as_touching():
     boxes = [(0, 0, 10, 10), (10.1, 0, 20.1, 10), (25, 0, 35, 10)]
     assert touching(boxes, ["x"] * 3).tolist() == [[0, 1], [1, 0]]
     assert touching(boxes, ["x", "y", "x"]).size == 0
+
+
+def test_the_same_ground_in_two_crss_goes_to_one_split():
+    """Scenes of 8 × 8 tiles, each once more in the CRS of another datum's name, whose numbers are the same to a millimetre."""
+    here, there = CRS.from_epsg(32633), CRS.from_epsg(25833)
+    sites = [
+        site
+        for number in range(6)
+        for name, crs in ((f"town{number}", here), (f"again{number}", there))
+        for site in scene(name, 4, 4, at=(400_000 + 5000.0 * number, 5_500_000), tile=80, space=crs)
+    ]
+    splits = dict(zip(((site.scene, site.box) for site in sites), assign_splits(sites, "blocks"), strict=True))
+    assert min(Counter(splits.values())[split] for split in ("train", "val", "test")) >= 16
+    for (name, box), split in splits.items():
+        other = splits[name.replace("town", "again"), box]
+        assert split == other or "buffer" in (split, other)
+
+
+def test_a_town_across_two_utm_zones_is_cut_as_one():
+    """Its two halves, each in its own zone, whose axes differ by 4.7° here."""
+    zones, degrees = (CRS.from_epsg(32632), CRS.from_epsg(32633)), CRS.from_epsg(4326)
+    (_, middle), (_, north) = transform_points(degrees, zones[0], [12.0, 12.0], [52.0, 52.0])
+    west = scene("west", 8, 8, at=(middle - 8 * 80, north), tile=80, space=zones[0])
+    (east_x, *_), (east_y, *_) = transform_points(degrees, zones[1], [12.0], [52.0])
+    east = scene("east", 8, 8, at=(east_x, east_y), tile=80, space=zones[1])
+    sites = [*west, *east]
+    splits = assign_splits(sites, "blocks")
+    assert {"train", "val", "test", "buffer"} == set(splits)
+    pairs = touching([site.box for site in sites], [site.space for site in sites])
+    across = [(a, b) for a, b in pairs.T.tolist() if sites[a].space != sites[b].space]
+    assert across
+    for a, b in pairs.T.tolist():
+        assert splits[a] == splits[b] or "buffer" in (splits[a], splits[b])
 
 
 @st.composite

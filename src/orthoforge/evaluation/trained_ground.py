@@ -9,10 +9,12 @@ import numpy as np
 from orthoforge import runs
 from orthoforge.checkpoints import checkpoint_folder, read_state
 from orthoforge.errors import DataError
+from orthoforge.geo.areas import Areas, meetings
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
 
-Box = tuple[float, float, float, float]
+# Of a tile's side: so much is taken off before its area counts as that of another.
+_ROUNDING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class TrainedGround:
 def trained_ground(run: Path, store: TileStore, tile_ids: Sequence[int]) -> TrainedGround:
     """Compare tiles of ``store`` with the training tiles of ``run``.
 
-    The same store by its fingerprint: then the split decides. Another one: tiles whose bytes are the same, whose areas overlap in
-    one CRS, or (without a CRS) whose windows in a scene of one name do.
+    The same store by its fingerprint: then the split decides. Another one: tiles whose bytes are the same, whose areas overlap, in
+    whatever CRS each lies, or (without a CRS) whose windows in a scene of one name do.
     """
     folder = checkpoint_folder(run)
     fingerprint = read_state(folder)["tiles"]["fingerprint"]
@@ -50,20 +52,13 @@ def trained_ground(run: Path, store: TileStore, tile_ids: Sequence[int]) -> Trai
 def tiles_on(rows: Sequence[TileRow], store: TileStore, tile_ids: Sequence[int], *, by_name: bool = True) -> list[int]:
     """Those of ``tile_ids`` whose area overlaps that of one of ``rows``.
 
-    In one CRS, or (with ``by_name``) where both have none, as windows in a scene of one name.
+    On the ground, in whatever CRS each lies, or (with ``by_name``) where both have none, as windows in a scene of one name.
+    Neighbours whose edges differ by rounding share no area.
     """
-    boxes: dict[str, list[Box]] = {}
-    for row in rows:
-        if by_name or row.grid.crs:
-            area, box = _area(row)
-            boxes.setdefault(area, []).append(box)
-    arrays = {area: np.array(some) for area, some in boxes.items()}
-    found = []
-    for tile_id in tile_ids:
-        area, box = _area(store.rows[tile_id])
-        if area in arrays and _meets_any(box, arrays[area]):
-            found.append(tile_id)
-    return found
+    looked_at = [tile_id for tile_id in tile_ids if by_name or store.rows[tile_id].grid.crs]
+    scored = _areas([store.rows[tile_id] for tile_id in looked_at], -_ROUNDING)
+    found = meetings(scored, _areas([row for row in rows if by_name or row.grid.crs], 0.0))
+    return [looked_at[position] for position in np.unique(found[0])]
 
 
 def _training_store(folder: Path, fingerprint: str) -> TileStore | None:
@@ -76,18 +71,11 @@ def _training_store(folder: Path, fingerprint: str) -> TileStore | None:
     return store if store is not None and store.fingerprint == fingerprint else None
 
 
-def _area(row: TileRow) -> tuple[str, Box]:
-    """What a tile's place is counted in, its CRS or else its scene, and (left, bottom, right, top) in that."""
-    if row.grid.crs:
-        return f"crs {row.grid.crs}", row.grid.bounds
-    window = row.window
-    return f"scene {row.scene}", (window.col, window.row, window.col + window.width, window.row + window.height)
-
-
-def _meets_any(box: Box, boxes: np.ndarray) -> bool:
-    """Whether a box shares an area with one of (N, 4); neighbours whose edges differ by rounding share none."""
-    left, bottom, right, top = box
-    slack = 1e-3 * min(right - left, top - bottom)
-    across = np.minimum(right, boxes[:, 2]) - np.maximum(left, boxes[:, 0])
-    up = np.minimum(top, boxes[:, 3]) - np.maximum(bottom, boxes[:, 1])
-    return bool(((across > slack) & (up > slack)).any())
+def _areas(rows: Sequence[TileRow], near: float) -> Areas:
+    """Where tiles lie: on the ground, or else in their scene."""
+    windows = [row.window for row in rows]
+    boxes = [
+        row.grid.bounds if row.grid.crs else (window.col, window.row, window.col + window.width, window.row + window.height)
+        for row, window in zip(rows, windows, strict=True)
+    ]
+    return Areas.of_boxes(boxes, [row.grid.crs or row.scene for row in rows], near)

@@ -140,7 +140,7 @@ def _table(rows: Sequence[Mapping[str, Any]], ground: Ground) -> str:
 
 def _split_words(rule: str | None, settings: Mapping[str, Any]) -> str:
     if settings["masks"] not in _HOW:
-        return "None of them is the mask of a real scene that does not train, or shows its ground in the same CRS."
+        return "None of them is the mask of a real scene that does not train, or shows its ground."
     by = [f"the rule `{rule}`"] * bool(rule) + ["the manifest of the run's tiles"] * bool(settings["tiles"])
     return f"By {' and '.join(by)}, no mask of a validation or test scene was used."
 

@@ -12,6 +12,7 @@ import numpy as np
 from orthoforge.errors import DataError
 from orthoforge.forging.forge import forge
 from orthoforge.forging.places import rasters_in
+from orthoforge.geo.areas import Areas, meetings
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
 from orthoforge.growing.ground import Ground, Source
@@ -151,30 +152,24 @@ def _given(path: Path, ground: Ground, generator: TrainedGenerator) -> NewMask:
 
 def _require_no_leak(paths: Sequence[Path], ground: Ground, reader: MaskReader) -> None:
     held_back: dict[tuple[int, int], list[Any]] = {}
-    boxes: list[tuple[str, Grid]] = []
+    grounds: list[tuple[str, Grid]] = []
     for pair in ground.held_back:
         with open_raster(pair.mask) as raster:
             held_back.setdefault((raster.grid.height, raster.grid.width), []).append(pair)
             if raster.grid.crs is not None:
-                boxes.append((pair.name, raster.grid))
+                grounds.append((pair.name, raster.grid))
+    others = Areas.of_grids([grid for _, grid in grounds])
     for path in paths:
         with open_raster(path) as raster:
             grid = raster.grid
-        for name, other in boxes:
-            if grid.crs == other.crs and _overlap(grid, other):
-                raise DataError(f"{path}: shows ground of {name}, which does not train, or not as a whole. {_WAY_OUT}")
+        if grid.crs is not None and (met := meetings(Areas.of_grids([grid], -_ROUNDING), others)[1]).size:
+            raise DataError(f"{path}: shows ground of {grounds[met[0]][0]}, which does not train, or not as a whole. {_WAY_OUT}")
         for pair in held_back.get((grid.height, grid.width), ()):
             pixels = reader.labels(path)
             if pixels.any() and np.array_equal(pixels, reader.labels(pair.mask)):
                 raise DataError(f"{path}: is the mask of {pair.name}, which does not train, or not as a whole. {_WAY_OUT}")
 
 
+# Of a mask's side: neighbours whose edges differ by rounding share no ground.
+_ROUNDING = 1e-3
 _WAY_OUT = "Synthetic pairs of it would make its score too good. Take the mask away."
-
-
-def _overlap(one: Grid, other: Grid) -> bool:
-    left, bottom, right, top = one.bounds
-    other_left, other_bottom, other_right, other_top = other.bounds
-    slack = 1e-3 * min(right - left, top - bottom)  # neighbours whose edges differ by rounding share no ground
-    across = min(right, other_right) - max(left, other_left)
-    return across > slack and min(top, other_top) - max(bottom, other_bottom) > slack

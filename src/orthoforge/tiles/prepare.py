@@ -195,8 +195,7 @@ def _with_splits(rows: list[TileRow], scenes: dict[str, Scene], split: Method, s
 
 
 def _site(row: TileRow, scene_grid: Grid) -> Site:
-    space = manifest.crs_text(row.grid.crs) or row.scene
-    return Site(row.scene, row.place, space, row.grid.bounds, scene_grid.bounds)
+    return Site(row.scene, row.place, row.grid.crs or row.scene, row.grid.bounds, scene_grid.bounds)
 
 
 def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: dict[str, Any]) -> None:

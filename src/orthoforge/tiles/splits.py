@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import shapely
 
 from orthoforge.errors import DataError
+from orthoforge.geo.areas import Areas, Box, Space, meetings, on_one_plane
 from orthoforge.scenes.sources import number_of
 
 Method = Literal["digits", "inria", "blocks", "random"]
@@ -23,7 +23,7 @@ BUFFER = "buffer"
 SYNTHETIC_SPLIT = "train"
 _TARGET = np.array([0.70, 0.15, 0.15])
 # Tiles closer than this share of a tile count as touching: coordinates are rounded, and a gap of a few pixels hides nothing.
-_NEAR = 0.02
+NEAR = 0.02
 # Inria's authors keep the first five scenes of each city for validation.
 _INRIA_VAL = range(1, 6)
 # Validation or test may miss its share by this part of it at no cost: to drop tiles for a rounder ratio would be a waste.
@@ -34,19 +34,17 @@ _EMPTY_COST = 1.0
 # Blocks tried per corner: widths. More of them find nothing better on real layouts.
 _WIDTHS = 8
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True)
 class Site:
     """Where a tile lies: its scene, the place that belongs to, and both boxes (left, bottom, right, top).
 
-    Boxes can be compared within one ``space``: a CRS, or a scene alone where that is unknown.
+    Both are in ``space``: a CRS, or the name of the scene where that is unknown.
     """
 
     scene: str
     place: str
-    space: str
+    space: Space
     box: Box
     scene_box: Box
 
@@ -57,7 +55,7 @@ class _Group:
 
     place: str
     tiles: np.ndarray
-    boxes: np.ndarray  # (n, 4)
+    boxes: np.ndarray  # (n, 4), on one plane
     pairs: np.ndarray  # (2, n) positions in ``tiles`` of tiles that touch
 
 
@@ -148,20 +146,17 @@ def _groups(sites: Sequence[Site]) -> list[_Group]:
     for tiles in members.values():
         place = Counter(sites[index].place for index in tiles).most_common(1)[0][0]
         tile_boxes = [sites[index].box for index in tiles]
-        pairs = touching(tile_boxes, [sites[index].space for index in tiles])
-        groups.append(_Group(place, np.array(tiles), np.array(tile_boxes), pairs))
+        tile_spaces = [sites[index].space for index in tiles]
+        plane = on_one_plane(tile_boxes, tile_spaces)
+        groups.append(_Group(place, np.array(tiles), plane, touching(tile_boxes, tile_spaces)))
     return groups
 
 
-def touching(boxes: Sequence[Box], spaces: Sequence[str], scale: Sequence[Box] | None = None) -> np.ndarray:
-    """Pairs of positions (2, n), each both ways, of boxes of one space that share an edge, a corner or area, or nearly do."""
-    left, bottom, right, top = np.array(boxes).T
-    sized = np.array(scale or boxes)
-    margin = _NEAR / 2 * np.minimum(sized[:, 2] - sized[:, 0], sized[:, 3] - sized[:, 1])
-    grown = shapely.box(left - margin, bottom - margin, right + margin, top + margin)
-    a, b = shapely.STRtree(grown).query(grown, predicate="intersects")
-    names = np.unique(np.array(spaces), return_inverse=True)[1]
-    return np.stack([a, b])[:, (a != b) & (names[a] == names[b])]
+def touching(boxes: Sequence[Box], spaces: Sequence[Space], scale: Sequence[Box] | None = None) -> np.ndarray:
+    """Pairs of positions (2, n), each both ways, of boxes that share an edge, a corner or area, or nearly do."""
+    areas = Areas.of_boxes(boxes, spaces, NEAR / 2, scale)
+    pairs = meetings(areas, areas)
+    return pairs[:, pairs[0] != pairs[1]]
 
 
 def _split_place(groups: list[_Group], seed: str) -> list[np.ndarray] | None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from orthoforge.geo.areas import place_is_known
 from orthoforge.geo.grid import crs_name
 from orthoforge.tiles.splits import BUFFER, SPLITS
 from orthoforge.tiles.store import TileRow
@@ -78,9 +79,13 @@ def _notes(rows: Sequence[TileRow], method: str) -> list[str]:
             notes.append(
                 f"{_scenes(unplaced)} without CRS: whether they touch one another cannot be known, so each is split on its own."
             )
-        names = sorted({crs_name(row.grid.crs) for row in real if row.grid.crs})
-        if len(names) > 1:
-            notes.append(f"scenes in different CRSs are taken not to touch ({_some(names)}).")
+        one_each = {row.scene: row.grid for row in real if row.grid.crs}
+        names = {crs_name(grid.crs) for grid in one_each.values()}
+        lost = sorted({crs_name(grid.crs) for grid in one_each.values() if not place_is_known(grid.bounds, grid.crs)})
+        if len(names) > 1 and lost:
+            notes.append(
+                f"scenes in a CRS without a known place on Earth are taken not to touch those in another one ({_some(lost)})."
+            )
     empty = [split for split in SPLITS if not any(row.split == split for row in rows)]
     if empty and not (method == "inria" and empty == ["test"]):
         notes.append(f"no tile is in {' or '.join(empty)}: too few scenes or tiles for --split {method}.")

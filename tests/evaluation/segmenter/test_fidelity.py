@@ -10,9 +10,10 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from rasterio.crs import CRS
 from scipy import ndimage
 
-from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
+from conftest import make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
 from orthoforge.errors import DataError
 from orthoforge.evaluation.segmenter.fidelity import fidelity, image_fidelity, segmenter_tiles
 from orthoforge.evaluation.segmenter.mask_scores import components, mask_scores, pooled_scores
@@ -206,6 +207,10 @@ def test_with_too_few_of_one_split_both_are_halved_by_scene(tmp_path):
     same = prepare(tmp_path / "same", tmp_path / "same_tiles", grid=2, size=SIZE, split="inria")
     with pytest.raises(DataError, match=r"20 validation and 0 test tiles are too few.*Prepare more scenes"):
         segmenter_tiles(same)
+    for number in range(4, 9):  # the same ground, called by another CRS
+        make_pair(tmp_path / "same", f"austin{number}", 2 * SIZE, seed=number, crs=CRS.from_epsg(25833))
+    with pytest.raises(DataError, match=r"20 validation and 0 test tiles are too few.*Prepare more scenes"):
+        segmenter_tiles(prepare(tmp_path / "same", tmp_path / "renamed_tiles", grid=2, size=SIZE, split="inria"))
     make_dataset(tmp_path / "apart", [f"austin{number}" for number in range(1, 9)], 2 * SIZE, crs=None)
     apart = prepare(tmp_path / "apart", tmp_path / "apart_tiles", grid=2, size=SIZE, split="inria")
     training, scored = segmenter_tiles(apart)

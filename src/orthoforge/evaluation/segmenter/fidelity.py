@@ -21,6 +21,8 @@ from orthoforge.evaluation.segmenter.mask_scores import (
     with_scores,
 )
 from orthoforge.evaluation.segmenter.segmentation import Segmenter
+from orthoforge.geo.areas import Areas, meetings
+from orthoforge.tiles.splits import NEAR
 from orthoforge.tiles.store import TileStore
 
 # Fewer tiles than these train no segmenter, and tell nothing about images.
@@ -137,19 +139,16 @@ def _halves(store: TileStore, pool: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         first |= set(scenes[: (len(scenes) + 1) // 2])
     scored = [tile_id for tile_id in pool.tolist() if store.rows[tile_id].scene not in first]
     training = [tile_id for tile_id in pool.tolist() if store.rows[tile_id].scene in first]
-    apart = [tile_id for tile_id in training if not any(_touch(store, tile_id, other) for other in scored)]
+    touched = set(_touched(store, training, scored))
+    apart = [tile_id for tile_id in training if tile_id not in touched]
     return np.array(apart, np.int64), np.array(scored, np.int64)
 
 
-def _touch(store: TileStore, tile_id: int, other_id: int) -> bool:
-    grid, other = store.rows[tile_id].grid, store.rows[other_id].grid
-    if grid.crs is None or grid.crs != other.crs:
-        return False
-    (left, bottom, right, top), (other_left, other_bottom, other_right, other_top) = grid.bounds, other.bounds
-    slack = 0.02 * min(right - left, top - bottom)  # as in tiles.splits: coordinates are rounded
-    across = min(right, other_right) - max(left, other_left)
-    up = min(top, other_top) - max(bottom, other_bottom)
-    return across > -slack and up > -slack
+def _touched(store: TileStore, tile_ids: Sequence[int], others: Sequence[int]) -> list[int]:
+    """Those of ``tile_ids`` that touch one of ``others`` on the ground; of tiles without a CRS nothing is known."""
+    placed, others = ([tile_id for tile_id in ids if store.rows[tile_id].grid.crs] for ids in (tile_ids, others))
+    areas = (Areas.of_grids([store.rows[tile_id].grid for tile_id in ids], NEAR / 2) for ids in (placed, others))
+    return [placed[position] for position in np.unique(meetings(*areas)[0])]
 
 
 def _look(
