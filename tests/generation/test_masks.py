@@ -12,7 +12,7 @@ from conftest import UTM, make_grid, make_mask, write_tiff
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
-from orthoforge.generation.masks import ResampledMask
+from orthoforge.generation.masks import Extent, ResampledMask, open_mask
 from orthoforge.geo.footprints import rasterize_file, write_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
@@ -45,6 +45,20 @@ def test_footprints_become_an_image_at_the_runs_resolution(run, tmp_path, suffix
     x, y = grid.transform @ (cols + 0 * rows, rows + 0 * cols)
     mask = shapely.contains_xy(shapely.union_all(HOUSES), x, y)
     assert np.array_equal(image, load_generator(run)(mask))
+
+
+def test_side_files_are_part_of_what_a_mask_is(run, tmp_path):
+    path = write_tiff(tmp_path / "town.tif", make_mask(), make_grid())
+
+    def identity():
+        with open_mask(path, load_generator(run), threshold=None, extent=Extent()) as mask:
+            return mask.identity
+
+    before = identity()
+    (tmp_path / "town.tif.aux.xml").write_text("<PAMDataset></PAMDataset>")
+    assert identity() != before
+    (tmp_path / "town.tif.aux.xml").unlink()
+    assert identity() == before
 
 
 def test_an_image_and_a_mask_of_the_same_footprints_share_one_grid(run, tmp_path):

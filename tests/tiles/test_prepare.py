@@ -285,6 +285,40 @@ def test_other_settings_or_scenes_need_overwrite(data, tmp_path, capsys):
     assert store.verify() == []
 
 
+def test_a_source_of_the_same_size_and_time_with_other_bytes_is_noticed(data, tmp_path, capsys):
+    tiles = prepare(data, tmp_path / "tiles", grid=2, size=32).path
+    mask = data / "masks/austin2.tif"
+    state, content = mask.stat(), bytearray(mask.read_bytes())
+    content[-64 * 64 // 2] ^= 255  # a pixel, uncompressed
+    mask.write_bytes(content)
+    os.utime(mask, ns=(state.st_atime_ns, state.st_mtime_ns))
+    with pytest.raises(OutputExistsError, match="holds tiles made with other scenes"):
+        prepare(data, tiles, grid=2, size=32)
+    capsys.readouterr()
+    store = prepare(data, tiles, grid=2, size=32, overwrite=True)
+    assert "3 scenes kept from an earlier run" in capsys.readouterr().out
+    assert store.fingerprint == prepare(data, tmp_path / "fresh", grid=2, size=32).fingerprint
+
+
+def test_a_changed_side_file_is_noticed(tmp_path):
+    data = make_dataset(tmp_path / "data", NAMES, crs=None, suffix=".png")
+    world = data / "images/austin2.pgw"
+    tiles = prepare(data, tmp_path / "tiles", grid=2, size=32).path
+    for east in (500_000, 600_000, None):
+        world.write_text(f"0.3\n0\n0\n-0.3\n{east}\n5000000\n") if east else world.unlink()
+        with pytest.raises(OutputExistsError, match="holds tiles made with other scenes"):
+            prepare(data, tiles, grid=2, size=32)
+        prepare(data, tiles, grid=2, size=32, overwrite=True)
+
+
+def test_sources_that_were_only_copied_are_the_same(data, tmp_path, capsys):
+    tiles = prepare(data, tmp_path / "tiles", grid=2, size=32).path
+    for path in data.rglob("*.tif"):
+        os.utime(path, (1, 1))
+    prepare(data, tiles, grid=2, size=32)
+    assert "nothing to do" in capsys.readouterr().out
+
+
 def test_another_split_keeps_all_pixels(data, tmp_path, capsys):
     prepare(data, tmp_path / "tiles", size=32)
     store = prepare(data, tmp_path / "tiles", size=32, split="digits", overwrite=True)
@@ -464,6 +498,12 @@ def test_real_scenes_are_split_without_contact(shared_data, tmp_path):
                 assert (box[:2] > other[2:]).any() or (other[:2] > box[2:]).any()
 
 
+def plain_stats(data, name):
+    """What earlier versions recorded of a pair."""
+    states = [(data / folder / f"{name}.tif").stat() for folder in ("images", "masks")]
+    return [[state.st_size, state.st_mtime_ns] for state in states]
+
+
 def test_a_store_of_an_earlier_version_is_cut_anew(data, tmp_path, capsys):
     first = prepare(data, tmp_path / "tiles", grid=2, size=32)
     made = content(tmp_path / "tiles")
@@ -473,9 +513,10 @@ def test_a_store_of_an_earlier_version_is_cut_anew(data, tmp_path, capsys):
             old["made_by"]["format"], old["rows"][0]["building_share"] = 1, 0.5
         else:
             del old["format"]
+            old["sources"] = {name: plain_stats(data, name) for name in old["sources"]}
         record.write_text(json.dumps(old))
     store = tmp_path / "tiles" / "store.json"
-    store.write_text(store.read_text().replace('"format": 2', '"format": 1'))
+    store.write_text(store.read_text().replace(f'"format": {manifest.FORMAT}', '"format": 1'))
     again = prepare(data, tmp_path / "tiles", grid=2, size=32)
     assert "made by an earlier version of orthoforge; cut anew" in capsys.readouterr().out
     assert again.rows == first.rows
@@ -485,7 +526,7 @@ def test_a_store_of_an_earlier_version_is_cut_anew(data, tmp_path, capsys):
 def test_an_old_store_whose_areas_may_have_overflowed_is_refused(data, tmp_path, monkeypatch):
     prepare(data, tmp_path / "tiles", grid=2, size=32)
     store = tmp_path / "tiles" / "store.json"
-    store.write_text(store.read_text().replace('"format": 2', '"format": 1'))
+    store.write_text(store.read_text().replace(f'"format": {manifest.FORMAT}', '"format": 1'))
     TileStore.open(tmp_path / "tiles")
     monkeypatch.setattr(manifest, "_OVERFLOW", 32**3)
     with pytest.raises(DataError, match=r"counted the areas of such large windows wrongly.*cuts the tiles anew"):

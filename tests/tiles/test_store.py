@@ -7,6 +7,7 @@ import pytest
 
 from conftest import make_dataset
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.tiles.manifest import FORMAT
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore, _draw, centre_batch, crop_batch, epoch_order
 
@@ -103,8 +104,8 @@ def test_no_store_there(tmp_path):
 
 def test_a_newer_store_is_refused(copy):
     body = json.loads((copy / "store.json").read_text())
-    (copy / "store.json").write_text(json.dumps(body | {"format": 3}))
-    with pytest.raises(DataError, match=r"newer orthoforge \(format 3, this one reads 2\)"):
+    (copy / "store.json").write_text(json.dumps(body | {"format": FORMAT + 1}))
+    with pytest.raises(DataError, match=rf"newer orthoforge \(format {FORMAT + 1}, this one reads {FORMAT}\)"):
         TileStore.open(copy)
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from orthoforge.errors import ConfigError, OutputExistsError
-from orthoforge.files import lock, new_file, sha256_of
+from orthoforge.files import lock, new_file
 from orthoforge.forging.card import PICTURED, Card, judge, write_cards
 from orthoforge.forging.drawings import drawn_paths
 from orthoforge.forging.measuring import measure
@@ -20,6 +20,7 @@ from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.rasters import open_raster, read_mask, read_tags
+from orthoforge.geo.stamps import source_sha256
 from orthoforge.scenes.sources import number_of
 
 _SMALLEST_MASK_PX = 16
@@ -144,7 +145,7 @@ def _settings(
     how: str, size: int | None, density: float, seed: int, threshold: int | None, masks: Sequence[Path], drawn: Sequence[Path]
 ) -> str:
     """Digest of everything that decides a mask, besides its place and index."""
-    files = [[path.stem, sha256_of(path)] for path in [*masks, *drawn]]
+    files = [[path.stem, source_sha256(path)] for path in [*masks, *drawn]]
     return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files]).encode()).hexdigest()
 
 

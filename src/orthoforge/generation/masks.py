@@ -11,7 +11,6 @@ from typing import Protocol
 import numpy as np
 
 from orthoforge.errors import ConfigError, GridError
-from orthoforge.files import sha256_of
 from orthoforge.geo import footprints
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import (
@@ -23,6 +22,7 @@ from orthoforge.geo.rasters import (
     require_mask_values,
 )
 from orthoforge.geo.resampling import nearest, resample
+from orthoforge.geo.stamps import source_sha256
 from orthoforge.scenes.palette import Palette, classes_from_palette
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -34,7 +34,7 @@ class SceneMask(Protocol):
     """A mask of any size. ``read`` gives a window as (h, w) uint8 (0/255, or class indices) and where it holds data, (h, w) bool.
 
     The second is ``None`` where the mask holds data everywhere. ``identity`` tells masks apart: a checksum of what they were read
-    from.
+    from, side files included.
     """
 
     grid: Grid
@@ -92,7 +92,7 @@ class RasterMask:
         self.grid, self._raster, self._palette, self._threshold = raster.grid, raster, palette, threshold
         self._lock = threading.Lock()  # GDAL reads a file in one thread at a time
         settings = f"{threshold} {palette.colours if palette else None}"
-        self.identity = hashlib.sha256(f"{sha256_of(raster.path)} {settings}".encode()).hexdigest()
+        self.identity = hashlib.sha256(f"{source_sha256(raster.path)} {settings}".encode()).hexdigest()
 
     def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]:
         with self._lock:
@@ -129,7 +129,7 @@ class _Footprints:
         )  # fmt: skip
         self.grid = self._mask.grid
         require_north_up(extent.like or path, self.grid)
-        self.identity = hashlib.sha256(f"{sha256_of(path)} {extent.repair} {extent.layer}".encode()).hexdigest()
+        self.identity = hashlib.sha256(f"{source_sha256(path)} {extent.repair} {extent.layer}".encode()).hexdigest()
 
     def read(self, window: Window) -> tuple[np.ndarray, None]:
         return self._mask.read(window), None

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.files import sha256_of
 from orthoforge.generation.masks import other_scale
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import Raster, open_raster, read_image
+from orthoforge.geo.stamps import source_sha256
 from orthoforge.models.styles import bank_of
 from orthoforge.scenes.sources import place_key
 from orthoforge.trained_generator import LEAST_REFERENCE_PX, TrainedGenerator
@@ -62,7 +62,7 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
     with open_raster(path) as raster:
         reference = _reference(raster, generator.bands)
         _say_what_is_seen(raster, reference, generator.gsd_m)
-    return generator.with_style(reference), Style(path.name, sha256_of(path))
+    return generator.with_style(reference), Style(path.name, source_sha256(path))
 
 
 def styles_of(generator: TrainedGenerator, masks: Sequence[Path], style: str | Path | None) -> list[str | Path | None]:

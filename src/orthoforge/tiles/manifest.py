@@ -22,7 +22,7 @@ from orthoforge.geo.crs import crs_from_text
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.tiles import forms
 
-FORMAT = 2
+FORMAT = 3
 # Stores of this format and before counted areas in 32 bits: masks of windows beyond that may be wrong.
 _OVERFLOWING_FORMAT, _OVERFLOW = 1, 2**32
 STORE, MANIFEST = "store.json", "manifest.jsonl"

@@ -80,9 +80,7 @@ def prepare(
     settings = Settings(grid, gsd, size, min_building, threshold, _classes(known), split, seed, attribution, chosen)
     with lock(tiles):
         pairs, left_out = _find(data, skip_bad)
-        sources = {pair.name: shards.stamp(pair) for pair in pairs}
-        signature = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources}
-        if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, signature, skip_bad)):
+        if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
             return finished
         workers = workers or len(os.sched_getaffinity(0))
         scenes = _for_each(pairs, partial(survey_scene, settings=settings), workers, skip_bad, left_out, "reading headers")
@@ -102,7 +100,9 @@ def prepare(
         counts = summary.summarise(rows, list(scenes.values()), left_out, settings)
         _write(tiles, rows, settings, counts)
         _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
-        shards.write_json(tiles / shards.RECORDS / _FINISHED, signature | {"left_out": sorted(left_out)})
+        sources = {pair.name: shards.recorded_stamp(tiles, pair) for pair in pairs}
+        told = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources, "left_out": sorted(left_out)}
+        shards.write_json(tiles / shards.RECORDS / _FINISHED, told)
         summary.show(tiles, counts, left_out, reused=len(done), seconds=time.monotonic() - started_at)
         return TileStore.open(tiles)
 
@@ -118,26 +118,30 @@ def _find(data: Path, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     return list(found.pairs), left_out
 
 
-def _open_finished(tiles: Path, signature: dict[str, Any], skip_bad: bool) -> TileStore | None:
+def _open_finished(tiles: Path, settings: Settings, pairs: Sequence[Pair], skip_bad: bool) -> TileStore | None:
     """The store, made before; ``None`` when it is damaged, or of an earlier version, which cut tiles differently."""
     finished = shards.read_json(tiles / shards.RECORDS / _FINISHED)
-    left_out = finished.pop("left_out", [])
-    if finished and finished.get("format", 1) < manifest.FORMAT:
-        finished["format"] = manifest.FORMAT
-        if finished == json.loads(json.dumps(signature)):
-            print(f"{tiles}: made by an earlier version of orthoforge; cut anew.")
-            return None
-    if finished != json.loads(json.dumps(signature)) or (left_out and not skip_bad):
-        changed = "settings" if finished.get("settings") != signature["settings"] else "scenes"
+    same_settings = finished.get("settings") == json.loads(json.dumps(settings.plain))
+    if not same_settings or not _same_scenes(pairs, finished.get("sources")) or (finished.get("left_out") and not skip_bad):
         raise OutputExistsError(
-            f"{tiles}: holds tiles made with other {changed}. Pass --overwrite to replace them, or choose another folder."
+            f"{tiles}: holds tiles made with other {'scenes' if same_settings else 'settings'}. Pass --overwrite to replace them, "
+            "or choose another folder."
         )
+    if finished.get("format", 1) != manifest.FORMAT:
+        print(f"{tiles}: made by an earlier version of orthoforge; cut anew.")
+        return None
     store = TileStore.open(tiles)
     if damaged := store.verify():
         print(f"{tiles}: {len(damaged)} of {len(store.rows)} tiles are damaged, the first {damaged[0]}; cut anew.")
         return None
     print(f"{tiles}: made before from these scenes with these settings; nothing to do.")
     return store
+
+
+def _same_scenes(pairs: Sequence[Pair], sources: object) -> bool:
+    if not isinstance(sources, dict) or sources.keys() != {pair.name for pair in pairs}:
+        return False
+    return all(shards.unchanged(pair, sources[pair.name]) for pair in pairs)
 
 
 def _for_each(

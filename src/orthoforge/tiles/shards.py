@@ -20,8 +20,10 @@ import rasterio
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file
+from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window, require_same_grid
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_rgb
+from orthoforge.geo.stamps import Stamp
 from orthoforge.scenes.palette import Palette, classes_from_palette
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
@@ -197,7 +199,7 @@ def _tile_gsd_m(pixel_m: tuple[float, float] | None, cut: Cut, settings: Setting
 def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow] | None:
     """Rows of a scene whose shards were finished before, from the same source and settings; else ``None``."""
     record = read_json(tiles / RECORDS / f"{scene.pair.name}.json")
-    if record.get("made_by") != settings.pixels or record.get("sources") != stamp(scene.pair):
+    if record.get("made_by") != settings.pixels or not unchanged(scene.pair, record.get("sources")):
         return None
     try:
         rows = [TileRow.from_json(json.dumps(row), settings.size) for row in record["rows"]]
@@ -221,10 +223,20 @@ def _damaged(tiles: Path, rows: list[TileRow], settings: Settings) -> TileRow | 
     return next((row for row, checksum in zip(rows, sums, strict=True) if checksum != row.sha256), None)
 
 
-def stamp(pair: Pair) -> list[list[int]]:
-    """Size and time of change of both files."""
-    stats = [path.stat() for path in (pair.image, pair.mask)]
-    return [[stat.st_size, stat.st_mtime_ns] for stat in stats]
+def stamp(pair: Pair) -> list[Stamp]:
+    """How both files are, with what lies beside them, see ``stamps.stamp``. Reads them."""
+    return [stamps.stamp(pair.image), stamps.stamp(pair.mask)]
+
+
+def unchanged(pair: Pair, recorded: object) -> bool:
+    """Whether both files are as a ``stamp`` says."""
+    files = (pair.image, pair.mask)
+    return isinstance(recorded, list) and len(recorded) == len(files) and all(map(stamps.unchanged, files, recorded))
+
+
+def recorded_stamp(tiles: Path, pair: Pair) -> list[Stamp]:
+    """The stamp in a scene's record, where there is one, else a new one."""
+    return read_json(tiles / RECORDS / f"{pair.name}.json").get("sources") or stamp(pair)
 
 
 @cache
