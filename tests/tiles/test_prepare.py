@@ -120,6 +120,45 @@ def test_tiles_with_little_building_are_left_out(data, tmp_path, capsys):
         prepare(data, tmp_path / "none", grid=2, min_building=0.99)
 
 
+@pytest.mark.parametrize("how", ["alpha", "mask"])
+def test_tiles_whose_image_has_no_data_are_left_out_and_counted(tmp_path, capsys, how):
+    """A scene of 2 × 4 tiles: the first two are empty, the third has data on 5 %, the fourth on a half, the others everywhere."""
+    image, mask, grid = np.full((32, 64, 3), 90, np.uint8), np.zeros((32, 64), np.uint8), make_grid((32, 64))
+    mask[:, 32:40] = 255
+    valid = np.ones((32, 64), bool)
+    valid[:16, :48] = False
+    valid[:1, 32:44] = True  # 12 of 256 pixels
+    valid[:16, 48:56] = False
+    image_path = tmp_path / "data/images/a1.tif"
+    if how == "alpha":
+        pixels = np.dstack([image, valid * np.uint8(255)])
+        write_tiff(image_path, pixels, grid, photometric="RGB", alpha="YES")
+    else:
+        write_raster(image_path, image, grid, valid=valid)
+    write_tiff(tmp_path / "data/masks/a1.tif", mask, grid)
+    bands = [1, 2, 3] if how == "alpha" else None
+    for _ in range(2):
+        store = prepare(tmp_path / "data", tmp_path / "tiles", grid=2, size=16, bands=bands, seed=1, overwrite=True)
+        assert [tuple(row.window[:2]) for row in store.rows] == [(0, 48), (16, 0), (16, 16), (16, 32), (16, 48)]
+        counts = body(store.path)["counts"]
+        assert (counts["without_data"], counts["partly_without_data"], counts["below_min_building"]) == (3, 1, 0)
+        said = capsys.readouterr().out
+        assert "3 tiles left out because the image has data on less than 10 % of their ground" in said
+        assert "1 tile kept whose image lacks data on a part of their ground" in said
+        assert store.verify() == []
+    assert "1 scene kept from an earlier run" in said
+    some = prepare(tmp_path / "data", tmp_path / "some", grid=2, size=16, bands=bands, min_building=0.1)
+    assert [tuple(row.window[:2]) for row in some.rows] == [(16, 32)]
+    assert body(some.path)["counts"]["below_min_building"] == 4
+
+
+def test_scenes_without_any_data_are_an_error(tmp_path):
+    write_raster(tmp_path / "data/images/a1.tif", np.zeros((32, 32, 3), np.uint8), make_grid(32), valid=np.zeros((32, 32), bool))
+    write_tiff(tmp_path / "data/masks/a1.tif", make_mask(32), make_grid(32))
+    with pytest.raises(DataError, match=r"no tile's image holds data on 10 % of its ground or more"):
+        prepare(tmp_path / "data", tmp_path / "tiles", size=16)
+
+
 def test_classes_come_from_a_palette(tmp_path):
     labels = np.array([[0, 0, 1, 1], [0, 2, 1, 1], [2, 2, 2, 0], [2, 2, 0, 0]], np.uint8).repeat(8, 0).repeat(8, 1)
     colours = np.array([[0, 0, 0], [200, 30, 30], [10, 20, 250]], np.uint8)

@@ -23,6 +23,9 @@ _SQUARE = 0.02
 # Strips of 2 MB stay in the processor's cache between reading and shrinking; larger ones are no faster and take more memory.
 _STRIP_PIXELS = 600_000
 
+# A tile with a smaller share of pixels that hold data is left out: what it shows is the edge of a flight, hardly any ground.
+LEAST_DATA = 0.1
+
 Read = Callable[[Window], np.ndarray]
 
 
@@ -127,6 +130,14 @@ def cut_masks(
     else:
         masks = np.where(2 * pixel_areas[0] >= whole, np.uint8(255), np.uint8(0))
     return np.ascontiguousarray(masks.swapaxes(0, 1)), shares
+
+
+def data_shares(read: Read, cut: Cut, row: int) -> np.ndarray:
+    """The share of pixels with data in each window of one row, (cols,). ``read`` gives (h, w) bool."""
+    counts = np.zeros(cut.cols, np.int64)
+    for strip in _strips(cut, row):
+        counts += np.count_nonzero(read(strip).reshape(strip.height, cut.cols, cut.width), axis=(0, 2))
+    return counts / (cut.height * cut.width)
 
 
 def _strips(cut: Cut, row: int) -> Iterator[Window]:

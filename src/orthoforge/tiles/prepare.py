@@ -25,8 +25,9 @@ from orthoforge.geo.grid import Grid
 from orthoforge.scenes.palette import Palette, load_palette
 from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
+from orthoforge.tiles.cutting import LEAST_DATA
 from orthoforge.tiles.manifest import TileRow
-from orthoforge.tiles.shards import Scene, Settings, cut_scene, finished_rows, survey_scene
+from orthoforge.tiles.shards import Scene, SceneTiles, Settings, cut_scene, finished_rows, survey_scene
 from orthoforge.tiles.splits import SYNTHETIC_SPLIT, Method, Site, assign_splits, require_numbers
 from orthoforge.tiles.store import TileStore
 
@@ -55,7 +56,8 @@ def prepare(
     """Cut the image/mask pairs below ``data`` into tiles of ``size`` px, sort them into splits, and write a store to ``tiles``.
 
     ``grid`` cuts so many squares along a scene's shorter side (1 by default), ``gsd`` squares of ``size`` pixels of so many metres.
-    Tiles with a smaller share of building than ``min_building`` are left out. ``split`` is described in ``tiles.splits``; scenes
+    Tiles with a smaller share of building than ``min_building`` are left out, and those whose image says that it has data on less
+    than a tenth of their ground (nodata, transparent, masked). ``split`` is described in ``tiles.splits``; scenes
     whose image is tagged ``SYNTHETIC=YES`` train whatever it says, and the others are split as if they were not there. ``bands``
     are those of the images to keep, by their number from 1 and in this order; without them images have three, red, green and blue.
     ``workers`` is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used
@@ -87,17 +89,19 @@ def prepare(
         require_numbers([name for name, scene in scenes.items() if not scene.synthetic], split)
         kept = partial(finished_rows, tiles, settings=settings)
         found = _for_each(list(scenes.values()), kept, workers, skip_bad, left_out, "looking at finished scenes")
-        done = {name: rows for name, rows in found.items() if rows is not None}
+        done: dict[str, SceneTiles] = {name: one for name, one in found.items() if one is not None}
         todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
         _require_space(tiles, todo, settings)
         (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
         cut = partial(cut_scene, tiles=tiles, settings=settings, palette=known)
         made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
-        rows = [row for name in scenes for row in (done | made).get(name, [])]
+        cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
+        rows = [row for one in cut_tiles.values() for row in one.rows]
         if not rows:
-            raise _no_tiles(data, settings, list(scenes.values()), left_out)
+            raise _no_tiles(data, settings, list(scenes.values()), left_out, list(cut_tiles.values()))
         rows = _with_splits(rows, scenes, split, seed)
-        counts = summary.summarise(rows, list(scenes.values()), left_out, settings)
+        lacking = sum(one.empty for one in cut_tiles.values()), sum(one.partly for one in cut_tiles.values())
+        counts = summary.summarise(rows, list(scenes.values()), left_out, settings, lacking)
         _write(tiles, rows, settings, counts)
         _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
         sources = {pair.name: shards.recorded_stamp(tiles, pair) for pair in pairs}
@@ -181,7 +185,11 @@ def _require_space(tiles: Path, todo: list[Scene], settings: Settings) -> None:
     require_free_space(tiles, in_shards + count * 1000, f"a store of {count} tiles")
 
 
-def _no_tiles(data: Path, settings: Settings, scenes: list[Scene], left_out: dict[str, str]) -> DataError:
+def _no_tiles(
+    data: Path, settings: Settings, scenes: list[Scene], left_out: dict[str, str], cut_tiles: list[SceneTiles]
+) -> DataError:
+    if any(one.empty for one in cut_tiles) and settings.min_building == 0:
+        return DataError(f"{data}: no tile's image holds data on {100 * LEAST_DATA:g} % of its ground or more.")
     if any(scene.cut and scene.pair.name not in left_out for scene in scenes):
         return DataError(f"{data}: no tile has a building share of {settings.min_building:g} or more. Lower --min-building.")
     if left_out:

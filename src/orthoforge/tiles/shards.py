@@ -22,12 +22,22 @@ from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file
 from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window, require_same_grid
-from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_rgb
+from orthoforge.geo.rasters import Raster, open_raster, read_image, read_mask, read_mask_rgb
 from orthoforge.geo.stamps import Stamp
 from orthoforge.scenes.palette import Palette, classes_from_palette
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
-from orthoforge.tiles.cutting import SAME_GSD, Cut, Read, cut_by_gsd, cut_by_number, cut_images, cut_masks
+from orthoforge.tiles.cutting import (
+    LEAST_DATA,
+    SAME_GSD,
+    Cut,
+    Read,
+    cut_by_gsd,
+    cut_by_number,
+    cut_images,
+    cut_masks,
+    data_shares,
+)
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Method
 
@@ -98,6 +108,15 @@ class Scene:
     made_from: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class SceneTiles:
+    """The rows of a scene, and how many tiles lack data: ``empty`` ones, which are left out, and ``partly`` empty ones."""
+
+    rows: list[TileRow]
+    empty: int = 0
+    partly: int = 0
+
+
 def survey_scene(pair: Pair, settings: Settings) -> Scene:
     """Read both headers and plan the cut. ``DataError`` when the pair does not fit together."""
     with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
@@ -113,11 +132,15 @@ def survey_scene(pair: Pair, settings: Settings) -> Scene:
     return Scene(pair, grid, cut, synthetic, made_from)
 
 
-def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette | None) -> list[TileRow]:
-    """Write a scene's shards and its record; the rows have no split yet."""
+def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette | None) -> SceneTiles:
+    """Write a scene's shards and its record; the rows have no split yet.
+
+    Tiles whose image has data on less than ``LEAST_DATA`` of their ground are left out.
+    """
     assert scene.cut
     pair, cut, size = scene.pair, scene.cut, settings.size
     rows: list[TileRow] = []
+    empty = partly = 0
     gsd_m = _tile_gsd_m(scene.grid.pixel_m(), cut, settings)
     classes: tuple[int | None, int | None] = (None, None)
     sources = stamp(pair)  # before reading: a source that changes meanwhile will not fit it
@@ -144,7 +167,11 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
             masks_beside = beside.submit(cut_masks, labels, cut, row, size, *classes)
             images = cut_images(pixels, cut, row, size)
             masks, shares = masks_beside.result()
-            for col in np.flatnonzero(shares >= settings.min_building).tolist():
+            data = _data_shares(image, cut, row)
+            empty += int(np.count_nonzero(data < LEAST_DATA))
+            kept = (shares >= settings.min_building) & (data >= LEAST_DATA)
+            partly += int(np.count_nonzero(data[kept] < 1))
+            for col in np.flatnonzero(kept).tolist():
                 image_shard.write(images[col])
                 mask_shard.write(masks[col])
                 sums = float(shares[col]), manifest.tile_sha256(images[col], masks[col])
@@ -153,8 +180,21 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
     if not rows:
         image_path.unlink()
         mask_path.unlink()
-    write_json(record, {"made_by": settings.pixels, "sources": sources, "rows": [row.to_json() for row in rows]})
-    return rows
+    told = {"made_by": settings.pixels, "sources": sources, "empty": empty, "partly": partly}
+    write_json(record, told | {"rows": [row.to_json() for row in rows]})
+    return SceneTiles(rows, empty, partly)
+
+
+def _data_shares(image: Raster, cut: Cut, row: int) -> np.ndarray:
+    """The share of pixels with data of each tile of a row: all of them where the file does not say which have none."""
+    if image.read_valid(Window(row * cut.height, 0, 1, 1)) is None:
+        return np.ones(cut.cols)
+
+    def valid(window: Window) -> np.ndarray:
+        found = image.read_valid(window)
+        return np.ones((window.height, window.width), bool) if found is None else found
+
+    return data_shares(valid, cut, row)
 
 
 def _speaking_of_the_whole(read: Callable[[Window | None], np.ndarray]) -> Read:
@@ -196,13 +236,14 @@ def _tile_gsd_m(pixel_m: tuple[float, float] | None, cut: Cut, settings: Setting
     return settings.gsd if settings.gsd and abs(gsd_m / settings.gsd - 1) <= SAME_GSD else gsd_m
 
 
-def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow] | None:
-    """Rows of a scene whose shards were finished before, from the same source and settings; else ``None``."""
+def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> SceneTiles | None:
+    """Those of a scene whose shards were finished before, from the same source and settings; else ``None``."""
     record = read_json(tiles / RECORDS / f"{scene.pair.name}.json")
     if record.get("made_by") != settings.pixels or not unchanged(scene.pair, record.get("sources")):
         return None
     try:
         rows = [TileRow.from_json(json.dumps(row), settings.size) for row in record["rows"]]
+        found = SceneTiles(rows, int(record["empty"]), int(record["partly"]))
     except (ValueError, LookupError, TypeError):  # damaged
         return None
     if [(row.scene, row.index) for row in rows] != [(scene.pair.name, index) for index in range(len(rows))]:
@@ -210,7 +251,7 @@ def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> list[TileRow
     if rows and (row := _damaged(tiles, rows, settings)):
         print(f"{scene.pair.name}: its tile at row {row.window.row}, column {row.window.col} is missing or damaged; cut anew.")
         return None
-    return rows
+    return found
 
 
 def _damaged(tiles: Path, rows: list[TileRow], settings: Settings) -> TileRow | None:

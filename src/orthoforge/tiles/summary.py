@@ -8,14 +8,20 @@ from rich.console import Console
 
 from orthoforge.geo.areas import place_is_known
 from orthoforge.geo.grid import crs_name
+from orthoforge.tiles.cutting import LEAST_DATA
 from orthoforge.tiles.splits import BUFFER, SPLITS
 from orthoforge.tiles.store import TileRow
 
 _SHOWN_NAMES = 5
 
 
-def summarise(rows: Sequence[TileRow], scenes: Sequence[Any], left_out: dict[str, str], settings: Any) -> dict[str, Any]:
-    """Counts of tiles by split and place, of what was dropped and why, and remarks on the split."""
+def summarise(
+    rows: Sequence[TileRow], scenes: Sequence[Any], left_out: dict[str, str], settings: Any, lacking: tuple[int, int] = (0, 0)
+) -> dict[str, Any]:
+    """Counts of tiles by split and place, of what was dropped and why, and remarks on the split.
+
+    ``lacking`` says how many tiles were left out for want of data, and how many that were kept lack some.
+    """
     places: dict[str, dict[str, int]] = {}
     for row in rows:
         counts = places.setdefault(row.place, dict.fromkeys((*SPLITS, BUFFER), 0))
@@ -25,11 +31,16 @@ def summarise(rows: Sequence[TileRow], scenes: Sequence[Any], left_out: dict[str
     pixels = sum(scene.grid.height * scene.grid.width for scene in cut)
     rest = sum(scene.cut.rest(scene.grid) * scene.grid.height * scene.grid.width for scene in cut)
     # Only where there are any: a store without them is the same, to the byte, as before they were known.
-    counted = {"synthetic": {"scenes": len(synthetic), "tiles": sum(row.synthetic for row in rows)}} if synthetic else {}
+    counted: dict[str, Any] = {}
+    if synthetic:
+        counted["synthetic"] = {"scenes": len(synthetic), "tiles": sum(row.synthetic for row in rows)}
+    empty, partly = lacking
+    counted |= {"without_data": empty} if empty else {}
+    counted |= {"partly_without_data": partly} if partly else {}
     return counted | {
         "splits": {split: sum(counts[split] for counts in places.values()) for split in (*SPLITS, BUFFER)},
         "places": places,
-        "below_min_building": sum(scene.cut.rows * scene.cut.cols for scene in cut) - len(rows),
+        "below_min_building": sum(scene.cut.rows * scene.cut.cols for scene in cut) - len(rows) - empty,
         "rest_share": round(rest / pixels, 6),
         "too_small": [scene.pair.name for scene in scenes if scene.cut is None],
         "left_out": sorted(left_out),
@@ -53,6 +64,10 @@ def show(tiles: Path, counts: dict[str, Any], left_out: dict[str, str], *, reuse
         console.print(f"  {share} of the pixels, at the right and bottom of scenes, fill no whole tile; smaller ones lose less")
     if counts["below_min_building"]:
         console.print(f"  {counts['below_min_building']} tiles left out for their small share of building")
+    if empty := counts.get("without_data"):
+        console.print(f"  {_tiles(empty)} left out because the image has data on less than {100 * LEAST_DATA:g} % of their ground")
+    if partly := counts.get("partly_without_data"):
+        console.print(f"  {_tiles(partly)} kept whose image lacks data on a part of their ground")
     if counts["too_small"]:
         console.print(f"  {_scenes(len(counts['too_small']))} skipped, smaller than one tile: {_some(counts['too_small'])}")
     if left_out:
@@ -112,6 +127,10 @@ def _of(splits: dict[str, int]) -> str:
 
 def _scenes(count: int) -> str:
     return f"{count} scene{'s' * (count != 1)}"
+
+
+def _tiles(count: int) -> str:
+    return f"{count} tile{'s' * (count != 1)}"
 
 
 def _some(names: Sequence[str], shown: int = _SHOWN_NAMES) -> str:
