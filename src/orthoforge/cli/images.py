@@ -21,6 +21,7 @@ def generate(
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
     compress: Literal["deflate", "zstd", "lzw", "jpeg", "webp"] = "deflate",
@@ -52,6 +53,7 @@ def generate(
         extent: Or the ground for them: left, bottom, right, top in their CRS; their own bounds when left out.
         gsd: Metres per pixel of their mask; the run's when left out.
         crs: CRS of their mask, such as EPSG:32633; a metric one of their place when left out.
+        footprints_crs: CRS that footprints' own coordinates are in, where their file names none or a wrong one.
         repair: Mend invalid polygons in place of refusing them.
         layer: Of a GeoPackage with several.
         compress: Of the GeoTIFF; jpeg and webp lose something.
@@ -65,8 +67,8 @@ def generate(
 
     for path in generate(
         run, masks, out, seed=seed, style=style, variants=variants, overlap=overlap, resample=resample, deliver=deliver,
-        like=like, extent=extent, gsd=gsd, crs=crs, repair=repair, layer=layer, compress=compress, quality=quality,
-        threshold=threshold, sign=sign, device=device, overwrite=overwrite,
+        like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer, compress=compress,
+        quality=quality, threshold=threshold, sign=sign, device=device, overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 

@@ -15,6 +15,7 @@ def footprints(
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
     overwrite: bool = False,
@@ -28,6 +29,7 @@ def footprints(
         extent: Or the ground for them: left, bottom, right, top in their CRS; their own bounds when left out.
         gsd: Metres per pixel of the mask.
         crs: CRS of the mask, such as EPSG:32633; a metric one of their place when left out.
+        footprints_crs: CRS that the footprints' own coordinates are in, where their file names none or a wrong one.
         repair: Mend invalid polygons in place of refusing them.
         layer: Of a GeoPackage with several.
         overwrite: Replace what is there.
@@ -36,7 +38,8 @@ def footprints(
 
     print(
         footprints(
-            source, out, like=like, extent=extent, gsd=gsd, crs=crs, repair=repair, layer=layer, overwrite=overwrite
+            source, out, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,
+            overwrite=overwrite,
         )
     )  # fmt: skip
 

@@ -64,6 +64,7 @@ def generate(
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
     compress: Compression = "deflate",
@@ -86,7 +87,8 @@ def generate(
 
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
-    bottom, right, top in their CRS) at ``gsd`` metres. ``device`` may name several, with commas.
+    bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
+    may name several, with commas.
 
     Killed and run again, finished blocks of a scene and finished images of several masks are kept. Of several masks, one that fails
     does not stop the others; all failures are listed at the end.
@@ -112,8 +114,8 @@ def generate(
     styles = styles_of(generator, sources, style)
     looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
     options = Options(
-        overlap, resample, deliver, compress, quality, threshold, devices, Extent(like, extent, gsd, crs, repair, layer),
-        sign, overwrite
+        overlap, resample, deliver, compress, quality, threshold, devices,
+        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), sign, overwrite
     )  # fmt: skip
     # Said before the first mask is generated, not after the others were.
     inputs = [*sources, like] if like else sources

@@ -54,13 +54,15 @@ class Extent:
     """On which ground footprints become a mask: the grid of ``like``, or ``extent`` (left, bottom, right, top) at ``gsd`` metres.
 
     Without either, the footprints' own bounds. ``crs`` is that of the image, by default a metric one of the footprints' place.
-    ``repair`` mends invalid polygons; ``layer`` names one of several.
+    ``footprints_crs`` is that of the footprints' own coordinates, where their file names none or a wrong one. ``repair`` mends
+    invalid polygons; ``layer`` names one of several.
     """
 
     like: Path | None = None
     extent: tuple[float, float, float, float] | None = None
     gsd: float | None = None
     crs: str | None = None
+    footprints_crs: str | None = None
     repair: bool = False
     layer: str | None = None
 
@@ -74,11 +76,12 @@ def open_mask(path: Path, generator: TrainedGenerator, *, threshold: int | None,
     if footprints.is_footprints(path):
         yield _Footprints(path, generator, extent)
         return
+    footprints.refuse_foreign(path)
     palette = Palette.of(**generator.classes) if generator.classes else None
     if extent != Extent():
         raise ConfigError(
-            f"{path}: is a raster and has its own grid; --like, --extent, --gsd, --crs, --repair and --layer are for footprints. "
-            "A mask of another resolution needs --resample."
+            f"{path}: is a raster and has its own grid; --like, --extent, --gsd, --crs, --footprints-crs, --repair and --layer are "
+            "for footprints. A mask of another resolution needs --resample."
         )
     with open_raster(path) as raster:
         require_north_up(path, raster.grid)
@@ -125,11 +128,12 @@ class _Footprints:
             )
         self._mask = footprints.open_mask(
             path, like=extent.like, extent=extent.extent, gsd_m=_called_gsd_m(generator) if extent.gsd is None else extent.gsd,
-            crs=extent.crs, repair=extent.repair, layer=extent.layer,
+            crs=extent.crs, footprints_crs=extent.footprints_crs, repair=extent.repair, layer=extent.layer,
         )  # fmt: skip
         self.grid = self._mask.grid
         require_north_up(extent.like or path, self.grid)
-        self.identity = hashlib.sha256(f"{source_sha256(path)} {extent.repair} {extent.layer}".encode()).hexdigest()
+        stated = f" {extent.footprints_crs}" if extent.footprints_crs else ""  # without it the checksum is what it always was
+        self.identity = hashlib.sha256(f"{source_sha256(path)} {extent.repair} {extent.layer}{stated}".encode()).hexdigest()
 
     def read(self, window: Window) -> tuple[np.ndarray, None]:
         return self._mask.read(window), None

@@ -91,8 +91,9 @@ class Grid:
         flattening = math.sqrt(1 - _ECCENTRICITY_2 * sin_lat**2)
         metres_per_lon = math.radians(_SEMI_MAJOR_M / flattening * math.cos(math.radians(lat)))
         metres_per_lat = math.radians(_SEMI_MAJOR_M * (1 - _ECCENTRICITY_2) / flattening**3)
-        width_m = math.hypot((lon_x - lon) * metres_per_lon, (lat_x - lat) * metres_per_lat)
-        height_m = math.hypot((lon_y - lon) * metres_per_lon, (lat_y - lat) * metres_per_lat)
+        east_x, east_y = ((other - lon + 180) % 360 - 180 for other in (lon_x, lon_y))  # also across the antimeridian
+        width_m = math.hypot(east_x * metres_per_lon, (lat_x - lat) * metres_per_lat)
+        height_m = math.hypot(east_y * metres_per_lon, (lat_y - lat) * metres_per_lat)
         return width_m, height_m
 
     def offset_px(self, other: "Grid") -> float:

@@ -75,7 +75,7 @@ def test_what_goes_wrong_names_the_file(tmp_path):
     with pytest.raises(DataError, match=r"m\.gif"):
         rasterize_file(path, tmp_path / "m.gif", gsd=0.5)
     write_footprints(tmp_path / "none.gpkg", BOXES, None)
-    with pytest.raises(GridError, match=r"none\.gpkg: the footprints have no CRS"):
+    with pytest.raises(GridError, match=r"none\.gpkg: the footprints name no CRS .*--footprints-crs EPSG:32633"):
         rasterize_file(tmp_path / "none.gpkg", tmp_path / "m.tif", gsd=0.5)
     bow_tie = {"type": "Polygon", "coordinates": [[[15, 45], [15.001, 45.001], [15.001, 45], [15, 45.001], [15, 45]]]}
     path.write_text(json.dumps(bow_tie))

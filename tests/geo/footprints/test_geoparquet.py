@@ -41,7 +41,7 @@ def test_without_a_crs_it_is_longitude_and_latitude_and_null_is_unknown(tmp_path
     [
         ({"geo": False}, "no `geo` metadata"),
         ({"encoding": "multipolygon"}, "encoded as multipolygon; WKB is read"),
-        ({"crs": {"type": "Nonsense"}}, "`geo` metadata cannot be read"),
+        ({"crs": {"type": "Nonsense"}}, "its CRS cannot be read .*PROJJSON has a type.* --footprints-crs"),
         ({"rows": [BOXES[0], shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])]}, "feature 1 is no valid polygon"),
     ],
 )

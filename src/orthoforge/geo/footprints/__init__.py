@@ -5,6 +5,7 @@ file ◄── writing ── polygons ◄── outlines ── pixels         
 """
 
 from orthoforge.geo.footprints.files import open_mask, polygonize_file, rasterize_file
+from orthoforge.geo.footprints.foreign import refuse_foreign
 from orthoforge.geo.footprints.masks import FootprintMask, rasterize_footprints
 from orthoforge.geo.footprints.outlines import footprints_of, footprints_of_strips
 from orthoforge.geo.footprints.places import grid_for, reproject, utm_zone
@@ -24,6 +25,7 @@ __all__ = [
     "rasterize_file",
     "rasterize_footprints",
     "read_footprints",
+    "refuse_foreign",
     "reproject",
     "utm_zone",
     "write_footprints",

@@ -1,75 +1,114 @@
-"""Vector files that GDAL reads: GeoPackage, Shapefile, FlatGeobuf and OpenStreetMap's .osm.pbf.
+"""Vector files that GDAL reads: Shapefile, FlatGeobuf and OpenStreetMap's .osm.pbf.
 
 GDAL opens a file with whatever driver its content suggests, and some formats are but instructions to read other files. So the first
 bytes must be those of the format that the suffix names, and the driver that GDAL then chose is compared before anything is read.
 """
 
-import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pyogrio
 import pyogrio.raw
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
-from rasterio.errors import CRSError
 
 from orthoforge.errors import DataError
 from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
+from orthoforge.geo.footprints.layers import choose
+from orthoforge.geo.footprints.limits import FREE_BYTES, MAX_RATIO, first_bytes, shown
 from orthoforge.geo.footprints.places import WGS84, crs_from
 from orthoforge.geo.rasters import require_memory
 
 # Suffix: GDAL's driver, the first bytes, and at which byte they stand.
 _FORMATS = {
-    ".gpkg": ("GPKG", b"SQLite format 3", 0),
     ".shp": ("ESRI Shapefile", b"\x00\x00\x27\x0a", 0),
     ".fgb": ("FlatGeobuf", b"fgb\x03", 0),
     ".pbf": ("OSM", b"OSMHeader", 6),
 }
-_CALLED = {"GPKG": "GeoPackage", "ESRI Shapefile": "Shapefile", "FlatGeobuf": "FlatGeobuf", "OSM": ".osm.pbf file"}
+_CALLED = {"ESRI Shapefile": "Shapefile", "FlatGeobuf": "FlatGeobuf", "OSM": ".osm.pbf file"}
 _UNREADABLE = (DataSourceError, DataLayerError, FeatureError)
-_BUILDINGS = re.compile("building|footprint", re.IGNORECASE)
+# The least that a record of a .shp takes, with its head.
+_LEAST_RECORD_BYTES = 12
 # What GDAL makes of OpenStreetMap's closed ways and multipolygons, and the tag that makes one a building.
 _OSM_LAYER, _OSM_BUILDING = "multipolygons", "building IS NOT NULL AND building <> 'no'"
 
 
-def read_container(path: Path, *, layer: str | None, repair: bool) -> Source:
-    """The polygons of a layer: the one named, or the only one with polygons, or the only one of these that speaks of buildings.
-
-    Raises ``DataError`` with the layers' names where none can be chosen.
-    """
-    suffix = path.suffix.lower()
-    driver, magic, offset = _FORMATS[suffix]
-    with open(path, "rb") as file:
-        head = file.read(offset + len(magic))
-    if head[offset:] != magic:
+def read_container(path: Path, *, repair: bool) -> Source:
+    """The polygons of a Shapefile, a FlatGeobuf or an .osm.pbf."""
+    _require_utf8(path)
+    driver, magic, offset = _FORMATS[path.suffix.lower()]
+    if first_bytes(path, offset + len(magic))[offset:] != magic:
         raise DataError(f"{path}: not a {_CALLED[driver]}. Copy or export it again.")
-    return _source(path, str(path.resolve()), driver, layer=layer, repair=repair)
+    if driver == "ESRI Shapefile":
+        index = next((file for suffix in (".shx", ".SHX") if (file := path.with_suffix(suffix)).is_file()), None)
+        if index is not None:
+            _require_index(path, index.read_bytes(), path.stat().st_size)
+    return _source(path, str(path.resolve()), driver, repair=repair)
 
 
 def read_zip(path: Path, *, layer: str | None, repair: bool) -> Source:
     """The Shapefile in a .zip, read without unpacking it; of several, the one that ``layer`` names or that speaks of buildings."""
+    _require_utf8(path)
     _, magic, _ = _FORMATS[".shp"]
+    first_bytes(path, 1)
     try:
         with zipfile.ZipFile(path) as archive:
-            members = {Path(name).stem: name for name in archive.namelist() if name.lower().endswith(".shp")}
+            members = _shapefiles(archive.namelist())
             if not members:
                 raise DataError(f"{path}: holds no Shapefile (.shp). Unpack it and name the file with the footprints.")
-            chosen = _choose(path, list(members), layer)
-            unpacked = archive.getinfo(members[chosen]).file_size
-            require_memory(unpacked, f"{path}: reading {members[chosen]}")
-            with archive.open(members[chosen]) as file:
+            chosen = members[choose(path, list(members), layer)]
+            index = next((name for name in archive.namelist() if name.lower() == f"{chosen[:-4]}.shx".lower()), None)
+            for name in (chosen, index) if index else (chosen,):
+                member = archive.getinfo(name)
+                if member.file_size > max(FREE_BYTES, MAX_RATIO * member.compress_size):
+                    raise DataError(
+                        f"{path}: {name} in it unpacks to more than {MAX_RATIO} times its size, which no footprints do. If the "
+                        "file is sound, unpack it first."
+                    )
+                require_memory(member.file_size, f"{path}: reading {name}")
+            with archive.open(chosen) as file:
                 if file.read(len(magic)) != magic:
-                    raise DataError(f"{path}: {members[chosen]} in it is not a Shapefile. Copy or export it again.")
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: not a readable .zip file: {error}. Copy or download it again.") from error
+                    raise DataError(f"{path}: {chosen} in it is not a Shapefile. Copy or export it again.")
+            if index:
+                _require_index(path, archive.read(index), archive.getinfo(chosen).file_size)
+    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+        raise DataError(f"{path}: not a readable .zip file: {shown(error)}. Copy or download it again.") from error
     # Braces tell GDAL where the archive's own name ends.
-    return _source(path, f"/vsizip/{{{path.resolve()}}}/{members[chosen]}", "ESRI Shapefile", layer=None, repair=repair)
+    return _source(path, f"/vsizip/{{{path.resolve()}}}/{chosen}", "ESRI Shapefile", repair=repair)
 
 
-def _source(path: Path, opened: str, driver: str, *, layer: str | None, repair: bool) -> Source:
+def _shapefiles(names: list[str]) -> dict[str, str]:
+    """The Shapefiles among an archive's members, by their names; by their paths where two have one name.
+
+    macOS adds to each file another with its attributes: the same name after ``._``, in a folder ``__MACOSX``.
+    """
+    found = [name for name in names if name.lower().endswith(".shp") and not PurePosixPath(name).name.startswith("._")]
+    stems = [PurePosixPath(name).stem for name in found]
+    return {stem if stems.count(stem) == 1 else name[:-4]: name for stem, name in zip(stems, found, strict=True)}
+
+
+def _require_index(path: Path, index: bytes, shp_bytes: int) -> None:
+    """Raise ``DataError`` when a .shx speaks of more than its .shp holds: GDAL would read the same shapes again and again."""
+    words = np.frombuffer(index[100 : len(index) - (len(index) - 100) % 8], ">i4").reshape(-1, 2)[:, 1].astype(np.int64)
+    needed = int(np.maximum(2 * words + 8, _LEAST_RECORD_BYTES).sum())
+    if needed > shp_bytes:
+        raise DataError(
+            f"{path}: its .shx lists {len(words)} shapes of {needed} bytes, the .shp has {shp_bytes} bytes. One of them is damaged "
+            "or of another file; copy or export both again."
+        )
+
+
+def _require_utf8(path: Path) -> None:
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: its name, or a folder's, is not UTF-8, which this format's reader needs. Rename it.") from None
+
+
+def _source(path: Path, opened: str, driver: str, *, repair: bool) -> Source:
     if driver == "OSM":
         return _read_osm(path, opened, repair=repair)
     try:
@@ -78,19 +117,19 @@ def _source(path: Path, opened: str, driver: str, *, layer: str | None, repair: 
             if info["driver"] != driver:
                 raise DataError(f"{path}: holds {info['driver']} data, not a {_CALLED[driver]}. Export it again.")
             layers = pyogrio.list_layers(opened)
-            chosen = _choose(path, _with_polygons(layers), layer, every=[str(name) for name, _ in layers])
+            chosen = choose(path, _with_polygons(layers), None, every=[str(name) for name, _ in layers])
             meta, _, wkb, _ = pyogrio.raw.read(opened, layer=chosen, columns=[], force_2d=True)
     except _UNREADABLE as error:
-        raise DataError(f"{path}: footprints cannot be read: {error}") from error
+        raise DataError(f"{path}: footprints cannot be read: {shown(error)}") from error
     except IndexError as error:  # pyogrio asks for the first layer also where GDAL finds none
         raise DataError(f"{path}: holds no layer; it is empty or damaged. Copy or export it again.") from error
     if driver == "FlatGeobuf" and len(wkb) < info["features"]:  # GDAL stops at the end of a file cut between two features
         raise DataError(f"{path}: holds {len(wkb)} of its {info['features']} features; it was cut short. Copy or export it again.")
     try:
-        crs = crs_from(meta["crs"]) if meta["crs"] else None
-    except (CRSError, ValueError) as error:
-        raise DataError(f"{path}: its CRS cannot be read ({error}). Assign it again, for example with ogr2ogr -a_srs.") from error
-    return Source(crs, _chunks(path, wkb, repair=repair))
+        crs, why_no_crs = (crs_from(meta["crs"]) if meta["crs"] else None), ""
+    except ValueError as error:
+        crs, why_no_crs = None, shown(error)
+    return Source(crs, _chunks(path, wkb, repair=repair), why_no_crs=why_no_crs)
 
 
 def _read_osm(path: Path, opened: str, *, repair: bool) -> Source:
@@ -111,7 +150,7 @@ def _read_osm(path: Path, opened: str, *, repair: bool) -> Source:
             return f"feature {index} ({f'way {ways[index]}' if ways[index] else f'relation {relations[index]}'})"
 
         return Source(WGS84, _chunks(path, wkb, repair=repair, name=name), name)
-    raise DataError(f"{path}: footprints cannot be read: {failure}") from failure
+    raise DataError(f"{path}: footprints cannot be read: {shown(failure)}") from failure
 
 
 def _with_polygons(layers: np.ndarray) -> list[str]:
@@ -121,24 +160,6 @@ def _with_polygons(layers: np.ndarray) -> list[str]:
         if found:
             return found
     return []
-
-
-def _choose(path: Path, names: list[str], asked: str | None, *, every: list[str] | None = None) -> str:
-    every = names if every is None else every
-    if asked is not None:
-        if asked not in every:
-            raise DataError(f"{path}: has no layer {asked!r}; it has {', '.join(every)}.")
-        return asked
-    if len(names) == 1:
-        return names[0]
-    of_buildings = [name for name in names if _BUILDINGS.search(name)]
-    if len(of_buildings) == 1:
-        return of_buildings[0]
-    if not names:
-        raise DataError(f"{path}: has no layer of polygons; it has {', '.join(every) or 'no layer'}.")
-    raise DataError(
-        f"{path}: has {len(names)} layers of polygons; say with --layer which one holds the buildings: {', '.join(names)}."
-    )
 
 
 def _chunks(path: Path, wkb: np.ndarray, *, repair: bool, name: Callable[[int], str] = "feature {}".format) -> Iterator[Chunk]:

@@ -6,13 +6,14 @@ from pathlib import Path
 from orthoforge.errors import DataError, GridError, OutputExistsError
 from orthoforge.files import lock, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
+from orthoforge.geo.footprints.foreign import refuse_foreign
 from orthoforge.geo.footprints.masks import FootprintMask
 from orthoforge.geo.footprints.outlines import footprints_of_strips
 from orthoforge.geo.footprints.places import crs_asked, grid_for, reproject
-from orthoforge.geo.footprints.reading import is_footprints, load_footprints
+from orthoforge.geo.footprints.reading import SUFFIXES, is_footprints, load_footprints
 from orthoforge.geo.footprints.writing import driver_of, write_footprints
 from orthoforge.geo.grid import Grid, Window, require_north_up
-from orthoforge.geo.rasters import open_raster, read_mask
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
 
 # Masks up to this size are written from memory, larger ones block by block.
 _WHOLE_PIXELS = 2**26
@@ -26,24 +27,27 @@ def open_mask(
     extent: tuple[float, float, float, float] | None = None,
     gsd_m: float | None = None,
     crs: str | None = None,
+    footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
 ) -> FootprintMask:
     """The mask of a vector file, to be read by windows, on the grid that ``grid_for`` chooses: ``FootprintMask.grid``.
 
     ``like`` is a raster or its grid; ``extent`` is (left, bottom, right, top) in the CRS of the footprints; ``crs`` is the mask's,
-    as EPSG:32633. Raises what ``load_footprints`` and ``grid_for`` raise, with the file's name.
+    as EPSG:32633, and ``footprints_crs`` that of the footprints, where the file names none or a wrong one. Raises what
+    ``load_footprints`` and ``grid_for`` raise, with the file's name.
     """
     if isinstance(like, Path | str):
         with open_raster(Path(like)) as raster:
             like = raster.grid
-    found = load_footprints(footprints, layer=layer, repair=repair, within=like or extent)
+    found = load_footprints(footprints, layer=layer, repair=repair, within=like or extent, footprints_crs=footprints_crs)
     if not len(found):  # whatever lies elsewhere says more about what went wrong
-        found = load_footprints(footprints, layer=layer, repair=repair)
+        found = load_footprints(footprints, layer=layer, repair=repair, footprints_crs=footprints_crs)
     try:
         grid = grid_for(
-            found.polygons, found.crs, like=like, extent=extent, gsd_m=gsd_m, crs_out=crs_asked(crs) if crs is not None else None
-        )
+            found.polygons, found.crs, like=like, extent=extent, gsd_m=gsd_m, features=found.features,
+            crs_out=crs_asked(crs) if crs is not None else None,
+        )  # fmt: skip
         return FootprintMask(reproject(found.polygons, found.crs, grid.crs, features=found.features), grid)
     except DataError as error:
         kind = GridError if isinstance(error, GridError) else DataError
@@ -58,6 +62,7 @@ def rasterize_file(
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
     overwrite: bool = False,
@@ -70,7 +75,9 @@ def rasterize_file(
     out = Path(out)
     if out.exists() and not overwrite:  # said before a large file is read; the writer asks again
         raise OutputExistsError(f"{out} exists. Pass --overwrite to replace it, or choose another name.")
-    mask = open_mask(footprints, like=like, extent=extent, gsd_m=gsd, crs=crs, repair=repair, layer=layer)
+    mask = open_mask(
+        footprints, like=like, extent=extent, gsd_m=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer
+    )
     if mask.grid.height * mask.grid.width <= _WHOLE_PIXELS:
         write_raster(out, mask.read(), mask.grid, overwrite=overwrite)
     else:
@@ -104,15 +111,20 @@ def footprints(
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
+    footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Footprints to a mask (``rasterize_file``), or a mask to footprints (``polygonize_file``): by the name of ``source``."""
     if not is_footprints(source):
+        refuse_foreign(source)
+        if source.exists() and source.suffix.lower() not in DRIVERS:
+            raise DataError(f"{source}: is neither footprints ({', '.join(SUFFIXES)}) nor a mask ({', '.join(DRIVERS)}).")
         return polygonize_file(source, out, overwrite=overwrite)
     return rasterize_file(
-        source, out, like=like, extent=extent, gsd=gsd, crs=crs, repair=repair, layer=layer, overwrite=overwrite
+        source, out, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,
+        overwrite=overwrite,
     )  # fmt: skip
 
 

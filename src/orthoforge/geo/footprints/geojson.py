@@ -2,7 +2,8 @@
 
 import itertools
 import json
-import re
+import reprlib
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,45 +11,29 @@ from typing import Any
 import numpy as np
 import shapely
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from orthoforge.errors import DataError
-from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, invalid, open_plain
+from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, invalid
+from orthoforge.geo.footprints.foreign import refuse_json
+from orthoforge.geo.footprints.json_stream import JsonStream
+from orthoforge.geo.footprints.limits import Metered, shown
 from orthoforge.geo.footprints.osm import elements_source
 from orthoforge.geo.footprints.places import WGS84, crs_from
 
-_SPACE = re.compile(r"[ \t\n\r]*")
 _MALFORMED = (ValueError, KeyError, AttributeError, TypeError, IndexError, RecursionError, OverflowError)
-_NOT_JSON = (*_MALFORMED, CRSError, EOFError, OSError)
+_NOT_JSON = (*_MALFORMED, EOFError, OSError, zlib.error)
 _NOT_A_GEOMETRY = (*_MALFORMED, shapely.errors.ShapelyError)
+_NUMBERS = {int, float}
 _OTHER_KINDS = {"Point", "MultiPoint", "LineString", "MultiLineString"}
 
 
 def read_document(path: Path, *, repair: bool) -> Source:
-    """A GeoJSON document, or what the Overpass API answers as JSON. Without a ``crs`` member it is in EPSG:4326.
-
-    The text is taken apart feature by feature: Python's objects for a whole city would need ten times its size.
-    """
+    """A GeoJSON document, or what the Overpass API answers as JSON. Without a ``crs`` member it is in EPSG:4326."""
     try:
-        with open_plain(path) as file:
-            text = file.read().decode("utf-8-sig")
-        members, chunks, end = _members(path, text, repair=repair)
-        if members.get("type") == "Feature" and _skip(text, end) < len(text):
-            return read_lines(path, repair=repair)  # another feature follows: a sequence under the name of a document
-        if "elements" in members and "type" not in members:
-            return elements_source(path, members["elements"])
-        if _skip(text, end) < len(text):
-            raise ValueError(f"something follows the end of the document, at character {end}")
-        named = (members.get("crs") or {}).get("properties", {}).get("name")
-        crs = crs_from(named) if named else WGS84
-        if members["type"] == "FeatureCollection":
-            if members["features"] is not ...:
-                raise ValueError(f"its features are {members['features']!r:.40}, not a list")
-        else:
-            chunks = [_chunk(path, [_geometry(members)], 0, repair=repair)]
+        with Metered(path) as file:
+            return _document(path, JsonStream(file), repair=repair) or read_lines(path, repair=repair)
     except _NOT_JSON as error:
-        raise DataError(f"{path}: not a readable GeoJSON file ({type(error).__name__}: {error}).") from error
-    return Source(crs, iter(chunks))
+        raise DataError(f"{path}: not a readable GeoJSON file ({_words(error)}).") from error
 
 
 def read_lines(path: Path, *, repair: bool, crs: CRS = WGS84) -> Source:
@@ -59,8 +44,9 @@ def read_lines(path: Path, *, repair: bool, crs: CRS = WGS84) -> Source:
 def _line_chunks(path: Path, *, repair: bool) -> Iterator[Chunk]:
     first, geometries, line_number = 0, [], 0
     try:
-        with open_plain(path) as file:
-            for raw in file:
+        with Metered(path) as file:
+            while raw := file.readline():
+                file.mark()
                 line_number += 1
                 line = raw.strip(b"\x1e\xef\xbb\xbf \t\r\n")
                 if not line:
@@ -73,66 +59,69 @@ def _line_chunks(path: Path, *, repair: bool) -> Iterator[Chunk]:
                     yield _chunk(path, geometries, first, repair=repair)
                     first, geometries = first + len(geometries), []
     except _NOT_JSON as error:
-        raise DataError(f"{path}: line {line_number} is not a GeoJSON feature ({type(error).__name__}: {error}).") from error
+        raise DataError(f"{path}: line {line_number} is not a GeoJSON feature ({_words(error)}).") from error
     if geometries or first == 0:
         yield _chunk(path, geometries, first, repair=repair)
 
 
-def _members(path: Path, text: str, *, repair: bool) -> tuple[dict[str, Any], list[Chunk], int]:
-    """The document's members, its features as chunks instead of as objects, and where the document ends."""
-    decode = json.JSONDecoder().raw_decode
+def _document(path: Path, stream: JsonStream, *, repair: bool) -> Source | None:
+    """The document under the cursor; ``None`` where it is a feature that others follow: a sequence under the name of a document."""
+    if stream.peek() != "{":
+        raise ValueError("it does not begin with {")
     members: dict[str, Any] = {}
-    chunks: list[Chunk] = []
-    at = _skip(text, 0)
-    if text[at : at + 1] != "{":
-        raise ValueError(f"it begins with {text[at : at + 20]!r}")
-    at = _skip(text, at + 1)
-    try:
-        while text[at] != "}":
-            key, at = decode(text, at)
-            at = _skip(text, at)
-            if text[at] != ":":
-                raise ValueError(f"no colon at character {at}")
-            at = _skip(text, at + 1)
-            if key == "features" and text[at] == "[":
-                members[key] = ...
-                chunks, at = _features(path, text, at, repair=repair)
-            else:
-                members[key], at = decode(text, at)
-            at = _skip(text, at)
-            if text[at] == ",":
-                at = _skip(text, at + 1)
-            elif text[at] != "}":
-                raise ValueError(f"no comma at character {at}")
-    except IndexError:
-        raise ValueError("it ends too early") from None
-    return members, chunks, at + 1
+    chunks: list[Chunk] | None = None
+    of_osm: Source | None = None
+    for name in stream.members():
+        starts_list = stream.peek() == "["
+        if name == "features" and starts_list:
+            chunks = list(_feature_chunks(path, stream, repair=repair))
+        elif name == "elements" and starts_list and "type" not in members:
+            of_osm = elements_source(path, stream.items("element"))
+        else:
+            members[name] = stream.value()
+            if name in ("type", "geometryType"):
+                refuse_json(path, members[name])
+    if stream.peek():
+        if members.get("type") == "Feature":
+            return None
+        raise ValueError(f"something follows the end of the document, at character {stream.place}")
+    if of_osm is not None and "type" not in members:
+        return of_osm
+    if members["type"] != "FeatureCollection":
+        chunks = [_chunk(path, [_geometry(members)], 0, repair=repair)]
+    elif chunks is None:
+        raise ValueError(f"its features are {reprlib.repr(members['features'])}, not a list")
+    crs, why_no_crs = _crs(members.get("crs"))
+    return Source(crs, iter(chunks), why_no_crs=why_no_crs)
 
 
-def _features(path: Path, text: str, at: int, *, repair: bool) -> tuple[list[Chunk], int]:
-    decode = json.JSONDecoder().raw_decode
-    chunks: list[Chunk] = []
+def _feature_chunks(path: Path, stream: JsonStream, *, repair: bool) -> Iterator[Chunk]:
     first, geometries = 0, []
-    at = _skip(text, at + 1)
-    while text[at] != "]":
-        feature, at = decode(text, at)
+    for feature in stream.items("feature"):
+        if "type" not in feature:
+            refuse_json(path, feature)
         geometries.append(_geometry(feature))
         if len(geometries) == CHUNK_FEATURES:
-            chunks.append(_chunk(path, geometries, first, repair=repair))
+            yield _chunk(path, geometries, first, repair=repair)
             first, geometries = first + len(geometries), []
-        at = _skip(text, at)
-        if text[at] == ",":
-            at = _skip(text, at + 1)
-        elif text[at] != "]":
-            raise ValueError(f"no comma at character {at}")
-    chunks.append(_chunk(path, geometries, first, repair=repair))
-    return chunks, at + 1
+    yield _chunk(path, geometries, first, repair=repair)
 
 
-def _skip(text: str, at: int) -> int:
-    space = _SPACE.match(text, at)
-    assert space
-    return space.end()
+def _crs(member: Any) -> tuple[CRS | None, str]:
+    """The CRS that a ``crs`` member names, or why it names none. There are two forms, of 2008: a name, and an EPSG code."""
+    if member is None:
+        return WGS84, ""
+    try:
+        about = member["properties"]
+        return crs_from(f"EPSG:{about['code']}" if "code" in about else about["name"]), ""
+    except (KeyError, TypeError, AttributeError):
+        return None, "its `crs` member names none by a name or an EPSG code"
+    except ValueError as error:
+        return None, shown(error)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {shown(error)}"
 
 
 def _geometry(feature: dict[str, Any]) -> dict[str, Any] | None:
@@ -208,7 +197,7 @@ def _rings(geometry: dict[str, Any] | None) -> list[list[Any]]:
         return [rings for part in _list(geometry["geometries"]) for rings in _rings(part)]
     if kind in _OTHER_KINDS:
         return []
-    raise ValueError(f"no geometry is called {kind!r}")
+    raise ValueError(f"no geometry is called {reprlib.repr(kind)}")
 
 
 def _rings_in(polygon: Any) -> list[Any]:
@@ -217,12 +206,17 @@ def _rings_in(polygon: Any) -> list[Any]:
 
 def _list(found: Any) -> list[Any]:
     if not isinstance(found, list):
-        raise ValueError(f"it holds {found!r:.40} where a list is expected")
+        raise ValueError(f"it holds {reprlib.repr(found)} where a list is expected")
     return found
 
 
 def _coordinates(points: list[Any]) -> np.ndarray:
     """(n, 2) float64. Heights, which some points of a file may have and others not, are left out."""
+    if not set(map(type, itertools.chain.from_iterable(points))) <= _NUMBERS:  # numpy takes True and "1" for numbers
+        points = [point[:2] for point in points]
+        other = next((value for point in points for value in point if type(value) not in _NUMBERS), 0)
+        if type(other) not in _NUMBERS:
+            raise ValueError(f"a coordinate is {reprlib.repr(other)}, not a number")
     try:
         table = np.array(points, np.float64)
     except ValueError:

@@ -6,6 +6,7 @@ A building is a closed way or a multipolygon relation with the tag ``building``,
 
 import math
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,21 +16,22 @@ import numpy as np
 import shapely
 
 from orthoforge.errors import DataError
-from orthoforge.geo.footprints.chunks import Source, chunk_of, open_plain
+from orthoforge.geo.footprints.chunks import Source, chunk_of
+from orthoforge.geo.footprints.limits import Metered, shown
 from orthoforge.geo.footprints.places import WGS84
 
 _Point = tuple[float, float]
-_NOT_OSM = (ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError, EOFError, OSError)
+_NOT_OSM = (ValueError, KeyError, AttributeError, TypeError, IndexError, OverflowError, EOFError, OSError, zlib.error)
 _NOT_AN_AREA = (ValueError, TypeError, OverflowError, shapely.errors.ShapelyError)
 
 
 def read_osm(path: Path) -> Source:
     """The buildings of an .osm file."""
     try:
-        with open_plain(path) as file:
+        with Metered(path) as file:
             return elements_source(path, _elements(file))
     except (ElementTree.ParseError, *_NOT_OSM) as error:
-        raise DataError(f"{path}: not a readable OpenStreetMap file ({type(error).__name__}: {error}).") from error
+        raise DataError(f"{path}: not a readable OpenStreetMap file ({type(error).__name__}: {shown(error)}).") from error
 
 
 def elements_source(path: Path, elements: Iterable[dict[str, Any]]) -> Source:
@@ -66,7 +68,8 @@ def elements_source(path: Path, elements: Iterable[dict[str, Any]]) -> Source:
             area = _area(points, is_way=name.startswith("way")) if whole else None
         except _NOT_AN_AREA as error:
             raise DataError(
-                f"{path}: feature {len(names)} ({name}) is no valid geometry: {error}. Mend or remove it, or export the file again."
+                f"{path}: feature {len(names)} ({name}) is no valid geometry: {shown(error)}. Mend or remove it, or export the "
+                "file again."
             ) from error
         cut += not whole or (area is None and name.startswith("relation"))
         if area is not None:
@@ -102,7 +105,7 @@ def _area(lines: list[list[Any]], *, is_way: bool) -> shapely.Geometry | None:
     return None if area.is_empty else area
 
 
-def _elements(file: Any) -> Iterator[dict[str, Any]]:
+def _elements(file: Metered) -> Iterator[dict[str, Any]]:
     """An .osm file's elements as the Overpass API writes them in JSON."""
     events = ElementTree.iterparse(file, events=("start", "end"))
     _, root = next(events)
@@ -114,6 +117,7 @@ def _elements(file: Any) -> Iterator[dict[str, Any]]:
         if element.get("action") != "delete":  # as the editor JOSM marks what it will take away
             yield _element(element)
         root.clear()
+        file.mark()
 
 
 def _element(element: ElementTree.Element) -> dict[str, Any]:

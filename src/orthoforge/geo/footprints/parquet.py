@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import shapely
 from rasterio.crs import CRS
-from rasterio.errors import CRSError
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
+from orthoforge.geo.footprints.limits import first_bytes, shown
 from orthoforge.geo.footprints.places import WGS84, crs_from
 
 _MAGIC = b"PAR1"
@@ -20,14 +20,13 @@ _MAGIC = b"PAR1"
 
 def read_parquet(path: Path, *, repair: bool) -> Source:
     """The primary geometry column of a GeoParquet file, row group by row group; other columns are not read."""
-    with open(path, "rb") as file:
-        if file.read(4) != _MAGIC:
-            raise DataError(f"{path}: not a Parquet file. Copy or export it again.")
+    if first_bytes(path, len(_MAGIC)) != _MAGIC:
+        raise DataError(f"{path}: not a Parquet file. Copy or export it again.")
     arrow, parquet = _pyarrow(path)
     try:
         table = parquet.ParquetFile(path)
     except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: not a readable Parquet file: {error}. Copy or download it again.") from error
+        raise DataError(f"{path}: not a readable Parquet file: {shown(error)}. Copy or download it again.") from error
     geo = (table.schema_arrow.metadata or {}).get(b"geo")
     if geo is None:
         raise DataError(f"{path}: has no `geo` metadata, so it is Parquet but not GeoParquet. Export it as GeoParquet.")
@@ -36,14 +35,14 @@ def read_parquet(path: Path, *, repair: bool) -> Source:
         column = described["primary_column"]
         about = described["columns"][column]
         encoding = about["encoding"]
-        crs = _crs(about)
-    except (ValueError, KeyError, TypeError, AttributeError, CRSError) as error:
-        raise DataError(f"{path}: its `geo` metadata cannot be read ({type(error).__name__}: {error}).") from error
+        crs, why_no_crs = _crs(about)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path}: its `geo` metadata cannot be read ({type(error).__name__}: {shown(error)}).") from error
     if encoding != "WKB":
-        raise DataError(f"{path}: geometries are encoded as {encoding}; WKB is read. Export it with that encoding.")
+        raise DataError(f"{path}: geometries are encoded as {shown(encoding)}; WKB is read. Export it with that encoding.")
     if column not in table.schema_arrow.names:
-        raise DataError(f"{path}: has no column {column!r}, which its `geo` metadata names.")
-    return Source(crs, _chunks(path, table, column, arrow, repair=repair))
+        raise DataError(f"{path}: has no column {shown(column)!r}, which its `geo` metadata names.")
+    return Source(crs, _chunks(path, table, column, arrow, repair=repair), why_no_crs=why_no_crs)
 
 
 def write_parquet(partial: Path, path: Path, polygons: np.ndarray, crs: CRS | None) -> None:
@@ -58,11 +57,14 @@ def write_parquet(partial: Path, path: Path, polygons: np.ndarray, crs: CRS | No
     parquet.write_table(table, partial, compression="zstd")
 
 
-def _crs(about: dict[str, Any]) -> CRS | None:
-    """No ``crs`` means longitude and latitude; ``null`` means unknown."""
+def _crs(about: dict[str, Any]) -> tuple[CRS | None, str]:
+    """The CRS, or why it cannot be used. No ``crs`` means longitude and latitude; ``null`` means unknown."""
     if "crs" not in about:
-        return WGS84
-    return crs_from(json.dumps(about["crs"])) if about["crs"] else None
+        return WGS84, ""
+    try:
+        return (crs_from(json.dumps(about["crs"])) if about["crs"] else None), ""
+    except ValueError as error:
+        return None, shown(error)
 
 
 def _chunks(path: Path, table: Any, column: str, arrow: Any, *, repair: bool) -> Iterator[Chunk]:
@@ -74,7 +76,9 @@ def _chunks(path: Path, table: Any, column: str, arrow: Any, *, repair: bool) ->
             yield chunk_from_wkb(path, wkb, first, repair=repair, name="feature {}".format)
             first += len(wkb)
     except (arrow.ArrowException, OSError) as error:
-        raise DataError(f"{path}: row group near feature {first} cannot be read: {error}. Copy or download it again.") from error
+        raise DataError(
+            f"{path}: row group near feature {first} cannot be read: {shown(error)}. Copy or download it again."
+        ) from error
 
 
 def _pyarrow(path: Path) -> tuple[Any, Any]:

@@ -12,6 +12,9 @@ from rasterio.warp import transform as transform_points
 from rasterio.warp import transform_bounds
 
 from orthoforge.errors import ConfigError, DataError, GridError
+from orthoforge.geo.crs import crs_from_text
+from orthoforge.geo.footprints.limits import shown
+from orthoforge.geo.footprints.plausible import STATE_IT, far_off
 from orthoforge.geo.grid import Grid, crs_name
 from orthoforge.geo.rasters import GDAL_ERRORS, MAX_PIXELS
 
@@ -26,11 +29,13 @@ _ROUNDING_PX = 1e-6
 # UTM is defined between these latitudes.
 _UTM_LATITUDES = (-80.0, 84.0)
 _POINTS_AT_A_TIME = 1_000_000
+# Beyond this many pixels a grid is not counted out.
+_COUNTABLE_PX = 1e15
 
 
 def crs_from(text: str) -> CRS:
-    """The CRS, by its EPSG code where it has one, so that it equals the same CRS of a raster."""
-    crs = CRS.from_user_input(text)
+    """The CRS, by its EPSG code where it has one, so that it equals the same CRS of a raster. ``ValueError`` when it is none."""
+    crs = crs_from_text(text)
     if crs.to_authority() == ("OGC", "CRS84"):  # what GDAL calls EPSG:4326 in GeoJSON: longitude first, as everywhere here
         return WGS84
     return CRS.from_epsg(epsg) if (epsg := crs.to_epsg()) else crs
@@ -40,8 +45,8 @@ def crs_asked(text: str) -> CRS:
     """The CRS that a user typed. ``ConfigError`` when there is none of that name."""
     try:
         return crs_from(text)
-    except (CRSError, ValueError) as error:
-        raise ConfigError(f"no CRS is called {text!r} ({error}). Write it as EPSG:32633, for example.") from error
+    except ValueError as error:
+        raise ConfigError(f"no CRS is called {shown(text)!r} ({error}). Write it as EPSG:32633, for example.") from error
 
 
 def reproject(
@@ -61,9 +66,11 @@ def reproject(
     if from_crs == to_crs or not len(polygons):
         return polygons
     if from_crs is None or to_crs is None:
+        if from_crs is None:
+            raise GridError(f"the footprints name no CRS (a Shapefile has it in the .prj beside it). {STATE_IT}.")
         raise GridError(
-            f"footprints in {crs_name(from_crs)} cannot be moved to {crs_name(to_crs)}. Say which CRS they are in, for "
-            "example with ogr2ogr -a_srs."
+            f"footprints in {crs_name(from_crs)} cannot be moved to a raster without a CRS. Assign the raster's, for example with "
+            "gdal_edit -a_srs."
         )
     coordinates, owners = shapely.get_coordinates(polygons, return_index=True)
     moved = np.empty_like(coordinates)
@@ -107,6 +114,7 @@ def grid_for(
     gsd_m: float | None = None,
     crs_out: CRS | None = None,
     margin_m: float = MARGIN_M,
+    features: np.ndarray | None = None,
 ) -> Grid:
     """The grid on which footprints in ``crs`` become a mask.
 
@@ -114,13 +122,40 @@ def grid_for(
     ``extent`` (left, bottom, right, top, in ``crs``), or else the footprints with ``margin_m`` around them. Its CRS is
     ``crs_out``; without it the footprints' own, or the UTM zone of their middle where that is in degrees or not true to scale
     (web mercator). Its corner lies at whole pixels from the CRS's origin, so grids of neighbouring extents fit together.
+    ``features`` are as for ``reproject``.
 
     Raises ``DataError`` when there are no footprints, or none in the extent or on ``like``; ``ConfigError`` for a missing or
     impossible ``gsd_m`` and an extent without area; ``GridError`` where no CRS is known, where ``crs_out`` is not true to
-    scale, and for more than ``rasters.MAX_PIXELS`` pixels.
+    scale, and for more than ``rasters.MAX_PIXELS`` pixels. Where a footprint far from the others is to blame, it is named.
     """
     polygons = _array(polygons)
+    try:
+        return _grid_for(polygons, crs, like=like, extent=extent, gsd_m=gsd_m, crs_out=crs_out, margin_m=margin_m)
+    except GridError as error:
+        far = None if like or extent or crs is None else far_off(polygons)
+        if far is None:
+            raise
+        place = shapely.get_coordinates(shapely.centroid(polygons))
+        (x, y), (x_others, y_others) = place[far], np.median(place, axis=0)
+        raise DataError(
+            f"feature {far if features is None else features[far]} lies at {x:.10g}, {y:.10g}, far from the others around "
+            f"{x_others:.7g}, {y_others:.7g}, so that {error} Mend or remove that feature, or give an --extent."
+        ) from error
+
+
+def _grid_for(
+    polygons: np.ndarray,
+    crs: CRS | None,
+    *,
+    like: Grid | None,
+    extent: tuple[float, float, float, float] | None,
+    gsd_m: float | None,
+    crs_out: CRS | None,
+    margin_m: float,
+) -> Grid:
     if like is not None:
+        if not (math.isfinite(like.transform.determinant) and like.transform.determinant):
+            raise GridError(f"the reference raster's pixels have no area: {like.transform.a:g} × {like.transform.e:g}.")
         there = polygons if like.crs == crs else reproject(polygons, crs, like.crs)
         _require_some(there, like.bounds, f"on the reference raster's ground ({crs_name(like.crs)})")
         return like
@@ -129,11 +164,14 @@ def grid_for(
     if not (math.isfinite(gsd_m) and gsd_m > 0):
         raise ConfigError(f"a ground resolution of {gsd_m} m is impossible; it must be above 0.")
     if crs is None:
-        raise GridError("the footprints have no CRS. Say which it is, for example with ogr2ogr -a_srs, or give --like a raster.")
+        raise GridError(f"the footprints name no CRS (a Shapefile has it in the .prj beside it). {STATE_IT}.")
     if extent is not None:
         left, bottom, right, top = extent
         if not (all(map(math.isfinite, extent)) and left < right and bottom < top):
-            raise ConfigError(f"the extent {left:g} {bottom:g} {right:g} {top:g} has no area; it is written left bottom right top.")
+            over = "; across the antimeridian its right edge goes on beyond 180" if crs.is_geographic and left > right else ""
+            raise ConfigError(
+                f"the extent {left:g} {bottom:g} {right:g} {top:g} has no area; it is written left bottom right top{over}."
+            )
         _require_some(polygons, extent, "in the extent")
     if not len(polygons):
         raise DataError(
@@ -154,15 +192,21 @@ def grid_for(
             "projected CRS that is true to scale, or leave --crs out: then it is the UTM zone."
         )
     pixel, margin = gsd_m / unit_m, margin / unit_m
+    if not (right - left + 2 * margin) / pixel * ((top - bottom + 2 * margin) / pixel) <= _COUNTABLE_PX:
+        raise _too_large((right - left) / pixel, (top - bottom) / pixel, gsd_m)
     col, row = math.floor((left - margin) / pixel + _ROUNDING_PX), math.floor(-(top + margin) / pixel + _ROUNDING_PX)
     width = math.ceil((right + margin) / pixel - _ROUNDING_PX) - col
     height = math.ceil(-(bottom - margin) / pixel - _ROUNDING_PX) - row
     if width * height > MAX_PIXELS:
-        raise GridError(
-            f"a mask of {width}×{height} px at {gsd_m:g} m is too large; {MAX_PIXELS / 1e9:.1f} billion pixels are the most. "
-            "Choose a larger --gsd, or cut the town into extents."
-        )
+        raise _too_large(width, height, gsd_m)
     return Grid(max(height, 1), max(width, 1), Affine(pixel, 0, col * pixel, 0, -pixel, -row * pixel), target)
+
+
+def _too_large(width: float, height: float, gsd_m: float) -> GridError:
+    return GridError(
+        f"a mask of {width:.9g}×{height:.9g} px at {gsd_m:g} m is too large; {MAX_PIXELS / 1e9:.1f} billion pixels are the most. "
+        "Choose a larger --gsd, or cut the town into extents."
+    )
 
 
 def utm_zone(lon: float, lat: float) -> CRS:

@@ -14,12 +14,15 @@ from orthoforge.errors import ConfigError, DataError
 from orthoforge.files import no_such_file
 from orthoforge.geo.footprints.chunks import Chunk, Source
 from orthoforge.geo.footprints.containers import read_container, read_zip
+from orthoforge.geo.footprints.foreign import refuse_content, refuse_foreign
 from orthoforge.geo.footprints.geojson import read_document, read_lines
+from orthoforge.geo.footprints.geopackage import read_geopackage
 from orthoforge.geo.footprints.osm import read_osm
 from orthoforge.geo.footprints.parquet import read_parquet
-from orthoforge.geo.footprints.places import bounds_in
+from orthoforge.geo.footprints.places import WGS84, bounds_in, crs_asked
+from orthoforge.geo.footprints.plausible import STATE_IT, Degrees, refuse_widest, unwrapped
 from orthoforge.geo.footprints.tables import read_table
-from orthoforge.geo.grid import Grid
+from orthoforge.geo.grid import Grid, crs_name
 
 _LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".jsonl", ".ndjson")
 _LAYERED = (".gpkg", ".zip")
@@ -51,46 +54,78 @@ class _Part(NamedTuple):
     removed: int  # features of which nothing was left
 
 
-def read_footprints(path: Path, *, layer: str | None = None, repair: bool = False) -> tuple[list[shapely.Polygon], CRS | None]:
+def read_footprints(
+    path: Path, *, layer: str | None = None, repair: bool = False, footprints_crs: str | None = None
+) -> tuple[list[shapely.Polygon], CRS | None]:
     """Polygons (multi-polygons taken apart) and CRS of a vector file; points, lines and empty shapes are left out.
 
-    See ``load_footprints`` for the formats, ``layer`` and ``repair``, and the errors.
+    See ``load_footprints`` for the formats, the options and the errors.
     """
-    found = load_footprints(path, layer=layer, repair=repair)
+    found = load_footprints(path, layer=layer, repair=repair, footprints_crs=footprints_crs)
     return list(found.polygons), found.crs
 
 
 def load_footprints(
-    path: Path, *, layer: str | None = None, repair: bool = False, within: Bounds | Grid | None = None
+    path: Path,
+    *,
+    layer: str | None = None,
+    repair: bool = False,
+    within: Bounds | Grid | None = None,
+    footprints_crs: str | None = None,
 ) -> Footprints:
     """The polygons of a vector file, each with its feature.
 
     Read are GeoJSON (a document, or a feature a line), GeoPackage, Shapefile (also zipped), FlatGeobuf, GeoParquet, CSV with WKT
     (Google's Open Buildings), and OpenStreetMap's .osm, .osm.pbf and Overpass JSON, of which buildings are taken; text also
     packed with gzip or bzip2. ``layer`` names one of several layers. With ``within``, bounds in the file's CRS or a grid in any,
-    only polygons are kept whose bounds meet it. Heights are dropped.
+    only polygons are kept whose bounds meet it. Heights are dropped. ``footprints_crs`` states the CRS that they are in, as
+    EPSG:32633, where the file names none or a wrong one. Longitudes on both sides of the antimeridian go on beyond 180.
 
-    Raises ``DataError`` when the file cannot be read, when a polygon is unclosed or crosses itself (with its feature's index,
-    from 0, and the place), and when longitude and latitude are swapped. With ``repair`` such polygons are mended by
+    Raises ``DataError`` when the file cannot be read, or not by its permissions, when a polygon is unclosed or crosses itself (with
+    its feature's index, from 0, and the place), when one is wider than a building can be, and when coordinates are no degrees or
+    exchanged. With ``repair`` such polygons are mended by
     ``shapely.make_valid``, and a warning counts them. Raises ``ConfigError`` when a package is missing that the format needs.
     """
     path = Path(path)
+    try:
+        return _load(path, layer=layer, repair=repair, within=within, footprints_crs=footprints_crs)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}). Check its name, its permissions and the disk.") from error
+
+
+def _load(path: Path, *, layer: str | None, repair: bool, within: Bounds | Grid | None, footprints_crs: str | None) -> Footprints:
     source = _open(path, layer=layer, repair=repair)
-    bounds = _bounds(within, source.crs)
+    crs = _crs(path, source, footprints_crs)
+    bounds = _bounds(within, crs)
     parts = [_Part(np.empty(0, object), np.empty(0, np.int64), 0, 0)]
-    total = np.array([np.inf, np.inf, -np.inf, -np.inf])
+    degrees = Degrees(crs)
     for chunk in source.chunks:
         part = _valid(path, chunk, source.name, repair=repair)
-        if len(part.polygons):
-            total = _union(total, shapely.total_bounds(part.polygons))
-        parts.append(_meeting(part, bounds))
-    _refuse_swapped(path, source.crs, total)
+        degrees.see(part.polygons, part.features)
+        parts.append(_meeting(part, bounds, crs))
+    degrees.refuse(path, crs, source.name, stated=footprints_crs is not None)
     repaired, removed = sum(part.repaired for part in parts), sum(part.removed for part in parts)
     if repaired:
         gone = f"; of {removed} of them nothing was left" if removed else ""
-        warnings.warn(f"{path}: {repaired} footprints were not valid and have been mended{gone}.", stacklevel=2)
+        warnings.warn(f"{path}: {repaired} footprints were not valid and have been mended{gone}.", stacklevel=3)
     polygons, features = (np.concatenate([part[column] for part in parts]) for column in (0, 1))
-    return Footprints(polygons, features, source.crs, repaired)
+    polygons = unwrapped(polygons, crs, within if isinstance(within, tuple) else None)
+    refuse_widest(path, polygons, features, crs, source.name)
+    return Footprints(polygons, features, crs, repaired)
+
+
+def _crs(path: Path, source: Source, stated: str | None) -> CRS | None:
+    """The CRS of the coordinates: the one that was stated, else the file's."""
+    if stated is None:
+        if source.why_no_crs:
+            raise DataError(f"{path}: its CRS cannot be read ({source.why_no_crs}). {STATE_IT}.")
+        return source.crs
+    crs = crs_asked(stated)
+    if source.crs not in (None, WGS84, crs):
+        warnings.warn(
+            f"{path}: names {crs_name(source.crs)} itself; it is read as {crs_name(crs)}, as --footprints-crs says.", stacklevel=4
+        )
+    return crs
 
 
 def suffix_of(path: Path) -> str:
@@ -107,12 +142,17 @@ def is_footprints(path: Path) -> bool:
 
 def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
     suffix = suffix_of(path)
+    if not path.exists():
+        raise DataError(no_such_file(path))
+    refuse_foreign(path)
     if suffix not in (*SUFFIXES, ".pbf"):
         raise DataError(f"{path}: footprints are read as {', '.join(SUFFIXES)}.")
     if not path.is_file():
-        raise DataError(no_such_file(path))
+        raise DataError(f"{path}: is no file; name the file with the footprints.")
     if layer is not None and suffix not in _LAYERED:
         raise ConfigError(f"{path}: --layer chooses a layer of a GeoPackage or of a .zip; this file has none to choose from.")
+    if suffix in (".geojson", ".json", ".osm", ".csv"):
+        refuse_content(path)
     if suffix in (".geojson", ".json"):
         return read_document(path, repair=repair)
     if suffix in _LINES:
@@ -127,7 +167,9 @@ def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
         raise DataError(f"{path}: unpack it first; only text formats are read packed.")
     if suffix == ".zip":
         return read_zip(path, layer=layer, repair=repair)
-    return read_container(path, layer=layer, repair=repair)
+    if suffix == ".gpkg":
+        return read_geopackage(path, layer=layer, repair=repair)
+    return read_container(path, repair=repair)
 
 
 def _bounds(within: Bounds | Grid | None, crs: CRS | None) -> Bounds | None:
@@ -176,21 +218,13 @@ def _parts(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shapely.force_2d(parts[kept]), origin[kept]
 
 
-def _meeting(part: _Part, bounds: Bounds | None) -> _Part:
+def _meeting(part: _Part, bounds: Bounds | None, crs: CRS | None) -> _Part:
     if bounds is None or not len(part.polygons):
         return part
     left, bottom, right, top = shapely.bounds(part.polygons).T
-    near = (left < bounds[2]) & (right > bounds[0]) & (bottom < bounds[3]) & (top > bounds[1])
+    west, east = bounds[0], bounds[2]
+    beside = (left < east) & (right > west)
+    if crs and crs.is_geographic and (west > east or east > 180):  # across the antimeridian
+        beside = (right > west) | (left < (east if west > east else east - 360))
+    near = beside & (bottom < bounds[3]) & (top > bounds[1])
     return part._replace(polygons=part.polygons[near], features=part.features[near])
-
-
-def _union(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    return np.concatenate([np.minimum(a[:2], b[:2]), np.maximum(a[2:], b[2:])])
-
-
-def _refuse_swapped(path: Path, crs: CRS | None, bounds: np.ndarray) -> None:
-    if crs and crs.is_geographic and np.isfinite(bounds).all() and (bounds[1] < -90 or bounds[3] > 90):
-        raise DataError(
-            f"{path}: latitudes run from {bounds[1]:.5g} to {bounds[3]:.5g}. Longitude and latitude seem to be swapped; "
-            "longitude comes first."
-        )
