@@ -18,7 +18,7 @@ from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 from orthoforge.errors import DataError
 from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
 from orthoforge.geo.footprints.layers import choose
-from orthoforge.geo.footprints.limits import FREE_BYTES, MAX_RATIO, first_bytes, shown
+from orthoforge.geo.footprints.limits import FREE_BYTES, MAX_RATIO, first_bytes, require_utf8, shown
 from orthoforge.geo.footprints.places import WGS84, crs_from
 from orthoforge.geo.rasters import require_memory
 
@@ -32,26 +32,27 @@ _CALLED = {"ESRI Shapefile": "Shapefile", "FlatGeobuf": "FlatGeobuf", "OSM": ".o
 _UNREADABLE = (DataSourceError, DataLayerError, FeatureError)
 # The least that a record of a .shp takes, with its head.
 _LEAST_RECORD_BYTES = 12
+_INDEX_HEAD_BYTES, _INDEX_ROW_BYTES, _MOST_EMPTY = 100, 8, 1_000_000
 # What GDAL makes of OpenStreetMap's closed ways and multipolygons, and the tag that makes one a building.
 _OSM_LAYER, _OSM_BUILDING = "multipolygons", "building IS NOT NULL AND building <> 'no'"
 
 
 def read_container(path: Path, *, repair: bool) -> Source:
     """The polygons of a Shapefile, a FlatGeobuf or an .osm.pbf."""
-    _require_utf8(path)
+    require_utf8(path)
     driver, magic, offset = _FORMATS[path.suffix.lower()]
     if first_bytes(path, offset + len(magic))[offset:] != magic:
         raise DataError(f"{path}: not a {_CALLED[driver]}. Copy or export it again.")
     if driver == "ESRI Shapefile":
         index = next((file for suffix in (".shx", ".SHX") if (file := path.with_suffix(suffix)).is_file()), None)
         if index is not None:
-            _require_index(path, index.read_bytes(), path.stat().st_size)
+            _require_index(path, index.stat().st_size, lambda: np.memmap(index, np.uint8, "r"), path.stat().st_size)
     return _source(path, str(path.resolve()), driver, repair=repair)
 
 
 def read_zip(path: Path, *, layer: str | None, repair: bool) -> Source:
     """The Shapefile in a .zip, read without unpacking it; of several, the one that ``layer`` names or that speaks of buildings."""
-    _require_utf8(path)
+    require_utf8(path)
     _, magic, _ = _FORMATS[".shp"]
     first_bytes(path, 1)
     try:
@@ -73,7 +74,9 @@ def read_zip(path: Path, *, layer: str | None, repair: bool) -> Source:
                 if file.read(len(magic)) != magic:
                     raise DataError(f"{path}: {chosen} in it is not a Shapefile. Copy or export it again.")
             if index:
-                _require_index(path, archive.read(index), archive.getinfo(chosen).file_size)
+                packed = archive.getinfo(index).file_size
+                shp_bytes = archive.getinfo(chosen).file_size
+                _require_index(path, packed, lambda: np.frombuffer(archive.read(index), np.uint8), shp_bytes)
     except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
         raise DataError(f"{path}: not a readable .zip file: {shown(error)}. Copy or download it again.") from error
     # Braces tell GDAL where the archive's own name ends.
@@ -90,22 +93,21 @@ def _shapefiles(names: list[str]) -> dict[str, str]:
     return {stem if stems.count(stem) == 1 else name[:-4]: name for stem, name in zip(stems, found, strict=True)}
 
 
-def _require_index(path: Path, index: bytes, shp_bytes: int) -> None:
+def _require_index(path: Path, index_bytes: int, read: Callable[[], np.ndarray], shp_bytes: int) -> None:
     """Raise ``DataError`` when a .shx speaks of more than its .shp holds: GDAL would read the same shapes again and again."""
-    words = np.frombuffer(index[100 : len(index) - (len(index) - 100) % 8], ">i4").reshape(-1, 2)[:, 1].astype(np.int64)
-    needed = int(np.maximum(2 * words + 8, _LEAST_RECORD_BYTES).sum())
+    count = max(0, (index_bytes - _INDEX_HEAD_BYTES) // _INDEX_ROW_BYTES)
+    needed = count * _LEAST_RECORD_BYTES
+    if count and needed <= shp_bytes:
+        rows = read()[_INDEX_HEAD_BYTES : _INDEX_HEAD_BYTES + count * _INDEX_ROW_BYTES].view(">i4").reshape(-1, 2)
+        content = 2 * rows[:, 1].astype(np.int64)
+        needed = int(np.maximum(content + 8, _LEAST_RECORD_BYTES).sum())
+        if int((content == 0).sum()) > _MOST_EMPTY:
+            raise DataError(f"{path}: most of the rows in its .shx are empty; it is damaged. Copy or export it again.")
     if needed > shp_bytes:
         raise DataError(
-            f"{path}: its .shx lists {len(words)} shapes of {needed} bytes, the .shp has {shp_bytes} bytes. One of them is damaged "
-            "or of another file; copy or export both again."
+            f"{path}: its .shx lists {count} shapes of {needed} bytes, the .shp has {shp_bytes} bytes. One of them is damaged or "
+            "of another file; copy or export both again."
         )
-
-
-def _require_utf8(path: Path) -> None:
-    try:
-        str(path.resolve()).encode()
-    except UnicodeEncodeError:
-        raise DataError(f"{path}: its name, or a folder's, is not UTF-8, which this format's reader needs. Rename it.") from None
 
 
 def _source(path: Path, opened: str, driver: str, *, repair: bool) -> Source:
@@ -123,6 +125,8 @@ def _source(path: Path, opened: str, driver: str, *, repair: bool) -> Source:
         raise DataError(f"{path}: footprints cannot be read: {shown(error)}") from error
     except IndexError as error:  # pyogrio asks for the first layer also where GDAL finds none
         raise DataError(f"{path}: holds no layer; it is empty or damaged. Copy or export it again.") from error
+    if info["features"] < 0:  # more than a number of 32 bits holds
+        raise DataError(f"{path}: says that it holds more features than can be; it is damaged. Copy or export it again.")
     if driver == "FlatGeobuf" and len(wkb) < info["features"]:  # GDAL stops at the end of a file cut between two features
         raise DataError(f"{path}: holds {len(wkb)} of its {info['features']} features; it was cut short. Copy or export it again.")
     try:

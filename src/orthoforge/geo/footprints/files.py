@@ -7,6 +7,7 @@ from orthoforge.errors import DataError, GridError, OutputExistsError
 from orthoforge.files import lock, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
 from orthoforge.geo.footprints.foreign import refuse_foreign
+from orthoforge.geo.footprints.limits import require_name
 from orthoforge.geo.footprints.masks import FootprintMask
 from orthoforge.geo.footprints.outlines import footprints_of_strips
 from orthoforge.geo.footprints.places import crs_asked, grid_for, reproject
@@ -73,6 +74,7 @@ def rasterize_file(
     a hidden folder beside ``out``. Raises what ``open_mask`` and ``write_raster`` raise.
     """
     out = Path(out)
+    require_name(out)
     if out.exists() and not overwrite:  # said before a large file is read; the writer asks again
         raise OutputExistsError(f"{out} exists. Pass --overwrite to replace it, or choose another name.")
     mask = open_mask(
@@ -135,6 +137,7 @@ def polygonize_file(mask: Path, out: Path, *, overwrite: bool = False) -> Path:
     than 0, 1 and 255, and what ``write_footprints`` raises.
     """
     driver_of(out)
+    require_name(out)
     with open_raster(Path(mask)) as raster:
         if raster.grid.crs is None:
             raise GridError(f"{mask}: has no CRS, so its buildings have no place on the ground. Use a georeferenced mask.")

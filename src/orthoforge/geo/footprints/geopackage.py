@@ -91,7 +91,7 @@ def _chunks(path: Path, table: str, column: str, *, repair: bool) -> Iterator[Ch
     wkb: list[bytes | None] = []
     with _database(path) as rows:
         for (blob,) in rows(f"SELECT {quoted_column} FROM {quoted_table}", most=left + 1):
-            left -= len(blob) if blob else 1
+            left -= len(blob) if blob and isinstance(blob, bytes) else 1
             if left < 0:  # pages that are used twice
                 raise DataError(f"{path}: its layer {table} holds more than the whole file; it is damaged. Export it again.")
             try:

@@ -6,12 +6,13 @@ A few kB can unpack to gigabytes or describe a shape nested 200 000 deep. The li
 import bz2
 import gzip
 import io
+import os
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO
 
-from orthoforge.errors import DataError
+from orthoforge.errors import ConfigError, DataError
 
 # Text of one feature, one line or one field: a building's outline has some kB, a whole town dissolved into one shape 40 MB.
 MAX_FEATURE_BYTES = 64 * 2**20
@@ -20,6 +21,8 @@ MAX_RATIO, FREE_BYTES = 100, 64 * 2**20
 # Collections in collections. GEOS and Python's JSON reader go down one call a level.
 MAX_NESTING = 32
 _SHOWN_CHARACTERS = 200
+# File systems take 255 bytes; '.NAME.partial-journal' needs some of them.
+_LONGEST_NAME = 235
 _LINES = re.compile(r"[^\r\n]*(?:\r\n|\r|\n|$)")
 _GZIP, _BZIP2 = b"\x1f\x8b", b"BZh"
 
@@ -31,6 +34,25 @@ def first_bytes(path: Path, count: int) -> bytes:
             return file.read(count)
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}). Check its permissions and the disk.") from error
+
+
+def require_utf8(path: Path) -> None:
+    """Raise ``DataError`` for a name that GDAL and Arrow cannot be told."""
+    try:
+        str(path.resolve()).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: its name, or a folder's, is not UTF-8, which this format needs. Rename it.") from None
+
+
+def require_name(path: Path) -> None:
+    """Raise before anything is read where ``path`` cannot be written by its name: ``ConfigError`` when it is too long."""
+    length = len(os.fsencode(path.name))
+    if length > _LONGEST_NAME:
+        raise ConfigError(
+            f"{path}: the file's name has {length} bytes; {_LONGEST_NAME} are the most, so that temporary files beside it have names "
+            "too. Choose a shorter one."
+        )
+    require_utf8(path)
 
 
 class Metered(io.RawIOBase):

@@ -12,7 +12,7 @@ from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
-from orthoforge.geo.footprints.limits import first_bytes, shown
+from orthoforge.geo.footprints.limits import first_bytes, require_utf8, shown
 from orthoforge.geo.footprints.places import WGS84, crs_from
 
 _MAGIC = b"PAR1"
@@ -20,6 +20,7 @@ _MAGIC = b"PAR1"
 
 def read_parquet(path: Path, *, repair: bool) -> Source:
     """The primary geometry column of a GeoParquet file, row group by row group; other columns are not read."""
+    require_utf8(path)
     if first_bytes(path, len(_MAGIC)) != _MAGIC:
         raise DataError(f"{path}: not a Parquet file. Copy or export it again.")
     arrow, parquet = _pyarrow(path)

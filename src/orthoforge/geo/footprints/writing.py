@@ -11,6 +11,7 @@ from rasterio.crs import CRS
 
 from orthoforge.errors import DataError
 from orthoforge.files import new_file
+from orthoforge.geo.footprints.limits import require_name
 from orthoforge.geo.footprints.parquet import write_parquet
 
 _DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG", ".parquet": "Parquet", ".geoparquet": "Parquet"}
@@ -27,6 +28,7 @@ def write_footprints(
     """
     path = Path(path)
     driver = driver_of(path)
+    require_name(path)
     table = np.empty(len(polygons), object)
     table[:] = polygons
     with new_file(path, overwrite=overwrite) as partial:
