@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from orthoforge.errors import DataError, GridError, OutputExistsError
-from orthoforge.files import lock, writable
+from orthoforge.files import lock, no_such_file, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
 from orthoforge.geo.footprints.foreign import refuse_foreign
 from orthoforge.geo.footprints.limits import require_name
@@ -121,7 +121,9 @@ def footprints(
     """Footprints to a mask (``rasterize_file``), or a mask to footprints (``polygonize_file``): by the name of ``source``."""
     if not is_footprints(source):
         refuse_foreign(source)
-        if source.exists() and source.suffix.lower() not in DRIVERS:
+        if not source.exists():
+            raise DataError(no_such_file(source))
+        if source.suffix.lower() not in DRIVERS:
             raise DataError(f"{source}: is neither footprints ({', '.join(SUFFIXES)}) nor a mask ({', '.join(DRIVERS)}).")
         return polygonize_file(source, out, overwrite=overwrite)
     return rasterize_file(

@@ -55,8 +55,8 @@ class JsonStream:
                 if cut and self._more():
                     continue
                 raise ValueError("it ends too early" if cut else f"{error.msg} at character {self._before + error.pos}") from None
-            if end == len(self._text) and self._more():  # a number may go on
-                continue
+            if isinstance(found, int | float) and end > len(self._text) - _CUT_CHARACTERS and self._more():
+                continue  # what looks like its end may be the text's: 12 of 12.5
             self._at = end
             self._file.mark()
             return found

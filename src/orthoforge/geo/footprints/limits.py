@@ -49,8 +49,8 @@ def require_name(path: Path) -> None:
     length = len(os.fsencode(path.name))
     if length > _LONGEST_NAME:
         raise ConfigError(
-            f"{path}: the file's name has {length} bytes; {_LONGEST_NAME} are the most, so that temporary files beside it have names "
-            "too. Choose a shorter one."
+            f"{path}: the file's name has {length} bytes; {_LONGEST_NAME} are the most, so that temporary files beside it have "
+            "names too. Choose a shorter one."
         )
     require_utf8(path)
 

@@ -74,14 +74,14 @@ class Degrees:
 
 
 def unwrapped(polygons: np.ndarray, crs: CRS | None, extent: tuple[float, float, float, float] | None) -> np.ndarray:
-    """Polygons in degrees on both sides of the antimeridian as on one map: longitudes west of it go on beyond 180.
+    """Polygons in degrees on both sides of the antimeridian as on one map: longitudes east of it go on beyond 180.
 
     So they do where an ``extent`` reaches beyond 180, and where the polygons, or one of them, would else go around the Earth.
     """
     if not (len(polygons) and crs and crs.is_geographic):
         return polygons
-    if extent is not None and extent[2] > 180:
-        seam = extent[2] - 360
+    if extent is not None and (extent[2] > 180 or extent[0] > extent[2]):
+        seam = extent[2] - (360 if extent[2] > 180 else 0)
     elif extent is None and _goes_around(polygons):
         seam = 0.0
     else:
