@@ -86,10 +86,10 @@ def test_a_file_that_unpacks_to_far_more_than_its_size_is_refused(tmp_path, monk
     start = {"f.csv.gz": "wkt\n", "f.osm.gz": "<osm>"}.get(name, "{" if "geojson." in name else "")
     (tmp_path / name).write_bytes(gzip.compress((start + filling * 2**19).encode()))
     with pytest.raises(
-        DataError, match=r"unpacks to more than 100 times its size, which no footprints do|not a readable|line 1|row 2"
+        DataError, match=r"unpacks to more than 50 times its size, which no footprints do|not a readable|line 1|row 2"
     ):
         load_footprints(tmp_path / name)
-    with limits.Metered(tmp_path / name) as file, pytest.raises(DataError, match="unpacks to more than 100 times its size"):
+    with limits.Metered(tmp_path / name) as file, pytest.raises(DataError, match="unpacks to more than 50 times its size"):
         _exhaust(file)
 
 
@@ -260,5 +260,5 @@ def test_a_zip_that_unpacks_to_far_more_than_its_size(tmp_path, monkeypatch):
     monkeypatch.setattr(containers, "FREE_BYTES", 2**16)
     with zipfile.ZipFile(tmp_path / "f.zip", "w", zipfile.ZIP_DEFLATED) as packed:
         packed.writestr("f.shp", b"\x00\x00\x27\x0a" + bytes(2**20))
-    with pytest.raises(DataError, match=r"f\.shp in it unpacks to more than 100 times its size"):
+    with pytest.raises(DataError, match=r"f\.shp in it unpacks to more than 50 times its size"):
         load_footprints(tmp_path / "f.zip")

@@ -9,7 +9,7 @@ from typing import Any
 from orthoforge.geo.footprints.limits import Metered, shown
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-_BLOCK_BYTES, _MOST_BYTES = 2**20, 2**23
+_BLOCK_BYTES, _MOST_BYTES = 2**20, 2**26
 # A number, a word or an escape that the end of the text has cut looks like a fault so many characters before it.
 _CUT_CHARACTERS = 16
 
@@ -52,11 +52,13 @@ class JsonStream:
                 found, end = self._raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
                 cut = error.msg.startswith("Unterminated") or error.pos >= len(self._text) - _CUT_CHARACTERS
-                if cut and self._more():
+                if cut and not self._ended:
+                    self._more()
                     continue
                 raise ValueError("it ends too early" if cut else f"{error.msg} at character {self._before + error.pos}") from None
-            if isinstance(found, int | float) and end > len(self._text) - _CUT_CHARACTERS and self._more():
-                continue  # what looks like its end may be the text's: 12 of 12.5
+            if isinstance(found, int | float) and end > len(self._text) - _CUT_CHARACTERS and not self._ended:
+                self._more()  # what looks like the number's end may be the text's: 12 of 12.5
+                continue
             self._at = end
             self._file.mark()
             return found

@@ -17,7 +17,7 @@ from orthoforge.errors import ConfigError, DataError
 # Text of one feature, one line or one field: a building's outline has some kB, a whole town dissolved into one shape 40 MB.
 MAX_FEATURE_BYTES = 64 * 2**20
 # GeoJSON and tables unpack to 5 to 30 times their size.
-MAX_RATIO, FREE_BYTES = 100, 64 * 2**20
+MAX_RATIO, FREE_BYTES = 50, 64 * 2**20
 # Collections in collections. GEOS and Python's JSON reader go down one call a level.
 MAX_NESTING = 32
 _SHOWN_CHARACTERS = 200
