@@ -275,6 +275,17 @@ def test_neighbouring_scenes_share_their_noise(generators, name):
     assert np.abs(Scene(generator, elsewhere, elsewhere, seed=1).block(inner)[0].astype(int) - expected).max() > 1
 
 
+def test_a_neighbour_to_the_south_goes_on_with_the_noise_too(generators):
+    """Rows of the world count southwards, as those of an image do."""
+    generator = generators("modulated", "batch")
+    mask = make_mask((4096, 256))
+    whole, south = ArrayMask(mask, origin=(512, 1024)), ArrayMask(mask[2048:], origin=(512 + 2048, 1024))
+    inner = Window(1024, 0, 512, 256)
+    expected = Scene(generator, whole, whole, seed=1).block(inner._replace(row=2048 + 1024))[0]
+    found = Scene(generator, south, south, seed=1).block(inner)[0]
+    assert np.abs(found.astype(int) - expected).max() <= 1
+
+
 def test_resampled_blocks_have_no_seam(generators):
     generator = generators("resnet6", "batch")
     coarse = ArrayMask(make_mask((150, 170)), gsd_m=0.47)

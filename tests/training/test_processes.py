@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import largest_difference, make_tiles, rows
+from harness import in_any_number, largest_difference, make_tiles, rows
 from safetensors.torch import load_file
 
+from orthoforge.training import train
 from orthoforge.training.state import STYLE_BANKS
 
 
@@ -21,9 +22,14 @@ def trained(tmp_path_factory):
     script = Path(__file__).with_name("two_processes.py")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([*command, str(tiles), str(out)], env=environment, capture_output=True, text=True, timeout=240)
+    done = subprocess.run([*command, str(tiles), str(out)], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return out
+
+
+def streams(folder: Path) -> list[list[int]]:
+    """The random stream of each step, of the first process and of the second."""
+    return [json.loads((folder / f"streams-{rank}.json").read_text()) for rank in (0, 1)]
 
 
 @pytest.mark.parametrize(("name", "epochs"), [("plain", 4), ("styled", 2)])
@@ -43,3 +49,27 @@ def test_both_remember_the_styles_of_all_places(trained):
     assert [len(place.unique(dim=0)) for place in codes] == [4, 4], "a code for each training tile"
     for part in palettes:
         assert [len(place.unique(dim=0)) for place in part] == [4, 4], "and the colours of its roofs and its ground"
+
+
+def test_two_processes_do_what_one_does_with_the_same_batch(trained, tmp_path):
+    run = train(in_any_number(), trained / "tiles", tmp_path / "alone", quiet=True, trackers=())
+    here, there = ([{name: float(text) for name, text in row.items()} for row in rows(of)] for of in (run, trained / "grouped"))
+    assert len(here) == len(there) == 3
+    for one, two in zip(here, there, strict=True):
+        assert two == pytest.approx(one, rel=1e-4), "losses are means over both halves of a batch"
+    apart = largest_difference(run, trained / "grouped")
+    print(f"largest difference of a tensor after {here[-1]['step']:.0f} steps, two processes against one: {apart:.1e}")
+    assert apart < 1e-4
+
+
+def test_each_process_draws_its_own_random_numbers(trained):
+    for name in ("plain", "styled"):
+        first, second = streams(trained / name)
+        assert len(set(first)) > 1
+        assert not set(first) & set(second)
+
+
+def test_a_stop_asked_of_the_second_process_alone_stops_both(trained):
+    assert [len(steps) for steps in streams(trained / "stopped")] == [3, 3]
+    state = json.loads((trained / "stopped/weights/last/state.json").read_text())
+    assert (state["progress"]["step"], state["progress"]["epoch"]) == (3, 1)

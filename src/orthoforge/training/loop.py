@@ -128,8 +128,11 @@ class _Run:
             return None
         if progress.skipped:
             self.say(f"{progress.skipped} updates of {progress.step_in_epoch} steps were skipped: their gradients were not finite.")
-        if progress.skipped >= progress.step_in_epoch:
-            raise DivergedError(f"the gradients of at least half of the updates of epoch {progress.epoch + 1} were not finite.")
+        if progress.skipped >= progress.step_in_epoch:  # half of the updates of two networks, all of those of one
+            due = progress.step_in_epoch * len(self.state.trained)
+            raise DivergedError(
+                f"the gradients of {progress.skipped} of {due} updates of epoch {progress.epoch + 1} were not finite."
+            )
         return self.fabric.broadcast(scores)  # batch norm's running statistics differ a little between processes
 
     def close_epoch(self, scores: dict[str, float]) -> dict[str, float]:
