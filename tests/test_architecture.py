@@ -12,7 +12,8 @@ ALLOWED = {
     "errors": set(),
     "bands": {"errors"},
     "files": {"errors"},
-    "config": {"errors", "models.features.layers"},
+    "plain_yaml": {"errors"},
+    "config": {"errors", "files", "plain_yaml", "models.features.layers"},
     "geo": {"errors", "files"},
     "scenes": {"errors", "bands", "files", "geo"},
     "tiles": {"errors", "bands", "files", "geo", "scenes"},
@@ -21,8 +22,8 @@ ALLOWED = {
     "checkpoints": {"errors", "files", "config", "models", "pretrained", "scenes.palette"},
     "pretrained": set(),
     "trained_generator": {"errors", "bands", "config", "material", "geo", "models", "checkpoints"},
-    "hub": {"errors", "files", "config", "models", "checkpoints", "pretrained", "trained_generator", "runs"},
-    "runs": {"errors", "files", "config"},
+    "hub": {"errors", "files", "plain_yaml", "config", "models", "checkpoints", "pretrained", "trained_generator", "runs"},
+    "runs": {"errors", "files", "plain_yaml", "config"},
     "trackers": {"errors", "files"},
     "training": {
         "errors", "bands", "files", "config", "geo", "scenes.palette", "material", "tiles", "models", "checkpoints", "runs",
@@ -45,8 +46,8 @@ ALLOWED = {
         "trained_generator",
     },
     "cli": {
-        "errors", "config", "geo", "scenes", "tiles", "training", "generation", "forging", "growing", "evaluation", "experiments",
-        "demonstration", "hub",
+        "errors", "plain_yaml", "config", "geo", "scenes", "tiles", "training", "generation", "forging", "growing", "evaluation",
+        "experiments", "demonstration", "hub",
     },
     "__init__": {"checkpoints", "trained_generator", "tiles", "training", "generation", "errors", "config"},
 }  # fmt: skip

@@ -1,19 +1,23 @@
 """Recipes: complete files, strict keys, values refused by name."""
 
+import contextlib
 import dataclasses
 import inspect
 import re
+import tempfile
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
 import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orthoforge.config import (
     FIELD_NAMES,
     RECIPES,
     SAFE_TO_CHANGE,
     Recipe,
-    dump_yaml,
     load_recipe,
     recipe_from,
     recipe_names,
@@ -25,7 +29,15 @@ from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
 from orthoforge.models.generators import GENERATORS, generator_stride
 from orthoforge.models.layers import Norm, Upsample
 from orthoforge.models.losses import GAN_LOSSES
+from orthoforge.plain_yaml import dump_yaml
+from orthoforge.runs import numbered_run
 from orthoforge.tiles.prepare import prepare
+
+RECIPE_S = load_recipe("orthoforge-s")
+YAML_WORDS = [
+    b"*a", b"&a ", b"!!int ", b"true", b".nan", b"-.inf", b"9" * 5000, b"2021-99-99", b"0x_", b"[", b"{", b"- ", b": ", b"<<: ",
+    b"=", b"\xff", b"\0", b"..", b"../", b"~", b"'", b'"', b"1:60", b"\t", b"1e400", b"-1", b"0",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", recipe_names())
@@ -222,11 +234,18 @@ def test_args_yaml_of_a_run_is_a_recipe(tmp_path):
         ("name: x\nepoch: 3\n", "mine.yaml: unknown `epoch`; did you mean `epochs`?"),
         ("name: x\nqqqqqq: 3\n", "mine.yaml: unknown `qqqqqq`."),
         ("name: x\n1: 3\n", "mine.yaml: unknown `1`."),
-        ("epochs: 3\n", "mine.yaml: name: Field required"),
+        ("epochs: 3\n", "mine.yaml: name is missing."),
         ("- a\n- b\n", "mine.yaml: a recipe is a list of `key: value` lines."),
         ("", "mine.yaml: a recipe is a list of `key: value` lines."),
         ("name: [x\n", "mine.yaml: not valid YAML"),
         ("name: \x80\n", "mine.yaml: not valid YAML"),
+        ("name: x\nepochs: true\n", "mine.yaml: epochs is True, which is no number."),
+        ("name: x\nlambda_l1: no\n", "mine.yaml: lambda_l1 is False, which is no number."),
+        ("name: x\nlambda_l1: .nan\n", "mine.yaml: lambda_l1 is nan; it must be at least 0 and at most 1000000000."),
+        ("name: x\nseed: 0x" + "f" * 30 + "\n", "mine.yaml: seed is 1329227995784915872903807060280344575; it must be at least 0"),
+        ("name: x\nepochs: '" + "9" * 100_000 + "'\n", f"(is '{'9' * 77} …)."),
+        ("name: x\ntiles: '--grid \"2'\n", 'mine.yaml: tiles is `--grid "2`; it may hold these options'),
+        ("name: x\ngenerator_width: 1000000000\n", "generator_width is 1000000000; it must be at least 1 and at most 8192."),
     ],
 )
 def test_a_recipe_file_that_cannot_be_used_says_why(text, message, tmp_path):
@@ -235,6 +254,39 @@ def test_a_recipe_file_that_cannot_be_used_says_why(text, message, tmp_path):
     with pytest.raises(ConfigError) as caught:
         load_recipe(path)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "/etc/x", "a/b", "a\\b", "..", ".", "", "x" * 201, "ü" * 101, "a\x1b[31mb", "a\nb", "a\0b"]
+)
+def test_a_name_that_a_folder_cannot_have_is_refused(name, tmp_path):
+    for fields in ({"name": name}, {"name": "x", "starts_from": name}):
+        if fields.get("starts_from") == "":
+            continue
+        with pytest.raises(ConfigError, match="a run's folder is called by it, so it must be 1 to 200 printable characters"):
+            recipe_from(fields, source="the source")
+    assert numbered_run(recipe_from({"name": "mine 2 (é)"}, source="s").name, tmp_path) == tmp_path / "mine 2 (é)"
+
+
+def test_a_recipe_by_name_is_one_of_the_packages(tmp_path):
+    (tmp_path / "mine.yaml").write_text("name: mine\n")
+    with pytest.raises(ConfigError, match="unknown recipe"):
+        load_recipe(str(tmp_path / "mine"))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_a_damaged_recipe_is_a_recipe_or_a_config_error(data):
+    fields = ("name", "tiles", "crop_px", "flips", "roof_colours", "lambda_l1", "perceptual_layers", "epochs", "seed")
+    text = bytearray(dump_yaml({name: recipe_values(RECIPE_S)[name] for name in fields}).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(text)))
+        text[at : at + data.draw(st.integers(0, 6))] = data.draw(st.one_of(st.binary(max_size=4), st.sampled_from(YAML_WORDS)))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "mine.yaml")
+        path.write_bytes(text)
+        with contextlib.suppress(ConfigError):
+            assert isinstance(load_recipe(path), Recipe)
 
 
 def test_an_unknown_recipe_offers_the_nearest_and_lists_all():

@@ -2,18 +2,19 @@
 
 import dataclasses
 import difflib
-import math
+import os
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from orthoforge.errors import ConfigError
+from orthoforge.files import is_file_name
 from orthoforge.models.features.layers import require_layers
+from orthoforge.plain_yaml import read_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
 
@@ -24,6 +25,11 @@ SAFE_TO_CHANGE = frozenset(
         "checkpoint_every", "panels_every",
     }
 )  # fmt: skip
+# Runs are called by these names, and a run's name gets a number, a lock and temporary names beside it.
+_LONGEST_NAME = 200
+# More than any hardware takes, and less than where numbers stop to fit into those that torch and NumPy count with.
+_MOST = {"crop_px": 2**14, "generator_width": 2**13, "discriminator_width": 2**13, "batch_size": 2**20, "seed": 2**63 - 1}
+_MOST_OTHERWISE = 10**9
 _HALVINGS = {"unet256": 8, "unet512": 9, "modulated": 4}  # of the feature maps; the other generators halve twice
 
 
@@ -150,10 +156,10 @@ class Recipe:
             "panels_every": 1,
         }  # fmt: skip
         for name, minimum in least.items():
-            if not minimum <= getattr(self, name) < math.inf:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least {minimum}, and finite.")
-        if self.seed >= 2**63:
-            raise ConfigError(f"seed is {self.seed}; it must be below 2**63.")
+            most = _MOST.get(name, _MOST_OTHERWISE)
+            if not minimum <= getattr(self, name) <= most:
+                raise ConfigError(f"{name} is {shown(getattr(self, name))}; it must be at least {minimum} and at most {most}.")
+        self._require_plain_names()
         if self.total_epochs < 1:
             raise ConfigError("epochs and decay_epochs are both 0; nothing would be trained.")
         if not 0 < self.learning_rate < 1:
@@ -163,6 +169,16 @@ class Recipe:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")
         self.tile_options  # noqa: B018  # raises for options that prepare does not have
         self._require_fitting_networks()
+
+    def _require_plain_names(self) -> None:
+        for name in ("name", "starts_from"):
+            text = getattr(self, name)
+            is_left_out = name == "starts_from" and not text
+            if not is_left_out and not (is_file_name(text) and text.isprintable() and len(os.fsencode(text)) <= _LONGEST_NAME):
+                raise ConfigError(
+                    f"{name} is {shown(text)}; a run's folder is called by it, so it must be 1 to {_LONGEST_NAME} printable "
+                    "characters, without slashes, and not `.` or `..`."
+                )
 
     def _require_fitting_networks(self) -> None:
         stride = self.crop_multiple_px
@@ -229,8 +245,8 @@ class Recipe:
     def tile_options(self) -> dict[str, Any]:
         """``tiles`` as arguments of ``orthoforge.prepare``."""
         kinds = {"grid": int, "gsd": float, "size": int, "split": str, "min_building": float}
-        words = shlex.split(self.tiles)
         try:
+            words = shlex.split(self.tiles)
             named = {name.removeprefix("--").replace("-", "_"): value for name, value in zip(words[::2], words[1::2], strict=True)}
             return {name: kinds[name](value) for name, value in named.items()}
         except (ValueError, KeyError) as error:
@@ -239,6 +255,8 @@ class Recipe:
 
 
 _RECIPE = TypeAdapter(Recipe)
+_DEFAULTS = {field.name: field.default for field in dataclasses.fields(Recipe)}
+_SHOWN_PROBLEMS, _SHOWN = 3, 80
 FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))
 
 
@@ -254,16 +272,16 @@ def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
 
     Raises ``ConfigError`` for an unknown recipe (lists them), an unknown key (offers the nearest) or an impossible value.
     """
-    path = Path(name) if str(name).endswith((".yaml", ".yml")) else RECIPES / f"{name}.yaml"
-    if not path.is_file():
-        if path != RECIPES / f"{name}.yaml":
+    if str(name).endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
             raise ConfigError(f"{path}: no such recipe file.")
+    elif name in recipe_names():
+        path = RECIPES / f"{name}.yaml"
+    else:
         hint = _nearest(str(name), recipe_names())
         raise ConfigError(f"unknown recipe `{name}`{hint} Recipes: {', '.join(recipe_names())}.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a recipe is a list of `key: value` lines.")
     values.pop("run", None)  # a run's args.yaml is its recipe, with the run's circumstances added
@@ -276,22 +294,37 @@ def recipe_from(values: Mapping[str, Any], *, source: str) -> Recipe:
     """A recipe from plain values. ``source`` is named in the ``ConfigError`` for a key or a value that does not fit."""
     for key in values:
         if key not in FIELD_NAMES:
-            raise ConfigError(f"{source}: unknown `{key}`{_nearest(str(key), FIELD_NAMES)}")
+            raise ConfigError(f"{source}: unknown `{key!s:.60}`{_nearest(str(key), FIELD_NAMES)}")
+        if isinstance(values[key], bool) and isinstance(_DEFAULTS[key], int | float) and not isinstance(_DEFAULTS[key], bool):
+            raise ConfigError(f"{source}: {key} is {values[key]}, which is no number.")
     try:
         return _RECIPE.validate_python(dict(values))
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'recipe'}: {e['msg']} (is {e['input']!r})" for e in error.errors())
-        raise ConfigError(f"{source}: {problems}.") from error
+        raise ConfigError(f"{source}: {problems(error)}.") from error
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from error
+
+
+def problems(error: ValidationError) -> str:
+    """What does not fit its form, in words: 'tiles.gsd_m is missing; step: Input should be … (is 'many')'; the first few."""
+    found = error.errors(include_url=False)
+    words = []
+    for each in found[:_SHOWN_PROBLEMS]:
+        where = ".".join(map(str, each["loc"])) or "the file"
+        words.append(f"{where} is missing" if each["type"] == "missing" else f"{where}: {each['msg']} (is {shown(each['input'])})")
+    return "; ".join([*words, f"and {len(found) - len(words)} more"] if len(found) > len(words) else words)
+
+
+def shown(value: object) -> str:
+    """A value from a file for a message: not longer than a line, whatever it is."""
+    is_long = isinstance(value, int) and abs(value) >= 10**_SHOWN  # Python does not print the longest
+    text = "a number of too many digits" if is_long else repr(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 2]} …"
 
 
 def recipe_values(recipe: Recipe) -> dict[str, Any]:
     """Every field as a plain value, in order."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(recipe).items()}
-
-
-def dump_yaml(values: Mapping[str, Any]) -> str:
-    """YAML in the order given."""
-    return yaml.safe_dump(dict(values), sort_keys=False, allow_unicode=True, width=130)
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:

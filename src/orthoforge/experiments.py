@@ -75,7 +75,7 @@ def sweep(
     plans = {}
     for values in itertools.product(*over.values()):
         chosen = dict(zip(over, values, strict=True))
-        name = ",".join(f"{field}={value}" for field, value in chosen.items())
+        name = ",".join(f"{field}={value}" for field, value in chosen.items()).replace("/", "-")  # of a path, such as weights'
         plans[name] = load_recipe(recipe, **(dict(overrides or {}) | chosen | {"name": name}))
     tiles = next(iter(plans.values())).tiles
     return _train_all(plans, {tiles: data}, out, price_per_hour, dict.fromkeys(plans, init_from))

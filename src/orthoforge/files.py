@@ -10,6 +10,7 @@ import errno
 import glob
 import hashlib
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,11 @@ def no_such_file(path: Path) -> str:
     names = [file.name for file in path.parent.iterdir() if file.is_file()]
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"{path}: no such file.{f' Did you mean {close[0]}?' if close else ''}"
+
+
+def is_file_name(name: str) -> bool:
+    """Whether text from a file may become the name of one: a single part of a path, not a way to another folder."""
+    return name not in ("", ".", "..") and not re.search(r"[/\\\0]", name)
 
 
 def sha256_of(path: Path) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 import yaml
 from PIL import Image
 
-from orthoforge.config import dump_yaml
 from orthoforge.errors import CheckpointError
 from orthoforge.files import new_file, writable
+from orthoforge.plain_yaml import dump_yaml
 
 TIMING_COLUMNS = ("seconds", "images_per_s")
 """Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""

@@ -142,7 +142,7 @@ def test_the_network_that_judged_in_training_is_named(changes, words, tmp_path):
     ("text", "message"),
     [
         ("licence: MIT", "unknown `licence`; did you mean `license`"),
-        ("sources: [{name: a}]", r"sources\.0\.license: .*required"),
+        ("sources: [{name: a}]", r"sources\.0\.license is missing"),
         ("scores: [{a: 1}]", "need `scored_on`"),
         ("limits: none", r"limits: .* \(is 'none'\)"),
         ("- a", "are `key: value` lines"),

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import make_dataset
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.tiles.manifest import FORMAT
+from orthoforge.tiles.manifest import FORMAT, manifest_sha256
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore, _draw, centre_batch, crop_batch, epoch_order
 
@@ -112,6 +112,17 @@ def test_a_newer_store_is_refused(copy):
 def test_a_damaged_description_is_refused(copy):
     (copy / "store.json").write_text("{")
     with pytest.raises(DataError, match=r"store\.json: not a tile store's description, or damaged"):
+        TileStore.open(copy)
+
+
+@pytest.mark.parametrize(("field", "name"), [("scene", "../other/austin3"), ("scene", "/etc/x"), ("place", "..")])
+def test_a_manifest_whose_names_lead_elsewhere_is_refused(field, name, copy):
+    lines = [json.loads(line) | {field: name} for line in (copy / "manifest.jsonl").read_text().splitlines()]
+    manifest = "".join(json.dumps(line) + "\n" for line in lines).encode()
+    (copy / "manifest.jsonl").write_bytes(manifest)
+    body = json.loads((copy / "store.json").read_text())
+    (copy / "store.json").write_text(json.dumps(body | {"fingerprint": manifest_sha256(manifest)}))
+    with pytest.raises(DataError, match=f"'{name}'.* in a manifest is no name of a file"):
         TileStore.open(copy)
 
 

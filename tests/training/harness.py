@@ -19,7 +19,8 @@ from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from conftest import make_dataset
-from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_values
+from orthoforge.config import Recipe, load_recipe, recipe_values
+from orthoforge.plain_yaml import dump_yaml
 from orthoforge.runs import TIMING_COLUMNS
 from orthoforge.tiles.prepare import prepare
 

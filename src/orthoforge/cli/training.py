@@ -8,8 +8,9 @@ from typing import Any, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from orthoforge.config import Recipe, dump_yaml, load_recipe, recipe_names, recipe_values
+from orthoforge.config import Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import ConfigError
+from orthoforge.plain_yaml import dump_yaml
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orthoforge.errors import OutputExistsError
-from orthoforge.files import new_file, writable
+from orthoforge.errors import DataError, OutputExistsError
+from orthoforge.files import is_file_name, new_file, writable
 from orthoforge.scenes.sources import Pair
 
 DONE = "grown.json"
@@ -90,6 +90,7 @@ class Staging:
             with new_file(ready) as partial:
                 partial.write_text(json.dumps({"entries": entries, **summary}), encoding="utf-8")
         body = json.loads(ready.read_bytes())
+        _require_own(body["entries"], ready)
         with writable(self.out):
             for name in body["entries"]:
                 if (self.data / name).exists():
@@ -103,6 +104,8 @@ class Staging:
     def _clear(self, done: Mapping[str, Any] | None) -> None:
         """Remove what was grown here, and nothing else."""
         ready = _read(self.work / _READY) or {}
+        for told, told_by in ((done or {}, self.out / DONE), (ready, self.work / _READY)):
+            _require_own(told.get("entries", []), told_by)
         for name in [*(done or {}).get("entries", []), *ready.get("entries", [])]:
             path = self.out / name
             if path.is_dir():
@@ -145,6 +148,13 @@ def _link(source: Path, target: Path) -> None:
             return
     with new_file(target) as partial:
         shutil.copy2(source, partial)
+
+
+def _require_own(names: Sequence[str], told_by: Path) -> None:
+    """``DataError`` for a name of what lies elsewhere: what is named here is moved and removed."""
+    for name in names:
+        if not is_file_name(name):
+            raise DataError(f"{told_by}: names {name!r} as a part of the data set, which lies elsewhere. Choose another folder.")
 
 
 def _read(path: Path) -> dict[str, Any] | None:

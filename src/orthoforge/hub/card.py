@@ -11,12 +11,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
 from orthoforge.checkpoints import bands_of
-from orthoforge.config import dump_yaml
+from orthoforge.config import problems
 from orthoforge.errors import ConfigError
+from orthoforge.plain_yaml import dump_yaml, read_yaml
 
 _TEMPLATE = Path(__file__).with_name("card.md")
 _STYLE = '\nimage = generator.with_style("{place}")(mask)  # as in that place; or like a reference image (H, W, {bands}) uint8'
@@ -80,10 +80,7 @@ def read_facts(path: Path) -> CardFacts:
     path = Path(path)
     if path.suffix not in (".yaml", ".yml") or not path.is_file():
         raise ConfigError(f"{path}: no such file; the facts of a card are a YAML file of `key: value` lines.")
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: the facts of a card are `key: value` lines, of these keys: {', '.join(_FIELD_NAMES)}.")
     for key in values:
@@ -94,8 +91,7 @@ def read_facts(path: Path) -> CardFacts:
     try:
         return _FACTS.validate_python(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']} (is {e['input']!r})" for e in error.errors())
-        raise ConfigError(f"{path}: {problems}.") from error
+        raise ConfigError(f"{path}: {problems(error)}.") from error
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from error
 

@@ -19,6 +19,7 @@ from rasterio.crs import CRS
 from orthoforge.bands import RGB
 from orthoforge.errors import DataError
 from orthoforge.geo.crs import crs_from_text
+from orthoforge.files import is_file_name
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.tiles import forms
 
@@ -61,6 +62,8 @@ class TileRow:
             plain: dict[str, Any] = dict(forms.ROW.validate_json(line))
         except ValidationError as error:
             raise ValueError(forms.problems(error)) from error
+        if not (is_file_name(plain["scene"]) and is_file_name(plain["place"])):
+            raise ValueError(f"scene {plain['scene']!r} of place {plain['place']!r}: no name of a file")
         transform, crs = Affine(*plain["grid"]["transform"]), plain["grid"]["crs"]
         if not 0 < abs(transform.determinant) < math.inf:
             raise ValueError("grid.transform: no pixel has an area")
