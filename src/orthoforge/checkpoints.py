@@ -16,15 +16,15 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from orthoforge.checkpoint_state import CONFIG, MODEL, STATE, TRAIN, require_state
 from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import require_free_space, sync, writable
@@ -33,52 +33,8 @@ from orthoforge.models.generators import build_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
 from orthoforge.scenes.palette import Palette
 
-MODEL, TRAIN, STATE = "model.safetensors", "train.safetensors", "state.json"
 MATERIAL = "material.zip"
-CONFIG = "config.json"
 FORMAT = 1
-_SHOWN_PROBLEMS = 3
-
-
-@dataclass(frozen=True)
-class _Classes:
-    names: Annotated[list[str], Field(min_length=1)]
-    colours: list[list[tuple[int, int, int]]]
-
-
-@dataclass(frozen=True)
-class _Tiles:
-    fingerprint: str
-    gsd_m: float | None
-    classes: _Classes | None
-    attribution: str
-    places: list[str] = field(default_factory=list)  # not in runs from before there were styles
-    bands: Annotated[int, Field(ge=1)] = 3  # nor are those in runs from before there could be others
-
-
-@dataclass(frozen=True)
-class _Progress:
-    step: int
-    epoch: int = 0
-
-
-@dataclass(frozen=True)
-class _Checksums:
-    model: Annotated[str, Field(alias=MODEL)]
-
-
-@dataclass(frozen=True)
-class _State:
-    """What every state holds, whatever else there is in it: a form to check it against, for it may come from anywhere."""
-
-    format: int
-    recipe: dict[str, Any]
-    progress: _Progress
-    tiles: _Tiles
-    checksums: _Checksums
-
-
-_STATE = TypeAdapter(_State)
 
 
 @dataclass(frozen=True)
@@ -218,27 +174,6 @@ def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
         raise CheckpointError(f"{error} It was written by another version of orthoforge.") from error
 
 
-def load_weights(network: nn.Module, tensors: Mapping[str, Tensor], source: str) -> None:
-    """Copy ``tensors`` into ``network``. ``CheckpointError`` names the first one that is missing, left over or of another shape."""
-    own = network.state_dict()
-    if "colour_weight" in own and "styles.codes" in tensors and "colour_weight" not in tensors:
-        raise CheckpointError(f"{source}: is of a version of orthoforge that told the ground no colours. Train it again.")
-    for name in [*own, *tensors]:
-        if name not in tensors or name not in own:
-            raise CheckpointError(
-                f"{source}: {name} is {'missing from' if name in own else 'only in'} the file; the recipes differ."
-            )
-    convolutions = [name for name, tensor in own.items() if tensor.dim() == 4 and name.endswith(".weight")]
-    sees_mask = next((name for name in convolutions if not name.startswith("style_encoder.")), "")
-    for name, tensor in own.items():
-        if tensor.shape != tensors[name].shape:
-            what = f"{name} is {tuple(tensor.shape)} in the network and {tuple(tensors[name].shape)} in the file"
-            if name == sees_mask and tensor.shape[1] != tensors[name].shape[1]:
-                what = f"generator expects {tensor.shape[1]} mask channels, file has {tensors[name].shape[1]} ({what})"
-            raise CheckpointError(f"{source}: {what}.")
-    network.load_state_dict(dict(tensors))
-
-
 def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
@@ -257,14 +192,14 @@ def read_state(folder: Path) -> dict[str, Any]:
     path = state_file(folder)
     if not path.is_file():
         raise CheckpointError(f"{folder}: no checkpoint here ({STATE} is missing).")
+    payload = _bytes_of(path)
     try:
-        payload = path.read_bytes()
         body = {key: value for key, value in json.loads(payload).items() if key != "sha256"}
         if path.name == CONFIG and b"orthoforge" not in payload:
             raise CheckpointError(f"{path}: was not written by orthoforge: another library's model lies here.")
         # Byte for byte: JSON spells one value in several ways, so its content alone would hide some flipped bits.
         sound = payload == state_bytes(body)
-    except (ValueError, AttributeError):
+    except (ValueError, AttributeError, RecursionError):
         sound = False
     if not sound:
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
@@ -272,22 +207,8 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it."
         )
-    try:
-        _STATE.validate_json(payload, strict=True)
-    except ValidationError as error:
-        problems = "; ".join(map(_problem, error.errors(include_url=False)[:_SHOWN_PROBLEMS]))
-        maker = "publish" if path.name == CONFIG else "train"
-        raise CheckpointError(
-            f"{path}: does not describe a generator, though its checksum fits: {problems}. Other software wrote or changed it; "
-            f"get one that `orthoforge {maker}` wrote."
-        ) from error
+    require_state(payload, path)
     return body
-
-
-def _problem(error: Mapping[str, Any]) -> str:
-    """'tiles.gsd_m is missing'."""
-    where = ".".join(map(str, error["loc"])) or "the file"
-    return f"{where} is missing" if error["type"] == "missing" else f"{where}: {error['msg']} (is {error['input']!r:.60})"
 
 
 def read_material(folder: Path, state: Mapping[str, Any]) -> bytes | None:
@@ -314,13 +235,20 @@ def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str,
             hint = " Start another run from its weights with --init-from."
             raise CheckpointError(f"{path}: missing, so training cannot go on from here.{hint}")
         raise CheckpointError(f"{path}: missing; it holds the weights.{_alternative(folder)}")
-    payload = path.read_bytes()
+    payload = _bytes_of(path)
     if hashlib.sha256(payload).hexdigest() != state["checksums"].get(name):
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     try:
         return load(payload)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not readable as safetensors: {error}") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def _alternative(folder: Path) -> str:

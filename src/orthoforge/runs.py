@@ -2,17 +2,20 @@
 
 import csv
 import itertools
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from PIL import Image
+from pydantic import TypeAdapter, ValidationError
 
-from orthoforge.errors import CheckpointError
+from orthoforge.config import problems, shown
+from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import new_file, writable
-from orthoforge.plain_yaml import dump_yaml
+from orthoforge.plain_yaml import dump_yaml, read_yaml
 
 TIMING_COLUMNS = ("seconds", "images_per_s")
 """Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""
@@ -30,25 +33,82 @@ def write_args(run: Path, values: Mapping[str, Any]) -> None:
         partial.write_text(dump_yaml(values), encoding="utf-8")
 
 
+@dataclass(frozen=True)
+class _Circumstances:
+    """What a run was trained with besides its recipe: the form of ``run`` in ``args.yaml``."""
+
+    data: str = ""
+    out: str = ""
+    init_from: str | None = None
+    resume: bool = False
+    perceptual_weights_sha256: str = ""
+    tiles: dict[str, Any] = field(default_factory=dict)
+    versions: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class _Args:
+    """The form of ``args.yaml``, whose other lines are the recipe's fields."""
+
+    run: _Circumstances = field(default_factory=_Circumstances)
+
+
+_ARGS = TypeAdapter(_Args)
+
+
 def read_args(run: Path) -> dict[str, Any]:
-    """What ``args.yaml`` holds; nothing when it is not there."""
+    """What ``args.yaml`` holds; nothing when it is not there. ``ConfigError`` when it is not of that form."""
     path = run / "args.yaml"
-    return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    if not path.is_file():
+        return {}
+    values = read_yaml(path)
+    try:
+        _ARGS.validate_python(values)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: is not what `orthoforge train` writes: {problems(error)}.") from error
+    return values
 
 
 def read_results(run: Path) -> list[dict[str, float]]:
-    """Rows of ``results.csv``, one an epoch; a last line that was cut short is left out, and so are a row's empty cells."""
+    """Rows of ``results.csv``, one an epoch; a last line that was cut short is left out, and so are a row's empty cells.
+
+    ``CheckpointError`` for a file that cannot be read, or a line that is none of numbers.
+    """
     path = run / "results.csv"
     if not path.is_file():
         return []
-    with open(path, encoding="utf-8", newline="") as file:
-        rows = list(csv.DictReader(file))
-    return [{key: float(value) for key, value in row.items() if value} for row in rows if None not in row.values()]
+    try:
+        with open(path, encoding="utf-8", newline="") as file:
+            lines = csv.DictReader(file)
+            return [_numbers(row, f"{path}: line {lines.line_num}") for row in lines if None not in row.values()]
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: is no table in CSV ({error}). Put the file back.") from error
+
+
+def _numbers(row: Mapping[str | None, Any], where: str) -> dict[str, float]:
+    numbers = {}
+    for name, text in row.items():
+        if name is None:
+            raise CheckpointError(f"{where}: has more cells than the first line has names. Put the file back.")
+        try:
+            number = float(text) if text else None
+        except ValueError:
+            number = math.nan
+        if number is not None and math.isnan(number):
+            raise CheckpointError(f"{where}: {name:.40} is {shown(text)}, which is no number. Put the file back.")
+        if number is not None:
+            numbers[name] = number
+    if "epoch" not in numbers:
+        raise CheckpointError(f"{where}: names no epoch. Put the file back.")
+    return numbers
 
 
 def append_result(run: Path, row: Mapping[str, float]) -> None:
     """Add one epoch to ``results.csv``. The file is replaced whole, so it never holds half a row."""
-    _write_results(run, [*read_results(run), dict(row)], list(row))
+    rows = [*read_results(run), dict(row)]
+    _write_results(run, rows, list(dict.fromkeys(name for each in rows for name in each)))
 
 
 def truncate_results(run: Path, epochs: int) -> None:

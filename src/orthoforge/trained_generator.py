@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,6 @@ from orthoforge.checkpoints import (
     MODEL,
     bands_of,
     checkpoint_folder,
-    load_weights,
     new_generator,
     read_material,
     read_state,
@@ -37,6 +37,7 @@ from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.roofs import ROOF_LAYER, entries_of
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.models.styles import bank_of
+from orthoforge.weights import require_fitting
 
 # Peak of a forward pass by family, in float32 feature maps of full resolution and first-layer width, and bytes that any size takes
 # (bench/generation.py).
@@ -316,8 +317,11 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     recipe = recipe_of(state, folder)
     classes = state["tiles"]["classes"]
     places = state["tiles"].get("places", [])  # not in runs from before there were styles
-    network = new_generator(recipe, classes, max(1, len(places)), bands_of(state))
-    load_weights(network, tensors, f"{folder / MODEL}")
+    build = partial(new_generator, recipe, classes, max(1, len(places)), bands_of(state))
+    with torch.device("meta"):
+        require_fitting(build().state_dict(), tensors, f"{folder / MODEL}")
+    network = build()
+    network.load_state_dict(tensors)
     material = read_material(folder, state)
     if recipe.material and material is None:
         raise CheckpointError(f"{folder}: lacks {MATERIAL}, the roofs and the ground that {recipe.name} refines.")

@@ -258,7 +258,7 @@ def test_a_config_that_lacks_a_part_is_refused_though_its_checksum_fits(place, t
         (("tiles", "classes"), {"names": [], "colours": []}, r"tiles\.classes\.names: .*at least 1 item"),
         (("tiles", "classes"), {"names": ["a"], "colours": [[[1, 2]]]}, r"tiles\.classes\.colours\.0\.0\.2 is missing"),
         (("tiles", "places"), 3, r"tiles\.places: .* \(is 3\)"),
-        (("tiles", "places"), [1] * 1000, r"tiles\.places\.2: .* \(is 1\)\. Other software"),
+        (("tiles", "places"), [1] * 1000, r"tiles\.places\.2: .* \(is 1\); and 997 more\. Other software"),
         (("tiles", "gsd_m"), "0.3", r"tiles\.gsd_m: .* \(is '0\.3'\)"),
         (("tiles", "attribution"), 7, r"tiles\.attribution: .* \(is 7\)"),
         (("progress", "step"), "last", r"progress\.step: .* \(is 'last'\)"),

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import save
 from torch import Tensor
 
@@ -151,7 +150,7 @@ def _settings(checkpoint: Path) -> dict[str, Any]:
         return {}
     try:
         return dict(read_args(checkpoint.resolve().parent.parent)["run"])
-    except (yaml.YAMLError, UnicodeDecodeError, KeyError, TypeError, ValueError):
+    except (ConfigError, KeyError):
         return {}
 
 

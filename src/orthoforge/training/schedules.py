@@ -2,10 +2,15 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Annotated
+
+from pydantic import Field
 
 from orthoforge.config import Recipe
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 STEP_FACTOR = 0.1
 # Columns of ``results.csv`` by what ``best_by`` calls them.
@@ -32,10 +37,10 @@ class Plateau:
 class Standing:
     """Where one plateau schedule stands after some epochs. Plain values: it goes into ``state.json``."""
 
-    factor: float = 1.0
-    best: float | None = None
-    waited: int = 0
-    smoothed: float | None = None
+    factor: Finite = 1.0
+    best: Finite | None = None
+    waited: Count = 0
+    smoothed: Finite | None = None
 
 
 # The seed's: fed with training losses, which in a GAN need not fall while it learns, and without a floor.
@@ -43,12 +48,12 @@ PLATEAU_2021 = Plateau(cut=0.2, patience=5, threshold=0.01, floor=0.0)
 PLATEAU = Plateau(cut=0.5, patience=15, threshold=0.005, floor=0.01)
 
 
-def learning_rates(recipe: Recipe, *, epoch: int, step: int, standings: Mapping[str, Mapping[str, Any]]) -> tuple[float, float]:
+def learning_rates(recipe: Recipe, *, epoch: int, step: int, standings: Mapping[str, Standing]) -> tuple[float, float]:
     """Rates of generator and discriminator for ``step`` (from 0) in ``epoch`` (from 0)."""
     warmth = min(1.0, (step + 1) / recipe.warmup_steps) if recipe.warmup_steps else 1.0
     rate = recipe.learning_rate * warmth
     if recipe.schedule in ("plateau", "plateau-2021"):
-        factor_g, factor_d = (standings.get(network, {}).get("factor", 1.0) for network in ("generator", "discriminator"))
+        factor_g, factor_d = (standings.get(network, Standing()).factor for network in ("generator", "discriminator"))
         return rate * factor_g, rate * factor_d
     factor = epoch_factor(recipe, epoch)
     return rate * factor, rate * factor
@@ -64,9 +69,7 @@ def epoch_factor(recipe: Recipe, epoch: int) -> float:
     return 1 - share
 
 
-def standings_after(
-    recipe: Recipe, standings: Mapping[str, Mapping[str, Any]], row: Mapping[str, float]
-) -> dict[str, dict[str, Any]]:
+def standings_after(recipe: Recipe, standings: Mapping[str, Standing], row: Mapping[str, float]) -> dict[str, Standing]:
     """The plateau schedules' standings after an epoch with these losses and scores; none for the other schedules."""
     if recipe.schedule == "plateau-2021":
         fed_by = {"generator": row["loss_g"], "discriminator": row.get("loss_d")}
@@ -77,7 +80,7 @@ def standings_after(
     else:
         return {}
     return {
-        network: asdict(standing_after(plateau, Standing(**standings.get(network, {})), value, smoothing=smoothing))
+        network: standing_after(plateau, standings.get(network, Standing()), value, smoothing=smoothing)
         for network, value in fed_by.items()
         if value is not None
     }

@@ -3,7 +3,6 @@
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from orthoforge.checkpoints import Checkpoint, bands_of, load_weights, new_generator
+from orthoforge.checkpoints import Checkpoint, bands_of, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.evaluation.realism.features import LiteFeatures
@@ -22,35 +21,11 @@ from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
+from orthoforge.training.progress import Progress
+from orthoforge.weights import load_weights, require_fitting, require_like
 
 STYLE_BANKS = ("styles.codes", "styles.roofs", "styles.ground")
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
-
-
-@dataclass
-class Progress:
-    """How far a training is. Plain values, kept in ``state.json``."""
-
-    epoch: int = 0
-    """Finished epochs: rows in ``results.csv``."""
-    step_in_epoch: int = 0
-    """Steps taken in the epoch under way; all of them taken means that its validation is due."""
-    step: int = 0
-    """Steps taken altogether."""
-    updates: dict[str, int] = field(default_factory=dict)
-    """Updates that each network has had."""
-    skipped: int = 0
-    """Updates of a network that were not made in the epoch under way, because its gradients were not finite."""
-    rollbacks: int = 0
-    """How often NaN or Inf sent training back; decides the random stream from then on."""
-    sums: dict[str, float] = field(default_factory=dict)
-    """Losses of the epoch under way, summed over its steps."""
-    seconds: float = 0.0
-    """Training time of the epoch under way."""
-    best_shortfall: float | None = None
-    """Best validation score so far, which ``weights/best`` reached; lower is better (``schedules.shortfall``)."""
-    standings: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the plateau schedules, by network (``schedules.Standing``)."""
 
 
 class TrainingState:
@@ -133,10 +108,12 @@ class TrainingState:
         else:
             load_weights(self.averaged.module, checkpoint.model, source)
             load_weights(self.generator, _part(train, "generator.", source), source)
-            self.averaged.n_averaged.copy_(_part(train, "averaged.", source)["count"])
+            counted = _part(train, "averaged.", source)
+            require_fitting({"count": self.averaged.n_averaged}, counted, source)
+            self.averaged.n_averaged.copy_(counted["count"])
         if self.discriminator is not None:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
-        self.progress = Progress(**_current(checkpoint.state["progress"]))
+        self.progress = Progress.read(checkpoint.state["progress"], source)
         for name, (network, optimizer) in self.trained.items():
             updated = self.progress.updates.get(name, 0) > 0
             _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=updated)
@@ -201,15 +178,6 @@ def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels:
     )  # fmt: skip
 
 
-def _current(progress: dict[str, Any]) -> dict[str, Any]:
-    """Progress under the names of today: checkpoints from before ``best_by`` hold the best SSIM itself."""
-    if "best_ssim" not in progress:
-        return progress
-    ssim = progress["best_ssim"]
-    others = {name: value for name, value in progress.items() if name != "best_ssim"}
-    return others | {"best_shortfall": None if ssim is None else 1 - ssim}
-
-
 def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, Any, Any]:
     """The network's optimizer, and both as Fabric runs them."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -261,6 +229,9 @@ def _restore_optimizer(
                 f"{source}: the optimizer part is missing ({error.args[0]}), so training cannot go on from here. "
                 "Start another run from its weights with --init-from."
             ) from None
+        wanted = {"step": torch.zeros(()), "exp_avg": parameter, "exp_avg_sq": parameter}
+        for key, own in wanted.items():
+            require_like(f"{prefix}.{name}.{key}", own, moments[key], source)
         # Same strides as the parameter: fused kernels may round otherwise, and the resumed run must agree to the bit.
         optimizer.state[parameter] = {
             "step": moments["step"].clone(),

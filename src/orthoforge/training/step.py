@@ -18,8 +18,9 @@ from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch, TileStore
 from orthoforge.training.batches import canvas_tensor, to_tensors
 from orthoforge.training.hardware import mean_over_processes
+from orthoforge.training.progress import Progress
 from orthoforge.training.schedules import learning_rates
-from orthoforge.training.state import STEP, Progress, TrainingState
+from orthoforge.training.state import STEP, TrainingState
 
 GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experiments
 

@@ -1,11 +1,14 @@
 """A small segmenter learns bright roofs, gives the same bits twice, takes any size, and is the same after saving."""
 
+import dataclasses
+import hashlib
 import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save
 
 from conftest import make_grid, make_image, write_tiff
 from orthoforge.errors import CheckpointError, ConfigError, DataError, DivergedError, OutputExistsError
@@ -143,6 +146,36 @@ def test_saved_and_loaded_it_is_the_same(trained, tmp_path):
     with pytest.raises(OutputExistsError):
         trained.save(tmp_path / "eye")
     trained.save(tmp_path / "eye", overwrite=True)
+
+
+@pytest.mark.parametrize(
+    ("changes", "spoil", "message"),
+    [
+        ({}, {"nan": True}, r"holds NaN or Inf"),
+        ({"settings": {"width": 4096}}, {}, r"in the network and \(.*in the file"),
+        ({"settings": {"width": -1}}, {}, r"width is -1; a segmenter needs 1 or more"),
+        ({"settings": {"width": "wide"}}, {}, r"settings\.width: .* \(is 'wide'\)"),
+        ({"settings": 3}, {}, r"settings: "),
+        ({"class_count": 0}, {}, r"class_count: "),
+        ({"format": None}, {}, r"format: "),
+        ({"format": 2}, {}, r"written by a newer orthoforge \(format 2\)"),
+        (None, {}, r"no segmenter of this version"),
+    ],
+)
+def test_weights_that_are_no_segmenters_are_refused_though_their_checksum_fits(changes, spoil, message, trained, tmp_path):
+    trained.save(tmp_path)
+    weights, description = tmp_path / "model.safetensors", tmp_path / "segmenter.json"
+    tensors = load_file(weights)
+    if spoil:
+        next(tensor for tensor in tensors.values() if tensor.is_floating_point()).view(-1)[0] = float("nan")
+    said = {"format": 1, "settings": {}, "class_count": None} | (changes or {})
+    if isinstance(said["settings"], dict):
+        said["settings"] = dataclasses.asdict(SETTINGS) | said["settings"]
+    payload = save(tensors, None if changes is None else {"segmenter": json.dumps(said)})
+    weights.write_bytes(payload)
+    description.write_text(json.dumps({"sha256": hashlib.sha256(payload).hexdigest()}))
+    with pytest.raises(CheckpointError, match=rf"model\.safetensors: .*{message}"):
+        Segmenter.load(tmp_path)
 
 
 def test_damaged_files_are_refused(trained, tmp_path):

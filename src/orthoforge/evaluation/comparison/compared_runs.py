@@ -6,11 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from orthoforge.bands import unseen_bands
 from orthoforge.checkpoints import STATE, bands_of, checkpoint_folder, read_state
-from orthoforge.errors import CheckpointError, DataError, OrthoforgeError
+from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
 from orthoforge.tiles.store import TileStore
@@ -104,17 +102,15 @@ def _read_run(path: Path) -> ComparedRun:
     folder = inside.parent.parent if is_checkpoint and inside.parent.name == "weights" else inside
     remarks = []
     try:
-        args = read_args(folder)
-        if not isinstance(args, dict):
-            raise TypeError("no list of `key: value` lines")
-    except (yaml.YAMLError, UnicodeDecodeError, TypeError) as error:
+        args = dict(read_args(folder))
+    except ConfigError as error:
         args = {}
-        remarks.append(f"`{folder / 'args.yaml'}` cannot be read ({str(error).splitlines()[0]}).")
+        remarks.append(f"`{folder / 'args.yaml'}` cannot be used. {str(error).splitlines()[0]}")
     try:
         results = read_results(folder)
-    except (ValueError, TypeError, UnicodeDecodeError) as error:
+    except CheckpointError as error:
         results = []
-        remarks.append(f"`{folder / 'results.csv'}` cannot be read ({error}): no curves.")
+        remarks.append(f"No curves: {error}")
     weights, state = None, {}
     try:
         weights = checkpoint_folder(path)

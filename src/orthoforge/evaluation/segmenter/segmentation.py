@@ -10,20 +10,23 @@ import json
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+from pydantic import Field, TypeAdapter, ValidationError
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load, save
 from torch import Tensor, nn
 
+from orthoforge.config import problems
 from orthoforge.errors import CheckpointError, ConfigError, DataError, DivergedError
 from orthoforge.files import new_file
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.store import TileStore, crop_batch, epoch_order
+from orthoforge.weights import require_fitting
 
 Sample = Callable[[int], tuple[np.ndarray, np.ndarray]]
 """A step to images (N, C, C, 3) and masks (N, C, C), uint8: 0 and 255, or class indices."""
@@ -59,6 +62,18 @@ class SegmenterSettings:
                 raise ConfigError(f"{name} is {getattr(self, name)}; a segmenter needs {limit} or more.")
         if not 0 < self.learning_rate < math.inf:
             raise ConfigError(f"learning_rate is {self.learning_rate}; it must be above 0.")
+
+
+@dataclass(frozen=True)
+class _Described:
+    """What a segmenter's weights say of themselves: a form to check it against."""
+
+    format: int
+    settings: SegmenterSettings
+    class_count: Annotated[int, Field(ge=1, le=255)] | None
+
+
+_DESCRIBED = TypeAdapter(_Described)
 
 
 class Segmenter:
@@ -134,15 +149,19 @@ class Segmenter:
         try:
             tensors = load(payload)
             with safe_open(weights, "pt") as file:
-                body = json.loads(file.metadata()["segmenter"])
-            if body["format"] > FORMAT:
-                raise CheckpointError(f"{weights}: written by a newer orthoforge (format {body['format']}). Upgrade it.")
-            settings, class_count = SegmenterSettings(**body["settings"]), body["class_count"]
-            network = segmenter_network(class_count, width=settings.width, pretrained=False)
-            network.load_state_dict(tensors)
-        except (SafetensorError, KeyError, TypeError, RuntimeError) as error:
+                body = _DESCRIBED.validate_json((file.metadata() or {}).get("segmenter", ""), strict=True)
+        except ValidationError as error:
+            raise CheckpointError(f"{weights}: no segmenter of this version of orthoforge: {problems(error)}.") from error
+        except (SafetensorError, ConfigError) as error:
             raise CheckpointError(f"{weights}: no segmenter of this version of orthoforge: {error}") from error
-        return Segmenter(network, settings, class_count=class_count, device=device)
+        if body.format > FORMAT:
+            raise CheckpointError(f"{weights}: written by a newer orthoforge (format {body.format}). Upgrade it.")
+        build = partial(segmenter_network, body.class_count, width=body.settings.width, pretrained=False)
+        with torch.device("meta"):
+            require_fitting(build().state_dict(), tensors, str(weights))
+        network = build()
+        network.load_state_dict(tensors)
+        return Segmenter(network, body.settings, class_count=body.class_count, device=device)
 
     def _embed(self, batch: Tensor) -> Tensor:
         with torch.inference_mode():
