@@ -12,7 +12,7 @@ from harness import Trainers, assert_same_run, hidden_leftovers, make_tiles, row
 from safetensors.torch import load_file
 
 from orthoforge import runs
-from orthoforge.checkpoints import load_checkpoint
+from orthoforge.checkpoints import load_checkpoint, save_checkpoint
 from orthoforge.errors import (
     CheckpointError,
     ConfigError,
@@ -298,6 +298,29 @@ def test_a_finished_run_resumed_stays_as_it_is(tiles, finished, tmp_path):
 
 
 # Damage
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("optimizer_g.{}.exp_avg", lambda t: t.fill_(float("nan")), "exp_avg holds NaN or Inf"),
+        ("optimizer_g.{}.exp_avg_sq", lambda t: t.fill_(-1), "exp_avg_sq is below 0"),
+        ("optimizer_g.{}.exp_avg_sq", lambda t: t[:1], r"exp_avg_sq is \(.*\) in the network and \(1, "),
+        ("optimizer_g.{}.step", lambda t: t.to(torch.int32), "step is float32 in the network and int32 in the file"),
+        ("generator.{}", lambda t: t.fill_(float("inf")), "holds NaN or Inf"),
+        ("averaged.count", lambda t: t.fill_(-10), "count is below 0"),
+        ("averaged.count", lambda t: t.reshape(1), r"count is \(\) in the network and \(1,\) in the file"),
+    ],
+)
+def test_what_cannot_be_gone_on_from_is_named(name, spoil, message, tiles, finished, no_step, tmp_path):
+    run = shutil.copytree(finished, tmp_path / "run")
+    last = load_checkpoint(run / "weights" / "last")
+    name = name.format(next(name for name in last.model if name.endswith("weight")))
+    train_tensors = last.train | {name: spoil(last.train[name].clone())}
+    state = {key: value for key, value in last.state.items() if key not in ("format", "checksums")}
+    save_checkpoint(last.folder, model=last.model, train=train_tensors, state=state)
+    with pytest.raises(CheckpointError, match=message):
+        train(SHORT, tiles, run, resume=True)
 
 
 def test_a_damaged_checkpoint_is_refused_and_the_one_before_gives_the_same_end(tiles, finished, tmp_path):

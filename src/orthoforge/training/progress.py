@@ -56,6 +56,8 @@ _PROGRESS = TypeAdapter(Progress)
 
 def _current(values: Mapping[str, Any]) -> dict[str, Any]:
     """Under the names of today: checkpoints from before ``best_by`` hold the best SSIM itself."""
-    others = {name: value for name, value in values.items() if name != "best_ssim"}
     ssim = values.get("best_ssim")
-    return others | {"best_shortfall": 1 - ssim} if isinstance(ssim, float) else others
+    if "best_ssim" not in values or not isinstance(ssim, float | None):
+        return dict(values)
+    others = {name: value for name, value in values.items() if name != "best_ssim"}
+    return others | {"best_shortfall": None if ssim is None else 1 - ssim}
