@@ -20,6 +20,7 @@ from filelock import FileLock, Timeout
 from orthoforge.errors import LockedError, OutputExistsError, ResourceError
 
 PARTIAL = ".partial"
+_LONGEST_NAME = 255  # bytes, on every common file system
 
 
 @contextlib.contextmanager
@@ -31,7 +32,7 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """
     path = Path(path)
     # GDAL picks nothing from the name, so the suffix may be anything; the dot hides it from a glob for rasters.
-    partial = path.with_name(f".{path.name}{PARTIAL}")
+    partial = _beside(path, PARTIAL)
     with writable(path.parent), lock(path):
         if path.exists() and not overwrite:  # asked under the lock: the writer before may have just finished
             raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another name.")
@@ -54,7 +55,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     renames leaves it as ``.NAME.former``, and the next writer puts it back. Raises what ``new_file`` raises.
     """
     path = Path(path)
-    partial, former = (path.with_name(f".{path.name}{suffix}") for suffix in (PARTIAL, ".former"))
+    partial, former = (_beside(path, suffix) for suffix in (PARTIAL, ".former"))
     with writable(path.parent), lock(path):
         if former.exists() and not path.exists():
             os.rename(former, path)
@@ -86,7 +87,7 @@ def lock(path: Path) -> Iterator[None]:
     path = Path(path)
     with writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
-        lock_path = path.with_name(f".{path.name}.lock")
+        lock_path = _beside(path, ".lock")
         file_lock = FileLock(lock_path, timeout=0)
         try:
             file_lock.acquire()
@@ -109,9 +110,19 @@ def writable(folder: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise ResourceError(f"{folder}: no space left on the disk. Free some space and run the same command again.") from error
+        if error.errno == errno.ENAMETOOLONG:
+            raise ResourceError(f"{error.filename}: the name is too long for the disk. Choose a shorter one.") from error
         if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST):
             raise ResourceError(f"{folder}: cannot be written ({error.strerror}). Choose a folder you may write to.") from error
         raise
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    """A hidden name beside ``path``, not longer than file systems take: GDAL adds a suffix of its own to it."""
+    name = f".{path.name}{suffix}"
+    if len(os.fsencode(name)) > _LONGEST_NAME - len(".ovr.tmp"):
+        name = f".{hashlib.sha256(os.fsencode(path.name)).hexdigest()[:32]}{suffix}"
+    return path.with_name(name)
 
 
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:

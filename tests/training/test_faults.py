@@ -1,8 +1,10 @@
 """Faults injected for real into trainings: what each does, says and leaves."""
 
+import contextlib
 import json
 import re
 import shutil
+import signal
 import time
 import warnings
 
@@ -205,6 +207,24 @@ def test_a_generator_without_a_judge_has_diverged_when_no_update_of_an_epoch_was
     monkeypatch.setattr(training_step, "get_total_norm", lambda gradients: torch.tensor(float("nan")))
     with pytest.raises(DivergedError, match=r"the gradients of 3 of 3 updates of epoch 1 were not finite\."):
         train(tiny(gan_loss="none", epochs=1, decay_epochs=0), tiles, tmp_path / "run", quiet=True)
+
+
+def test_a_training_outlives_its_terminal(trainers, tiles, finished, tmp_path):
+    trainer = trainers.start(SHORT, tiles, tmp_path / "hung-up", hooks={"hold": ["step", 2]})
+    trainer.until("holding step")
+    trainer.signal(signal.SIGHUP)
+    assert trainer.wait() == 0, trainer.text
+    assert rows(tmp_path / "hung-up") == rows(finished)
+
+
+def test_a_training_goes_on_when_nothing_can_be_printed(tiles, finished, tmp_path, monkeypatch):
+    full = open("/dev/full", "w", encoding="ascii", buffering=1)  # noqa: SIM115  # closing it fails, as it should
+    monkeypatch.setattr("sys.stdout", full)
+    train(SHORT, tiles, tmp_path / "run")
+    monkeypatch.undo()
+    with contextlib.suppress(OSError):
+        full.close()
+    assert rows(tmp_path / "run") == rows(finished)
 
 
 def test_a_network_that_has_had_no_update_yet_can_be_resumed(tiles, tmp_path, monkeypatch):

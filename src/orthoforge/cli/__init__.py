@@ -3,6 +3,7 @@
 Heavy imports (torch, matplotlib) wait inside the commands, so that `--help` answers at once.
 """
 
+import errno
 import sys
 import warnings
 from collections.abc import Callable
@@ -13,7 +14,8 @@ import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from orthoforge.cli import data, images, masks, publishing, scores, training
-from orthoforge.errors import OrthoforgeError, exit_code
+from orthoforge.cli.streams import printable, safe_streams, words_on_loss
+from orthoforge.errors import OrthoforgeError, ResourceError, exit_code
 
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -29,19 +31,50 @@ GOES_ON = ("demo", "prepare", "forge", "generate", "grow", "utility", "experimen
 def main(argv: list[str] | None = None) -> int:
     """Entry point; returns the exit code. An error of ours is one line on stderr; its kind decides the code (``errors.CODES``)."""
     argv = sys.argv[1:] if argv is None else argv
+    with safe_streams() as stdout:
+        code = _answer(argv)
+        stdout.flush()
+        if words := words_on_loss(stdout.lost):
+            print(f"error: {words}", file=sys.stderr)
+            goes_on_without = argv[:1] and argv[0] in ("train", *GOES_ON)
+            return code if goes_on_without else code or exit_code(ResourceError())
+        return code
+
+
+def _answer(argv: list[str]) -> int:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("default")
             warnings.showwarning = _show_warning
             return _run(argv)
     except OrthoforgeError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(str(error))}", file=sys.stderr)
         return exit_code(error)
+    except (OSError, MemoryError, UnicodeEncodeError) as error:
+        words = _system_words(error)
+        if words is None:
+            raise
+        print(f"error: {printable(words)}", file=sys.stderr)
+        return exit_code(ResourceError())
     except KeyboardInterrupt:
         # With --overwrite it would begin anew.
         goes_on = argv[:1] and argv[0] in GOES_ON and "--overwrite" not in argv
         print(f"interrupted{'; the same command goes on' if goes_on else ''}", file=sys.stderr)
         return 130
+
+
+def _system_words(error: OSError | MemoryError | UnicodeEncodeError) -> str | None:
+    """What to say of limits of the machine that any line of any command may meet; ``None`` for a fault of ours."""
+    if isinstance(error, MemoryError):
+        return "out of memory. Give the process more, or ask for something smaller."
+    if isinstance(error, UnicodeEncodeError):
+        is_name = any("\udc80" <= character <= "\udcff" for character in error.object[error.start : error.end])
+        return f"{error.object[:300]}: holds a file's name that is not in UTF-8. Rename the file." if is_name else None
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return f"{error.filename or 'a file'}: too many files are open. Allow more with `ulimit -n 1024`, and run it again."
+    if error.errno == errno.ENAMETOOLONG:
+        return f"{error.filename}: the name is too long for the disk. Choose a shorter one."
+    return None
 
 
 def _run(argv: list[str]) -> int:
@@ -58,4 +91,4 @@ def _run(argv: list[str]) -> int:
 
 
 def _show_warning(message: Warning | str, *_: object, **__: object) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+    print(f"warning: {printable(str(message))}", file=sys.stderr)

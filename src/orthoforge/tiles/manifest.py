@@ -18,8 +18,8 @@ from rasterio.crs import CRS
 
 from orthoforge.bands import RGB
 from orthoforge.errors import DataError
-from orthoforge.geo.crs import crs_from_text
 from orthoforge.files import is_file_name
+from orthoforge.geo.crs import crs_from_text
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.tiles import forms
 

@@ -1,5 +1,6 @@
 """One training from its first step or from a checkpoint to its end: settings, lock, stops and rollbacks around the loop."""
 
+import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -91,7 +92,7 @@ def _train_in(
     quiet: bool,
 ) -> None:
     """``train`` inside the run's lock."""
-    say = (lambda text: None) if quiet else (lambda text: print(text, flush=True))
+    say = (lambda text: None) if quiet else _print
     state = TrainingState(fabric, recipe, store.classes, len(places_of(store)), store.bands)
     for note in notes_on_tiles(recipe, store):
         say(note)
@@ -135,7 +136,13 @@ def _check_tiles(fabric: Fabric, store: TileStore, quiet: bool) -> None:
     store.require_sound(fabric.broadcast(store.verify() if fabric.is_global_zero else []))
     if not quiet:
         seconds = time.monotonic() - started_at
-        print(f"{store.path}: the checksums of {len(store.rows)} tiles are right ({seconds:.1f} s)", flush=True)
+        _print(f"{store.path}: the checksums of {len(store.rows)} tiles are right ({seconds:.1f} s)")
+
+
+def _print(text: str) -> None:
+    """Print a line; a terminal that is gone, full or of other characters ends no training."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)
 
 
 def _resume_or_begin(

@@ -19,6 +19,7 @@ class StopRequest:
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGTERM, signal.SIGINT):
                 self._former[number] = signal.signal(number, self._on_signal)
+            self._former[signal.SIGHUP] = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a training outlives its terminal
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
