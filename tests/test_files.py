@@ -1,15 +1,18 @@
 import errno
 import os
+import re
 import signal
+import stat
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
 from orthoforge import files
 from orthoforge.errors import LockedError, OutputExistsError, ResourceError
-from orthoforge.files import lock, new_file, no_such_file, require_free_space, sha256_of, writable
+from orthoforge.files import lock, new_file, new_folder, no_such_file, require_free_space, require_place, sha256_of, writable
 from small_disk import small_disk
 
 HOLD = """
@@ -247,3 +250,126 @@ def test_a_missing_file_is_named_with_the_one_that_is_there(tmp_path):
     assert no_such_file(tmp_path / "maks.png") == f"{tmp_path / 'maks.png'}: no such file. Did you mean mask.png?"
     assert no_such_file(tmp_path / "river.geojson") == f"{tmp_path / 'river.geojson'}: no such file."
     assert no_such_file(tmp_path / "data" / "mask.png").endswith(f"there is no folder {tmp_path / 'data'}.")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_disk_without_locks_has_files_that_stand_for_them(tmp_path, monkeypatch, number):
+    def no_locks(descriptor, operation):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with new_file(tmp_path / "a") as partial:
+        partial.write_text("whole")
+        with pytest.raises(LockedError, match="a is being written by another process"), lock(tmp_path / "a"):
+            pytest.fail("the block must not run")
+    with lock(tmp_path / "a"):
+        pass
+    assert names(tmp_path) == ["a"]
+
+
+def test_without_locks_the_mark_of_a_killed_writer_does_not_hold(tmp_path, monkeypatch):
+    no_locks = """
+        import errno, fcntl
+        def no_locks(descriptor, operation):
+            raise OSError(errno.ENOLCK, "No locks available")
+        fcntl.flock = no_locks
+    """
+    process = python(textwrap.dedent(no_locks) + textwrap.dedent(HOLD), tmp_path / "out.tif", 60)
+    assert process.stdout.readline() == "writing\n"
+    process.kill()
+    finished(process)
+
+    def no_locks_here(descriptor, operation):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", no_locks_here)
+    with new_file(tmp_path / "out.tif") as partial:
+        partial.write_text("whole")
+    assert names(tmp_path) == ["out.tif"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.EOPNOTSUPP])
+def test_a_disk_that_forces_no_folder_to_the_disk_is_written_all_the_same(tmp_path, monkeypatch, number):
+    really_sync = os.fsync
+
+    def sync(descriptor):
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    with new_folder(tmp_path / "a") as partial:
+        (partial / "b").write_text("whole")
+    assert (tmp_path / "a/b").read_text() == "whole"
+
+
+def test_a_file_that_does_not_reach_the_disk_is_no_file(tmp_path, monkeypatch):
+    def broken(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "fsync", broken)
+    with pytest.raises(OSError, match="Input/output error"), new_file(tmp_path / "a") as partial:
+        partial.write_text("lost")
+    assert names(tmp_path) == []
+
+
+def test_who_waits_for_a_lock_gets_it_at_the_end_of_its_holder(tmp_path):
+    code = """
+        import sys
+        from pathlib import Path
+        from orthoforge.files import lock
+        with lock(Path(sys.argv[1]), wait=True):
+            print("mine", flush=True)
+    """
+    with lock(tmp_path / "a"):
+        process = python(code, tmp_path / "a")
+        assert process.stderr.readline() == f"{tmp_path / 'a'}: another process is at it; waiting for its end\n"
+        assert process.poll() is None
+    code, out, err = finished(process)
+    assert (code, out) == (0, "mine\n"), err
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_no_file_is_never_replaced_by_one(tmp_path, overwrite):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe")
+    for name, there in (("folder", "a folder"), ("pipe", "a device or a pipe")):
+        for write in (lambda path: new_file(path, overwrite=overwrite).__enter__(), require_place):
+            with pytest.raises(OutputExistsError, match=f"{name} is {there}; a file is written here. Choose another name"):
+                write(tmp_path / name)
+    (tmp_path / "file").touch()
+    for write in (lambda path: new_folder(path, overwrite=overwrite).__enter__(), lambda path: require_place(path, folder=True)):
+        with pytest.raises(OutputExistsError, match="file is a file; a folder is written here"):
+            write(tmp_path / "file")
+    assert names(tmp_path) == ["file", "folder", "pipe"]
+
+
+@pytest.mark.parametrize("folder", [False, True])
+def test_where_nothing_can_be_written_is_said_with_the_place_that_is_why(tmp_path, folder):
+    (tmp_path / "file").touch()
+    for path, why in (
+        (tmp_path / "file" / "deep" / "out", f"{tmp_path / 'file'} is no folder"),
+        (Path("/proc/orthoforge"), "/proc takes no file: No such file or directory"),
+        (tmp_path / ("x" * 300), "File name too long"),
+    ):
+        with pytest.raises(ResourceError, match=re.escape(why)):
+            require_place(path, folder=folder)
+    require_place(tmp_path / "new" / "out", folder=folder)
+    assert not (tmp_path / "new").exists()
+    read_only = pytest.raises(ResourceError, match="takes no file: Read-only file system")
+    with small_disk(tmp_path / "disk", 1_000_000, read_only=True) as disk, read_only:
+        require_place(disk / "new" / "out", folder=folder)
+
+
+def test_a_folder_that_takes_no_file_is_not_called_locked():
+    for path in ("/proc/orthoforge", "/proc/orthoforge/deeper"):
+        with pytest.raises(ResourceError, match="/proc takes no file"), new_file(Path(path)):
+            pytest.fail("the block must not run")
+
+
+def test_the_folder_that_one_is_in_can_be_locked(tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    with lock(Path(".")), pytest.raises(LockedError), lock(tmp_path / "here"):
+        pytest.fail("the block must not run")

@@ -12,25 +12,32 @@ import hashlib
 import os
 import re
 import shutil
+import stat
+import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock, Timeout
+from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
 from orthoforge.errors import LockedError, OutputExistsError, ResourceError
 
 PARTIAL = ".partial"
 _LONGEST_NAME = 255  # bytes, on every common file system
+# What a disk says that knows no locks (NFS without lockd, some FUSE and SMB mounts), and one that forces no folder onto the medium.
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 
 
 @contextlib.contextmanager
 def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside ``path``; on leaving the block it becomes ``path``, on an error it is removed.
 
-    Raises ``OutputExistsError`` when ``path`` exists and ``overwrite`` is false, ``LockedError`` when another process is writing it
-    and ``ResourceError`` when the disk is full or the folder cannot be written.
+    Raises ``OutputExistsError`` when ``path`` exists and ``overwrite`` is false, or is no file, ``LockedError`` when another
+    process is writing it and ``ResourceError`` when the disk is full or the folder cannot be written.
     """
     path = Path(path)
+    _require_kind(path, folder=False)
     # GDAL picks nothing from the name, so the suffix may be anything; the dot hides it from a glob for rasters.
     partial = _beside(path, PARTIAL)
     with writable(path.parent), lock(path):
@@ -55,6 +62,7 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
     renames leaves it as ``.NAME.former``, and the next writer puts it back. Raises what ``new_file`` raises.
     """
     path = Path(path)
+    _require_kind(path, folder=True)
     partial, former = (_beside(path, suffix) for suffix in (PARTIAL, ".former"))
     with writable(path.parent), lock(path):
         if former.exists() and not path.exists():
@@ -79,27 +87,89 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock(path: Path) -> Iterator[None]:
-    """Hold the write lock of ``path``; ``LockedError`` when another process holds it.
+def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
+    """Hold the write lock of ``path``; ``LockedError`` when another process holds it, unless ``wait``.
 
-    The kernel drops the lock when its holder dies, however it dies, so a stale lock file is taken over.
+    The kernel drops the lock when its holder dies, however it dies, so a stale lock file is taken over. On a disk that has no
+    locks, a file that names its holder's process stands for one.
     """
     path = Path(path)
+    place = Path(os.path.abspath(path))  # "." has no name to put a suffix to
     with writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock_path = _beside(path, ".lock")
-        file_lock = FileLock(lock_path, timeout=0)
         try:
-            file_lock.acquire()
-        except Timeout:
-            raise LockedError(f"{path} is being written by another process. Wait for it, or choose another name.") from None
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except FileNotFoundError:  # of /proc, which says so of everything
+            require_place(path.parent, folder=True)
+            raise
+        held = _acquired(path, _beside(place, ".lock"), wait=wait)
     try:
         yield
     finally:
-        # Unlinked while held: a waiter that opened the old inode would lock a file nobody sees, but nobody waits here (timeout 0).
-        with contextlib.suppress(OSError):
-            lock_path.unlink()
-        file_lock.release()
+        # Unlinked while held. A waiter that opened the old inode sees that it has no name any more, and opens the new one.
+        if not isinstance(held, SoftFileLock):
+            with contextlib.suppress(OSError):
+                os.unlink(held.lock_file)
+        held.release()
+
+
+def _acquired(path: Path, lock_path: Path, *, wait: bool) -> BaseFileLock:
+    """The lock of ``path``, held."""
+    held: BaseFileLock = FileLock(lock_path, timeout=0, fallback_to_soft=False)
+    try:
+        try:
+            held.acquire()
+        except Timeout:
+            raise
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            lock_path.unlink(missing_ok=True)  # opened for nothing
+            held = SoftFileLock(lock_path.with_suffix(".held"), timeout=0)
+            held.acquire()
+    except Timeout:
+        if not Path(held.lock_file).exists():  # what looked like a lock was a folder that takes no files
+            require_place(path)
+        if not wait:
+            raise LockedError(f"{path} is being written by another process. Wait for it, or choose another name.") from None
+        print(f"{path}: another process is at it; waiting for its end", file=sys.stderr)
+        held.acquire(timeout=-1)
+    return held
+
+
+def require_place(path: Path, *, folder: bool = False) -> None:
+    """Raise before hours of work where, whatever ``overwrite`` says, nothing can be written: as the file ``path``, or with
+    ``folder`` into the folder ``path``, which need not exist.
+
+    ``OutputExistsError`` where a folder has a file's name or the other way round, ``ResourceError`` where the disk, or whoever owns
+    it, takes no file there.
+    """
+    path = Path(path)
+    _require_kind(path, folder=folder)
+    home = path if folder else path.parent
+    try:
+        home = next(one for one in (home.absolute(), *home.absolute().parents) if os.path.lexists(one))
+        with tempfile.TemporaryFile(dir=home):
+            pass
+    except OSError as error:
+        why = f"{home} takes no file: {error.strerror}" if home.is_dir() else f"{home} is no folder"
+        raise ResourceError(f"{path}: cannot be written ({why}). Choose a folder you may write to.") from error
+
+
+def _require_kind(path: Path, *, folder: bool) -> None:
+    """Raise ``OutputExistsError`` where something else than a file, or a folder, has the name."""
+    try:
+        mode = path.stat().st_mode
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR):
+            if folder and path.is_symlink():
+                raise OutputExistsError(f"{path} is a link to nothing; a folder is written here. Choose another name.") from error
+            return
+        raise ResourceError(f"{path}: cannot be written ({error.strerror}). Choose another name.") from error
+    if folder and not stat.S_ISDIR(mode):
+        raise OutputExistsError(f"{path} is a file; a folder is written here. Choose another name.")
+    if not folder and not stat.S_ISREG(mode):
+        there = "a folder" if stat.S_ISDIR(mode) else "a device or a pipe"
+        raise OutputExistsError(f"{path} is {there}; a file is written here. Choose another name.")
 
 
 @contextlib.contextmanager
@@ -137,12 +207,21 @@ def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
 
 
 def sync(path: Path) -> None:
-    """Force a file's or a folder's content to the disk."""
+    """Force a file's or a folder's content to the disk, as far as the disk can be forced."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        sync_open(descriptor)
     finally:
         os.close(descriptor)
+
+
+def sync_open(descriptor: int) -> None:
+    """The same of what is open. Some network disks force no folder, and some mounts nothing at all."""
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
 
 
 def no_such_file(path: Path) -> str:

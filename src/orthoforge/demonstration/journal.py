@@ -49,7 +49,7 @@ def open_journal(out: Path, settings: dict[str, Any], written: Sequence[str], *,
     """
     path = out / JOURNAL
     if not path.is_file():
-        if any(not entry.name.endswith(".lock") for entry in out.iterdir()):
+        if any(not entry.name.endswith((".lock", ".held")) for entry in out.iterdir()):
             raise OutputExistsError(f"{out} holds files that are not of a demo. Choose another --out.")
     elif overwrite:
         with writable(out):

@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from orthoforge.errors import DataError, OutputExistsError
-from orthoforge.files import is_file_name, new_file, writable
+from orthoforge.files import is_file_name, new_file, sync_open, writable
 from orthoforge.scenes.sources import Pair
 
 DONE = "grown.json"
 _WORK = ".growing"
 _SETTINGS, _LOG, _READY = "settings.json", "log.jsonl", "ready.json"
 # What os.link says where a file system, or its owner, does not want links between two names.
-_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
+_NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}
 
 
 class Staging:
@@ -79,7 +79,7 @@ class Staging:
         with writable(self.work), open(self.work / _LOG, "ab") as file:
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             file.flush()
-            os.fsync(file.fileno())
+            sync_open(file.fileno())
         self.log[row["name"]] = dict(row)
 
     def publish(self, summary: Mapping[str, Any]) -> None:
@@ -147,7 +147,7 @@ def _link(source: Path, target: Path) -> None:
         else:
             return
     with new_file(target) as partial:
-        shutil.copy2(source, partial)
+        shutil.copyfile(source, partial)  # not its times and rights: a disk without links may refuse those too
 
 
 def _require_own(names: Sequence[str], told_by: Path) -> None:
