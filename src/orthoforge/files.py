@@ -87,8 +87,8 @@ def new_folder(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the write lock of ``path``; ``LockedError`` when another process holds it, unless ``wait``.
+def lock(path: Path, *, wait: str = "") -> Iterator[None]:
+    """Hold the write lock of ``path``. When another process holds it, ``LockedError``; or ``wait`` is said, and waited.
 
     The kernel drops the lock when its holder dies, however it dies, so a stale lock file is taken over. On a disk that has no
     locks, a file that names its holder's process stands for one.
@@ -112,7 +112,7 @@ def lock(path: Path, *, wait: bool = False) -> Iterator[None]:
         held.release()
 
 
-def _acquired(path: Path, lock_path: Path, *, wait: bool) -> BaseFileLock:
+def _acquired(path: Path, lock_path: Path, *, wait: str) -> BaseFileLock:
     """The lock of ``path``, held."""
     held: BaseFileLock = FileLock(lock_path, timeout=0, fallback_to_soft=False)
     try:
@@ -131,7 +131,7 @@ def _acquired(path: Path, lock_path: Path, *, wait: bool) -> BaseFileLock:
             require_place(path)
         if not wait:
             raise LockedError(f"{path} is being written by another process. Wait for it, or choose another name.") from None
-        print(f"{path}: another process is at it; waiting for its end", file=sys.stderr)
+        print(wait, file=sys.stderr)
         held.acquire(timeout=-1)
     return held
 
@@ -151,8 +151,10 @@ def require_place(path: Path, *, folder: bool = False) -> None:
         with tempfile.TemporaryFile(dir=home):
             pass
     except OSError as error:
-        why = f"{home} takes no file: {error.strerror}" if home.is_dir() else f"{home} is no folder"
-        raise ResourceError(f"{path}: cannot be written ({why}). Choose a folder you may write to.") from error
+        why = "takes no new file" if home.is_dir() else "is no folder"
+        raise ResourceError(
+            f"{path}: cannot be written ({error.strerror}): {home} {why}. Choose a folder you may write to."
+        ) from error
 
 
 def _require_kind(path: Path, *, folder: bool) -> None:

@@ -12,7 +12,7 @@ import rasterio
 
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge.config import Recipe
-from orthoforge.errors import DataError, LockedError, ResourceError
+from orthoforge.errors import DataError, ResourceError
 from orthoforge.generation import blocks, generate, scene
 from orthoforge.generation.outputs import synthetic_tags
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
@@ -161,11 +161,6 @@ def test_two_devices_make_the_same_scene(run, tmp_path, mask_path, made):
     (two,) = generate(run, [mask_path], tmp_path / "two.tif", overlap=OVERLAP, device="cpu,cpu")
     assert len(made) == 9
     assert np.array_equal(pixels(one), pixels(two))
-
-
-def test_a_second_writer_is_refused(run, tmp_path, mask_path):
-    with blocks.work_folder(tmp_path / "out.tif"), pytest.raises(LockedError, match="is being written by another process"):
-        generate(run, [mask_path], tmp_path / "out.tif", overlap=OVERLAP)
 
 
 def test_a_disk_that_fills_up_between_blocks_is_said_and_leaves_no_image(run, tmp_path, mask_path, monkeypatch):

@@ -1,26 +1,36 @@
 """Masks to images: files in, georeferenced files out."""
 
-import contextlib
 import hashlib
 import json
-import shutil
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from orthoforge.errors import ConfigError, DataError, LockedError, OutputExistsError
-from orthoforge.files import new_file, require_free_space
-from orthoforge.generation.blocks import bytes_done, discard, folder_of, generate_blocks, work_folder
+from orthoforge.errors import ConfigError
+from orthoforge.files import require_free_space, require_place
+from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, work_folder
+from orthoforge.generation.failures import collected
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.generation.masks import Extent, SceneMask, at_resolution, open_mask
-from orthoforge.generation.outputs import is_made, listed_masks, output_paths, require_own_side_files, side_files, synthetic_tags
+from orthoforge.generation.outputs import (
+    is_begun,
+    is_made,
+    lacking,
+    listed_masks,
+    output_paths,
+    require_own_side_files,
+    side_files,
+    synthetic_tags,
+)
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
 from orthoforge.generation.styles import Style, styled, styles_of
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.grid import Grid
+from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
@@ -28,9 +38,7 @@ from orthoforge.trained_generator import TrainedGenerator, load_generator, requi
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
-FAILURES = "failures.txt"
 PIXELS = 2  # raised when the same request gives other pixels, so that blocks of two versions are not joined
-_SHOWN_FAILURES = 5
 
 
 @dataclass(frozen=True)
@@ -90,8 +98,9 @@ def generate(
     bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
     may name several, with commas.
 
-    Killed and run again, finished blocks of a scene and finished images of several masks are kept. Of several masks, one that fails
-    does not stop the others; all failures are listed at the end.
+    Killed and run again, finished blocks of a scene and finished images of several masks are kept; what a kept image lacks beside
+    it is written. An image that another process is making is waited for, and kept if it is the same one. Of several masks, one that
+    fails does not stop the others; all failures are listed at the end.
 
     Raises ``DataError`` for a mask or reference image that cannot be read, or holds other values, ``ConfigError`` for a style that
     the run does not have, ``GridError`` for a rotated mask or one of another resolution, ``ResourceError`` for a full disk or too
@@ -124,10 +133,12 @@ def generate(
         for variant, path in enumerate(paths):
             creation_options(path, generator.bands, compress, quality)
             require_own_side_files(path, inputs)
+            if overwrite or not path.is_file():
+                require_place(path)
             if not overwrite:
                 own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
-                is_made(path, own if several or folder_of(path).exists() else {"MODEL_SHA256": ""})
-    with _failures(Path(out), len(sources)) as failed, Progress().task("masks", len(sources)) as step:
+                is_made(path, own if several or is_begun(path, signed=sign is not None) else {"MODEL_SHA256": ""})
+    with collected(Path(out), sources) as failed, Progress().task("masks", len(sources)) as step:
         for source, paths, one in zip(sources, targets, styles, strict=True):
             with failed(source):
                 _generate_mask(source, paths, *looks[one], seed, options)
@@ -138,7 +149,7 @@ def generate(
 def _generate_mask(
     source: Path, paths: Sequence[Path], generator: TrainedGenerator, style: Style, seed: int, options: Options
 ) -> None:
-    """All variants of one mask. An image that a killed command finished is kept."""
+    """All variants of one mask. An image that is there is kept, and gets what it lacks beside it."""
     with open_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
         mask = at_resolution(delivered, generator, source, resample=options.resample)
         if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
@@ -148,13 +159,17 @@ def _generate_mask(
         request = _request(delivered, style, options)
         for variant, path in enumerate(paths):
             tags = synthetic_tags(generator, seed + variant, source, request) | style.tags
-            if options.overwrite or not is_made(path, tags):
-                _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
-            discard(path)
+            if not options.overwrite and is_made(path, tags) and not is_begun(path, signed=options.sign is not None):
+                continue
+            with alone(path):
+                if options.overwrite or not is_made(path, tags):
+                    _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
+                _complete(path, delivered.grid, options)
+                discard(path)
 
 
 def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, options: Options) -> None:
-    """The image, and what lies beside it."""
+    """The image, and nothing beside it."""
     grid = scene.delivered.grid
     in_one = max(grid.height, grid.width) <= scene.block_side_px(len(options.devices))
     needed = round(LEAST_SHARE * scene.generator.bands * grid.height * grid.width * (1 if in_one else 2))
@@ -164,16 +179,12 @@ def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, o
         image, valid = scene.whole()
         _remove_side_files(path)
         write_raster(path, image, grid, valid=valid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
-        _write_side_files(path, grid, tags, options)
         return
     scene.mask.require_sound()
     identity = {"request": tags["REQUEST_SHA256"], "model": scene.generator.sha256, "seed": scene.seed}
-    with work_folder(path) as folder:
-        blocks = generate_blocks(scene, folder, identity, options.devices, Progress(path.name))
-        _remove_side_files(path)
-        assemble(path, blocks, grid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
-        _write_side_files(path, grid, tags, options)
-        shutil.rmtree(folder)
+    blocks = generate_blocks(scene, work_folder(path), identity, options.devices, Progress(path.name))
+    _remove_side_files(path)
+    assemble(path, blocks, grid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
 
 
 def _remove_side_files(path: Path) -> None:
@@ -182,12 +193,14 @@ def _remove_side_files(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _write_side_files(path: Path, grid: Grid, tags: dict[str, str], options: Options) -> None:
-    if grid.crs is not None and path.suffix.lower() != ".png":
-        write_stac_item(path, grid, tags=tags)
-    if options.sign:
-        certificate, private_key = options.sign
-        write_signature(path, certificate=certificate, private_key=private_key)
+def _complete(path: Path, grid: Grid, options: Options) -> None:
+    """Write what the image lacks beside it. What is said of it is what its own tags say, and the time at which it was made."""
+    for file in lacking(path, located=grid.crs is not None, signed=options.sign is not None):
+        if file.suffix == ".json":
+            write_stac_item(path, grid, tags=read_tags(path), created=datetime.fromtimestamp(path.stat().st_mtime, UTC))
+        elif options.sign:
+            certificate, private_key = options.sign
+            write_signature(path, certificate=certificate, private_key=private_key)
 
 
 def _request(mask: SceneMask, style: Style, options: Options) -> str:
@@ -202,33 +215,3 @@ def _request(mask: SceneMask, style: Style, options: Options) -> str:
     ]
     look = [style.identity] if style.identity else []  # images from before there were styles keep their checksum
     return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *look]).encode()).hexdigest()
-
-
-@contextlib.contextmanager
-def _failures(out: Path, count: int) -> Iterator:
-    """Yields a context for each mask. Errors of one mask wait for the end when there are several; others stop at once."""
-    failures: list[tuple[Path, Exception]] = []
-    several = count > 1
-
-    @contextlib.contextmanager
-    def failed(source: Path) -> Iterator[None]:
-        try:
-            yield
-        except (DataError, LockedError, OutputExistsError) as error:
-            if not several:
-                raise
-            failures.append((source, error))
-
-    listed = out / FAILURES
-    try:
-        yield failed
-    finally:  # also when a full disk stops the rest
-        if several:
-            listed.unlink(missing_ok=True)
-        if failures:
-            with new_file(listed) as partial:
-                partial.write_text("".join(f"{source}\t{error}\n" for source, error in failures), encoding="utf-8")
-    if failures:
-        shown = "\n".join(f"  {error}" for _, error in failures[:_SHOWN_FAILURES])
-        more = f"\n  and {len(failures) - _SHOWN_FAILURES} more" if len(failures) > _SHOWN_FAILURES else ""
-        raise DataError(f"{len(failures)} of {count} masks failed. They are listed in {listed}:\n{shown}{more}")

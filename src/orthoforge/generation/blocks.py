@@ -8,7 +8,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from orthoforge.errors import DataError, LockedError
+from orthoforge.errors import DataError
 from orthoforge.files import lock, new_file, sync, writable
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene, blocks_of
@@ -24,20 +24,24 @@ def folder_of(path: Path) -> Path:
 
 
 @contextlib.contextmanager
-def work_folder(path: Path) -> Iterator[Path]:
-    """The folder for the blocks of the image ``path``, for this process alone. ``LockedError`` while another one has it."""
+def alone(path: Path) -> Iterator[None]:
+    """No other process makes the image ``path`` in this block. One that does is waited for: its image may be the one wanted."""
+    with lock(folder_of(path), wait=f"{path}: another process is making it; waiting for its end"), writable(path.parent):
+        yield
+
+
+def work_folder(path: Path) -> Path:
+    """The folder for the blocks of the image ``path``, there when it returns."""
     folder = folder_of(path)
-    with lock(folder), writable(path.parent):
-        folder.mkdir(parents=True, exist_ok=True)
-        yield folder
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def discard(path: Path) -> None:
-    """Remove the blocks of an image that is finished, unless another process is using them."""
+    """Remove the blocks of an image that is finished."""
     folder = folder_of(path)
     if folder.exists():
-        with contextlib.suppress(LockedError), lock(folder):
-            shutil.rmtree(folder)
+        shutil.rmtree(folder)
 
 
 def bytes_done(path: Path) -> int:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file
+from orthoforge.generation.blocks import folder_of
 from orthoforge.geo.footprints import is_footprints
-from orthoforge.geo.rasters import DRIVERS, read_tags
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.stac import is_ours
 from orthoforge.trained_generator import TrainedGenerator
@@ -87,6 +88,24 @@ def side_files(path: Path) -> list[Path]:
     """What may lie beside an image and speak of it: Content Credentials, and for a GeoTIFF a STAC item."""
     suffixes = (".c2pa",) if path.suffix.lower() == ".png" else (".c2pa", ".json")
     return [path.with_suffix(suffix) for suffix in suffixes]
+
+
+def lacking(path: Path, *, located: bool, signed: bool) -> list[Path]:
+    """What belongs beside the image ``path`` and is not there: a STAC item where it lies on the ground, a signature if wanted."""
+    wanted = [path.with_suffix(".json")] if located and path.suffix.lower() != ".png" else []
+    wanted += [path.with_suffix(".c2pa")] if signed else []
+    return [file for file in wanted if not file.exists()]
+
+
+def is_begun(path: Path, *, signed: bool) -> bool:
+    """Whether a command that was killed left blocks of the image ``path``, or the image without what belongs beside it."""
+    if folder_of(path).exists():
+        return True
+    try:
+        with open_raster(path) as raster:
+            return bool(lacking(path, located=raster.grid.crs is not None, signed=signed))
+    except DataError:
+        return False
 
 
 def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
