@@ -379,7 +379,7 @@ def test_two_writers_on_one_store(data, tmp_path):
 
 def test_a_file_in_the_way(data, tmp_path):
     (tmp_path / "tiles").write_text("")
-    with pytest.raises(OutputExistsError, match="tiles: is a file"):
+    with pytest.raises(OutputExistsError, match="tiles is a file"):
         prepare(data, tmp_path / "tiles")
 
 

@@ -17,7 +17,7 @@ from orthoforge.demonstration.page import page
 from orthoforge.errors import DataError
 from orthoforge.evaluation import report
 from orthoforge.evaluation.evaluate import evaluate
-from orthoforge.files import lock, writable
+from orthoforge.files import lock, require_place, writable
 from orthoforge.generation import generate
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.simulate import simulate
@@ -45,6 +45,7 @@ def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
 
 def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = False) -> Path:
     """``demo`` of any extent, and of any recipe whose network has styles."""
+    require_place(out, folder=True)
     with lock(out / "demo"):
         settings = {"orthoforge": version("orthoforge"), "extent": asdict(extent), "recipe": recipe_values(recipe)}
         journal = open_journal(out, json.loads(json.dumps(settings)), _WRITTEN, overwrite=overwrite)

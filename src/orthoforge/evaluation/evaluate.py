@@ -20,7 +20,7 @@ from orthoforge.evaluation.scoring.measure import MOST_WORKERS, Measured, measur
 from orthoforge.evaluation.scoring.pictures import picture_sections
 from orthoforge.evaluation.scoring.subject import described, open_subject
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
-from orthoforge.files import new_file
+from orthoforge.files import new_file, require_place
 from orthoforge.tiles.store import TileStore
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
@@ -60,6 +60,7 @@ def evaluate(
     an unknown network or other weights, ``CheckpointError``, ``OutputExistsError``.
     """
     path, out = Path(images), Path(out)
+    require_place(out, folder=True)
     if not overwrite:  # said before minutes of work, not after them
         for file in (out / REPORT_JSON, out / REPORT_HTML):
             if file.exists():

@@ -11,7 +11,7 @@ from typing import Any, get_args
 import numpy as np
 
 from orthoforge.errors import ConfigError, OutputExistsError
-from orthoforge.files import lock, new_file
+from orthoforge.files import lock, new_file, require_place
 from orthoforge.forging.card import PICTURED, Card, judge, write_cards
 from orthoforge.forging.drawings import drawn_paths
 from orthoforge.forging.measuring import measure
@@ -72,6 +72,7 @@ def forge(
     """
     _require_sound(how, count, size, density, seed, drawn)
     out = Path(out)
+    require_place(out, folder=True)
     masks = mask_paths(source)
     places, skipped = places_of(masks, place, threshold)
     drawings = drawn_paths(drawn) if drawn is not None else []

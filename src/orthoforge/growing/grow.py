@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
-from orthoforge.files import lock, new_file, require_free_space
+from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.generation.progress import Progress
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
@@ -74,6 +74,7 @@ def grow(
     the run, ``OutputExistsError``, ``LockedError``, ``CheckpointError``, and ``ResourceError`` when the disk is too small.
     """
     out = Path(out)
+    require_place(out, folder=True)
     plan = plan_of(
         run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
         threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,

@@ -38,8 +38,6 @@ class Staging:
 
         Raises ``OutputExistsError`` for an OUT that holds anything else: other settings without ``overwrite``, or another's files.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise OutputExistsError(f"{self.out}: is a file. Choose a folder for the data set.")
         done, begun = _read(self.out / DONE), _read(self.work / _SETTINGS)
         if done is None and begun is None and self.out.is_dir() and any(self.out.iterdir()):
             raise OutputExistsError(f"{self.out}: exists and was not made by grow. Choose another folder.")

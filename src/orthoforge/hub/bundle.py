@@ -22,7 +22,7 @@ from torch import Tensor
 from orthoforge.checkpoints import CONFIG, FORMAT, MATERIAL, MODEL, checkpoint_folder, is_pretrained, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
-from orthoforge.files import new_folder, require_free_space
+from orthoforge.files import new_folder, require_free_space, require_place
 from orthoforge.hub import remote
 from orthoforge.hub.card import CardFacts, model_card, read_facts
 from orthoforge.hub.mlm import NAME_PATTERN, mlm_item
@@ -80,6 +80,7 @@ def save_pretrained(
     ``CheckpointError`` for a damaged run, ``ResourceError`` for a full disk.
     """
     folder = Path(folder)
+    require_place(folder, folder=True)
     settings: dict[str, Any] = {}
     if not isinstance(generator, TrainedGenerator):
         settings = _settings(checkpoint_folder(Path(generator)))

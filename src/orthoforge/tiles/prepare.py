@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.progress import Progress
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.files import lock, new_file, require_free_space
+from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
 from orthoforge.scenes.palette import Palette, load_palette
 from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
@@ -72,8 +72,7 @@ def prepare(
     data, tiles = Path(data), Path(tiles)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
-    if tiles.exists() and not tiles.is_dir():
-        raise OutputExistsError(f"{tiles}: is a file. Choose a folder for the tiles.")
+    require_place(tiles, folder=True)
     known = load_palette(palette) if palette else None
     if known and known.building_index is None and min_building > 0:
         raise ConfigError(f"{palette}: no class is called building, so --min-building has nothing to measure.")

@@ -14,7 +14,7 @@ from orthoforge import runs
 from orthoforge.checkpoints import checkpoint_folder, load_checkpoint, newest_checkpoint, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
-from orthoforge.files import lock, require_free_space
+from orthoforge.files import lock, require_free_space, require_place
 from orthoforge.tiles.store import TileStore
 from orthoforge.trackers import require_trackers
 from orthoforge.training.batches import steps_an_epoch, training_ids
@@ -60,6 +60,7 @@ def train(
         raise ConfigError(f"stop_after is {stop_after}; it is the number of epochs to train now, 1 or more.")
     require_trackers(trackers)
     out = runs.numbered_run(recipe.name) if out is None else Path(out)
+    require_place(out, folder=True)
     store = TileStore.open(data)
     fabric = new_fabric(recipe)
     require_fit(recipe, store, fabric.world_size)

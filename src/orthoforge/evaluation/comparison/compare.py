@@ -30,7 +30,7 @@ from orthoforge.evaluation.comparison.settings import (
 )
 from orthoforge.evaluation.paired import METRICS
 from orthoforge.evaluation.report import Html
-from orthoforge.files import new_file
+from orthoforge.files import new_file, require_place
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 
@@ -62,6 +62,8 @@ def compare(
     """
     out = Path(out)
     _require_possible(runs, out, split, price_per_hour)
+    for path in (out, out.with_suffix(".json")):
+        require_place(path)
     if not overwrite:  # said before minutes of work, not after them
         for path in (out, out.with_suffix(".json")):
             if path.exists():

@@ -20,7 +20,7 @@ from orthoforge.evaluation.utility.design import Job, arm_sample, arms_of, real_
 from orthoforge.evaluation.utility.images import Pool, open_source, pool_of
 from orthoforge.evaluation.utility.result import design_warnings, result_of
 from orthoforge.evaluation.utility.statistics import iou
-from orthoforge.files import lock, new_file
+from orthoforge.files import lock, new_file, require_place
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -75,6 +75,7 @@ def utility(
         ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
         steps = max(1, steps // 4)
     _require_numbers(ratios, fractions, seeds, first_seed, steps)
+    require_place(Path(out), folder=True)
     store, out = TileStore.open(Path(data)).showing(), Path(out)
     split, warnings = _test_split(store, splits, allow_leaks)
     if unseen := unseen_bands(store.bands, store.looked_at):

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from orthoforge.errors import DataError, GridError, OutputExistsError
-from orthoforge.files import lock, no_such_file, writable
+from orthoforge.files import lock, no_such_file, require_place, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
 from orthoforge.geo.footprints.foreign import refuse_foreign
 from orthoforge.geo.footprints.limits import require_name
@@ -75,6 +75,7 @@ def rasterize_file(
     """
     out = Path(out)
     require_name(out)
+    require_place(out)
     if out.exists() and not overwrite:  # said before a large file is read; the writer asks again
         raise OutputExistsError(f"{out} exists. Pass --overwrite to replace it, or choose another name.")
     mask = open_mask(
@@ -140,6 +141,7 @@ def polygonize_file(mask: Path, out: Path, *, overwrite: bool = False) -> Path:
     """
     driver_of(out)
     require_name(out)
+    require_place(Path(out))
     with open_raster(Path(mask)) as raster:
         if raster.grid.crs is None:
             raise GridError(f"{mask}: has no CRS, so its buildings have no place on the ground. Use a georeferenced mask.")
