@@ -8,11 +8,13 @@ import pytest
 
 from conftest import make_dataset, make_mask
 from made_runs import make_run
+from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.comparison.compare import compare
 from orthoforge.evaluation.comparison.pictures import remembering
 from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.evaluation.paired import detail_levels, tile_scores
 from orthoforge.evaluation.tile_images import SEEDS_APART, TileImages, tile_seed
+from orthoforge.evaluation.utility.experiment import utility
 from orthoforge.evaluation.utility.images import open_source, pool_of
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
@@ -117,3 +119,37 @@ def test_synthetic_tiles_have_the_style_of_their_masks_place(town, tmp_path):
         image, mask = pool.store.tile(made_id)
         assert np.array_equal(image, generator.with_style(row.place)(mask, seed=next(ids)))
     assert {row.place for row in pool.store.rows} == {"aba", "oro"}
+
+
+def test_a_generator_that_was_given_a_style_keeps_it_at_every_place(town):
+    store, run = town
+    styled = load_generator(run).with_style("oro")
+    for tile_id in store.ids("test").tolist():
+        expected = styled(store.tile(tile_id)[1], seed=tile_seed(3, tile_id))
+        assert np.array_equal(TileImages(styled).of_tile(store, tile_id, 3), expected)
+
+
+def test_utility_shares_no_images_between_styles_of_one_network(town, tmp_path):
+    store, run = town
+    plain = load_generator(run)
+    looks = [np.full((40, 40, 3), level, np.uint8) for level in (20, 230)]
+    generators = [plain, plain.with_style("aba"), plain.with_style("oro"), *map(plain.with_style, looks)]
+    sources = [open_source(one, store, [], device="cpu", allow_leaks=False) for one in generators]
+    assert len({source.identity for source in sources}) == 5
+    assert sources[0].identity == plain.sha256  # as it was before there were styles
+    assert [source.facts["style"] for source in sources] == [None, "aba", "oro", "reference image", "reference image"]
+
+    def no_training(sample, settings, **_):
+        return lambda images: np.zeros(images.shape[:-1], np.uint8)
+
+    options = {"ratios": (1,), "fractions": (1.0,), "seeds": 1, "steps": 1, "train": no_training}
+    utility(generators[1], store.path, tmp_path / "out", **options)
+    folder = tmp_path / "out" / "synthetic"
+    before = {path.name: path.read_bytes() for path in folder.rglob("*.npy")}
+    assert before
+    with pytest.raises(OutputExistsError, match=r"an experiment with other settings \(synthetic\)"):
+        utility(generators[2], store.path, tmp_path / "out", **options)
+    utility(generators[2], store.path, tmp_path / "out", overwrite=True, **options)
+    after = {path.name: path.read_bytes() for path in folder.rglob("*.npy")}
+    assert after.keys() == before.keys()
+    assert any(after[name] != before[name] for name in before)

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from orthoforge.generation.styles import own_style
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -17,16 +18,18 @@ def tile_seed(seed: int, tile_id: int) -> int:
 class TileImages:
     """Images of masks in the style of their place, never of the tile's own image.
 
-    Of a place that the run does not know, and from networks without styles, an image is what the generator itself makes.
+    Of a place that the run does not know, and from networks without styles, an image is what the generator itself makes; so is
+    every image of a generator that was given a style (``TrainedGenerator.with_style``).
     """
 
     def __init__(self, generator: TrainedGenerator) -> None:
         self.generator = generator
+        self._has_its_own = bool(own_style(generator).name)
         self._styled: dict[str, TrainedGenerator] = {}
 
     def of_place(self, place: str) -> TrainedGenerator:
         """The generator in the style of a place, made once."""
-        if place not in self.generator.styles:
+        if self._has_its_own or place not in self.generator.styles:
             return self.generator
         if place not in self._styled:
             self._styled[place] = self.generator.with_style(place)

@@ -50,7 +50,7 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
     a file that is no image of 8 bits in the run's bands, or has too little data.
     """
     if style is None:
-        return generator, _own_style(generator)
+        return generator, own_style(generator)
     if not generator.styles or str(style) in generator.styles:
         return generator.with_style(str(style)), Style(str(style), str(style))
     path = Path(style)
@@ -71,7 +71,7 @@ def styles_of(generator: TrainedGenerator, masks: Sequence[Path], style: str | P
     Where several masks get one look of which nobody said which, stderr does. Raises ``ConfigError`` for a name without a style.
     """
     if style != BY_NAME:
-        if style is None and len(masks) > 1 and len(generator.styles) > 1 and not _own_style(generator).name:
+        if style is None and len(masks) > 1 and len(generator.styles) > 1 and not own_style(generator).name:
             print(
                 f"all {len(masks)} masks get one look, by the seed; --style chooses it ({', '.join(generator.styles)}), and "
                 f"--style {BY_NAME} takes each mask's place from its name",
@@ -87,7 +87,7 @@ def styles_of(generator: TrainedGenerator, masks: Sequence[Path], style: str | P
     return list(places)
 
 
-def _own_style(generator: TrainedGenerator) -> Style:
+def own_style(generator: TrainedGenerator) -> Style:
     """That of a generator which was given one before it came here."""
     if not generator.styles:
         return Style()

@@ -15,6 +15,7 @@ from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
 from orthoforge.generation.masks import other_scale
+from orthoforge.generation.styles import own_style
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -41,7 +42,10 @@ class Source:
     @property
     def identity(self) -> str:
         """A checksum that changes when the images would."""
-        return self.generator.sha256 if self.generator else self.facts["fingerprint"]
+        if self.generator is None:
+            return self.facts["fingerprint"]
+        style = own_style(self.generator).identity
+        return f"{self.generator.sha256} in style {style}" if style else self.generator.sha256
 
 
 @dataclass(frozen=True)
@@ -93,8 +97,8 @@ def open_source(
         )
     facts = {
         "kind": "run", "source": str(path) if path else None, "sha256": generator.sha256, "recipe": generator.recipe.name,
-        "step": generator.step, "trained_on_these": ground.same_store if ground else None,
-        "leaked_tiles": ground.tiles if ground else None,
+        "step": generator.step, "style": own_style(generator).name or None,
+        "trained_on_these": ground.same_store if ground else None, "leaked_tiles": ground.tiles if ground else None,
     }  # fmt: skip
     warnings = []
     if ground and ground.tiles:
