@@ -12,7 +12,17 @@ import pytest
 
 from orthoforge import files
 from orthoforge.errors import LockedError, OutputExistsError, ResourceError
-from orthoforge.files import lock, new_file, new_folder, no_such_file, require_free_space, require_place, sha256_of, writable
+from orthoforge.files import (
+    lock,
+    new_file,
+    new_folder,
+    no_such_file,
+    remove,
+    require_free_space,
+    require_place,
+    sha256_of,
+    writable,
+)
 from small_disk import small_disk
 
 HOLD = """
@@ -373,3 +383,16 @@ def test_the_folder_that_one_is_in_can_be_locked(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "here")
     with lock(Path(".")), pytest.raises(LockedError), lock(tmp_path / "here"):
         pytest.fail("the block must not run")
+
+
+def test_removing_a_link_leaves_what_it_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "folder" / "mine").touch()
+    for name in ("one", "two"):
+        (tmp_path / name).symlink_to(tmp_path / ("folder" if name == "one" else "nowhere"))
+        remove(tmp_path / name)
+    remove(tmp_path / "nothing")
+    assert names(tmp_path) == ["folder"]
+    assert names(tmp_path / "folder") == ["mine"]
+    remove(tmp_path / "folder")
+    assert names(tmp_path) == []

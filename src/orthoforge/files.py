@@ -226,6 +226,14 @@ def sync_open(descriptor: int) -> None:
             raise
 
 
+def remove(path: Path) -> None:
+    """Remove a file, a folder with all that it holds, or a link but not what it leads to; nothing where nothing is."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def no_such_file(path: Path) -> str:
     """What is said of a file that is not there, with the most similar name that its folder holds."""
     if not path.parent.is_dir():

@@ -435,6 +435,31 @@ def test_room_on_the_disk_is_looked_at_first(town, tmp_path, monkeypatch):
         grow(town[2], town[0], tmp_path / "more", least_agreement=0)
 
 
+@pytest.mark.parametrize("what", ["image", "mask", "side file", "folder"])
+def test_links_that_lead_out_of_the_data_are_refused_and_those_within_are_followed(town, tmp_path, what):
+    data, _, run = town
+    copied, secret = tmp_path / "data", tmp_path / "secret"
+    shutil.copytree(data, copied)
+    images, masks = (copied / "AerialImageDataset/train" / part for part in ("images", "gt"))
+    os.rename(images / "austin1.tif", copied / "one.tif")
+    (images / "austin1.tif").symlink_to(copied / "one.tif")
+    grow(run, copied, tmp_path / "within", ratio=0.1, least_agreement=0)
+    assert (tmp_path / "within/AerialImageDataset/train/images/austin1.tif").samefile(copied / "one.tif")
+    link = {"image": images / "austin2.tif", "mask": masks / "austin2.tif", "side file": images / "austin2.txt", "folder": images}[
+        what
+    ]
+    if link.exists():
+        os.rename(link, secret)
+    else:
+        secret.write_text("a password")
+    link.symlink_to(secret)
+    with pytest.raises(
+        DataError, match=rf"is a link to {re.escape(str(secret))}.*, outside {re.escape(str(copied))}, and would be"
+    ):
+        grow(run, copied, tmp_path / "more", ratio=0.1, least_agreement=0)
+    assert not (tmp_path / "more").exists()
+
+
 def test_where_there_are_no_links_originals_are_copied(town, tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EXDEV, "Invalid cross-device link")

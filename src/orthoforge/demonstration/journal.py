@@ -2,14 +2,13 @@
 
 import contextlib
 import json
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from orthoforge.errors import OutputExistsError
-from orthoforge.files import new_file, writable
+from orthoforge.files import new_file, remove, writable
 
 JOURNAL = "demo.json"
 
@@ -54,7 +53,7 @@ def open_journal(out: Path, settings: dict[str, Any], written: Sequence[str], *,
     elif overwrite:
         with writable(out):
             for name in [*written, JOURNAL]:
-                shutil.rmtree(out / name) if (out / name).is_dir() else (out / name).unlink(missing_ok=True)
+                remove(out / name)
     else:
         found = json.loads(path.read_text(encoding="utf-8"))
         if found["settings"] != settings:

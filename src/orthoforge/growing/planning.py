@@ -11,6 +11,7 @@ from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.growing.ground import Rule, training_tiles
 from orthoforge.growing.masks import How, mask_files
 from orthoforge.growing.reading import MaskReader
+from orthoforge.growing.staging import require_inside
 from orthoforge.scenes.palette import Palette
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore
@@ -51,6 +52,7 @@ def plan_of(
     _require_sound(ratio, variants, split, least_agreement, seed)
     _require_apart(data, out, None if how else Path(masks))
     pairs = _pairs(data)
+    require_inside(pairs, data)
     generator = load_generator(run, device=device.split(",")[0])
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(

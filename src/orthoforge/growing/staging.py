@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orthoforge.errors import DataError, OutputExistsError
-from orthoforge.files import is_file_name, new_file, sync_open, writable
+from orthoforge.files import is_file_name, new_file, remove, sync_open, writable
 from orthoforge.scenes.sources import Pair
 
 DONE = "grown.json"
@@ -106,10 +106,7 @@ class Staging:
             _require_own(told.get("entries", []), told_by)
         for name in [*(done or {}).get("entries", []), *ready.get("entries", [])]:
             path = self.out / name
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
+            remove(path)
         (self.out / DONE).unlink(missing_ok=True)
         shutil.rmtree(self.work, ignore_errors=True)
 
@@ -121,10 +118,28 @@ def carry_over(pairs: Sequence[Pair], images: Path, masks: Path) -> bool:
     """
     for pair in pairs:
         for source, folder in ((pair.image, images), (pair.mask, masks)):
-            for file in [source, *sorted(source.parent.glob(f"{glob.escape(source.stem)}.*"))]:
-                if file.is_file() and not (folder / file.name).exists():
+            for file in _with_side_files(source):
+                if not (folder / file.name).exists():
                     _link(file, folder / file.name)
     return not (images / pairs[0].image.name).samefile(pairs[0].image)
+
+
+def require_inside(pairs: Sequence[Pair], data: Path) -> None:
+    """``DataError`` for a link that leads out of ``data``: whatever lies there would be given away with the new data set."""
+    root = data.resolve()
+    for pair in pairs:
+        for file in (*_with_side_files(pair.image), *_with_side_files(pair.mask)):
+            if not file.resolve().is_relative_to(root):
+                raise DataError(
+                    f"{file}: is a link to {file.resolve()}, outside {data}, and would be carried over into the new data set. Put "
+                    "a copy in its place, or move it away."
+                )
+
+
+def _with_side_files(source: Path) -> list[Path]:
+    """A raster, and what lies beside it under its name."""
+    beside = sorted(source.parent.glob(f"{glob.escape(source.stem)}.*"))
+    return [source, *(file for file in beside if file != source and file.is_file())]
 
 
 def copied_bytes(pairs: Sequence[Pair], out: Path) -> int:

@@ -1,7 +1,6 @@
 """``utility``: whether training on synthetic images helps a segmenter, with the cheap alternatives beside it."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
@@ -20,7 +19,7 @@ from orthoforge.evaluation.utility.design import Job, arm_sample, arms_of, real_
 from orthoforge.evaluation.utility.images import Pool, open_source, pool_of
 from orthoforge.evaluation.utility.result import design_warnings, result_of
 from orthoforge.evaluation.utility.statistics import iou
-from orthoforge.files import lock, new_file, require_place
+from orthoforge.files import lock, new_file, remove, require_place
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -167,7 +166,7 @@ def _keep_or_begin(out: Path, signature: dict[str, Any], overwrite: bool) -> Non
             f"{out} holds an experiment with other settings ({', '.join(changed)}). Pass --overwrite to begin anew, or choose "
             "another --out."
         )
-    shutil.rmtree(out / _SYNTHETIC, ignore_errors=True)
+    remove(out / _SYNTHETIC)
     for path in arms.glob("*.json"):
         if changed != ["synthetic"] or json.loads(path.read_text("utf-8"))["drawn"]["synthetic"]:
             path.unlink()
