@@ -1,18 +1,24 @@
 """Commands that are killed between an image and what lies beside it, and commands that run at once, in processes of their own."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from conftest import make_grid, make_mask, write_tiff
-from orthoforge.errors import DataError, OutputExistsError
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.generation import batch, generate
+from orthoforge.generation.blocks import folder_of
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.geo.signing import MEDIA_TYPES
+from orthoforge.geo.signing import MEDIA_TYPES, require_signer
+from orthoforge.scenes.palette import load_palette
+from orthoforge.trained_generator import load_generator
 from saved_runs import save_run
 from signers import make_signer
 
@@ -142,3 +148,39 @@ def test_rows_of_failures_go_when_their_own_masks_are_mended(run, tmp_path):
     town(tmp_path / "masks", "two")
     generate(run, [sound, bad[1]], tmp_path / "out")
     assert not (tmp_path / "out/failures.txt").exists()
+
+
+def test_names_that_disks_refuse_are_said_before_the_first_image(run, tmp_path):
+    masks = [town(tmp_path, "a"), town(tmp_path, "x" * 251)]
+    with pytest.raises(ConfigError, match=r"xxx…: the name has 256 bytes, and disks allow 255\. Rename the mask"):
+        generate(run, masks, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_blocks_of_long_names_have_folders_of_their_own():
+    one, other = (folder_of(Path("é" * 120 + end)) for end in ("1.tif", "2.tif"))
+    assert one != other
+    assert len(os.fsencode(one.name)) < 120
+    assert folder_of(Path("out/a.tif")) == Path("out/.a.tif.blocks")
+
+
+@pytest.mark.parametrize("what", ["list", "folder", "certificate", "palette"])
+def test_what_may_not_be_read_is_named(run, tmp_path, monkeypatch, what):
+    """As the system says it: root, who may run the tests, is refused nothing."""
+    mask, secret = town(tmp_path / "masks", "a"), tmp_path / "secret.txt"
+    secret.write_text("a.tif")
+    generator = load_generator(run)
+
+    def refuse(path, *_, **__):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+
+    for name in ("read_text", "read_bytes", "iterdir"):
+        monkeypatch.setattr(Path, name, refuse)
+    calls = {
+        "list": lambda: generate(generator, [secret], tmp_path / "out"),
+        "folder": lambda: generate(generator, [mask.parent], tmp_path / "out"),
+        "certificate": lambda: require_signer(secret, secret),
+        "palette": lambda: load_palette(secret),
+    }
+    with pytest.raises((DataError, ConfigError), match=r"(secret\.txt|masks): .*Permission denied"):
+        calls[what]()

@@ -21,6 +21,7 @@ from orthoforge.generation.outputs import (
     lacking,
     listed_masks,
     output_paths,
+    require_names,
     require_own_side_files,
     side_files,
     synthetic_tags,
@@ -131,6 +132,7 @@ def generate(
     several = sum(map(len, targets)) > 1
     for paths in targets:
         for variant, path in enumerate(paths):
+            require_names(path)
             creation_options(path, generator.bands, compress, quality)
             require_own_side_files(path, inputs)
             if overwrite or not path.is_file():

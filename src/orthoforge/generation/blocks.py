@@ -1,7 +1,9 @@
 """The finished blocks of a scene: kept beside its final name, so that a killed command goes on where it was."""
 
 import contextlib
+import hashlib
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -16,11 +18,16 @@ from orthoforge.geo.cog import read_block, write_block
 from orthoforge.geo.grid import Window
 
 SETTINGS = "scene.json"
+_LONGEST_NAME = 230  # in bytes, with room below the 255 that disks allow for what is put around it
+_KEPT_CHARACTERS = 40
 
 
 def folder_of(path: Path) -> Path:
-    """Where the blocks of the image ``path`` are while it is made."""
-    return path.with_name(f".{path.name}.blocks")
+    """Where the blocks of the image ``path`` are while it is made. Of a long name a part and a checksum stay."""
+    name = path.name
+    if len(os.fsencode(name)) > _LONGEST_NAME:
+        name = f"{name[:_KEPT_CHARACTERS]}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}"
+    return path.with_name(f".{name}.blocks")
 
 
 @contextlib.contextmanager

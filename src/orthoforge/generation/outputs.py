@@ -1,5 +1,6 @@
 """Where images go, what their tags say, and which of them are there already."""
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -15,6 +16,8 @@ from orthoforge.trained_generator import TrainedGenerator
 
 # Two images with the same of these are the same image.
 IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")
+LONGEST_NAME = 255  # in bytes, on all common disks
+_SHOWN = 40
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
 
 
@@ -25,8 +28,11 @@ def listed_masks(masks: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, masks):
-        if path.is_dir():
-            inside = sorted(file for file in path.iterdir() if _is_mask(file))
+        if os.path.isdir(path):  # which is no error where it may not be looked
+            try:
+                inside = sorted(file for file in path.iterdir() if _is_mask(file))
+            except OSError as error:
+                raise DataError(f"{path}: the folder cannot be read ({error.strerror}).") from error
             if not inside:
                 raise DataError(f"{path}: no mask in this folder (GeoTIFF, PNG, JPEG or footprints).")
             found += inside
@@ -53,6 +59,16 @@ def output_paths(masks: Sequence[Path], out: Path, variants: int) -> list[list[P
         doubled = next(path for path in names if names.count(path) > 1)
         raise ConfigError(f"two masks are called {doubled.stem}; their images would overwrite each other. Use two --out folders.")
     return targets
+
+
+def require_names(path: Path) -> None:
+    """``ConfigError`` where the image's name, or one beside it, is longer than disks allow."""
+    for name in (path.name, *(file.name for file in side_files(path))):
+        if len(os.fsencode(name)) > LONGEST_NAME:
+            raise ConfigError(
+                f"{name[:_SHOWN]}…: the name has {len(os.fsencode(name))} bytes, and disks allow {LONGEST_NAME}. Rename the mask, "
+                "or give a shorter --out."
+            )
 
 
 def synthetic_tags(generator: TrainedGenerator, seed: int, mask: Path, request: str) -> dict[str, str]:
@@ -114,7 +130,7 @@ def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
     ``OutputExistsError`` where it would replace a ``.json`` that is no STAC item of this image.
     """
     for out in (path, *side_files(path)):
-        if out.exists() and any(source.exists() and out.samefile(source) for source in sources):
+        if out.exists() and any(os.path.exists(source) and out.samefile(source) for source in sources):
             raise ConfigError(f"{out} is one of the inputs and would be replaced. Choose another --out.")
     item = path.with_suffix(".json")
     if item in side_files(path) and item.exists() and not is_ours(item, path):
@@ -125,16 +141,18 @@ def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
 
 def _listed_in(path: Path) -> list[Path]:
     """The paths in a text file, one a line, relative to it."""
-    if not path.is_file():
-        raise DataError(no_such_file(path))
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except FileNotFoundError:
+        raise DataError(no_such_file(path)) from None
+    except OSError as error:
+        raise DataError(f"{path}: the list of masks cannot be read ({error.strerror}).") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: is not text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from error
     paths = [path.parent / line.strip() for line in lines if line.strip()]
     if not paths:
         raise DataError(f"{path}: no mask is listed in it.")
-    if not any(listed.exists() for listed in paths):  # that some are missing is for the list of failures to say
+    if not any(map(os.path.exists, paths)):  # that some are missing is for the list of failures to say
         raise DataError(f"{path}: is read as a list of masks, a path a line; {paths[0]} and the others in it are not there.")
     return paths
 
