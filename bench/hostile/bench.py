@@ -1,0 +1,157 @@
+"""All inputs, and the process that runs them one by one."""
+
+import importlib
+import os
+import pickle
+import pkgutil
+import shutil
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bench.hostile import attacks, bombs, large, rasters, references, stores, texts, vectors, weights
+from bench.hostile.case import Command, Input, Surroundings
+from bench.hostile.material import Material, make_material
+from bench.hostile.table import Finding, judge
+from bench.hostile.trial import Outcome, prepare_folder, run
+from bench.hostile.watch import FolderWatch, Listener
+
+SHORT = 60
+SECRET = b"orthoforge-marker-of-a-file-outside"
+
+
+def all_inputs(*, short: bool = False, only: Sequence[str] = (), areas: Sequence[str] = ()) -> list[Input]:
+    """The inputs, well mixed and always in the same order: all, or an even choice of ``SHORT``, or those that ``only`` and ``areas`` name."""
+    found = [
+        each for room in (rasters, vectors, stores, texts, attacks, references, bombs, large, weights) for each in room.inputs()
+    ]
+    found.sort(key=lambda each: (zlib.crc32(each.name.encode("utf-8", "surrogateescape")), each.name))
+    assert len({each.name for each in found}) == len(found), "two inputs of one name"
+    if only:
+        found = [each for each in found if each.name.startswith(tuple(only))]
+    if areas:
+        found = [each for each in found if each.area in areas]
+    return found[:: max(1, len(found) // SHORT)] if short else found
+
+
+class Harness:
+    """Everything imported, material made, somebody listening: ready to fork."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.material = Material(folder / "material")
+        self.logs = folder / "logs"
+        self._commands = folder / "commands"
+        self.outside = folder / "outside"
+        _secrets(self.outside)
+        self.watch = FolderWatch(self.outside)
+        self.listener = Listener()
+        self.around = Surroundings(self.outside, self.listener.url)
+
+    def make_material(self) -> None:
+        """Valid files, made in a process of its own. Raises where that fails: nothing could be said of inputs then."""
+        prepare_folder(self.material.root)
+        outcome = self.run(lambda: make_material(self.material.root), self.material.root, seconds=300)
+        if outcome.code != 0:
+            raise RuntimeError(f"no material: {outcome.stdout}{outcome.stderr}")
+        _secret_raster(self.outside, self.material)
+        self.watch.close()
+        self.watch = FolderWatch(self.outside)
+
+    def run(self, task: Callable[[], int] | object, here: Path, **limits: float) -> Outcome:
+        """A command or a function in a process of its own."""
+        return run(task, here, prepare_folder(self.logs), self.watch, self.listener, **limits)  # type: ignore[arg-type]
+
+    def findings(self, each: Input) -> Iterator[Finding]:
+        """Lay an input out and run its commands one after the other, as a user would."""
+        here = prepare_folder(self.folder / "inputs" / "here")
+        made = self._lay_out(each, here)
+        if made.code != 0:
+            yield Finding(each, Command(()), made, ("unmade",))
+            return
+        for command in pickle.loads(self._commands.read_bytes()):
+            outcome = self.run(command, here)
+            yield Finding(each, command, outcome, judge(command, outcome, here))
+
+    def _lay_out(self, each: Input, here: Path) -> Outcome:
+        """In a process of its own too: what an input needs of memory and threads must not be handed on to the commands."""
+
+        def build() -> int:
+            self._commands.write_bytes(pickle.dumps(list(each.build(here, self.material, self.around))))
+            return 0
+
+        return self.run(build, here, seconds=600, memory=6 * 10**9)
+
+    def close(self) -> None:
+        self.watch.close()
+        self.listener.close()
+
+
+def _secrets(outside: Path) -> None:
+    """What inputs point at: nothing of it may be opened."""
+    prepare_folder(outside)
+    (outside / "secret.txt").write_bytes(SECRET)
+    (outside / "secret").write_bytes(SECRET)
+    (outside / "secret.yaml").write_bytes(b"name: " + SECRET + b"\n")
+    (outside / "crs.wkt").write_text('LOCAL_CS["' + SECRET.decode() + '",UNIT["metre",1]]')
+
+
+def _secret_raster(outside: Path, material: Material) -> None:
+    for part in ("images", "masks"):
+        (outside / part).mkdir()
+        for name in ("town1", "town2", "town3"):
+            shutil.copy(material.rasters / "striped" / part / "town3.tif", outside / part / f"{name}.tif")
+            with open(outside / part / f"{name}.tif", "ab") as file:
+                file.write(SECRET)
+    shutil.copytree(material.pretrained, outside / "pretrained")
+
+
+@contextmanager
+def ready(folder: Path) -> Iterator[Harness]:
+    """A harness with its material."""
+    os.environ["MPLCONFIGDIR"] = str(folder / "matplotlib")
+    import_everything()
+    harness = Harness(folder.resolve())
+    try:
+        harness.make_material()
+        yield harness
+    finally:
+        harness.close()
+
+
+def import_everything() -> None:
+    """All modules of the package and what they import late, so that a forked process needs seconds less."""
+    import orthoforge
+
+    for module in pkgutil.walk_packages(orthoforge.__path__, "orthoforge."):
+        if not module.name.endswith("__main__"):
+            importlib.import_module(module.name)
+    for name in (
+        "matplotlib.figure",
+        "rich.console",
+        "tyro.extras",
+        "pyarrow.parquet",
+        "tensorboard.summary.writer.event_file_writer",
+    ):
+        importlib.import_module(name)
+
+
+def run_inputs(inputs: Sequence[Input], folder: Path, out: Path | None, *, show: bool = False) -> list[Finding]:
+    """Run them all; a line on each fault goes to ``out`` at once, and a count to stderr."""
+    found: list[Finding] = []
+    with ready(folder) as harness:
+        if out:
+            out.write_text("")
+        for number, each in enumerate(inputs, 1):
+            for finding in harness.findings(each):
+                found.append(finding)
+                if finding.is_fault and out:
+                    with open(out, "a", encoding="utf-8") as file:
+                        file.write(finding.line() + "\n")
+                if show:
+                    print(finding.line(), finding.outcome.stderr, sep="\n")
+            if sys.stderr.isatty() or number % 50 == 0:
+                print(f"{number} of {len(inputs)}, faults: {sum(each.is_fault for each in found)}", file=sys.stderr, flush=True)
+    return found
