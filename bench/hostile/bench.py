@@ -7,9 +7,10 @@ import pkgutil
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from bench.hostile import attacks, bombs, large, rasters, references, stores, texts, vectors, weights
 from bench.hostile.case import Command, Input, Surroundings
@@ -23,7 +24,7 @@ SECRET = b"orthoforge-marker-of-a-file-outside"
 
 
 def all_inputs(*, short: bool = False, only: Sequence[str] = (), areas: Sequence[str] = ()) -> list[Input]:
-    """The inputs, well mixed and always in the same order: all, or an even choice of ``SHORT``, or those that ``only`` and ``areas`` name."""
+    """The inputs, well mixed, always in the same order: all, those that ``only`` and ``areas`` name, or a few of them."""
     found = [
         each for room in (rasters, vectors, stores, texts, attacks, references, bombs, large, weights) for each in room.inputs()
     ]
@@ -53,16 +54,16 @@ class Harness:
     def make_material(self) -> None:
         """Valid files, made in a process of its own. Raises where that fails: nothing could be said of inputs then."""
         prepare_folder(self.material.root)
-        outcome = self.run(lambda: make_material(self.material.root), self.material.root, seconds=300)
+        outcome = self.run(Command(()), self.material.root, task=lambda: make_material(self.material.root), seconds=300)
         if outcome.code != 0:
             raise RuntimeError(f"no material: {outcome.stdout}{outcome.stderr}")
         _secret_raster(self.outside, self.material)
         self.watch.close()
         self.watch = FolderWatch(self.outside)
 
-    def run(self, task: Callable[[], int] | object, here: Path, **limits: float) -> Outcome:
-        """A command or a function in a process of its own."""
-        return run(task, here, prepare_folder(self.logs), self.watch, self.listener, **limits)  # type: ignore[arg-type]
+    def run(self, command: Command, here: Path, **options: Any) -> Outcome:
+        """A command, or the function ``task``, in a process of its own."""
+        return run(command, here, prepare_folder(self.logs), self.watch, self.listener, **options)
 
     def findings(self, each: Input) -> Iterator[Finding]:
         """Lay an input out and run its commands one after the other, as a user would."""
@@ -82,7 +83,7 @@ class Harness:
             self._commands.write_bytes(pickle.dumps(list(each.build(here, self.material, self.around))))
             return 0
 
-        return self.run(build, here, seconds=600, memory=6 * 10**9)
+        return self.run(Command(()), here, task=build, seconds=600, memory=6 * 10**9)
 
     def close(self) -> None:
         self.watch.close()

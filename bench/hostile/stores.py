@@ -111,7 +111,8 @@ def store_commands(here: Path, material: Material, turn: int, **options: Any) ->
     )
     if turn % 3 == 0:
         shutil.copytree(material.images, here / "images", dirs_exist_ok=True)
-        return [command("evaluate", "images", "--data", "tiles", "--out", "report", out="report/report.json", **named), again]
+        report = command("evaluate", "images", "--data", "tiles", "--out", "report", out="report/report.json", **named)
+        return [report, again]
     return [command("train", "speck.yaml", "--data", "tiles", "--out", "run", out="run/weights/last/state.json", **named), again]
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import faulthandler
 import io
 import os
 import resource
@@ -12,6 +13,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from bench.hostile.case import Command
@@ -46,17 +48,17 @@ class Outcome:
 
 
 def run(
-    task: Command | Callable[[], int],
+    command: Command,
     here: Path,
     logs: Path,
     watch: FolderWatch,
     listener: Listener,
     *,
+    task: Callable[[], int] | None = None,
     seconds: float = SECONDS,
     memory: int = _ENDED_AT,
 ) -> Outcome:
-    """Run a command, or a function in its place, with ``here`` as its folder and nothing else to write to."""
-    command = task if isinstance(task, Command) else Command(())
+    """Run a command, or ``task`` in its place, with ``here`` as its folder and nothing else to write to."""
     logs.mkdir(parents=True, exist_ok=True)
     watch.seen()
     listener.answer()
@@ -65,7 +67,7 @@ def run(
     if child == 0:
         code = 70
         try:
-            code = _child(task, command, here, logs, listener)
+            code = _child(task or partial(_command_line, command), command, here, logs, listener)
         finally:
             os._exit(code)
     peak, timed_out, connections = 0, False, 0
@@ -120,9 +122,10 @@ def _computed(process: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICK
 
 
-def _child(task: Command | Callable[[], int], command: Command, here: Path, logs: Path, listener: Listener) -> int:
+def _child(task: Callable[[], int], command: Command, here: Path, logs: Path, listener: Listener) -> int:
     """Everything that happens in the new process; returns its exit code."""
     os.setsid()
+    faulthandler.disable()  # a test runner's: the signal says it
     log = os.open(logs / "audit", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     _streams(command, logs)
     os.chdir(here)
@@ -143,7 +146,7 @@ def _child(task: Command | Callable[[], int], command: Command, here: Path, logs
     signal.signal(signal.SIGINT, signal.default_int_handler)
     audit(log, (here, Path(os.environ.get("MPLCONFIGDIR", here))))
     try:
-        code = task() if callable(task) else _command_line(command)
+        code = task()
         sys.stdout.flush()
         return code
     except SystemExit as left:
