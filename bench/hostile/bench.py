@@ -1,6 +1,8 @@
 """All inputs, and the process that runs them one by one."""
 
+import contextlib
 import importlib
+import json
 import os
 import pickle
 import pkgutil
@@ -14,12 +16,13 @@ from typing import Any
 
 from bench.hostile import attacks, bombs, large, rasters, references, stores, texts, vectors, weights
 from bench.hostile.case import Command, Input, Surroundings
-from bench.hostile.material import Material, make_material
+from bench.hostile.material import MODULES, Material, make_material
 from bench.hostile.table import Finding, judge
-from bench.hostile.trial import Outcome, prepare_folder, run
+from bench.hostile.trial import SECONDS, Outcome, prepare_folder, run
 from bench.hostile.watch import FolderWatch, Listener
 
 SHORT = 60
+_OURS = ("__mp_main__", "conftest", "test_footprint_osm")
 SECRET = b"orthoforge-marker-of-a-file-outside"
 
 
@@ -40,9 +43,10 @@ def all_inputs(*, short: bool = False, only: Sequence[str] = (), areas: Sequence
 class Harness:
     """Everything imported, material made, somebody listening: ready to fork."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, seconds: float = SECONDS) -> None:
         self.folder = folder
         self.material = Material(folder / "material")
+        self.seconds = seconds
         self.logs = folder / "logs"
         self._commands = folder / "commands"
         self.outside = folder / "outside"
@@ -57,6 +61,7 @@ class Harness:
         outcome = self.run(Command(()), self.material.root, task=lambda: make_material(self.material.root), seconds=300)
         if outcome.code != 0:
             raise RuntimeError(f"no material: {outcome.stdout}{outcome.stderr}")
+        _import(json.loads((self.material.root / MODULES).read_text()))
         _secret_raster(self.outside, self.material)
         self.watch.close()
         self.watch = FolderWatch(self.outside)
@@ -73,7 +78,7 @@ class Harness:
             yield Finding(each, Command(()), made, ("unmade",))
             return
         for command in pickle.loads(self._commands.read_bytes()):
-            outcome = self.run(command, here)
+            outcome = self.run(command, here, seconds=self.seconds)
             yield Finding(each, command, outcome, judge(command, outcome, here))
 
     def _lay_out(self, each: Input, here: Path) -> Outcome:
@@ -110,11 +115,11 @@ def _secret_raster(outside: Path, material: Material) -> None:
 
 
 @contextmanager
-def ready(folder: Path) -> Iterator[Harness]:
+def ready(folder: Path, seconds: float) -> Iterator[Harness]:
     """A harness with its material."""
     os.environ["MPLCONFIGDIR"] = str(folder / "matplotlib")
     import_everything()
-    harness = Harness(folder.resolve())
+    harness = Harness(folder.resolve(), seconds)
     try:
         harness.make_material()
         yield harness
@@ -129,20 +134,20 @@ def import_everything() -> None:
     for module in pkgutil.walk_packages(orthoforge.__path__, "orthoforge."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
-    for name in (
-        "matplotlib.figure",
-        "rich.console",
-        "tyro.extras",
-        "pyarrow.parquet",
-        "tensorboard.summary.writer.event_file_writer",
-    ):
-        importlib.import_module(name)
 
 
-def run_inputs(inputs: Sequence[Input], folder: Path, out: Path | None, *, show: bool = False) -> list[Finding]:
+def _import(names: Sequence[str]) -> None:
+    """What making the material had to import late, each command would have to import again."""
+    for name in names:
+        if name not in sys.modules and name.partition(".")[0] not in _OURS:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+
+def run_inputs(inputs: Sequence[Input], folder: Path, out: Path | None, *, seconds: float, show: bool = False) -> list[Finding]:
     """Run them all; a line on each fault goes to ``out`` at once, and a count to stderr."""
     found: list[Finding] = []
-    with ready(folder) as harness:
+    with ready(folder, seconds) as harness:
         if out:
             out.write_text("")
         for number, each in enumerate(inputs, 1):
@@ -152,7 +157,7 @@ def run_inputs(inputs: Sequence[Input], folder: Path, out: Path | None, *, show:
                     with open(out, "a", encoding="utf-8") as file:
                         file.write(finding.line() + "\n")
                 if show:
-                    print(finding.line(), finding.outcome.stderr, sep="\n")
+                    print(finding.line(), finding.outcome.stderr, sep="\n", flush=True)
             if sys.stderr.isatty() or number % 50 == 0:
                 print(f"{number} of {len(inputs)}, faults: {sum(each.is_fault for each in found)}", file=sys.stderr, flush=True)
     return found

@@ -22,6 +22,7 @@ precision: float32
 best_by: ssim
 """
 PALETTE = {"Building": [255, 255, 255], "Land": [0, 0, 0], "Water": [0, 0, 255]}
+MODULES = "modules.json"
 SCENES = ("town0", "town1", "town3", "town7", "town8", "town9")
 
 
@@ -42,6 +43,8 @@ def make_material(root: Path) -> int:
     """Write everything below ``root``; in a process of its own, for it starts threads."""
     sys.path[:0] = [str(_TESTS), str(_TESTS / "geo" / "footprints")]
     from conftest import make_dataset
+    from orthoforge.cli import main
+    from orthoforge.evaluation.evaluate import evaluate
     from orthoforge.generation import generate
     from orthoforge.hub import publish
     from orthoforge.tiles.prepare import prepare
@@ -56,9 +59,12 @@ def make_material(root: Path) -> int:
     train("speck.yaml", Path("tiles"), Path("run"), trackers=(), quiet=True)
     publish("run", Path("pretrained"), name="speck")
     generate("run", [Path("data/masks/town9.tif")], Path("images/town9.tif"))  # of the one test tile
+    evaluate(Path("images"), Path("tiles"), Path("report"))
+    main(["check", "data"])
     Path("palette.json").write_text(json.dumps(PALETTE))
     _rasters(Path("rasters"))
     _vectors(Path("vectors"))
+    Path(MODULES).write_text(json.dumps(sorted(sys.modules)))
     return 0
 
 
