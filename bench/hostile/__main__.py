@@ -26,7 +26,7 @@ def main() -> int:
     parser.add_argument("--only", nargs="+", default=[], metavar="NAME", help="these inputs, or all whose names begin so")
     parser.add_argument("--area", nargs="+", default=[], help="inputs of these areas")
     parser.add_argument("--out", type=Path, help="file for a line on each fault")
-    parser.add_argument("--keep", type=Path, help="folder for inputs and what was said of them; a temporary one when left out")
+    parser.add_argument("--keep", type=Path, help="folder for material, which is used again, and the last input")
     parser.add_argument("--seconds", type=float, default=SECONDS, help="of computing; what takes longer is a hang")
     parser.add_argument("--list", action="store_true", help="print the names and stop")
     options = parser.parse_args()

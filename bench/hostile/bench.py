@@ -56,15 +56,19 @@ class Harness:
         self.around = Surroundings(self.outside, self.listener.url)
 
     def make_material(self) -> None:
-        """Valid files, made in a process of its own. Raises where that fails: nothing could be said of inputs then."""
-        prepare_folder(self.material.root)
-        outcome = self.run(Command(()), self.material.root, task=lambda: make_material(self.material.root), seconds=300)
-        if outcome.code != 0:
-            raise RuntimeError(f"no material: {outcome.stdout}{outcome.stderr}")
+        """Valid files, made in a process of its own, or those that are there. Raises where it fails: nothing could be said then."""
+        if not (self.material.root / MODULES).exists():
+            self._make_anew()
         _import(json.loads((self.material.root / MODULES).read_text()))
         _secret_raster(self.outside, self.material)
         self.watch.close()
         self.watch = FolderWatch(self.outside)
+
+    def _make_anew(self) -> None:
+        prepare_folder(self.material.root)
+        outcome = self.run(Command(()), self.material.root, task=lambda: make_material(self.material.root), seconds=300)
+        if outcome.code != 0:
+            raise RuntimeError(f"no material: {outcome.stdout}{outcome.stderr}")
 
     def run(self, command: Command, here: Path, **options: Any) -> Outcome:
         """A command, or the function ``task``, in a process of its own."""
