@@ -183,7 +183,9 @@ def _raster_name(name: str, here: Path, material: Material, around: Surroundings
 def _footprints_name(name: str, here: Path, material: Material, around: Surroundings) -> list[Command]:
     shutil.copytree(material.run, here / "run")
     stem = os.fsdecode(_NAMES[name]).removesuffix(".tif")
-    file = f"{stem}.gpkg"[-255:] if len(os.fsencode(stem)) < 250 else f"{stem[:249]}.gpkg"
+    while len(os.fsencode(stem)) > 250:  # a name has 255 bytes at most
+        stem = stem[:-1]
+    file = f"{stem}.gpkg"
     shutil.copy(material.vectors / "houses.gpkg", here / file)
     return [
         command("footprints", f"./{file}", "--out", "mask.tif", "--gsd", "0.3"),
