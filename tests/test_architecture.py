@@ -103,3 +103,11 @@ def test_only_rasters_opens_rasters():
 
 def test_torchvision_stays_out():
     assert not any(name.split(".")[0] == "torchvision" for path in MODULES for name in imports_of(path))
+
+
+def test_no_training_sees_the_judge_from_outside():
+    """It would learn what the judge overlooks; of evaluation, `best_by` imports what it needs, and that is not the judge."""
+    importers = {path.relative_to(PACKAGE).as_posix() for path in MODULES if any("geoembed" in name for name in imports_of(path))}
+    assert importers == {"evaluation/realism/features.py"}
+    callers = {room_of(path) for path in MODULES if "open_network(" in path.read_text(encoding="utf-8")}
+    assert callers == {"evaluation"}

@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from orthoforge.errors import ConfigError
 from orthoforge.files import is_file_name
-from orthoforge.models.features.layers import require_layers
+from orthoforge.models.features.layers import require_layers, require_no_judge
 from orthoforge.plain_yaml import read_yaml
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -181,6 +181,7 @@ class Recipe:
                 )
 
     def _require_fitting_networks(self) -> None:
+        require_no_judge(self.perceptual)  # also where no loss looks through it yet
         stride = self.crop_multiple_px
         if self.crop_px % stride:
             below = self.crop_px - self.crop_px % stride

@@ -13,7 +13,7 @@ def evaluate(
     out: Path,
     split: Literal["train", "val", "test"] = "test",
     masks: Path | None = None,
-    network: Literal["efficientnet-lite0", "inception-v3"] = "efficientnet-lite0",
+    network: Literal["efficientnet-lite0", "geoembed", "inception-v3"] = "efficientnet-lite0",
     weights: Path | None = None,
     lpips: Path | None = None,
     threshold: int | None = None,
@@ -36,8 +36,9 @@ def evaluate(
         out: Folder for the report.
         split: Whose tiles are the real images.
         masks: For a folder of images: masks of the same names.
-        network: What realism and memorisation are seen with.
-        weights: The file of inception-v3's weights; torch hub's folder when left out. Nothing is downloaded.
+        network: What realism and memorisation are seen with. geoembed learned on aerial images; `pip install "orthoforge[judge]"`.
+        weights: The file of inception-v3's or geoembed's weights; torch hub's folder or the installed package's when left out.
+            Nothing is downloaded.
         lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or vgg.pth and vgg16-397923af.pth: LPIPS beside the other scores.
         threshold: Values of --masks at or above it are building; without it only 0, 1 and 255 are accepted.
         bands: Which three are looked at, as red, green and blue, where images have more, numbered from 1: 4 1 2 shows near infrared

@@ -136,7 +136,7 @@ def test_other_weights_are_refused(inception_file, tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(ConfigError, match=r"checkpoints/pt_inception-2015-12-05-6726825d.pth: the weights"):
         open_network("inception-v3")
-    with pytest.raises(ConfigError, match="unknown feature network `vgg`; there are efficientnet-lite0 and inception-v3"):
+    with pytest.raises(ConfigError, match="unknown feature network `vgg`; there are efficientnet-lite0, geoembed and inception-v3"):
         open_network("vgg")
     with pytest.raises(ConfigError, match="are the installed ones"):
         open_network("efficientnet-lite0", weights=inception_file)

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orthoforge.errors import CheckpointError, ConfigError
+from orthoforge.evaluation.realism.geoembed import CHANNELS as GEOEMBED_CHANNELS
+from orthoforge.evaluation.realism.geoembed import SIDE_M, SIDE_PX, embedded, load_geoembed
 from orthoforge.evaluation.realism.inception import CHANNELS as INCEPTION_CHANNELS
 from orthoforge.evaluation.realism.inception import InceptionV3
 from orthoforge.files import sha256_of
@@ -97,16 +99,21 @@ def perceptual_distance(first: Sequence[Tensor], second: Sequence[Tensor]) -> Te
     return torch.stack(terms).mean(dim=0)
 
 
-def open_network(name: str, *, weights: Path | None = None, sha256: str = "", device: str = "cpu") -> ScoreNetwork:
-    """A network by name: ``efficientnet-lite0`` (installed) or ``inception-v3`` (a file that you have; nothing is downloaded).
+def open_network(
+    name: str, *, weights: Path | None = None, sha256: str = "", device: str = "cpu", gsd_m: float | None = None
+) -> ScoreNetwork:
+    """A network by name: ``efficientnet-lite0`` (installed), ``geoembed`` (of the package of that name, where it is installed) or
+    ``inception-v3`` (a file that you have). Nothing is downloaded.
 
-    ``weights`` is for ``inception-v3``: the file that Fréchet distances are usually computed with, looked for where torch hub keeps
-    files when left out. ``sha256`` is for weights of your own. Raises ``ConfigError`` for an unknown name, a file that is not there
-    or another one, ``CheckpointError`` for one that is damaged or does not fit.
+    ``weights`` is the file of ``inception-v3``, looked for where torch hub keeps files when left out, or of ``geoembed``.
+    ``sha256`` is for weights of your own for ``inception-v3``. ``gsd_m`` (metres a pixel of the images) is for ``geoembed``, which
+    looks at pieces of one size on the ground. Raises ``ConfigError`` for an unknown name, a file that is not there or another one,
+    ``CheckpointError`` for one that is damaged or does not fit.
     """
     if name not in NETWORKS:
-        raise ConfigError(f"unknown feature network `{name}`; there are {' and '.join(NETWORKS)}.")
-    return NETWORKS[name](weights, sha256, device)
+        *some, last = NETWORKS
+        raise ConfigError(f"unknown feature network `{name}`; there are {', '.join(some)} and {last}.")
+    return NETWORKS[name](weights, sha256, device, gsd_m)
 
 
 def clean_resize(images: Tensor, side_px: int) -> Tensor:
@@ -119,13 +126,24 @@ def clean_resize(images: Tensor, side_px: int) -> Tensor:
     return F.interpolate(images, size=(side_px, side_px), mode="bicubic", antialias=True, align_corners=False).clamp(-1, 1)
 
 
-def _open_lite(weights: Path | None, sha256: str, device: str) -> ScoreNetwork:
+def _open_lite(weights: Path | None, sha256: str, device: str, _gsd_m: float | None) -> ScoreNetwork:
     if weights is not None or sha256:
         raise ConfigError("the weights of efficientnet-lite0 are the installed ones. Leave --weights out, or name inception-v3.")
     return LiteFeatures(device).network()
 
 
-def _open_inception(weights: Path | None, sha256: str, device: str) -> ScoreNetwork:
+def _open_geoembed(weights: Path | None, sha256: str, device: str, gsd_m: float | None) -> ScoreNetwork:
+    if sha256:
+        raise ConfigError("the weights of geoembed are the published ones; leave sha256 out.")
+    network, digest = load_geoembed(weights)
+    network.to(device)
+    scale = "pixels taken for the network's own" if gsd_m is None else f"at {gsd_m:.3g} m a pixel"
+    resizing = f"pieces of some {SIDE_M:.0f} m ({scale}) at {SIDE_PX} px, bilinear with antialiasing"
+    layer = "output, mean over pieces, of length √256"
+    return ScoreNetwork("geoembed", layer, digest, resizing, GEOEMBED_CHANNELS, lambda images: embedded(network, images, gsd_m))
+
+
+def _open_inception(weights: Path | None, sha256: str, device: str, _gsd_m: float | None) -> ScoreNetwork:
     path = Path(weights) if weights else Path(torch.hub.get_dir()) / "checkpoints" / INCEPTION_FILE
     digest = _require_sha256(path, sha256 or INCEPTION_SHA256)
     with torch.device("meta"):
@@ -144,9 +162,10 @@ def _open_inception(weights: Path | None, sha256: str, device: str) -> ScoreNetw
     return ScoreNetwork("inception-v3", "mean before the classifier", digest, resizing, INCEPTION_CHANNELS, embed)
 
 
-# A name, and what opens it: (weights, their SHA-256, device).
-NETWORKS: dict[str, Callable[[Path | None, str, str], ScoreNetwork]] = {
+# A name, and what opens it: (weights, their SHA-256, device, metres a pixel of the images).
+NETWORKS: dict[str, Callable[[Path | None, str, str, float | None], ScoreNetwork]] = {
     "efficientnet-lite0": _open_lite,
+    "geoembed": _open_geoembed,
     "inception-v3": _open_inception,
 }
 

@@ -62,7 +62,9 @@ def open_look(
     """
     lite = LiteFeatures(device)
     own = lite.network() if network == "efficientnet-lite0" and weights is None else None
-    eyes = own or (open_network(network, weights=weights, device=device) if isinstance(network, str) else network)
+    eyes = own or (
+        open_network(network, weights=weights, device=device, gsd_m=store.gsd_m) if isinstance(network, str) else network
+    )
     return Look(lite, eyes, shared=own is not None, device=device, lpips=_open_lpips(lpips, store, device))
 
 

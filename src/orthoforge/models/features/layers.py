@@ -21,9 +21,22 @@ PERCEPTUAL_LAYERS: dict[str, tuple[str, ...]] = {
     "efficientnet-lite0": ("stem", *(f"stage{number}" for number in range(1, 8)), "head", "logits"),
 }
 
+# They judge what was trained (``evaluation.realism``); a network trained through one would learn what it overlooks.
+JUDGES = ("geoembed",)
+
+
+def require_no_judge(network: str) -> None:
+    """Raise ``ConfigError`` for a network that only judges."""
+    if network in JUDGES:
+        raise ConfigError(
+            f"{network} judges images and is in no loss or discriminator: a generator trained through it would learn what it "
+            f"overlooks, and its figures would flatter. Use {' or '.join(PERCEPTUAL_LAYERS)}."
+        )
+
 
 def require_layers(network: str, layers: Sequence[str]) -> None:
     """Raise ``ConfigError`` unless ``network`` is known and ``layers`` are some of its layers, each once."""
+    require_no_judge(network)
     if network not in PERCEPTUAL_LAYERS:
         raise ConfigError(f"unknown perceptual network `{network}`; there are {' and '.join(PERCEPTUAL_LAYERS)}.")
     if not layers:
