@@ -20,7 +20,6 @@ from orthoforge.evaluation.realism import lpips
 from orthoforge.evaluation.realism.distances import Gaussian, frechet_distance, kernel_distance
 from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
 from orthoforge.evaluation.report import Html
-from orthoforge.evaluation.scoring import page as scoring_page
 from orthoforge.evaluation.scoring.further import NEAREST
 from orthoforge.evaluation.scoring.pictures import SHOWN
 from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
@@ -170,25 +169,6 @@ def test_tiles_of_another_resolution_than_the_runs_are_scored_with_a_warning(fol
         assert any("trained at 0.36 m a pixel, the tiles have 0.6 m" in text for text in found["warnings"]) is warned
         text = read_page((tmp_path / "report" / "report.html").read_text()).text
         assert ("trained at 0.36 m, so buildings are made in the wrong size" in text) is warned
-
-
-@pytest.mark.parametrize(
-    ("matched", "low", "words"),
-    [
-        (130.0, 90.0, "can be told from real ones"),  # above what halves have between them
-        (115.0, 62.0, "too few images to tell"),  # the interval is above, the halves' spread reaches as far
-        (60.0, -20.0, "cannot be told from real ones"),
-        (60.0, None, "too few images to tell"),
-    ],
-)
-def test_what_is_said_of_the_kernel_distance_goes_by_its_interval_and_the_spread_of_its_floor(matched, low, words):
-    figure = {
-        "value": matched,
-        "low": low,
-        "matched": {"mean": matched},
-        "floor": {"mean": 8.0, "standard_deviation": 54.6},
-    }
-    assert words in scoring_page._told_apart(figure)
 
 
 def save(folder, images, suffix=".png"):

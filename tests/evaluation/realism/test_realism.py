@@ -144,7 +144,9 @@ def test_the_same_images_give_the_same_figures(measure, town):
     assert measure(some) == measure(some)
 
 
-@pytest.mark.parametrize(("n", "measured"), [(1, ()), (2, ("frechet", "kernel_x1000")), (4, tuple(FIGURES))])
+@pytest.mark.parametrize(
+    ("n", "measured"), [(1, ()), (2, ("frechet", "kernel_x1000")), (4, ("frechet", "kernel_x1000")), (30, tuple(FIGURES))]
+)
 def test_too_few_images_are_said_to_be_too_few(n, measured):
     rng = np.random.default_rng(0)
     sets = []

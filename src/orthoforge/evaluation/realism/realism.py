@@ -10,7 +10,6 @@ from torch import Tensor
 
 from orthoforge.evaluation import spectra
 from orthoforge.evaluation.realism.distances import (
-    NEAREST,
     SPREAD_AXES,
     Gaussian,
     Manifolds,
@@ -23,6 +22,7 @@ from orthoforge.evaluation.realism.distances import (
     mean_interval,
     resample,
 )
+from orthoforge.evaluation.realism.verdict import LEAST_IMAGES, spread, verdict
 
 # Below it a Fréchet distance is mostly the bias of its own covariances.
 RELIABLE_IMAGES = 2000
@@ -142,9 +142,9 @@ def _spectra(images: Tensor) -> tuple[Tensor, Tensor | None]:
 
 
 def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dict[str, Any]:
-    """Every figure of ``FIGURES`` with interval, floor and the numbers of images; and the two of the spectrum. Plain values.
+    """Every figure of ``FIGURES`` with interval, floor and the numbers of images, a verdict, and the two of the spectrum.
 
-    ``paired`` says that both sets show the same masks in the same order.
+    Plain values. ``paired`` says that both sets show the same masks in the same order.
 
     ``floor`` is the same figure of two disjoint halves of the real images, which share no scene where there are several.
     ``matched`` is that of generated images in place of one of the halves: as many, of the same masks where ``paired``. It is what
@@ -156,7 +156,8 @@ def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dic
     counts = {"n_generated": fake.moments.n, "n_real": real.moments.n}
     if min(fake.moments.n, real.moments.n) < LEAST_SET:
         why = f"needs {LEAST_SET} images of each kind; there are {fake.moments.n} generated and {real.moments.n} real"
-        return {name: {"value": None, "why": why, **counts} for name in FIGURES} | _spectrum(fake, real, seed=seed)
+        nothing: dict[str, Any] = {name: {"value": None, "why": why, **counts} for name in FIGURES}
+        return nothing | {"verdict": verdict(nothing["kernel_x1000"], 0.0)} | _spectrum(fake, real, seed=seed)
     groups = (fake.kept_scenes, real.kept_scenes) if by_scene else (list(map(str, fake.kept)), list(map(str, real.kept)))
     drawn = resample(*groups, together=paired, seed=seed)
     distance = frechet_distance(fake.gaussian(), real.gaussian())
@@ -167,7 +168,7 @@ def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dic
             _scaled(kernel_interval(x, y, drawn)) if drawn else None,
         ),
     }
-    if min(len(x), len(y)) > NEAREST:
+    if min(len(x), len(y)) >= LEAST_IMAGES:
         near = manifolds(x, y)
         for name, scores, draws in _by_image(near, None if drawn is None else (drawn.x, drawn.y)):
             values[name] = float(scores.mean()), None if draws is None else mean_interval(scores, draws)
@@ -175,14 +176,15 @@ def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dic
     result = {}
     for name in FIGURES:
         if name not in values:
-            why = f"needs {NEAREST + 1} images of each kind; there are {len(x)} generated and {len(y)} real"
+            why = f"needs {LEAST_IMAGES} images of each kind; there are {len(x)} generated and {len(y)} real"
             result[name] = {"value": None, "why": why, **counts}
             continue
         value, interval = values[name]
         result[name] = {"value": value, "low": interval and interval[0], "high": interval and interval[1], **counts} | floors[name]
     resampled = ("scenes" if by_scene else "images") if drawn else None
     method = {"resampled": resampled, "rounds": len(drawn.x) if drawn else 0, "frechet_axes": min(SPREAD_AXES, fake.channels)}
-    return result | {"interval": method, "halves": halves} | _spectrum(fake, real, seed=seed)
+    said = verdict(result["kernel_x1000"], KERNEL_UNIT * spread(y))
+    return result | {"verdict": said, "interval": method, "halves": halves} | _spectrum(fake, real, seed=seed)
 
 
 def is_reliable(result: dict[str, Any]) -> bool:
@@ -245,7 +247,7 @@ def _figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
         "frechet": frechet_distance(Gaussian.fitted(x), Gaussian.fitted(y)),
         "kernel_x1000": KERNEL_UNIT * kernel_distance(x, y),
     }
-    if min(len(x), len(y)) > NEAREST:
+    if min(len(x), len(y)) > LEAST_IMAGES // 3:
         values |= {name: float(scores.mean()) for name, scores, _ in _by_image(manifolds(x, y), None)}
     return values
 

@@ -7,6 +7,8 @@ from orthoforge.bands import unseen_bands
 from orthoforge.evaluation import report
 from orthoforge.evaluation.paired import circumstances, made_at_other_scale, overlap_statement, score_parts
 from orthoforge.evaluation.realism.realism import FIGURES, RELIABLE_IMAGES, is_reliable
+from orthoforge.evaluation.realism.verdict import LEAST_IMAGES
+from orthoforge.evaluation.realism.verdict import words as verdict_words
 from orthoforge.evaluation.report import Html, Text
 
 _HEADINGS = {
@@ -14,8 +16,6 @@ _HEADINGS = {
     "density": "Density", "coverage": "Coverage",
 }  # fmt: skip
 _DIGITS = {"frechet": 1, "kernel_x1000": 1}
-# A kernel distance or one of the shares this many deviations from its floor is called different.
-_DEVIATIONS = 2
 # A checkerboard so many times its surroundings, and the real images', is worth a sentence.
 _BOARD = 2
 
@@ -50,7 +50,7 @@ def sections(result: Mapping[str, Any]) -> list[Html]:
 
 
 def realism_lines(realism: Mapping[str, Any]) -> list[str]:
-    """The figures of realism for a terminal: value, interval and floor."""
+    """The figures of realism for a terminal: value, interval and floor; and the verdict."""
     lines = []
     for name in ("frechet", "kernel_x1000", "precision", "recall"):
         figure = realism[name]
@@ -62,7 +62,7 @@ def realism_lines(realism: Mapping[str, Any]) -> list[str]:
             halves = f"two real halves {_spread(figure['floor'], name)}"
             floor = f"  one half generated {_spread(figure['matched'], name)}, {halves}"
         lines.append(f"{_HEADINGS[name]:24} {_value(figure, name)} {_interval(figure, name)}{floor}")
-    return lines
+    return [*lines, verdict_words(realism["verdict"])]
 
 
 def fidelity_line(figures: Mapping[str, Any]) -> str:
@@ -165,9 +165,7 @@ def _realism(result: Mapping[str, Any]) -> Html:
 def _reading(realism: Mapping[str, Any]) -> list[str]:
     """What the table says, in sentences."""
     lines = []
-    figure = realism["kernel_x1000"]
-    if figure["value"] is not None and figure["floor"] and figure["matched"]:
-        lines.append(_told_apart(figure))
+    lines.append(verdict_words(realism["verdict"]))
     precision, recall = realism["precision"], realism["recall"]
     if precision["value"] is not None:
         lines.append(
@@ -187,26 +185,6 @@ def _reading(realism: Mapping[str, Any]) -> list[str]:
             f"lies around it; of the real ones' {board['real']:.1f}."
         )
     return lines
-
-
-def _told_apart(figure: Mapping[str, Any]) -> str:
-    """Whether the kernel distance tells generated images from real ones, or whether there are too few images to know.
-
-    Above what real halves have between them, by more than their spread: told. Not told only where the interval around the distance
-    of all images reaches down to that of the halves; in between, and without an interval, nobody knows.
-    """
-    floor, value = figure["floor"], figure["matched"]["mean"]
-    if value - floor["mean"] > _DEVIATIONS * (floor["standard_deviation"] or 0):
-        return (
-            "The generated images can be told from real ones: their kernel distance is above what two halves of the real images "
-            "have between them."
-        )
-    if figure["low"] is None or figure["low"] > floor["mean"]:
-        return (
-            "There are too few images to tell whether the generated ones are like the real ones: two halves of so few real images "
-            "differ by about as much."
-        )
-    return "By the kernel distance the generated images cannot be told from real ones with so many images."
 
 
 def _diversity(figures: Mapping[str, Any]) -> Html:
@@ -244,11 +222,21 @@ def _memorisation(figures: Mapping[str, Any]) -> list[Html]:
     share, expected = figures["nearer_than_real"], figures["expected_nearer"]
     text = (
         f"{100 * share:.1f} % of the generated images lie nearer to a training tile than all but {100 * expected:.0f} % of the "
-        "real test tiles do. "
-        + ("Copies would lie there; look at the pictures below." if share > 2 * expected else "That is no sign of copies.")
+        "real test tiles do. " + _copies(share, expected, figures["n_generated"], figures["n_real"])
     )
     assumed = [report.note(f"Assumed: {figures['assumed']}.")] if "assumed" in figures else []
     return [report.section("Memorisation", table, report.paragraph(text), *assumed)]
+
+
+def _copies(share: float, expected: float, n_generated: int, n_real: int) -> str:
+    """Whether they are a sign of copies; with few images their absence is none."""
+    if share > 2 * expected:
+        return "Copies would lie there; look at the pictures below."
+    # With n images, none of a share p of them is seen in (1 - p)ⁿ of cases: below p such a share shows in 19 of 20.
+    shown = 100 * (1 - 0.05 ** (1 / n_generated))
+    if min(n_generated, n_real) < LEAST_IMAGES:
+        return f"So few images are no evidence: only copies of more than {shown:.0f} % of all images would have shown."
+    return f"That is no sign of copies; of more than {shown:.1f} % of all images they would have shown."
 
 
 def _fidelity(figures: Mapping[str, Any] | None) -> list[Html]:

@@ -10,6 +10,7 @@ import numpy as np
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.evaluation.realism.realism import LEAST_SET
+from orthoforge.evaluation.realism.verdict import LEAST_IMAGES
 from orthoforge.evaluation.scoring.image_sets import ImageSet, folder_images, folder_masks, generated_images
 from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
@@ -108,7 +109,8 @@ def _require_enough(images: ImageSet, tile_ids: Sequence[int]) -> None:
         return
     raise DataError(
         f"{len(images)} image{'s' * (len(images) != 1)} and {len(tile_ids)} real tile{'s' * (len(tile_ids) != 1)} are too few, and "
-        f"no image is named as a tile. Realism needs {LEAST_SET} of each, its floor 4 real ones, precision and recall 4 of each; "
+        f"no image is named as a tile. Realism needs {LEAST_SET} of each, its floor 4 real ones, precision, recall and a "
+        f"verdict {LEAST_IMAGES} of each; "
         "pixel scores need one pair."
     )
 
