@@ -15,6 +15,7 @@ from orthoforge.forging.drawings import clean_drawing
 from orthoforge.forging.forge import forge
 from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import take_apart
+from orthoforge.forging.statistics import PROPERTIES, floor_of
 from orthoforge.geo.rasters import open_raster, read_mask, read_tags
 from orthoforge.scenes.sources import number_of, place_of
 
@@ -178,6 +179,7 @@ def test_the_card_passes_the_place_s_own_and_notices_what_is_wrong(real):
     same = judge("elm", "drawn", measure(fresh, window=real.window), real)
     # Each of ten verdicts is wrong about a sound set in one case of twenty.
     assert sum(not verdict.as_real for verdict in same.verdicts) <= 1
+    assert all("would have shown" in verdict.words for verdict in same.verdicts if verdict.as_real)
 
     def verdicts(layouts):
         card = judge("elm", "drawn", measure(layouts, window=real.window), real)
@@ -191,3 +193,29 @@ def test_the_card_passes_the_place_s_own_and_notices_what_is_wrong(real):
     turned = verdicts([take_apart(town_mask(seed, turn=seed * 0.7)) for seed in range(8)])
     assert turned["orientation"].words.startswith("turned against real by")
     assert "area" not in turned
+
+
+def test_few_masks_get_no_verdict(real):
+    """Two masks of a place differ from each other as much as from anything."""
+    few = measure([take_apart(town_mask(seed)) for seed in range(2)], window=real.window)
+    card = judge("elm", "drawn", few, few)
+    assert card.passed is None
+    assert {verdict.as_real for verdict in card.verdicts} == {None}
+    assert card.summary() == "no verdict on any property: 2 real windows are fewer than 6"
+    assert card.values()["passed"] is None
+    one = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
+    one[40:60, 40:60] = 255
+    alone = judge("elm", "drawn", measure([take_apart(one)], window=real.window), real)
+    assert {verdict.as_real for verdict in alone.verdicts} == {None}
+    assert "no verdict: too few buildings" in alone.verdicts[0].words and "1 forged" in alone.verdicts[0].words
+
+
+def test_real_masks_that_differ_much_are_no_evidence(real, monkeypatch):
+    """What is as near as chance makes of them says nothing where chance makes much."""
+    fresh = measure([take_apart(town_mask(seed)) for seed in range(100, 108)], window=real.window)
+    wide = replace(floor_of(real, fresh.windows), highest=dict.fromkeys(PROPERTIES, 90.0))
+    monkeypatch.setattr("orthoforge.forging.card.floor_of", lambda *_: wide)
+    card = judge("elm", "drawn", fresh, real)
+    assert {verdict.as_real for verdict in card.verdicts} == {None}
+    words = {verdict.name: verdict.words for verdict in card.verdicts}
+    assert words["area"] == "no verdict: only more than 9000 % would have shown"

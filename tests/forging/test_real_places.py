@@ -14,7 +14,7 @@ MOST_FLOORS = 2.5
 def test_recombined_masks_pass_their_own_card(shared_data, tmp_path, place):
     made = forge(shared_data / "building", tmp_path / "out", place=place, count=6)
     card = made.cards[place]
-    off = {verdict.name: verdict.words for verdict in card.verdicts if not verdict.as_real}
+    off = {verdict.name: verdict.words for verdict in card.verdicts if verdict.as_real is False}
     assert not off
     close = ("share", "area", "elongation", "orientation", "spacing")
     assert {v.name: v.multiple for v in card.verdicts if v.name in close and not v.multiple <= MOST_FLOORS} == {}

@@ -84,6 +84,5 @@ def forge(
     for name, why in made.skipped.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)
     for name, card in made.cards.items():
-        unlike = [f"{verdict.title} {verdict.words}" for verdict in card.verdicts if not verdict.as_real]
-        print(f"{name}: {'; '.join(unlike) or f'as real in all {len(card.verdicts)} properties'}")
+        print(f"{name}: {card.summary()}")
     print(made.out / "card.html")

@@ -25,6 +25,10 @@ _LOGARITHMIC = ("area", "elongation")
 # whole cities and regular towns do, whose floor is near 0. Of a distance that is a share or a factor, of one on a scale from
 # -1 to 1, and of one in degrees (a pixel's staircase turns a house of 25 px by so much).
 _NOTHING = {"relative": 0.02, "log": 0.02, "level": 0.02, "circular": 1.0}
+# No property is judged of fewer, real or forged; halves of six real windows are three.
+LEAST_REAL_WINDOWS, LEAST_BUILDINGS = 6, 30
+# What must be able to show, in the same units: where real parts are further apart by chance, "as real" says nothing.
+_WORTH_SEEING = {"relative": 0.5, "log": 0.5, "level": 0.25, "circular": 20.0}
 _ROOM = Path(__file__).parent
 
 
@@ -40,7 +44,8 @@ class Verdict:
     highest: float
     """What 19 of 20 such pairs of parts stay below."""
     difference: float
-    as_real: bool
+    as_real: bool | None
+    """``None`` without a verdict: too few masks, or real ones that differ too much."""
     words: str
 
     @property
@@ -62,9 +67,25 @@ class Card:
     verdicts: tuple[Verdict, ...]
 
     @property
-    def passed(self) -> bool:
-        """Whether no property is further from real than real ones are from each other, in 19 of 20 cases."""
-        return all(verdict.as_real for verdict in self.verdicts)
+    def passed(self) -> bool | None:
+        """Whether no property is further from real than real ones are from each other, in 19 of 20 cases.
+
+        ``None`` where none is, but some have no verdict.
+        """
+        if any(verdict.as_real is False for verdict in self.verdicts):
+            return False
+        return None if any(verdict.as_real is None for verdict in self.verdicts) else True
+
+    def summary(self) -> str:
+        """All verdicts in a line."""
+        off = [f"{verdict.title} {verdict.words}" for verdict in self.verdicts if verdict.as_real is False]
+        silent = [verdict for verdict in self.verdicts if verdict.as_real is None]
+        as_real, total = len(self.verdicts) - len(off) - len(silent), len(self.verdicts)
+        parts = off or ([f"as real in {'all ' * (not silent)}{as_real} properties"] if as_real else [])
+        if silent:
+            which = "any property" if len(silent) == total else ", ".join(verdict.title for verdict in silent)
+            parts.append(f"no verdict on {which}: {silent[0].words.removeprefix('no verdict: ')}")
+        return "; ".join(parts)
 
     def values(self) -> dict[str, Any]:
         """For JSON."""
@@ -83,17 +104,14 @@ class Card:
 
 def judge(place: str, how: str, forged: PlaceStatistics, real: PlaceStatistics, *, density: float = 1.0) -> Card:
     """The card of forged masks. A property is as real when it is no further from real than 19 of 20 pairs of real parts are, or
-    nearer than 2 % (0.02 on a scale from -1 to 1, 1 degree) whatever those are."""
+    nearer than 2 % (0.02 on a scale from -1 to 1, 1 degree) whatever those are. It has no verdict where there are fewer than
+    ``LEAST_REAL_WINDOWS`` or ``LEAST_BUILDINGS``, or where real parts are so far apart that no large difference would show."""
     floor = floor_of(real, forged.windows)
     distances, differences = forged.distances(real, density=density), forged.differences(real, density=density)
     verdicts = []
     for name, kind in PROPERTIES.items():
         distance, highest, difference = distances[name], floor.highest[name], differences[name]
-        if math.isnan(distance) or math.isnan(highest):
-            as_real, words = True, "cannot be told: too few buildings"
-        else:
-            as_real = bool(distance <= max(highest, _NOTHING[kind.distance]) + 1e-9)
-            words = "as real" if as_real else _words(name, distance, difference, forged.unit)
+        as_real, words = _judged(name, distance, highest, difference, forged, real)
         verdicts.append(Verdict(name, kind.title, distance, floor.typical[name], highest, difference, as_real, words))
     return Card(place, how, density, real, forged, floor, tuple(verdicts))
 
@@ -109,6 +127,24 @@ def write_cards(
         partial.write_text(json.dumps({card.place: card.values() for card in cards}, indent=1) + "\n", encoding="utf-8")
     with new_file(out / "card.html", overwrite=overwrite) as partial:
         partial.write_text(_page(cards, pictures), encoding="utf-8")
+
+
+def _judged(
+    name: str, distance: float, highest: float, difference: float, forged: PlaceStatistics, real: PlaceStatistics
+) -> tuple[bool | None, str]:
+    """Whether a property is as real, and the verdict in words, which say how large a difference would have shown."""
+    if real.windows < LEAST_REAL_WINDOWS:
+        return None, f"no verdict: {real.windows} real windows are fewer than {LEAST_REAL_WINDOWS}"
+    fewest = min(forged.buildings, real.buildings)
+    if math.isnan(distance) or math.isnan(highest) or fewest < LEAST_BUILDINGS:
+        return None, f"no verdict: too few buildings ({real.buildings} real, {forged.buildings} forged)"
+    kind = PROPERTIES[name].distance
+    seen_from = max(highest, _NOTHING[kind])
+    if distance > seen_from + 1e-9:
+        return False, _words(name, distance, difference, forged.unit)
+    if seen_from > _WORTH_SEEING[kind]:
+        return None, f"no verdict: only more than {_figure(name, seen_from)} would have shown"
+    return True, f"as real; more than {_figure(name, seen_from)} would have shown"
 
 
 def _words(name: str, distance: float, difference: float, unit: str) -> str:
@@ -190,8 +226,11 @@ def _page(cards: Sequence[Card], pictures: Mapping[str, tuple[Sequence[np.ndarra
 
 
 def _section(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> str:
-    off = [verdict for verdict in card.verdicts if not verdict.as_real]
-    summary = "Every property is as real." if not off else f"{len(off)} of {len(card.verdicts)} properties are not as real."
+    off, silent = (sum(verdict.as_real is known for verdict in card.verdicts) for known in (False, None))
+    summary = f"{off} of {len(card.verdicts)} properties are not as real." if off else ""
+    if silent:
+        summary += f" {silent} of {len(card.verdicts)} have no verdict, for lack of evidence."
+    summary = summary.strip() or "Every property is as real, as far as these masks can tell."
     dense = f", at {card.density:g} times its density" * (card.density != 1)
     rows = "".join(_row(card, verdict) for verdict in card.verdicts)
     head = "".join(
@@ -235,7 +274,8 @@ def _row(card: Card, verdict: Verdict) -> str:
         ("floor", "number", f"{_figure(name, verdict.floor)} – {_figure(name, verdict.highest)}"),
     )  # fmt: skip
     told = "".join(f'<td class="{kind}" data-label="{label}">{html.escape(text)}</td>' for label, kind, text in cells)
-    judged = f'<td class="{"good" if verdict.as_real else "off"}">{html.escape(verdict.words)}</td>'
+    looks = {True: "good", False: "off", None: "quiet"}[verdict.as_real]
+    judged = f'<td class="{looks}">{html.escape(verdict.words)}</td>'
     return f'<tr><th scope="row">{html.escape(verdict.title)}</th>{told}{judged}</tr>\n'
 
 
