@@ -34,7 +34,7 @@ def print_table(how: str, cards: dict[str, Card]) -> None:
             verdict = card.verdicts[number]
             digits, sign = (1, "°") if name == "orientation" else (2, "")
             told = [f"{value:.{digits}f}{sign}" for value in (verdict.distance, verdict.floor, verdict.highest)]
-            cells.append(f"{told[0]} ({told[1]} to {told[2]})" + " ✗" * (not verdict.as_real))
+            cells.append(f"{told[0]} ({told[1]} to {told[2]})" + " ✗" * (verdict.as_real is False))
         print(f"| {kind.title} | {' | '.join(cells)} |")
 
 

@@ -36,7 +36,7 @@ from conftest import make_dataset, make_pair
 from orthoforge import runs
 from orthoforge.config import load_recipe
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.evaluation.realism.features import LiteFeatures
+from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
 from orthoforge.evaluation.segmenter.network import segmenter_network
 from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.tiles.prepare import prepare
@@ -357,11 +357,16 @@ def test_the_cheaper_recipe_gets_as_many_crops_as_the_dearer_ones_time_allows(tm
 
 
 def test_a_run_is_scored_by_place_and_the_table_prints_it(work):
-    truth = truth_of(work)
+    colours = ScoreNetwork("colours", "mean", "0" * 64, "none", 3, lambda images: images.mean(dim=(2, 3)))
+    truth = replace(truth_of(work), outside=colours)
     run = run_folder(work, "baseline", 0)
     generator = load_generator(run)
     scores = score_run(run, truth, read_record(run), generator)
     json.dumps(scores, allow_nan=False)
+    assert scores["judged_by"]["colours"] == "0" * 64
+    assert {*scores["areas"]["all"]["probe"]["by_group"]} == {"arden", "brennau"}  # each left out in turn
+    assert scores["areas"]["all"]["probe"]["auc"] > 0.9  # one epoch's images are grey
+    assert scores["areas"]["arden"]["kernel"]["outside"]["above"] > 0
     assert set(scores["areas"]) == {"all", "arden", "brennau"}
     assert scores["areas"]["all"]["tiles"] == sum(scores["areas"][place]["tiles"] for place in ("arden", "brennau"))
     assert scores["areas"]["arden"]["diversity"]["share"] == scores["areas"]["all"]["diversity"]["share"] == 0
@@ -389,7 +394,7 @@ def test_what_diverged_is_called_so_and_not_scored(tmp_path, work, capsys, monke
         )
     judges = truth_of(work).judges
     monkeypatch.setattr("bench.protocol.judges.judges_of", lambda *_, **__: judges)
-    assert command.score(argparse.Namespace(out=tmp_path, judge_steps=1, device="cpu")) == 0
+    assert command.score(argparse.Namespace(out=tmp_path, judge_steps=1, device="cpu", geoembed=False)) == 0
     assert capsys.readouterr().out.splitlines() == ["begun-s0: not finished, so not scored", "lost-s0: diverged, so not scored"]
     assert [record["label"] for record in diverged_records(tmp_path)] == ["lost-s0"]
 

@@ -56,13 +56,17 @@ def train(options: argparse.Namespace) -> int:
 def score(options: argparse.Namespace) -> int:
     from bench.protocol.judges import judges_of
     from bench.protocol.scores import FORMAT, Truth, judged_by, score_run, write_scores
+    from bench.protocol.tiles import GSD_M
     from bench.protocol.trainings import read_record
     from orthoforge.checkpoints import checkpoint_folder, read_state
+    from orthoforge.evaluation.realism.features import open_network
     from orthoforge.tiles.store import TileStore
     from orthoforge.trained_generator import load_generator
 
     store = TileStore.open(options.out / "tiles")
-    truth = Truth.of(store, judges_of(store, options.out / "judges", steps=options.judge_steps, device=options.device))
+    judges = judges_of(store, options.out / "judges", steps=options.judge_steps, device=options.device)
+    outside = open_network("geoembed", device=options.device, gsd_m=GSD_M) if options.geoembed else None
+    truth = Truth.of(store, judges, outside)
     for run in sorted((options.out / "runs").glob("*-s*")):
         record, path = read_record(run), options.out / "scores" / f"{run.name}.json"
         if not record.get("finished"):
@@ -150,6 +154,8 @@ def _parser() -> argparse.ArgumentParser:
     sub = verb(score, "score finished runs")
     sub.add_argument("--device", default="cpu")
     sub.add_argument("--judge-steps", type=int, default=JUDGE_STEPS, help="training steps of each segmenter that judges")
+
+    sub.add_argument("--geoembed", action="store_true", help="judge with geoembed as well (pip install 'orthoforge[judge]')")
 
     sub = verb(table, "print the table, and write it as JSON")
     sub.add_argument("--baseline", default="baseline")

@@ -3,7 +3,7 @@
 import copy
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,8 @@ from bench.protocol.judges import Judges
 from bench.protocol.tiles import held_out, quarters
 from orthoforge.evaluation.paired import detail_levels, pair_scores
 from orthoforge.evaluation.realism.diversity import diversity
-from orthoforge.evaluation.realism.features import BATCH, LiteFeatures
+from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork
+from orthoforge.evaluation.realism.probe import folds_of, probe
 from orthoforge.evaluation.segmenter.mask_scores import COUNTS, mask_scores, with_scores
 from orthoforge.evaluation.segmenter.segmentation import Segmenter
 from orthoforge.files import new_file
@@ -57,6 +58,7 @@ class Seen:
     levels: np.ndarray
     halves: np.ndarray
     eye: np.ndarray
+    outside: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -67,11 +69,13 @@ class Truth:
     judges: Judges
     lite: LiteFeatures
     ids: list[int]
+    outside: ScoreNetwork | None = None
+    """A judge that no recipe may be trained through, where one is at hand."""
 
     @staticmethod
-    def of(store: TileStore, judges: Judges) -> "Truth":
+    def of(store: TileStore, judges: Judges, outside: ScoreNetwork | None = None) -> "Truth":
         """Of the tiles that the protocol scores."""
-        return Truth(store, judges, LiteFeatures(judges.eye.device), held_out(store).tolist())
+        return Truth(store, judges, LiteFeatures(judges.eye.device), held_out(store).tolist(), outside)
 
     @cached_property
     def images(self) -> np.ndarray:
@@ -107,6 +111,7 @@ class Truth:
         return Seen(
             lite, self.judges.features(parts), ring_decibels(parts), colour_histograms(parts), band_histograms(parts),
             self.found(images, self.judges.halves), self.found(images, ((np.array(self.ids), self.judges.eye),)),
+            None if self.outside is None else np.concatenate([self.outside.embed(batch).cpu().numpy() for batch in batches]),
         )  # fmt: skip
 
     def found(self, images: np.ndarray, eyes: Sequence[tuple[np.ndarray, Segmenter]]) -> np.ndarray:
@@ -180,7 +185,8 @@ def without_noise(generator: TrainedGenerator) -> TrainedGenerator | None:
 def judged_by(truth: Truth) -> dict[str, Any]:
     """What scores depend on beside the run; runs compare only where it is the same."""
     halves = [segmenter.sha256 for _, segmenter in truth.judges.halves]
-    return {
+    outside = {truth.outside.name: truth.outside.weights_sha256} if truth.outside else {}
+    return outside | {
         "tiles": truth.store.fingerprint, "held_out": len(truth.ids), "lite": truth.lite.weights_sha256,
         "segmenter": truth.judges.eye.sha256, "halves": halves, "device": str(truth.judges.eye.device).partition(":")[0],
     }  # fmt: skip
@@ -211,6 +217,12 @@ def _area(truth: Truth, at: np.ndarray, images: np.ndarray, seen: Seen, still: n
         "empty": _empty(truth, seen, parts[truth.is_empty[parts]]),
         "pixels": _pixels(images[at], truth.images[at], scenes),
     }
+    if seen.outside is not None and real.outside is not None:
+        fake_parts, real_parts = seen.outside[parts], real.outside[parts]
+        result["kernel"]["outside"] = kernel_figures(fake_parts, real_parts, part_scenes)
+        places = truth.places[parts // 4].tolist()
+        groups = places if len(set(places)) > 1 else folds_of(part_scenes)
+        result["probe"] = asdict(probe(fake_parts, real_parts, groups, part_scenes)) if len(set(groups)) > 1 else None
     return result
 
 

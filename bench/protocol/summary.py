@@ -14,6 +14,8 @@ from orthoforge.evaluation.segmenter.fidelity import WORTH_MEASURING_IOU
 FIGURES: dict[str, tuple[tuple[str, ...], str, int]] = {
     "kernel_lite": (("kernel", "lite", "above"), "kernel distance above floor, EfficientNet", 0),
     "kernel_segmenter": (("kernel", "segmenter", "above"), "the same, segmenter", 0),
+    "kernel_outside": (("kernel", "outside", "above"), "kernel distance above floor, judge from outside", 0),
+    "probe": (("probe", "auc"), "AUC of a probe, place left out or within the place", 2),
     "fidelity": (("fidelity", "share"), "fidelity, share of real IoU", 2),
     "fidelity_eye": (("fidelity_eye", "share"), "the same, eye of the training tiles", 2),
     "fidelity_without_noise": (("fidelity_without_noise", "share"), "fidelity without noise", 2),
@@ -29,6 +31,7 @@ FIGURES: dict[str, tuple[tuple[str, ...], str, int]] = {
 FLOORS = {
     "kernel_lite": ("kernel", "lite", "floor"),
     "kernel_segmenter": ("kernel", "segmenter", "floor"),
+    "kernel_outside": ("kernel", "outside", "floor"),
     "fidelity": ("fidelity", "real_iou"),
     "fidelity_eye": ("fidelity_eye", "real_iou"),
     "diversity": ("diversity", "between_masks"),

@@ -9,6 +9,7 @@ from bench.protocol.summary import FIDELITIES, FIGURES, KERNELS
 from orthoforge.evaluation.segmenter.fidelity import WORTH_MEASURING_IOU
 
 _REALISM = ("kernel_lite", "kernel_segmenter", "fidelity", "fidelity_eye", "diversity", "detail")
+_OUTSIDE = ("kernel_outside", "probe")
 _EMPTY = ("spectrum_db", "colours", "levels")
 _PIXELS = ("psnr", "ssim", "fidelity_without_noise", "noise")
 
@@ -17,7 +18,10 @@ def markdown(summary: Mapping[str, Any], labels: Sequence[str]) -> str:
     """Tables of some rows of a summary."""
     rows = summary["rows"]
     parts = [_lengths(rows, labels), *_unscored(summary, "")]
-    for title, names in (("Realism, fidelity, diversity", _REALISM), ("Empty areas", _EMPTY), ("Pixels, and noise", _PIXELS)):
+    tables = {"Realism, fidelity, diversity": _REALISM, "Empty areas": _EMPTY, "Pixels, and noise": _PIXELS}
+    if any(_known(rows[label]["areas"][EVERYWHERE], _OUTSIDE) for label in labels):
+        tables["A judge from outside"] = _OUTSIDE
+    for title, names in tables.items():
         of_places = not {*names}.isdisjoint(FIDELITIES)
         lines = [["recipe", "place", *(FIGURES[name][1] for name in names)]]
         for area, counts in summary["areas"].items():
@@ -60,6 +64,11 @@ def ablation_table(summary: Mapping[str, Any], base: str) -> str:
             *("–" if one is None else cell(one, 2) for one in both), f"{rows[label]['images_per_s']:.1f}",
         ])  # fmt: skip
     return "\n\n".join([_table(lines), *_unscored(summary, base), *(_places(rows[label]) for label in labels[:1])])
+
+
+def _known(figures: Mapping[str, Any], names: Sequence[str]) -> bool:
+    """Whether any is there: scores without that judge, and summaries from before there was one, have none."""
+    return any(name in figures and figures[name]["mean"] is not None for name in names)
 
 
 def cell(figure: Mapping[str, Any], digits: int) -> str:
