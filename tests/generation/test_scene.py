@@ -316,7 +316,7 @@ def test_blocks_fit_into_memory(generators, monkeypatch):
     monkeypatch.setattr(scenes, "available_memory", lambda: 90_000_000)
     tight = block_side_px(generator, generator.reach_px)
     assert 4 <= tight < roomy
-    monkeypatch.setattr("orthoforge.geo.rasters.available_memory", lambda: 1_000_000)
+    monkeypatch.setattr("orthoforge.geo.rasters.memory.available_memory", lambda: 1_000_000)
     with pytest.raises(ResourceError, match=r"generating in blocks of \d+ px with 66 px around them needs about"):
         block_side_px(generator, generator.reach_px)
 

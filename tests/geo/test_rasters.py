@@ -10,9 +10,9 @@ from rasterio.enums import ColorInterp
 
 from conftest import UTM, make_grid, make_image, make_mask, write_tiff
 from orthoforge.errors import DataError, ResourceError
-from orthoforge.geo import rasters
 from orthoforge.geo.grid import Window
-from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_mask_and_valid, read_mask_rgb, read_mask_values
+from orthoforge.geo.rasters import memory, open_raster, read_image, read_mask, read_mask_and_valid, read_mask_rgb, read_mask_values
+from orthoforge.geo.rasters import raster as raster_module
 
 
 def read(path, reader=read_image, **options):
@@ -121,7 +121,7 @@ def test_a_png_bomb_is_refused_before_reading(tmp_path):
 
 def test_a_raster_larger_than_memory_is_refused_with_both_numbers(tmp_path, monkeypatch):
     path = write_tiff(tmp_path / "a.tif", make_image(make_mask(64)), make_grid(64))
-    monkeypatch.setattr(rasters, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     with pytest.raises(ResourceError, match=r"a\.tif: reading 64×64 px needs about .* GB of memory; .* are available"):
         read(path)
 
@@ -159,7 +159,7 @@ def test_nan_pixels_are_counted_over_the_whole_file_and_the_first_is_placed(tmp_
     pixels = np.zeros((40, 8, 3), np.float32)
     pixels[21, 5, 1] = pixels[21, 6] = pixels[33, 0] = np.nan
     path = write_tiff(tmp_path / "a.tif", pixels, make_grid((40, 8)), blockysize=4)
-    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 64)  # strips of 8 rows
+    monkeypatch.setattr(raster_module, "_STRIP_PIXELS", 64)  # strips of 8 rows
     for window in (None, Window(30, 0, 10, 8)):
         with pytest.raises(DataError, match="float32, with 3 NaN pixels, the first at row 21, column 5; three bands"):
             read(path, window=window)
@@ -208,7 +208,7 @@ def test_masks_of_other_kinds(tmp_path, array, message):
 
 def test_strips_cover_every_row_once_and_hold_whole_blocks(tmp_path, monkeypatch):
     path = write_tiff(tmp_path / "a.tif", make_image(make_mask((100, 40))), make_grid((100, 40)), blockysize=16)
-    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 40 * 40)
+    monkeypatch.setattr(raster_module, "_STRIP_PIXELS", 40 * 40)
     with open_raster(path) as raster:
         strips = list(raster.strips())
         assert [(strip.row, strip.height) for strip in strips] == [(0, 32), (32, 32), (64, 32), (96, 4)]

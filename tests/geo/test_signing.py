@@ -8,8 +8,8 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 from conftest import make_grid
 from orthoforge.errors import ConfigError, DataError, OutputExistsError, ResourceError
-from orthoforge.geo import rasters
 from orthoforge.geo.cog import write_raster
+from orthoforge.geo.rasters import memory
 from orthoforge.geo.signing import MEDIA_TYPES, SOURCE_TYPE, sign
 from signers import make_signer
 
@@ -98,7 +98,7 @@ def test_a_manifest_is_kept_unless_asked(tmp_path):
 
 def test_an_image_larger_than_the_memory_is_refused_before_it_is_read(tmp_path, monkeypatch):
     path, signer = write_image(tmp_path / "a.tif"), make_signer(tmp_path)
-    monkeypatch.setattr(rasters, "available_memory", lambda: 1000)
+    monkeypatch.setattr(memory, "available_memory", lambda: 1000)
     with pytest.raises(ResourceError, match=r"a\.tif: signing needs about .* GB of memory"):
         sign(path, **signer)
     assert not (tmp_path / "a.c2pa").exists()

@@ -1,0 +1,40 @@
+"""The only room that opens rasters: GeoTIFF, PNG and JPEG. ``cog`` writes them.
+
+Arrays are (H, W) for masks and (H, W, C) for images, uint8. A file is opened with the one driver that its name and its first bytes
+agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other file.
+"""
+
+from orthoforge.geo.rasters.files import DRIVERS
+from orthoforge.geo.rasters.images import read_image
+from orthoforge.geo.rasters.masks import (
+    MASK_VALUES,
+    percent,
+    read_mask,
+    read_mask_and_valid,
+    read_mask_rgb,
+    read_mask_values,
+    require_mask_values,
+)
+from orthoforge.geo.rasters.memory import available_memory, require_memory
+from orthoforge.geo.rasters.raster import GDAL_ERRORS, MAX_PIXELS, READ_OPTIONS, Raster, open_quietly, open_raster, read_tags
+
+__all__ = [
+    "DRIVERS",
+    "GDAL_ERRORS",
+    "MASK_VALUES",
+    "MAX_PIXELS",
+    "READ_OPTIONS",
+    "Raster",
+    "available_memory",
+    "open_quietly",
+    "open_raster",
+    "percent",
+    "read_image",
+    "read_mask",
+    "read_mask_and_valid",
+    "read_mask_rgb",
+    "read_mask_values",
+    "read_tags",
+    "require_mask_values",
+    "require_memory",
+]

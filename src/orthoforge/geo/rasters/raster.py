@@ -1,0 +1,204 @@
+"""An open raster: its pixels, where they lie, and what its file says of them."""
+
+import contextlib
+import math
+import threading
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from rasterio._err import CPLE_BaseError
+from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import DatasetReader
+
+from orthoforge.errors import DataError
+from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.rasters.files import driver_of
+from orthoforge.geo.rasters.memory import require_memory
+
+# A header may declare any size. 50 000² is four times the area of the largest scenes in use.
+MAX_PIXELS = 50_000**2
+# Pixels of one strip of rows: 12 MB of RGB. Whatever goes through a scene strip by strip needs this much and no more.
+_STRIP_PIXELS = 2**22
+# GDAL's shortcut for a whole PNG returns a truncated file's missing rows as garbage, without an error; row by row it notices.
+# GDAL would keep decoded blocks in 5 % of all memory. 48 MB hold a row of 512 px blocks of RGB 30 000 px wide; strips need no more.
+READ_OPTIONS = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO", "GDAL_CACHEMAX": 48 * 2**20}
+# GDAL's threads halve the time for blocks of at least so many pixels; Inria's one-row blocks take 4 to 15 times as long with them.
+# (GTIFF_DIRECT_IO would read those three times faster, but gives a truncated file's missing rows as garbage, without an error.)
+_THREADED_BLOCK_PIXELS = 2**16
+# What opening, reading and writing may raise: rasterio lets GDAL's own errors through when it closes a file on a full disk.
+GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+# ``warnings.catch_warnings`` changes the whole process, so threads take turns in it.
+_warnings_lock = threading.Lock()
+
+
+@dataclass(frozen=True)
+class Raster:
+    """An open raster. ``read`` gives pixels; ``grid`` says where they lie."""
+
+    path: Path
+    grid: Grid
+    band_count: int
+    dtype: str
+    _dataset: DatasetReader
+
+    def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
+        """Pixels as (H, W, C) in the file's own dtype: of all bands, or of some by their number from 1.
+
+        ``DataError`` names the first rows that cannot be read.
+        """
+        w = self._window(window)
+        indexes = list(range(1, self.band_count + 1) if bands is None else bands)
+        needed = w.height * w.width * len(indexes) * np.dtype(self.dtype).itemsize
+        require_memory(needed, f"{self.path}: reading {w.width}×{w.height} px")
+        pixels = np.empty((w.height, w.width, len(indexes)), self.dtype)
+        part = rasterio.windows.Window(w.col, w.row, w.width, w.height)
+        with self._readable(w):
+            # GDAL writes through the strides: no second copy to bring the bands last, and half the memory.
+            self._dataset.read(indexes, window=part, out=np.moveaxis(pixels, -1, 0))
+        return pixels
+
+    @property
+    def nodata(self) -> float | None:
+        """The value that the file declares for pixels without data."""
+        return self._dataset.nodata
+
+    @property
+    def has_alpha(self) -> bool:
+        """The last band says how opaque the others are."""
+        return self.band_count > 1 and self._dataset.colorinterp[-1] == ColorInterp.alpha
+
+    @property
+    def has_mask(self) -> bool:
+        """The file holds a mask of its valid pixels, besides its bands."""
+        return not self.has_alpha and MaskFlags.per_dataset in self._dataset.mask_flag_enums[0]
+
+    def read_valid(self, window: Window | None = None) -> np.ndarray | None:
+        """Which pixels hold data by the file's own mask or alpha band, (H, W) bool; ``None`` when it has neither."""
+        if not (self.has_alpha or self.has_mask):
+            return None
+        w = self._window(window)
+        part = rasterio.windows.Window(w.col, w.row, w.width, w.height)
+        with self._readable(w):
+            if self.has_alpha:
+                return self._dataset.read(self.band_count, window=part) > 0
+            return self._dataset.read_masks(1, window=part) > 0
+
+    def tags(self) -> dict[str, str]:
+        """The file's metadata tags."""
+        return dict(self._dataset.tags())
+
+    def strips(self) -> Iterator[Window]:
+        """Windows over all rows, from the top, each as wide as the raster and made of whole blocks."""
+        block_rows = self._dataset.block_shapes[0][0]
+        rows = max(1, _STRIP_PIXELS // (self.grid.width * block_rows)) * block_rows
+        for row in range(0, self.grid.height, rows):
+            yield Window(row, 0, min(rows, self.grid.height - row), self.grid.width)
+
+    def colour_table(self) -> np.ndarray | None:
+        """Red, green and blue of each value as (256, 3) uint8; ``None`` when the first band has no colour table."""
+        table = self._colours_and_opacity()
+        return None if table is None else table[:, :3]
+
+    def grey_levels(self) -> np.ndarray | None:
+        """Which grey each value is shown in, (256,) int16, -1 for a colour; ``None`` when the first band has no colour table.
+
+        What is transparent is 0. Where a table has two greys only, they are 0 and 255.
+        """
+        table = self._colours_and_opacity()
+        if table is None:
+            return None
+        shown = table[:, 3] > 0
+        levels = np.where((table[:, :3] == table[:, :1]).all(axis=1), table[:, 0].astype(np.int16), np.int16(-1))
+        greys = np.unique(levels[shown & (levels >= 0)])
+        if len(greys) == 2:
+            levels[levels >= 0] = np.where(levels[levels >= 0] == greys[1], 255, 0)
+        return np.where(shown, levels, np.int16(0))
+
+    def _colours_and_opacity(self) -> np.ndarray | None:
+        """The colour table as (256, 4) uint8; values beyond its end are transparent."""
+        try:
+            table = self._dataset.colormap(1)
+        except ValueError:
+            return None
+        return np.array([table.get(value, (0, 0, 0, 0)) for value in range(256)], np.uint8)
+
+    def missing_blocks(self) -> tuple[int, int]:
+        """How many blocks of a GeoTIFF were never written, and how many there are. They read as zeros, without an error."""
+        if self._dataset.driver != "GTiff":
+            return 0, 0
+        block_height, block_width = self._dataset.block_shapes[0]
+        rows, cols = -(-self.grid.height // block_height), -(-self.grid.width // block_width)
+        tag = self._dataset.get_tag_item
+        missing = sum(tag(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=1) is None for y in range(rows) for x in range(cols))
+        return missing, rows * cols
+
+    def _window(self, window: Window | None) -> Window:
+        return window or Window(0, 0, self.grid.height, self.grid.width)
+
+    @contextlib.contextmanager
+    def _readable(self, window: Window) -> Iterator[None]:
+        try:
+            yield
+        except GDAL_ERRORS as error:
+            raise DataError(
+                f"{self.path}: pixels cannot be read near row {self._first_bad_row(window)} (truncated or damaged file). "
+                "Copy or download it again."
+            ) from error
+
+    def _first_bad_row(self, window: Window) -> int:
+        """First row of the first block inside ``window`` that fails to read."""
+        step = self._dataset.block_shapes[0][0]
+        for row in range(window.row - window.row % step, window.row + window.height, step):
+            height = min(step, self.grid.height - row)
+            try:
+                self._dataset.read(window=rasterio.windows.Window(window.col, row, window.width, height))
+            except GDAL_ERRORS:
+                return row
+        return window.row
+
+
+@contextlib.contextmanager
+def open_raster(path: Path) -> Iterator[Raster]:
+    """Open a GeoTIFF, PNG or JPEG for reading.
+
+    Raises ``DataError`` for a missing or empty file, another format behind the suffix, an unreadable header, or a declared size
+    above ``MAX_PIXELS``.
+    """
+    path = Path(path)
+    driver = driver_of(path)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(rasterio.Env(**READ_OPTIONS))
+        try:
+            dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
+            if driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS:
+                dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
+        except GDAL_ERRORS as error:
+            raise DataError(f"{path}: not a readable {driver} file (truncated or damaged?): {error}") from error
+        if dataset.width * dataset.height > MAX_PIXELS:
+            raise DataError(
+                f"{path}: its header declares {dataset.width}×{dataset.height} px; more than {MAX_PIXELS / 1e9:.1f} billion "
+                "pixels are not accepted. If the file is sound, cut it into smaller scenes."
+            )
+        grid = Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
+        yield Raster(path, grid, dataset.count, dataset.dtypes[0], dataset)
+
+
+def read_tags(path: Path) -> dict[str, str]:
+    """The file's metadata tags."""
+    with open_raster(path) as raster:
+        return raster.tags()
+
+
+@contextlib.contextmanager
+def open_quietly(path: Path | str, *args: object, **options: object) -> Iterator[DatasetReader]:
+    """``rasterio.open`` without its warning that a raster has no place on the ground: that is allowed here."""
+    with _warnings_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        dataset = rasterio.open(path, *args, **options)
+    with dataset:
+        yield dataset
