@@ -20,7 +20,7 @@ from pathlib import Path
 
 from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 
-from orthoforge.errors import LockedError, OutputExistsError, ResourceError
+from orthoforge.errors import DataError, LockedError, OutputExistsError, ResourceError
 
 PARTIAL = ".partial"
 _LONGEST_NAME = 255  # bytes, on every common file system
@@ -197,6 +197,15 @@ def _beside(path: Path, suffix: str) -> Path:
     return path.with_name(name)
 
 
+@contextlib.contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Turn what the system says of ``path`` inside the block, such as 'permission denied', into a ``DataError`` that names it."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror or error}). Allow reading it, or leave it out.") from error
+
+
 def require_free_space(folder: Path, needed_bytes: int, what: str) -> None:
     """Raise ``ResourceError`` with both numbers when the disk of ``folder`` has less than ``needed_bytes`` left."""
     existing = next(parent for parent in (Path(folder).absolute(), *Path(folder).absolute().parents) if parent.exists())
@@ -235,7 +244,9 @@ def remove(path: Path) -> None:
 
 
 def no_such_file(path: Path) -> str:
-    """What is said of a file that is not there, with the most similar name that its folder holds."""
+    """What is said of a file that is not there: that it is a link without a target, or the most similar name in its folder."""
+    if path.is_symlink():
+        return f"{path}: is a link to {os.readlink(path)}, which is not there. Bring the file back, or remove the link."
     if not path.parent.is_dir():
         return f"{path}: no such file; there is no folder {path.parent}."
     names = [file.name for file in path.parent.iterdir() if file.is_file()]

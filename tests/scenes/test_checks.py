@@ -1,6 +1,8 @@
+import errno
 import functools
 import io
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +15,13 @@ from rich.console import Console
 
 from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.geo import rasters
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.mask_share import turning
+from orthoforge.geo.rasters import raster as raster_module
 from orthoforge.scenes.alignment import RADIUS_PX, cast_votes, common_shift, estimate
 from orthoforge.scenes.check_table import format_report
 from orthoforge.scenes.checks import check
+from orthoforge.scenes.sources import find_pairs
 
 
 def printed(report, **options):
@@ -146,8 +149,28 @@ def test_lonely_files_and_twins_are_faults_and_the_rest_is_checked(tmp_path):
     assert any("masks/b4.tif: has no image" in fault for fault in faults)
 
 
+def test_files_that_cannot_be_opened_are_faults_and_the_rest_is_checked(tmp_path, monkeypatch):
+    make_dataset(tmp_path, ["b1", "b2", "b3"])
+    (tmp_path / "masks/b1.tif").rename(tmp_path / "elsewhere.tif")
+    (tmp_path / "masks/b1.tif").symlink_to(tmp_path / "gone.tif")
+    is_dir = Path.is_dir
+
+    def refused(path):  # what the system says of a file in a folder that must not be searched; the mode stops no administrator
+        if path.name == "b2.tif" and path.parent.name == "images":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return is_dir(path)
+
+    opened = find_pairs(tmp_path)
+    monkeypatch.setattr("orthoforge.scenes.checks.survey", lambda data: opened)
+    monkeypatch.setattr(Path, "is_dir", refused)
+    faults = messages(check(tmp_path), "fault")
+    assert len(faults) == 2
+    assert "masks/b1.tif: is a link to" in faults[0]
+    assert "images/b2.tif: cannot be read (Permission denied)" in faults[1]
+
+
 def test_values_are_judged_over_all_strips(tmp_path, monkeypatch):
-    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 64 * 8)
+    monkeypatch.setattr(raster_module, "_STRIP_PIXELS", 64 * 8)
     make_dataset(tmp_path, ["b1"])
     mask = make_mask(64)
     mask[63, :41] = 37  # a thirteenth of its strip, but 1 % of the mask
@@ -301,7 +324,7 @@ def test_strips_lead_to_the_estimate_of_the_whole(tmp_path, monkeypatch):
     image, mask = town(400, seed=2)
     write_tiff(tmp_path / "images/c1.tif", image, make_grid(400), blockysize=16)
     write_tiff(tmp_path / "masks/c1.tif", np.roll(mask, 7, 0), make_grid(400), blockysize=16)
-    monkeypatch.setattr(rasters, "_STRIP_PIXELS", 400 * 130)
+    monkeypatch.setattr(raster_module, "_STRIP_PIXELS", 400 * 130)
     shift = check(tmp_path).scenes[0].shift
     assert (shift.down, shift.right) == (7, 0)
 

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.files import no_such_file
+from orthoforge.files import no_such_file, readable
 from orthoforge.generation.blocks import folder_of
 from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
@@ -28,11 +28,10 @@ def listed_masks(masks: Sequence[Path]) -> list[Path]:
     """
     found: list[Path] = []
     for path in map(Path, masks):
-        if os.path.isdir(path):  # which is no error where it may not be looked
-            try:
-                inside = sorted(file for file in path.iterdir() if _is_mask(file))
-            except OSError as error:
-                raise DataError(f"{path}: the folder cannot be read ({error.strerror}).") from error
+        with readable(path):
+            is_folder = path.is_dir()
+            inside = sorted(file for file in path.iterdir() if _is_mask(file)) if is_folder else []
+        if is_folder:
             if not inside:
                 raise DataError(f"{path}: no mask in this folder (GeoTIFF, PNG, JPEG or footprints).")
             found += inside
@@ -163,7 +162,8 @@ def _variants(path: Path, variants: int) -> list[Path]:
 
 def _is_mask(path: Path) -> bool:
     # Other footprint formats share their suffix with what else may lie in a folder (.json, .csv, .zip); those are named one by one.
-    return not path.name.startswith(".") and path.is_file() and path.suffix.lower() in {*DRIVERS, ".geojson", ".gpkg"}
+    # A link without a target is named when it is opened.
+    return not path.name.startswith(".") and not path.is_dir() and path.suffix.lower() in {*DRIVERS, ".geojson", ".gpkg"}
 
 
 def _stem(mask: Path) -> str:

@@ -16,6 +16,8 @@ from orthoforge.errors import GridError
 _SEMI_MAJOR_M, _ECCENTRICITY_2 = 6378137.0, 6.69437999014e-3
 # Two transforms agree when no corner moves by more than this share of a pixel: room for the rounding of other people's writers.
 _SAME_PLACE_PX = 0.01
+# A pixel from a micrometre to a thousand kilometres, and coordinates no further than 25 times around the Earth, in any unit in use.
+_PIXEL_SIDES, _FURTHEST = (1e-11, 1e7), 1e9
 
 
 class Window(NamedTuple):
@@ -141,6 +143,32 @@ def require_north_up(path: object, grid: Grid) -> None:
         f"{path}: its transform is {how}; rows must run from north to south and columns from west to east. "
         "Warp it north-up, for example with gdalwarp."
     )
+
+
+def require_possible(path: object, grid: Grid) -> None:
+    """Raise ``GridError`` for a transform that cannot be: not finite, without area, or with coordinates that are not on Earth."""
+    if reason := _impossible(grid):
+        raise GridError(
+            f"{path}: {reason}, so it lies nowhere. Write its place anew, for example with gdal_edit.py -a_ullr, or drop it with "
+            "gdal_edit.py -unsetgt; look into a world file or .aux.xml beside it too."
+        )
+
+
+def _impossible(grid: Grid) -> str | None:
+    t = grid.transform
+    if not all(map(math.isfinite, (*t[:6], *grid.bounds))):
+        return "its transform holds a number that is not finite"
+    sides = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
+    low, high = _PIXEL_SIDES
+    if not (low <= min(sides) and max(sides) <= high) or abs(t.a * t.e - t.b * t.d) < low * low:
+        return f"its pixels are {sides[0]:.3g} × {sides[1]:.3g} in size"
+    left, bottom, right, top = grid.bounds
+    reach = max(map(abs, grid.bounds))
+    if grid.crs is not None and grid.crs.is_geographic and (max(-bottom, top) > 90 + sides[1] or max(-left, right) > 540):
+        return f"its degrees reach from {left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g}"
+    if reach > _FURTHEST or reach * 2**-52 > _SAME_PLACE_PX * min(sides):
+        return f"its coordinates reach {reach:.3g}"
+    return None
 
 
 def crs_name(crs: CRS | None) -> str:

@@ -1,12 +1,14 @@
 """Coordinate reference systems without their heights: an image lies on the ground, and GeoTIFF cannot hold all that have some."""
 
 import json
+from functools import lru_cache
 from typing import Any
 
 from rasterio.crs import CRS
 from rasterio.errors import CRSError
 
 
+@lru_cache(maxsize=64)
 def horizontal(crs: CRS) -> CRS:
     """The CRS of places alone, of one that also tells heights: of a compound CRS its first part, of a 3D one two axes.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orthoforge.errors import DataError
+from orthoforge.files import readable
 from orthoforge.geo.rasters import DRIVERS
 
 IMAGES = "images"
@@ -76,7 +77,9 @@ def survey(data: Path) -> Pairs:
 
 def folders(data: Path) -> tuple[Path, Path]:
     """The folders of images and of masks below ``data``. ``DataError`` says what was seen when there are none."""
-    if not data.is_dir():
+    with readable(data):
+        there = data.is_dir()
+    if not there:
         raise DataError(f"{data}: {'not a folder' if data.exists() else 'no such folder'}. {_ACCEPTED}")
     for root in (data / root for root in _ROOTS):
         masks = [root / name for name in MASKS if (root / name).is_dir()]
@@ -117,10 +120,15 @@ def twins_message(files: tuple[Path, ...]) -> str:
 
 
 def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Raster files of a folder by stem. Hidden files and side files (.aux.xml, .tfw, .ovr) are no rasters."""
+    """Raster files of a folder by stem. Hidden files and side files (.aux.xml, .tfw, .ovr) are no rasters.
+
+    A link without a target is one here: it is named when it is opened.
+    """
     stems = defaultdict(list)
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in DRIVERS and not path.name.startswith(".") and path.is_file():
+    with readable(folder):
+        files = sorted(folder.iterdir())
+    for path in files:
+        if path.suffix.lower() in DRIVERS and not path.name.startswith(".") and not path.is_dir():
             stems[path.stem].append(path)
     return stems
 

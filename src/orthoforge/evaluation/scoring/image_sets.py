@@ -118,7 +118,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     if not folder.is_dir():
         raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}.")
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in DRIVERS or path.name.startswith(".") or not path.is_file():
+        if path.suffix.lower() not in DRIVERS or path.name.startswith(".") or path.is_dir():
             continue
         if path.stem in files:
             raise DataError(f"{folder}: {files[path.stem].name} and {path.name} share one stem; remove or rename one of them.")

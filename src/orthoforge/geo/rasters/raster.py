@@ -16,17 +16,24 @@ from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from orthoforge.errors import DataError
-from orthoforge.geo.grid import Grid, Window
-from orthoforge.geo.rasters.files import driver_of
+from orthoforge.geo.grid import Grid, Window, require_possible
+from orthoforge.geo.heights import horizontal
+from orthoforge.geo.rasters.files import driver_of, require_own_side_files
 from orthoforge.geo.rasters.memory import require_memory
+from orthoforge.geo.rasters.orientation import require_upright
 
 # A header may declare any size. 50 000² is four times the area of the largest scenes in use.
 MAX_PIXELS = 50_000**2
+# A TIFF may declare 65 535 bands. Hyperspectral scenes have some hundreds.
+MAX_BANDS = 1000
 # Pixels of one strip of rows: 12 MB of RGB. Whatever goes through a scene strip by strip needs this much and no more.
 _STRIP_PIXELS = 2**22
 # GDAL's shortcut for a whole PNG returns a truncated file's missing rows as garbage, without an error; row by row it notices.
 # GDAL would keep decoded blocks in 5 % of all memory. 48 MB hold a row of 512 px blocks of RGB 30 000 px wide; strips need no more.
-READ_OPTIONS = {"GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO", "GDAL_CACHEMAX": 48 * 2**20}
+# Without a list of the folder GDAL asks for side files by their exact names, which are looked at before.
+READ_OPTIONS = {
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO", "GDAL_CACHEMAX": 48 * 2**20, "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
+}  # fmt: skip
 # GDAL's threads halve the time for blocks of at least so many pixels; Inria's one-row blocks take 4 to 15 times as long with them.
 # (GTIFF_DIRECT_IO would read those three times faster, but gives a truncated file's missing rows as garbage, without an error.)
 _THREADED_BLOCK_PIXELS = 2**16
@@ -44,6 +51,8 @@ class Raster:
     grid: Grid
     band_count: int
     dtype: str
+    has_mask: bool
+    """The file holds a mask of its valid pixels, besides its bands."""
     _dataset: DatasetReader
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
@@ -71,11 +80,6 @@ class Raster:
     def has_alpha(self) -> bool:
         """The last band says how opaque the others are."""
         return self.band_count > 1 and self._dataset.colorinterp[-1] == ColorInterp.alpha
-
-    @property
-    def has_mask(self) -> bool:
-        """The file holds a mask of its valid pixels, besides its bands."""
-        return not self.has_alpha and MaskFlags.per_dataset in self._dataset.mask_flag_enums[0]
 
     def read_valid(self, window: Window | None = None) -> np.ndarray | None:
         """Which pixels hold data by the file's own mask or alpha band, (H, W) bool; ``None`` when it has neither."""
@@ -166,26 +170,45 @@ class Raster:
 def open_raster(path: Path) -> Iterator[Raster]:
     """Open a GeoTIFF, PNG or JPEG for reading.
 
-    Raises ``DataError`` for a missing or empty file, another format behind the suffix, an unreadable header, or a declared size
-    above ``MAX_PIXELS``.
+    Raises ``DataError`` for a missing, empty or unreadable file, another format behind the suffix, a damaged header, too many
+    declared pixels or bands, and pixels that viewers turn; ``GridError`` for a place that cannot be.
     """
     path = Path(path)
     driver = driver_of(path)
+    require_own_side_files(path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(**READ_OPTIONS))
         try:
             dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
+            _require_sane(path, dataset)
             if driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS:
                 dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
+            crs = None if dataset.crs is None else horizontal(dataset.crs)
+            grid = Grid(dataset.height, dataset.width, dataset.transform, crs)
+            has_alpha = dataset.count > 1 and dataset.colorinterp[-1] == ColorInterp.alpha
+            has_mask = not has_alpha and MaskFlags.per_dataset in dataset.mask_flag_enums[0]
         except GDAL_ERRORS as error:
             raise DataError(f"{path}: not a readable {driver} file (truncated or damaged?): {error}") from error
-        if dataset.width * dataset.height > MAX_PIXELS:
-            raise DataError(
-                f"{path}: its header declares {dataset.width}×{dataset.height} px; more than {MAX_PIXELS / 1e9:.1f} billion "
-                "pixels are not accepted. If the file is sound, cut it into smaller scenes."
-            )
-        grid = Grid(dataset.height, dataset.width, dataset.transform, dataset.crs)
-        yield Raster(path, grid, dataset.count, dataset.dtypes[0], dataset)
+        require_possible(path, grid)
+        if grid.transform == grid.transform.identity():  # a place on the ground is that of the pixels as they are stored
+            require_upright(path, driver, dataset.tags())
+        yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset)
+
+
+def _require_sane(path: Path, dataset: DatasetReader) -> None:
+    """Raise ``DataError`` for a header that asks for too much, or leads elsewhere."""
+    if dataset.width * dataset.height > MAX_PIXELS:
+        raise DataError(
+            f"{path}: its header declares {dataset.width}×{dataset.height} px; more than {MAX_PIXELS / 1e9:.1f} billion "
+            "pixels are not accepted. If the file is sound, cut it into smaller scenes."
+        )
+    if dataset.count > MAX_BANDS:
+        raise DataError(
+            f"{path}: its header declares {dataset.count} bands; more than {MAX_BANDS} are not accepted. If the file is sound, "
+            "keep those that are needed, for example with gdal_translate -b 1 -b 2 -b 3."
+        )
+    if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
+        raise DataError(f"{path}: its metadata name another file as its overviews. Copy it with gdal_translate, which drops them.")
 
 
 def read_tags(path: Path) -> dict[str, str]:

@@ -1,0 +1,73 @@
+"""The Orientation tag of EXIF: viewers turn the pixels as it says, GDAL and other readers do not."""
+
+import io
+import struct
+from collections.abc import Mapping
+from pathlib import Path
+from typing import BinaryIO
+
+from orthoforge.errors import DataError
+from orthoforge.files import readable
+
+_UPRIGHT, _TAG, _SHORT = 1, 274, 3
+_SHOWN_AS = {
+    2: "mirrored", 3: "turned by 180°", 4: "upside down", 5: "mirrored and turned", 6: "turned by 90° to the right",
+    7: "mirrored and turned", 8: "turned by 90° to the left",
+}  # fmt: skip
+# EXIF lies in front of a PNG's pixels, between a few others. One chunk of it has at most some hundred kilobytes.
+_MOST_CHUNKS, _LARGEST_EXIF = 100, 2**20
+
+
+def require_upright(path: Path, driver: str, tags: Mapping[str, str]) -> None:
+    """Raise ``DataError`` for a file that viewers show turned or mirrored. ``tags`` are those that GDAL found."""
+    if driver == "JPEG":
+        found = tags.get("EXIF_Orientation", "")
+        orientation = int(found) if found.isdecimal() else _UPRIGHT
+    else:
+        with readable(path), open(path, "rb") as file:
+            exif: BinaryIO | None = file if driver == "GTiff" else _exif_of_png(file)
+            orientation = _orientation(exif) if exif else _UPRIGHT
+    if orientation in _SHOWN_AS:
+        raise DataError(
+            f"{path}: its EXIF tag Orientation is {orientation}: viewers show it {_SHOWN_AS[orientation]}, and its pixels are not "
+            "stored that way, so image and mask may not fit. Turn the pixels themselves, for example with "
+            "mogrify -auto-orient, or remove the tag with exiftool -Orientation= where the pixels are right."
+        )
+
+
+def _exif_of_png(file: BinaryIO) -> BinaryIO | None:
+    """The chunk eXIf, which is laid out as a TIFF."""
+    file.seek(8)
+    for _ in range(_MOST_CHUNKS):
+        header = file.read(8)
+        if len(header) < 8:
+            return None
+        size, kind = struct.unpack(">I4s", header)
+        if kind == b"eXIf":
+            return io.BytesIO(file.read(min(size, _LARGEST_EXIF)))
+        if kind in (b"IDAT", b"IEND"):
+            return None
+        file.seek(size + 4, io.SEEK_CUR)
+    return None
+
+
+def _orientation(file: BinaryIO) -> int:
+    """The tag in the first directory of a TIFF or BigTIFF; upright where it is missing or damaged."""
+    try:
+        order = {b"II": "<", b"MM": ">"}[file.read(2)]
+        (version,) = struct.unpack(order + "H", file.read(2))
+        if big := version == 43:
+            file.read(4)
+        offset_format, count_format, entry_size = ("Q", "Q", 20) if big else ("I", "H", 12)
+        (offset,) = struct.unpack(order + offset_format, file.read(8 if big else 4))
+        file.seek(offset)
+        (count,) = struct.unpack(order + count_format, file.read(8 if big else 2))
+        for _ in range(min(count, 2**16)):
+            entry = file.read(entry_size)
+            tag, kind = struct.unpack_from(order + "HH", entry)
+            if tag >= _TAG:  # they are in ascending order
+                found = tag == _TAG and kind == _SHORT
+                return struct.unpack_from(order + "H", entry, entry_size - (8 if big else 4))[0] if found else _UPRIGHT
+    except (KeyError, struct.error, OverflowError, ValueError):
+        pass
+    return _UPRIGHT
