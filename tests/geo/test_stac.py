@@ -1,6 +1,7 @@
 import hashlib
 import json
 from datetime import UTC, datetime, timedelta, timezone
+from urllib.parse import unquote, urljoin, urlsplit
 
 import numpy as np
 import pystac
@@ -67,7 +68,7 @@ def test_the_item_follows_the_specification(tmp_path, name):
     read = pystac.Item.from_file(tmp_path / "a scene.json")
     assert read.to_dict(include_self_link=False)["properties"] == item["properties"]
     assert read.datetime == NOON
-    assert (read.id, read.assets["image"].href) == ("a scene", "./a scene.tif")
+    assert (read.id, read.assets["image"].href) == ("a scene", "./a%20scene.tif")
     assert ProjectionExtension.has_extension(read) and FileExtension.has_extension(read)
 
 
@@ -81,6 +82,21 @@ def test_the_file_is_described_by_size_checksum_and_type(tmp_path):
     assert file.checksum == "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
     assert asset.media_type == pystac.MediaType.COG
     assert make_item(tmp_path, make_grid(4), "b.png")["assets"]["image"]["type"] == pystac.MediaType.PNG
+
+
+@pytest.mark.parametrize("name", ["town #1 50%.tif", "a:b?c.tif", "größe.tif"])
+def test_the_address_of_the_image_is_encoded_and_still_known(tmp_path, name):
+    href = make_item(tmp_path, make_grid(4), name)["assets"]["image"]["href"]
+    parts = urlsplit(urljoin("https://example.org/items/", href))
+    assert (unquote(parts.path), parts.query, parts.fragment) == (f"/items/{name}", "", "")
+    assert is_ours((tmp_path / name).with_suffix(".json"), tmp_path / name)
+
+
+@pytest.mark.parametrize(("count", "names"), [(1, [None]), (2, [None] * 2), (4, ["red", "green", "blue", None])])
+def test_there_are_as_many_bands_as_the_image_has(tmp_path, count, names):
+    item = make_item(tmp_path, make_grid(4), bands=count)
+    assert [band.get("name") for band in item["assets"]["image"]["bands"]] == names
+    assert list(LocalValidator().item_validator("1.1.0").iter_errors(item)) == []
 
 
 def test_the_projection_is_the_grids(tmp_path):

@@ -30,7 +30,6 @@ from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
 from orthoforge.generation.styles import Style, styled, styles_of
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
-from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
@@ -164,9 +163,10 @@ def _generate_mask(
             if not options.overwrite and is_made(path, tags) and not is_begun(path, signed=options.sign is not None):
                 continue
             with alone(path):
+                scene = Scene(generator, mask, delivered, seed + variant, options.overlap_px)
                 if options.overwrite or not is_made(path, tags):
-                    _write_scene(path, Scene(generator, mask, delivered, seed + variant, options.overlap_px), tags, source, options)
-                _complete(path, delivered.grid, options)
+                    _write_scene(path, scene, tags, source, options)
+                _complete(path, scene, options)
                 discard(path)
 
 
@@ -195,11 +195,13 @@ def _remove_side_files(path: Path) -> None:
         file.unlink(missing_ok=True)
 
 
-def _complete(path: Path, grid: Grid, options: Options) -> None:
+def _complete(path: Path, scene: Scene, options: Options) -> None:
     """Write what the image lacks beside it. What is said of it is what its own tags say, and the time at which it was made."""
+    grid = scene.delivered.grid
     for file in lacking(path, located=grid.crs is not None, signed=options.sign is not None):
         if file.suffix == ".json":
-            write_stac_item(path, grid, tags=read_tags(path), created=datetime.fromtimestamp(path.stat().st_mtime, UTC))
+            made = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+            write_stac_item(path, grid, tags=read_tags(path), bands=scene.generator.bands, created=made)
         elif options.sign:
             certificate, private_key = options.sign
             write_signature(path, certificate=certificate, private_key=private_key)

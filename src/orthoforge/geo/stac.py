@@ -8,6 +8,7 @@ import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import numpy as np
 import shapely
@@ -32,6 +33,7 @@ MEDIA_TYPES = {
     ".tiff": "image/tiff; application=geotiff; profile=cloud-optimized",
     ".png": "image/png",
 }
+_COLOURS = ("red", "green", "blue")
 # STAC has no words for a generator, so they have this package's prefix.
 _PREFIX = "orthoforge:"
 # Multihash: 0x12 is SHA2-256, 0x20 its 32 bytes.
@@ -47,25 +49,27 @@ _DECIMALS = 9
 
 
 def write_stac_item(
-    path: Path, grid: Grid, *, tags: Mapping[str, str], created: datetime | None = None, overwrite: bool = False
+    path: Path, grid: Grid, *, tags: Mapping[str, str], bands: int = 3, created: datetime | None = None, overwrite: bool = False
 ) -> Path:
     """Write the STAC Item of the image ``path`` beside it, as ``NAME.json``, and return its path.
 
     ``tags`` are the image's own: those that say that it is synthetic, and from which model, recipe and seed, go into the item's
-    properties. ``created`` (with a time zone) is now unless given; all else follows from the image. Where ``footprint`` finds no
-    outline, the item has no geometry. Raises ``DataError`` for a missing image, and what ``new_file`` raises.
+    properties. ``bands`` is how many it has; the first three are red, green and blue. ``created`` (with a time zone) is now unless
+    given; all else follows from the image. Where ``footprint`` finds no outline, the item has no geometry. Raises ``DataError`` for
+    a missing image, and what ``new_file`` raises.
     """
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; a STAC item describes an image that is there.")
     out = path.with_suffix(".json")
-    content = json.dumps(stac_item(path, grid, tags=tags, created=created or datetime.now(UTC)), indent=1, ensure_ascii=False)
+    item = stac_item(path, grid, tags=tags, bands=bands, created=created or datetime.now(UTC))
+    content = json.dumps(item, indent=1, ensure_ascii=False)
     with new_file(out, overwrite=overwrite) as partial:
         partial.write_text(content + "\n", encoding="utf-8")
     return out
 
 
-def stac_item(path: Path, grid: Grid, *, tags: Mapping[str, str], created: datetime) -> dict[str, object]:
+def stac_item(path: Path, grid: Grid, *, tags: Mapping[str, str], bands: int, created: datetime) -> dict[str, object]:
     """The STAC Item of the image ``path`` as JSON's own types."""
     assert created.tzinfo is not None, created
     outline = footprint(grid)
@@ -85,16 +89,22 @@ def stac_item(path: Path, grid: Grid, *, tags: Mapping[str, str], created: datet
     item["links"] = []
     item["assets"] = {
         "image": {
-            "href": f"./{path.name}",
+            "href": f"./{quote(path.name)}",
             "type": MEDIA_TYPES[path.suffix.lower()],
             "title": f"Synthetic image {path.stem}" if tags.get("SYNTHETIC") == "YES" else path.stem,
             "roles": ["data"],
-            "bands": [{"name": name, "data_type": "uint8"} for name in ("red", "green", "blue")],
+            "bands": _bands(bands),
             "file:size": path.stat().st_size,
             "file:checksum": _SHA2_256 + sha256_of(path),
         }
     }
     return item
+
+
+def _bands(count: int) -> list[dict[str, object]]:
+    """The first three of three or more are colours; what others show is not known."""
+    named: list[dict[str, object]] = [{"name": name} for name in _COLOURS] if count >= len(_COLOURS) else []
+    return [band | {"data_type": "uint8"} for band in named + [{}] * (count - len(named))]
 
 
 def is_ours(item: Path, image: Path) -> bool:
@@ -111,7 +121,7 @@ def is_ours(item: Path, image: Path) -> bool:
         properties = body["properties"]
         made_here = any(name.startswith(_PREFIX) for name in properties) or "orthoforge" in properties["processing:software"]
         hrefs = [asset["href"] for asset in body["assets"].values()]
-        of_image = any((item.parent / href).resolve() == image.resolve() for href in hrefs)
+        of_image = any((item.parent / unquote(href)).resolve() == image.resolve() for href in hrefs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError):
         return False
     return body.get("type") == "Feature" and "stac_version" in body and made_here and of_image

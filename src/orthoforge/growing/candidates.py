@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from orthoforge.files import new_file
 from orthoforge.geo.cog import write_raster
@@ -78,7 +79,7 @@ def _candidate(plan: Plan, staging: Staging, mask: NewMask, name: str, seed: int
 def _move_item(item: Path, folder: Path, image: Path) -> None:
     """Put a STAC item into ``folder``: between images it would disturb readers that list them."""
     body = json.loads(item.read_bytes())
-    body["assets"]["image"]["href"] = f"../{image.as_posix()}"
+    body["assets"]["image"]["href"] = f"../{quote(image.as_posix())}"
     with new_file(folder / item.name, overwrite=True) as partial:
         partial.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     item.unlink()
