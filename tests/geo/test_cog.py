@@ -373,3 +373,19 @@ def test_a_kill_in_the_middle_leaves_no_file_and_the_next_writer_clears_up(tmp_p
     assemble(tmp_path / "a.tif", blocks, Grid(1536, 1536))
     assert names(tmp_path) == ["a.tif", "blocks"]
     assert np.array_equal(read(tmp_path / "a.tif"), image)
+
+
+def test_a_crs_that_a_geotiff_cannot_hold_is_not_lost_in_silence(tmp_path):
+    site = CRS.from_wkt(
+        f'DERIVEDPROJCRS["site grid",{UTM.to_wkt(version="WKT2_2019").replace("PROJCRS[", "BASEPROJCRS[", 1).split(",CS[")[0]}],'
+        'DERIVINGCONVERSION["Affine",METHOD["Affine parametric transformation"],'
+        'PARAMETER["A0",-500000,LENGTHUNIT["metre",1]],PARAMETER["A1",1,SCALEUNIT["coefficient",1]],'
+        'PARAMETER["A2",0,SCALEUNIT["coefficient",1]],PARAMETER["B0",-5000000,LENGTHUNIT["metre",1]],'
+        'PARAMETER["B1",0,SCALEUNIT["coefficient",1]],PARAMETER["B2",1,SCALEUNIT["coefficient",1]]],'
+        'CS[Cartesian,2],AXIS["x",east],AXIS["y",north],LENGTHUNIT["metre",1]]'
+    )
+    with pytest.warns(UserWarning, match=r"a\.tif: a GeoTIFF cannot hold its CRS, site grid; it is written without"):
+        write_raster(tmp_path / "a.tif", make_mask(8), Grid(8, 8, Affine(0.3, 0, 9, 0, -0.3, 9), site))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        write_raster(tmp_path / "b.tif", make_mask(8), make_grid(8))

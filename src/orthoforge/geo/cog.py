@@ -7,6 +7,7 @@ then reads the blocks through a VRT, which is text that exists in memory only, a
 import contextlib
 import glob
 import os
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -20,7 +21,7 @@ from rasterio.shutil import copy
 
 from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file, writable
-from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.grid import Grid, Window, crs_name
 from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, READ_OPTIONS, open_quietly, open_raster
 
 Compression = Literal["deflate", "zstd", "lzw", "jpeg", "webp"]
@@ -306,6 +307,15 @@ def _require_written(path: Path, partial: Path, grid: Grid, parts: Iterable[Part
     """Raise ``ResourceError`` unless the file holds ``parts``."""
     if not _reads_back(partial, DRIVERS[path.suffix.lower()], grid, parts, masked=masked, lossy=lossy):
         raise _write_error(path, grid.height * grid.width * 3, "the file does not read back as it was written")
+    _warn_of_a_lost_crs(path, partial, grid)
+
+
+def _warn_of_a_lost_crs(path: Path, partial: Path, grid: Grid) -> None:
+    if grid.crs is None or path.suffix.lower() == ".png":
+        return
+    with open_quietly(partial, driver="GTiff") as dataset:
+        if dataset.crs is None:
+            warnings.warn(f"{path}: a GeoTIFF cannot hold its CRS, {crs_name(grid.crs)}; it is written without.", stacklevel=2)
 
 
 def _reads_back(path: Path, driver: str, grid: Grid, parts: Iterable[Part], *, masked: bool, lossy: bool) -> bool:
