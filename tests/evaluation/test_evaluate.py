@@ -388,9 +388,22 @@ def test_two_files_for_one_tile_are_refused(folder, tmp_path):
 def test_a_mask_value_that_means_nothing_is_named(folder, tmp_path):
     images = save(tmp_path / "images", {n: np.zeros((40, 40, 3), np.uint8) for n in "ab"})
     masks = save(tmp_path / "masks", {n: np.full((40, 40), 37, np.uint8) for n in "ab"})
-    with pytest.raises(DataError, match=r"value 37 in 100.0 % of pixels; pass --threshold"):
+    with pytest.raises(DataError, match=r"value 37 in 100\.0 % of pixels\. Masks of classes"):
         evaluate(images, folder / "tiles", tmp_path / "report", masks=masks)
     evaluate(images, folder / "tiles", tmp_path / "report", masks=masks, threshold=30)
+
+
+@pytest.mark.parametrize(
+    ("shape", "advice"),
+    [
+        ((40, 40, 4), r"image has 4 bands with alpha, the tiles in .* have 3\. .* gdal_translate -b 1 -b 2 -b 3 a\.png OUT"),
+        ((40, 40), r"image has 1 band, the tiles in .* have 3\. .* gdal_translate -b 1 -b 1 -b 1 a\.png OUT"),
+    ],
+)
+def test_images_of_other_bands_are_advised_what_evaluate_can_do(folder, tmp_path, shape, advice):
+    images = save(tmp_path / "images", {name: np.zeros(shape, np.uint8) for name in "ab"})
+    with pytest.raises(DataError, match=rf"a\.png: {advice}"):
+        evaluate(images, folder / "tiles", tmp_path / "report")
 
 
 def test_fidelity_is_what_a_segmenter_finds_of_the_masks(folder, tmp_path, capsys):

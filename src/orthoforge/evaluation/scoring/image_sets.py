@@ -9,7 +9,7 @@ import numpy as np
 
 from orthoforge.errors import DataError
 from orthoforge.evaluation.tile_images import TileImages
-from orthoforge.geo.rasters import DRIVERS, open_raster, read_image, read_mask
+from orthoforge.geo.rasters import DRIVERS, Raster, open_raster, read_image, read_mask
 from orthoforge.tiles.store import TileStore
 
 _SHOWN_NAMES = 3
@@ -143,11 +143,23 @@ def _of_tiles(store: TileStore, tile_ids: Sequence[int], read: Callable[[int], n
 def _read_file(path: Path, store: TileStore) -> np.ndarray:
     """The bands that are shown of an image, which has all those of the tiles."""
     with open_raster(path) as raster:
+        if raster.band_count != store.bands:
+            raise DataError(
+                f"{path}: image has {raster.band_count} band{'s' * (raster.band_count > 1)}{' with alpha' * raster.has_alpha}, the "
+                f"tiles in {store.path} have {store.bands}. {_same_bands(raster, store.bands)}"
+            )
         if store.shown is None:
             return read_image(raster)
-        if raster.band_count != store.bands:
-            raise DataError(f"{path}: image has {raster.band_count} bands, the tiles in {store.path} have {store.bands}.")
         return read_image(raster, bands=store.looked_at)
+
+
+def _same_bands(raster: Raster, bands: int) -> str:
+    """How an image gets as many bands as the tiles have."""
+    colours = raster.band_count - raster.has_alpha
+    if colours != 1 and colours < bands:
+        return "Score it against tiles with its bands."
+    numbers = [1] * bands if colours == 1 else range(1, bands + 1)
+    return f"Save it with those: gdal_translate {' '.join(f'-b {number}' for number in numbers)} {raster.path.name} OUT."
 
 
 def _few(names: Sequence[str]) -> str:
