@@ -6,6 +6,7 @@ import rasterio
 import shapely
 from affine import Affine
 from PIL import Image
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
 from conftest import UTM, make_grid, make_mask, write_tiff
@@ -155,6 +156,13 @@ def test_nodata_of_a_mask_of_classes_has_no_image(tmp_path):
     (made,) = generate(run, [path], tmp_path / "out.tif")
     with rasterio.open(made) as dataset:
         assert dataset.dataset_mask()[:, :16].max() == 0 and dataset.dataset_mask()[:, 16:].min() == 255
+
+
+def test_control_points_are_said_to_give_no_place(run, tmp_path):
+    points = [GroundControlPoint(row, col, 500_000 + col, 5_000_000 - row) for row in (0, 64) for col in (0, 64)]
+    path = write_tiff(tmp_path / "m.tif", make_mask(64), gcps=points, crs=UTM)
+    with pytest.warns(UserWarning, match=r"m\.tif: only 4 ground control points say where it lies, which are not read"):
+        generate(run, [path], tmp_path / "o.tif")
 
 
 def test_options_for_footprints_do_not_go_unheard(run, tmp_path):

@@ -9,9 +9,18 @@ from PIL import Image
 from rasterio.enums import ColorInterp
 
 from conftest import UTM, make_grid, make_image, make_mask, write_tiff
-from orthoforge.errors import DataError, ResourceError
+from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.geo.grid import Window
-from orthoforge.geo.rasters import memory, open_raster, read_image, read_mask, read_mask_and_valid, read_mask_rgb, read_mask_values
+from orthoforge.geo.rasters import (
+    memory,
+    nodata_note,
+    open_raster,
+    read_image,
+    read_mask,
+    read_mask_and_valid,
+    read_mask_rgb,
+    read_mask_values,
+)
 from orthoforge.geo.rasters import raster as raster_module
 
 
@@ -266,7 +275,7 @@ def test_pixels_without_data_are_background_and_told_apart(tmp_path, kind, windo
     assert np.array_equal(read_mask_part, np.where(valid, mask, 0)[part])
     assert np.array_equal(read(path, read_mask, window=window), read_mask_part)
     assert set(np.unique(read(path, read_mask_values))) == {0, 255}
-    assert not read(path, read_mask_and_valid, threshold=0)[0][~valid].any()
+    assert not read(path, read_mask_and_valid, threshold=1)[0][~valid].any()
 
 
 def test_the_internal_mask_and_the_nodata_value_both_count(tmp_path):
@@ -276,13 +285,91 @@ def test_the_internal_mask_and_the_nodata_value_both_count(tmp_path):
     assert [*zip(*np.nonzero(~read(path, read_mask_and_valid)[1]), strict=True)] == [(0, 0), (1, 1)]
 
 
-@pytest.mark.parametrize("nodata", [0, 1, 255])
-def test_a_nodata_value_that_a_mask_needs_is_ignored(tmp_path, nodata):
-    values = np.array([[0, 1, 255]], np.uint8)
-    path = write_tiff(tmp_path / "m.tif", values, make_grid((1, 3)), nodata=nodata)
+@pytest.mark.parametrize(("nodata", "high"), [(0, 1), (0, 255), (1, 1), (255, 255)])
+def test_a_nodata_value_that_a_mask_needs_is_ignored(tmp_path, nodata, high):
+    path = write_tiff(tmp_path / "m.tif", np.array([[0, high, 0]], np.uint8), make_grid((1, 3)), nodata=nodata)
     mask, valid = read(path, read_mask_and_valid)
-    assert mask.tolist() == [[0, 255, 255]]
+    assert mask.tolist() == [[0, 255, 0]]
     assert valid is None
+    assert (nodata_note_of(path) is None) == (nodata == 0)
+
+
+@pytest.mark.parametrize(("nodata", "building"), [(1, [0, 0, 255]), (255, [0, 255, 0])])
+@pytest.mark.parametrize("window", [None, Window(0, 2, 1, 1)])
+def test_1_and_255_are_nodata_where_they_are_declared_and_the_other_is_building(tmp_path, nodata, building, window):
+    path = write_tiff(tmp_path / "m.tif", np.array([[0, 1, 255]], np.uint8), make_grid((1, 3)), nodata=nodata)
+    mask, valid = read(path, read_mask_and_valid, window=window)
+    part = window.slices[1] if window else slice(None)
+    assert mask[0].tolist() == building[part]
+    assert valid[0].tolist() == [value != nodata for value in (0, 1, 255)][part]
+    assert nodata_note_of(path) is None
+
+
+def nodata_note_of(path):
+    with open_raster(path) as raster:
+        return nodata_note(raster)
+
+
+def test_1_and_255_in_one_mask_are_refused_also_when_two_windows_hold_them(tmp_path):
+    path = write_tiff(tmp_path / "m.tif", np.array([[0, 1], [0, 255]], np.uint8), make_grid(2))
+    message = r"holds 1 in 25\.0 % and 255 in 25\.0 % of pixels.*declare it, .* -a_nodata 255.* --threshold 1; .*--threshold 255"
+    with pytest.raises(DataError, match=message):
+        read(path, read_mask)
+    with open_raster(path) as raster:
+        assert read_mask(raster, Window(0, 0, 1, 2)).tolist() == [[0, 255]]
+        with pytest.raises(DataError, match=message):
+            read_mask(raster, Window(1, 0, 1, 2))
+    assert read(path, read_mask, threshold=1).tolist() == [[0, 255], [0, 255]]
+    assert read(path, read_mask, threshold=255).tolist() == [[0, 0], [0, 255]]
+
+
+@pytest.mark.parametrize("kind", ["alpha", "rgba", "png", "mask"])
+def test_a_mask_whose_background_is_transparent_has_data_everywhere(tmp_path, kind):
+    mask = make_mask(40)
+    path = write_nodata(tmp_path / "m.tif", kind, mask, mask > 0)
+    for window in (None, Window(0, 0, 3, 40)):
+        found, valid = read(path, read_mask_and_valid, window=window)
+        assert np.array_equal(found, mask[window.slices if window else (slice(None), slice(None))])
+        assert valid is None
+    path = write_nodata(tmp_path / "none.tif", kind, mask, mask > 300)  # nothing is opaque
+    assert not read(path, read_mask_and_valid)[1].any()
+
+
+# Thresholds
+
+
+@pytest.mark.parametrize(
+    ("values", "advice"),
+    [
+        ([1, 2, 2, 2], r"\(for example 2, which makes 75\.0 % of them building\)"),
+        ([0, 1, 2, 3], r"\(for example 2, which makes 50\.0 % of them building\)"),
+        ([0, 37, 255, 255], r"\(for example 128, which makes 50\.0 % of them building\)"),
+        ([0, 0, 0, 9], r"\(for example 5, which makes 25\.0 % of them building\)"),
+    ],
+)
+def test_the_advised_threshold_parts_the_values_seen(tmp_path, values, advice):
+    path = write_tiff(tmp_path / "m.tif", np.array([values], np.uint8), make_grid((1, 4)))
+    with pytest.raises(DataError, match="pass --threshold " + advice):
+        read(path, read_mask)
+
+
+def test_no_threshold_parts_a_single_value(tmp_path):
+    path = write_tiff(tmp_path / "m.tif", np.full((4, 4), 7, np.uint8), make_grid(4))
+    with pytest.raises(DataError, match=r"it has value 7 in 100\.0 % of pixels\. Masks of classes"):
+        read(path, read_mask)
+
+
+@pytest.mark.parametrize(("threshold", "makes"), [(0, "everything"), (-3, "everything"), (256, "nothing")])
+def test_a_threshold_that_no_value_is_below_or_above_is_refused(tmp_path, threshold, makes):
+    path = write_tiff(tmp_path / "m.tif", make_mask(8), make_grid(8))
+    with pytest.raises(ConfigError, match=f"threshold {threshold} makes {makes} building: masks hold 0 to 255"):
+        read(path, read_mask, threshold=threshold)
+
+
+def test_negative_values_are_no_building(tmp_path):
+    path = write_tiff(tmp_path / "m.tif", np.array([[0, -1]], np.int8), make_grid((1, 2)))
+    with pytest.raises(DataError, match="mask is int8 and holds values below 0"):
+        read(path, read_mask)
 
 
 def test_a_file_that_declares_nothing_has_no_validity(tmp_path):

@@ -10,6 +10,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 from rich.console import Console
 
@@ -167,6 +168,52 @@ def test_files_that_cannot_be_opened_are_faults_and_the_rest_is_checked(tmp_path
     assert len(faults) == 2
     assert "masks/b1.tif: is a link to" in faults[0]
     assert "images/b2.tif: cannot be read (Permission denied)" in faults[1]
+
+
+def test_pixels_without_data_and_alpha_as_a_colour_are_warnings(tmp_path):
+    make_dataset(tmp_path, ["b1", "b2"])
+    image = make_image(make_mask(64))
+    image[:, :16] = 0
+    write_tiff(tmp_path / "images/b1.tif", image, GRID, nodata=0)
+    opaque = np.full((64, 64), 255, np.uint8)
+    write_tiff(tmp_path / "images/b2.tif", np.dstack([make_image(make_mask(64)), opaque]), GRID, alpha="yes")
+    assert messages(check(tmp_path, bands=(1, 2, 3)), "warning") == [
+        f"{tmp_path}/images/b1.tif: 25.0 % of the image holds no data. Cut it to where it has some."
+    ]
+    write_tiff(tmp_path / "images/b1.tif", np.dstack([image, image[..., 0]]), GRID)  # near infrared, whatever the file calls it
+    (warning,) = messages(check(tmp_path, bands=(1, 2, 3, 4)), "warning")[-1:]
+    assert "images/b2.tif: band 4 is alpha" in warning
+    assert not any("b1.tif: band 4" in message for message in messages(check(tmp_path, bands=(1, 2, 3, 4)), "warning"))
+
+
+def test_1_and_255_in_one_mask_are_a_fault_and_a_declared_255_alone_is_a_warning(tmp_path, monkeypatch):
+    monkeypatch.setattr(raster_module, "_STRIP_PIXELS", 64 * 16)
+    make_dataset(tmp_path, ["b1", "b2", "b3"])
+    mask = make_mask(64) // 255
+    mask[48:] = 255  # in other strips than the buildings
+    write_tiff(tmp_path / "masks/b1.tif", mask, GRID, blockysize=16)
+    write_tiff(tmp_path / "masks/b2.tif", mask, GRID, blockysize=16, nodata=255)
+    write_tiff(tmp_path / "masks/b3.tif", make_mask(64, seed=2), GRID, nodata=255)
+    report = check(tmp_path)
+    assert "masks/b1.tif: mask holds 1 in" in only_fault(report)
+    assert row(report, "b2").building_share == pytest.approx((mask == 1).mean())
+    (warning,) = messages(report, "warning")
+    assert "masks/b3.tif: declares 255 to be no data and holds no other value but 0" in warning
+
+
+def test_control_points_are_no_place(tmp_path):
+    make_pair(tmp_path, "b1", crs=None)
+    points = [GroundControlPoint(row, col, 500_000 + col, 5_000_000 - row) for row in (0, 64) for col in (0, 64)]
+    write_tiff(tmp_path / "masks/b1.tif", make_mask(64), gcps=points, crs=UTM)
+    assert any(
+        "masks/b1.tif: only 4 ground control points say where" in message for message in messages(check(tmp_path), "warning")
+    )
+
+
+def test_a_threshold_that_parts_nothing_is_no_finding_but_an_error(tmp_path):
+    make_dataset(tmp_path, ["b1"])
+    with pytest.raises(ConfigError, match="threshold 300 makes nothing building"):
+        check(tmp_path, threshold=300)
 
 
 def test_values_are_judged_over_all_strips(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import threading
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from orthoforge.geo import footprints
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import (
     Raster,
+    nodata_note,
     open_raster,
     read_mask_and_valid,
     read_mask_rgb,
@@ -85,6 +87,9 @@ def open_mask(path: Path, generator: TrainedGenerator, *, threshold: int | None,
         )
     with open_raster(path) as raster:
         require_north_up(path, raster.grid)
+        for note in (raster.place_note, None if palette else nodata_note(raster)):
+            if note:
+                warnings.warn(note, stacklevel=2)
         yield RasterMask(raster, palette, threshold)
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
+from orthoforge.geo.rasters import require_threshold
 from orthoforge.scenes.alignment import Shift, common_shift
 from orthoforge.scenes.palette import load_palette
 from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
@@ -64,6 +65,7 @@ def check(
     """
     if threshold is not None and palette is not None:
         raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")
+    require_threshold(threshold)
     require_band_numbers(bands)
     colours = load_palette(palette) if palette else None
     found = survey(data)

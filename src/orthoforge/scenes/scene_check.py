@@ -12,12 +12,24 @@ import numpy as np
 from orthoforge.errors import OrthoforgeError
 from orthoforge.geo.grid import Window, crs_name, require_north_up, require_same_grid
 from orthoforge.geo.mask_share import MaskShare
-from orthoforge.geo.rasters import Raster, open_raster, read_image, read_mask_rgb, read_mask_values, require_mask_values
+from orthoforge.geo.rasters import (
+    Raster,
+    image_without_data,
+    nodata_note,
+    open_raster,
+    percent,
+    read_image,
+    read_mask_rgb,
+    read_mask_values,
+    require_mask_values,
+)  # fmt: skip
 from orthoforge.scenes.alignment import MAX_CELLS, Shift, cast_votes, estimate
 from orthoforge.scenes.palette import Colour, Palette, require_known, sort_colours
 from orthoforge.scenes.sources import Pair, place_of
 
 Severity = Literal["fault", "warning"]
+# Below this share of an image pixels without data are its ragged edge, or black that is taken for none.
+_MUCH_WITHOUT_DATA = 0.01
 
 
 @dataclass(frozen=True)
@@ -61,6 +73,8 @@ def check_scene(
                 with _noted(findings):
                     require_north_up(raster.path, raster.grid)
                 _note_missing_blocks(raster, findings)
+                if raster.place_note:
+                    findings.append(Finding("warning", raster.place_note))
         together = image is not None and mask is not None
         if image and mask:
             with _noted(findings):
@@ -71,6 +85,7 @@ def check_scene(
             complete &= _read(*rasters, tally, findings, threshold, palette, bands)
         with _noted(findings):
             require_mask_values(pair.mask, tally.counts)
+        findings += _of_missing_data(image, mask if complete and not palette else None, tally)
         with _noted(findings):
             require_known(pair.mask, tally.unknown, tally.share.pixels)
         told = mask is not None and complete and not (palette and palette.building_index is None)
@@ -107,6 +122,10 @@ class _Tally:
     share: MaskShare = field(default_factory=MaskShare)
     last_row: np.ndarray | None = None
     votes: list[np.ndarray] = field(default_factory=list)
+    without_data_px: int = 0
+    """Pixels of the image that hold no data."""
+    levels_of_alpha: set[int] = field(default_factory=set)
+    """Up to three values of a band that was chosen and is declared to be alpha."""
 
     def add(self, building: np.ndarray) -> None:
         self.share.add(building, self.last_row)
@@ -132,6 +151,7 @@ def _read(
         if image:
             with _noted(findings):
                 pixels = read_image(image, window, bands=bands)
+                _tally_missing_data(image, window, pixels, tally, bands)
             image = image if pixels is not None else None
         if mask:
             with _noted(findings):
@@ -158,6 +178,29 @@ def _read_building(mask: Raster, window: Window, tally: _Tally, threshold: int |
     if threshold is None:
         tally.counts += np.bincount(values.ravel(), minlength=256)
     return np.where(values >= (1 if threshold is None else threshold), 255, 0).astype(np.uint8)
+
+
+def _tally_missing_data(image: Raster, window: Window, pixels: np.ndarray, tally: _Tally, bands: Sequence[int] | None) -> None:
+    missing = image_without_data(image, window)
+    if missing is not None:
+        tally.without_data_px += int(missing.sum())
+    if image.has_alpha and bands and image.band_count in bands and len(tally.levels_of_alpha) < 3:
+        tally.levels_of_alpha.update(np.unique(pixels[..., list(bands).index(image.band_count)])[:3].tolist())
+
+
+def _of_missing_data(image: Raster | None, mask: Raster | None, tally: _Tally) -> list[Finding]:
+    """What is said of pixels without data, and of a band that says which they are."""
+    messages = []
+    if image and (share := tally.without_data_px / (image.grid.height * image.grid.width)) >= _MUCH_WITHOUT_DATA:
+        messages.append(f"{image.path}: {percent(share)} of the image holds no data. Cut it to where it has some.")
+    if image and tally.levels_of_alpha and tally.levels_of_alpha <= {0, 255}:
+        messages.append(
+            f"{image.path}: band {image.band_count} is alpha, which says what is transparent, and holds no colour. Leave it out of "
+            "--bands."
+        )
+    if mask and (note := nodata_note(mask)):
+        messages.append(note)
+    return [Finding("warning", message) for message in messages]
 
 
 def _note_missing_blocks(raster: Raster, findings: list[Finding]) -> None:

@@ -5,15 +5,17 @@ agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other fil
 """
 
 from orthoforge.geo.rasters.files import DRIVERS
-from orthoforge.geo.rasters.images import read_image
+from orthoforge.geo.rasters.images import image_without_data, read_image
 from orthoforge.geo.rasters.masks import (
     MASK_VALUES,
+    nodata_note,
     percent,
     read_mask,
     read_mask_and_valid,
     read_mask_rgb,
     read_mask_values,
     require_mask_values,
+    require_threshold,
 )
 from orthoforge.geo.rasters.memory import available_memory, require_memory
 from orthoforge.geo.rasters.raster import GDAL_ERRORS, MAX_PIXELS, READ_OPTIONS, Raster, open_quietly, open_raster, read_tags
@@ -26,6 +28,8 @@ __all__ = [
     "READ_OPTIONS",
     "Raster",
     "available_memory",
+    "image_without_data",
+    "nodata_note",
     "open_quietly",
     "open_raster",
     "percent",
@@ -37,4 +41,5 @@ __all__ = [
     "read_tags",
     "require_mask_values",
     "require_memory",
+    "require_threshold",
 ]

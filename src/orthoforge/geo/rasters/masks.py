@@ -1,14 +1,18 @@
 """Masks: what their pixels say, and where they say nothing."""
 
+import math
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from orthoforge.errors import DataError
+from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.grid import Window
-from orthoforge.geo.rasters.raster import Raster
+from orthoforge.geo.rasters.raster import Raster, open_raster
 
-# What a mask's pixels may say. A file that declares one of them to be nodata, as many tools do with 0, means its background.
+# What a mask's pixels may say. A file that declares 0 to be nodata, as many tools do, means its background. One that declares 1 or
+# 255 means it where it holds other values besides 0.
 MASK_VALUES = (0, 1, 255)
 # Above this many distinct bad values a mask is most likely an image; the message then shows the first few only.
 _SHOWN_VALUES = 4
@@ -17,9 +21,9 @@ _SHOWN_VALUES = 4
 def read_mask(raster: Raster, window: Window | None = None, *, threshold: int | None = None) -> np.ndarray:
     """Building mask as (H, W) uint8 of 0 and 255.
 
-    Takes one band, or three equal ones, with values 0, 1 and 255; above 0 is building. With ``threshold`` any values do, and those
-    at or above it are building. Pixels without data are 0. Of a band with a colour table, the values are the greys that it shows.
-    ``DataError`` names other values and the share of pixels that have them, or a colour.
+    Takes one band, or three equal ones, with values 0 and 1, or 0 and 255; above 0 is building. With ``threshold`` any values do,
+    and those at or above it are building. Pixels without data are 0. Of a band with a colour table, the values are the greys that
+    it shows. ``DataError`` names other values and the share of pixels that have them, or a colour.
     """
     return read_mask_and_valid(raster, window, threshold=threshold)[0]
 
@@ -30,29 +34,67 @@ def read_mask_and_valid(
     """Building mask as (H, W) uint8 of 0 and 255, and where it has data, (H, W) bool.
 
     A pixel has none where the file's own mask or its alpha band says so, or where it holds the declared nodata value; the mask is
-    then 0. A declared nodata of 0, 1 or 255 is ignored. The second is ``None`` when the file declares nothing. ``DataError`` as
-    from ``read_mask``.
+    then 0. A declared nodata of 0 is ignored, and so is 1 or 255 where 0 is the only other value. A file whose opaque pixels are
+    all building has data everywhere: its background was left transparent. The second is ``None`` when the file declares nothing.
+    ``DataError`` as from ``read_mask``, ``ConfigError`` for a threshold that no pixel can lie on either side of.
     """
+    require_threshold(threshold)
     values, valid = _mask_values_and_valid(raster, window)
-    if threshold is None and ((values > 1) & (values < 255)).any():
-        # Row by row: bincount copies what it counts to int64, 200 MB for a scene of 5000².
-        require_mask_values(raster.path, np.sum([np.bincount(row, minlength=256) for row in values], axis=0))
+    if threshold is None:
+        _require_mask_values(raster, values)
     mask = (values >= (1 if threshold is None else threshold)).view(np.uint8) * np.uint8(255)
     if valid is not None:
         mask[~valid] = 0
     return mask, valid
 
 
+def require_threshold(threshold: int | None) -> None:
+    """Raise ``ConfigError`` for a threshold that makes everything building, or nothing, whatever a mask of 8 bits holds."""
+    if threshold is not None and not 1 <= threshold <= 255:
+        raise ConfigError(
+            f"threshold {threshold} makes {'everything' if threshold < 1 else 'nothing'} building: masks hold 0 to 255. Choose one "
+            "from 1 to 255."
+        )
+
+
+def nodata_note(raster: Raster) -> str | None:
+    """What is unclear about a mask that declares 1 or 255 to be nodata and holds no other value but 0; ``None`` for any other."""
+    if raster.nodata not in (1, 255) or _nodata_is_meant(raster) or not _whole(raster).counts[int(raster.nodata)]:
+        return None
+    value = int(raster.nodata)
+    return (
+        f"{raster.path}: declares {value} to be no data and holds no other value but 0, so {value} is taken for building. If those "
+        "pixels are no data, leave this file out; else remove the declaration, for example with gdal_edit.py -unsetnodata."
+    )
+
+
 def require_mask_values(path: Path, counts: np.ndarray) -> None:
-    """Raise ``DataError`` when a mask's pixel counts (256,) by value name values other than 0, 1 and 255."""
+    """Raise ``DataError`` when a mask's pixel counts (256,) by value name values other than 0 and 1, or 0 and 255."""
     bad = [value for value in np.flatnonzero(counts) if value not in MASK_VALUES]
     if bad:
         named = ", ".join(f"value {value} in {percent(counts[value] / counts.sum())}" for value in bad[:_SHOWN_VALUES])
         more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
         raise DataError(
-            f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}; pass --threshold "
-            "(for example 128). Masks of classes are told apart by the --palette of check and prepare."
+            f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}{_threshold_for(counts)}. Masks of "
+            "classes are told apart by the --palette of check and prepare."
         )
+    if counts[1] and counts[255]:
+        shares = [percent(counts[value] / counts.sum()) for value in (1, 255)]
+        raise DataError(
+            f"{path}: mask holds 1 in {shares[0]} and 255 in {shares[1]} of pixels, and one of them is hardly building. If 255 is "
+            "no data, declare it, for example with gdal_edit.py -a_nodata 255. If both are building, pass --threshold 1; if only "
+            "255 is, --threshold 255."
+        )
+
+
+def _threshold_for(counts: np.ndarray) -> str:
+    """'; pass --threshold (for example 128, ...)': half way between the values seen, so that it parts them."""
+    low, *_, high = np.flatnonzero(counts).tolist() * 2
+    if low == high:
+        return ""
+    threshold = math.ceil((low + high + 1) / 2)
+    share = percent(counts[threshold:].sum() / counts.sum())
+    return f"; pass --threshold (for example {threshold}, which makes {share} of them building)"
 
 
 def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray:
@@ -75,32 +117,97 @@ def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
     )
 
 
+def _require_mask_values(raster: Raster, values: np.ndarray) -> None:
+    """Raise ``DataError`` for values that are no mask's, also where 1 and 255 were read from two windows."""
+    if ((values > 1) & (values < 255)).any():
+        # Row by row: bincount copies what it counts to int64, 200 MB for a scene of 5000².
+        require_mask_values(raster.path, np.sum([np.bincount(row, minlength=256) for row in values], axis=0))
+    raster.seen.update(value for value in (1, 255) if (values == value).any())
+    if {1, 255} <= raster.seen:
+        require_mask_values(raster.path, _whole(raster).counts)
+
+
 def _mask_values_and_valid(raster: Raster, window: Window | None) -> tuple[np.ndarray, np.ndarray | None]:
+    values, opaque = _values_and_opaque(raster, window)
+    valid = opaque
+    if opaque is not None and _whole(raster).background_is_transparent:
+        valid = None
+    if _nodata_is_meant(raster):
+        has_value = values != raster.nodata
+        valid = has_value if valid is None else valid & has_value
+    if (values < 0).any():
+        raise DataError(f"{raster.path}: mask is {raster.dtype} and holds values below 0. Export it as uint8.")
+    values = values.astype(np.uint8)  # a copy, (H, W): the other bands go
+    if (levels := raster.grey_levels()) is not None:
+        _require_grey(raster, values if valid is None else values[valid], levels)
+        values = levels.astype(np.uint8)[values]
+    for known in (opaque, valid):
+        if known is not None:
+            values[~known] = 0
+    return values, valid
+
+
+def _nodata_is_meant(raster: Raster) -> bool:
+    """Whether pixels of the declared nodata value hold none."""
+    if raster.nodata not in (1, 255):
+        return raster.nodata not in (None, 0)
+    counts = _whole(raster).counts.copy()
+    counts[[0, int(raster.nodata)]] = 0
+    return bool(counts.any())
+
+
+def _values_and_opaque(raster: Raster, window: Window | None) -> tuple[np.ndarray, np.ndarray | None]:
+    """The values as they are stored, (H, W), and which are not transparent by the file's own mask or alpha band."""
     if raster.dtype not in ("uint8", "int8", "bool"):
         raise DataError(f"{raster.path}: mask is {raster.dtype}; uint8 is expected. Export it with 8 bits.")
     bands = raster.read(window)
     if raster.has_alpha:
-        valid: np.ndarray | None = bands[..., -1] > 0
+        opaque: np.ndarray | None = bands[..., -1] > 0
         bands = bands[..., :-1]
     else:
-        valid = raster.read_valid(window)
+        opaque = raster.read_valid(window)
     count = bands.shape[2]
     if count != 1 and not (count == 3 and (bands == bands[..., :1]).all()):
         raise DataError(
             f"{raster.path}: mask has {count} bands that differ; one band, or three equal ones, are expected. "
             "Is it the image instead of its mask? A colour-coded mask of classes is read by `check` and `prepare` with --palette."
         )
-    values = bands[..., 0]
-    if raster.nodata is not None and raster.nodata not in MASK_VALUES:
-        has_value = values != raster.nodata
-        valid = has_value if valid is None else valid & has_value
-    values = values.astype(np.uint8)  # a copy, (H, W): the other bands go
-    if (levels := raster.grey_levels()) is not None:
-        _require_grey(raster, values if valid is None else values[valid], levels)
-        values = levels.astype(np.uint8)[values]
-    if valid is not None:
-        values[~valid] = 0
-    return values, valid
+    return bands[..., 0], opaque
+
+
+@dataclass(frozen=True)
+class _Whole:
+    """What all opaque pixels of a mask hold: a window alone cannot say what 255 or transparency mean."""
+
+    counts: np.ndarray
+    transparent: bool
+    background: int
+    """How many of them show background."""
+
+    @property
+    def background_is_transparent(self) -> bool:
+        """Every opaque pixel is building, so that the transparent ones are the background."""
+        return self.transparent and self.background == 0 and bool(self.counts.any())
+
+
+def _whole(raster: Raster) -> _Whole:
+    stat = raster.path.stat()
+    return _look_at_all(raster.path, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _look_at_all(path: Path, mtime_ns: int, size: int) -> _Whole:
+    """The file is opened anew: another thread may be reading the raster that asks."""
+    counts, transparent = np.zeros(256, np.int64), False
+    with open_raster(path) as raster:
+        for strip in raster.strips():
+            values, opaque = _values_and_opaque(raster, strip)
+            if opaque is not None:
+                transparent |= not opaque.all()
+                values = values[opaque]
+            counts += np.bincount(values.astype(np.uint8).ravel(), minlength=256)
+        levels = raster.grey_levels()
+    return _Whole(counts, transparent, int(counts[0] if levels is None else counts[levels == 0].sum()))
 
 
 def _require_grey(raster: Raster, values: np.ndarray, levels: np.ndarray) -> None:

@@ -5,7 +5,7 @@ import math
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +54,8 @@ class Raster:
     has_mask: bool
     """The file holds a mask of its valid pixels, besides its bands."""
     _dataset: DatasetReader
+    seen: set[int] = field(default_factory=set, compare=False)
+    """Of a mask, which of 1 and 255 were read so far."""
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
         """Pixels as (H, W, C) in the file's own dtype: of all bands, or of some by their number from 1.
@@ -91,6 +93,17 @@ class Raster:
             if self.has_alpha:
                 return self._dataset.read(self.band_count, window=part) > 0
             return self._dataset.read_masks(1, window=part) > 0
+
+    @property
+    def place_note(self) -> str | None:
+        """That control points or coefficients say where the raster lies, and no transform does; ``None`` for any other."""
+        if self.grid.crs is not None:
+            return None
+        points, _ = self._dataset.gcps
+        if not points and self._dataset.rpcs is None:
+            return None
+        how = f"{len(points)} ground control points" if points else "rational polynomial coefficients (RPC)"
+        return f"{self.path}: only {how} say where it lies, which are not read: it has no place. Warp it first, with gdalwarp."
 
     def tags(self) -> dict[str, str]:
         """The file's metadata tags."""
