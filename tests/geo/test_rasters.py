@@ -474,3 +474,16 @@ def test_one_bit_pngs_stay_as_they_are(tmp_path):
     mask = make_mask(40)
     Image.fromarray(mask).convert("1").save(tmp_path / "m.png")
     assert np.array_equal(read(tmp_path / "m.png", read_mask), mask)
+
+
+def test_a_crs_that_names_a_file_of_datum_shifts_is_refused(tmp_path):
+    path = write_tiff(tmp_path / "town1.tif", make_mask(), make_grid(crs=None))
+    shifted = "+proj=utm +zone=33 +ellps=bessel +nadgrids={} +units=m +no_defs"
+    side = path.with_name("town1.tif.aux.xml")
+    for grids in ("/etc/passwd", "../secret.gsb"):
+        side.write_text(f"<PAMDataset><SRS>{shifted.format(grids)}</SRS></PAMDataset>")
+        with pytest.raises(DataError, match=r"town1\.tif: has a CRS that needs the file .*EPSG"), open_raster(path):
+            pass
+    side.write_text(f"<PAMDataset><SRS>{shifted.format('@null')}</SRS></PAMDataset>")
+    with open_raster(path) as raster:
+        assert raster.grid.crs is not None

@@ -39,8 +39,7 @@ def crs_from_text(text: str) -> CRS:
     text = text.strip()
     if len(text) > _LONGEST:
         raise ValueError(f"a CRS written in {len(text)} characters; {_LONGEST} are the most")
-    if any(_GRID_NAME.fullmatch(grid := "".join(found)) is None for found in _GRIDS.findall(text)):
-        raise ValueError(f"a CRS that needs the file {grid!r}; files that a CRS names are not opened")
+    require_no_files(text)
     try:
         if match := _SHORT.fullmatch(text):
             return _of_code(*match.groups())
@@ -55,6 +54,12 @@ def crs_from_text(text: str) -> CRS:
     except CRSError as error:
         raise ValueError(f"{_shown(text)} is no CRS: {error}") from error
     raise ValueError(f"{_shown(text)} is no CRS: a code like EPSG:32633, an OGC URN, WKT or PROJJSON is expected")
+
+
+def require_no_files(definition: str) -> None:
+    """``ValueError`` where a CRS, as WKT or any other text, names files of datum shifts other than PROJ's own by their bare names."""
+    if any(_GRID_NAME.fullmatch(grid := "".join(found)) is None for found in _GRIDS.findall(definition)):
+        raise ValueError(f"a CRS that needs the file {grid!r}; files that a CRS names are not opened")
 
 
 def _of_code(authority: str, code: str, vertical: str | None = None) -> CRS:

@@ -11,11 +11,13 @@ from pathlib import Path
 import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.crs import CRS
 from rasterio.enums import ColorInterp, MaskFlags
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.io import DatasetReader
 
 from orthoforge.errors import DataError
+from orthoforge.geo.crs import require_no_files
 from orthoforge.geo.grid import Grid, Window, require_possible
 from orthoforge.geo.heights import horizontal
 from orthoforge.geo.rasters.files import driver_of, require_own_side_files
@@ -196,7 +198,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
             _require_sane(path, dataset)
             if driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS:
                 dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
-            crs = None if dataset.crs is None else horizontal(dataset.crs)
+            crs = None if dataset.crs is None else _own_crs(path, dataset.crs)
             grid = Grid(dataset.height, dataset.width, dataset.transform, crs)
             has_alpha = dataset.count > 1 and dataset.colorinterp[-1] == ColorInterp.alpha
             has_mask = not has_alpha and MaskFlags.per_dataset in dataset.mask_flag_enums[0]
@@ -206,6 +208,15 @@ def open_raster(path: Path) -> Iterator[Raster]:
         if grid.transform == grid.transform.identity():  # a place on the ground is that of the pixels as they are stored
             require_upright(path, driver, dataset.tags())
         yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset)
+
+
+def _own_crs(path: Path, crs: CRS) -> CRS:
+    """The horizontal part of a file's CRS. ``DataError`` for one that names a file: PROJ would open it."""
+    try:
+        require_no_files(crs.to_wkt())
+    except ValueError as error:
+        raise DataError(f"{path}: has {error}. Give it a CRS of EPSG's registry, or leave it out.") from error
+    return horizontal(crs)
 
 
 def _require_sane(path: Path, dataset: DatasetReader) -> None:
