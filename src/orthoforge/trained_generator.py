@@ -106,10 +106,10 @@ class TrainedGenerator:
         values = self._mask_values(np.asarray(mask))
         rows, cols = _within(values.shape, part or (slice(None), slice(None)))
         around = self._around(rows), self._around(cols)
-        if told is None and (
-            buildings := self.buildings_of(lambda window: values[window.slices], values.shape[0], values.shape[1], origin)
-        ):
-            told = self.teller(buildings, seed)(Window(0, 0, *values.shape))
+        if told is None:
+            height, width = values.shape
+            buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
+            told = None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width))
         place_noise(self.network, NoiseField(seed, *origin))
         try:
             with torch.inference_mode():

@@ -1,0 +1,46 @@
+"""Runs of a small generator that refines material, untrained: it gives its canvas back, nearly."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.config import load_recipe, recipe_values
+from orthoforge.material.library import Library
+from orthoforge.material.packing import pack
+
+SIZE = 112
+
+
+def _town(height: int, width: int) -> np.ndarray:
+    mask = np.zeros((height, width), bool)
+    for row in range(10, height - 24, 40):
+        for col in range(8, width - 24, 36):
+            mask[row : row + 18, col : col + 20] = True
+    return mask
+
+
+TOWN = _town(192, 160)
+TOWN[88:104, 4:150] = True
+
+
+def refiner(folder: Path) -> Path:
+    """A run folder; its library has two places, the second much brighter, of red roofs on green ground."""
+    recipe = load_recipe("orthoforge-material", generator_width=2, discriminator_width=2)
+    torch.manual_seed(0)
+    network = new_generator(recipe, None, places=2)
+    masks = np.stack([_town(SIZE, SIZE)] * 8)
+    noise = np.random.default_rng(0).normal(0, 4, (8, SIZE, SIZE, 1))
+    places = np.arange(8) % 2
+    colours = np.where(masks[..., None], (150, 60, 50), (70, 110, 60)) + 60 * places[:, None, None, None]
+    images = np.clip(colours + noise, 0, 255).astype(np.uint8)
+    names = tuple(f"town{number}" for number in range(8))
+    library = Library(images, masks, places, ("place0", "place1"), names)
+    tiles = {
+        "fingerprint": "", "size_px": SIZE, "gsd_m": 0.5, "classes": None, "bands": 3, "attribution": "",
+        "places": ["place0", "place1"],
+    }  # fmt: skip
+    state = {"recipe": recipe_values(recipe), "progress": {"step": 0, "epoch": 0}, "tiles": tiles}
+    save_checkpoint(folder / "weights" / "last", model=network.state_dict(), train={}, state=state, material=pack(library))
+    return folder

@@ -1,0 +1,92 @@
+"""Scenes of a generator that refines material: blocks meet, places give their own, and nothing is needed of a mask."""
+
+import shutil
+
+import numpy as np
+import pytest
+from material_runs import TOWN, refiner
+
+from conftest import make_grid
+from orthoforge.errors import CheckpointError
+from orthoforge.generation.scene import Scene
+from orthoforge.geo.grid import Window
+from orthoforge.trained_generator import load_generator
+
+
+class Mask:
+    """A mask (H, W) in memory, as a scene reads it."""
+
+    def __init__(self, values, grid):
+        self._values, self.grid = values, grid
+
+    def read(self, window):
+        return self._values[window.slices], None
+
+    def valid(self, window):
+        return None
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return refiner(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture(scope="module")
+def generator(run):
+    return load_generator(run)
+
+
+def scene_of(generator, values=TOWN, **options):
+    mask = Mask(values, make_grid(values.shape, gsd_m=0.5))
+    return Scene(generator, mask, mask, seed=5, **options)
+
+
+def test_blocks_are_the_scene_in_one_piece(generator):
+    scene = scene_of(generator)
+    whole, _ = scene.whole()
+    for window in (Window(0, 0, 96, 128), Window(96, 0, 96, 128), Window(130, 77, 61, 83)):
+        block, _ = scene.block(window)
+        assert np.abs(block.astype(int) - whole[window.slices]).max() <= 1
+
+
+def test_an_image_is_made_of_the_library(generator):
+    image = scene_of(generator).whole()[0].astype(int)
+    red = image[..., 0] > image[..., 1]
+    inner = TOWN & np.roll(TOWN, 4, 0) & np.roll(TOWN, -4, 0) & np.roll(TOWN, 4, 1) & np.roll(TOWN, -4, 1)
+    assert red[inner].mean() > 0.9
+    assert red[~TOWN].mean() < 0.3
+
+
+@pytest.mark.parametrize("values", [np.zeros((50, 40), bool), np.ones((50, 40), bool), np.ones((1, 1), bool)])
+def test_masks_without_buildings_or_without_ground(generator, values):
+    assert generator(values).shape == (*values.shape, 3)
+
+
+def test_seed_and_origin_decide(generator):
+    image = generator(TOWN, seed=1)
+    np.testing.assert_array_equal(generator(TOWN, seed=1), image)
+    assert np.abs(generator(TOWN, seed=2).astype(int) - image).mean() > 1
+    assert np.abs(generator(TOWN, seed=1, origin=(5000, 0)).astype(int) - image).mean() > 1
+
+
+def test_a_style_takes_the_material_of_its_place(generator):
+    assert generator.styles == ("place0", "place1")
+    tones = [generator.with_style(place)(np.zeros((96, 96), bool), seed=1).mean() for place in generator.styles]
+    assert tones[1] - tones[0] > 10
+    photo = generator.library.images[1]
+    assert generator.with_style(photo)(np.zeros((96, 96), bool)).shape == (96, 96, 3)
+
+
+def test_weights_without_their_library_are_refused(run, tmp_path):
+    copy = shutil.copytree(run, tmp_path / "run")
+    (copy / "weights/last/material.zip").unlink()
+    with pytest.raises(CheckpointError, match=r"material\.zip: missing; it holds the roofs and the ground"):
+        load_generator(copy)
+
+
+def test_the_library_goes_along_when_it_is_published(generator, tmp_path):
+    folder = generator.save_pretrained(tmp_path / "town-material", name="town-material")
+    again = load_generator(folder)
+    assert again.material == generator.material
+    assert "material.zip" in (folder / "README.md").read_text()
+    assert np.abs(again(TOWN, seed=3).astype(int) - generator(TOWN, seed=3)).max() <= 3  # weights are kept as float16
