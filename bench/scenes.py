@@ -164,7 +164,7 @@ def memory(sizes: list[int], name: str, width: int) -> None:
     print(
         f"generate, {recipe.generator} of width {width}: peak memory of the process, time for a million pixels, size of the GeoTIFF"
     )
-    with tempfile.TemporaryDirectory(dir=Path.cwd()) as folder:
+    with tempfile.TemporaryDirectory() as folder:
         run = untrained_run(Path(folder) / "run", recipe)
         for size in sizes:
             mask = _large_mask(Path(folder) / f"mask{size}.tif", size)

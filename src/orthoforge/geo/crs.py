@@ -57,7 +57,7 @@ def crs_from_text(text: str) -> CRS:
 
 
 def require_no_files(definition: str) -> None:
-    """``ValueError`` where a CRS, as WKT or any other text, names files of datum shifts; PROJ's own, by bare names, may be named."""
+    """``ValueError`` where a CRS, as text of any kind, names files of datum shifts; PROJ's own, by bare names, may be named."""
     if any(_GRID_NAME.fullmatch(grid := "".join(found)) is None for found in _GRIDS.findall(definition)):
         raise ValueError(f"a CRS that needs the file {grid!r}; files that a CRS names are not opened")
 
