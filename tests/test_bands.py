@@ -90,7 +90,7 @@ def test_others_than_three_bands_that_are_there_are_refused(wanted):
 def test_check_reads_the_bands_that_are_asked_for_and_refuses_what_is_not_there(root):
     plain, chosen, missing = (check(root / "data", bands=bands) for bands in (None, (1, 2, 3, 4), (5,)))
     assert chosen.faults == 0 and plain.faults == missing.faults == len(NAMES)
-    assert "image has 4 bands; three (red, green, blue) are expected. Others are chosen with --bands" in str(plain)
+    assert "If it holds a colour such as near infrared, name it too." in str(plain)
     assert "image has 4 bands, and no band 5" in str(missing)
     with pytest.raises(ConfigError, match="numbers from 1 on, each once"):
         check(root / "data", bands=(0, 1, 2))

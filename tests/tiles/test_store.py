@@ -122,7 +122,7 @@ def test_a_manifest_whose_names_lead_elsewhere_is_refused(field, name, copy):
     (copy / "manifest.jsonl").write_bytes(manifest)
     body = json.loads((copy / "store.json").read_text())
     (copy / "store.json").write_text(json.dumps(body | {"fingerprint": manifest_sha256(manifest)}))
-    with pytest.raises(DataError, match=f"'{name}'.* in a manifest is no name of a file"):
+    with pytest.raises(DataError, match=r"manifest\.jsonl.*line 1"):
         TileStore.open(copy)
 
 
