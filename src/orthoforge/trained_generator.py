@@ -1,6 +1,7 @@
 """A generator out of a checkpoint, ready to turn masks into images."""
 
 import copy
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib import import_module
@@ -56,7 +57,7 @@ class TrainedGenerator:
     masks, else ``names`` and ``colours`` by index), ``bands`` (how many its images have), ``attribution`` of its training images,
     ``styles`` (the places whose look it can be asked for; empty where the network has none) and ``sha256`` of its weights say what
     it is. ``library`` holds the real roofs and ground that it refines (``None`` for one that makes everything itself);
-    ``material`` is the same as bytes.
+    ``material`` is the same as bytes, ``material_sha256`` their checksum.
     """
 
     def __init__(
@@ -79,6 +80,7 @@ class TrainedGenerator:
         self.step: int = state["progress"]["step"]
         self.state = state  # whole, to go along when the generator is saved
         self.material = material
+        self.material_sha256 = None if material is None else hashlib.sha256(material).hexdigest()
         self.library = None if material is None else unpack(material, f"material of {recipe.name}")
         self._shown: tuple[int, ...] | None = None
 

@@ -1,16 +1,25 @@
 """Scenes of a generator that refines material: blocks meet, places give their own, and nothing is needed of a mask."""
 
+import copy
+import dataclasses
+import json
 import shutil
 
 import numpy as np
 import pytest
 from material_runs import TOWN, refiner
 
-from conftest import make_grid
-from orthoforge.errors import CheckpointError
+from conftest import make_grid, write_tiff
+from orthoforge.checkpoints import MATERIAL
+from orthoforge.errors import CheckpointError, OutputExistsError
+from orthoforge.files import sha256_of
+from orthoforge.generation import generate
+from orthoforge.generation.outputs import is_made, synthetic_tags
 from orthoforge.generation.scene import Scene
 from orthoforge.geo.grid import Window
-from orthoforge.trained_generator import load_generator
+from orthoforge.geo.rasters import read_tags
+from orthoforge.material.packing import pack
+from orthoforge.trained_generator import TrainedGenerator, load_generator
 
 
 class Mask:
@@ -90,3 +99,38 @@ def test_the_library_goes_along_when_it_is_published(generator, tmp_path):
     assert again.material == generator.material
     assert "material.zip" in (folder / "README.md").read_text()
     assert np.abs(again(TOWN, seed=3).astype(int) - generator(TOWN, seed=3)).max() <= 3  # weights are kept as float16
+
+
+def test_tags_and_stac_item_say_whose_pixels_an_image_holds(generator, run, tmp_path):
+    mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
+    (path,) = generate(generator, [mask], tmp_path / "out" / "town.tif")
+    checksum = sha256_of(run / "weights" / "last" / MATERIAL)
+    tags = read_tags(path)
+    assert tags["MATERIAL_SHA256"] == checksum
+    assert tags["MATERIAL_SOURCES"] == "no attribution was given (8 tiles)"
+    properties = json.loads(path.with_suffix(".json").read_bytes())["properties"]
+    assert properties["orthoforge:material_sha256"] == checksum
+    assert properties["orthoforge:material_sources"] == tags["MATERIAL_SOURCES"]
+    named = copy.copy(generator)
+    named.attribution = "© Survey"
+    assert synthetic_tags(named, 0, mask, "")["MATERIAL_SOURCES"] == "© Survey (8 tiles)"
+
+
+def test_an_image_of_another_library_is_not_kept(generator, tmp_path):
+    mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
+    library = dataclasses.replace(generator.library, images=255 - generator.library.images)
+    other = TrainedGenerator(
+        generator.network,
+        recipe=generator.recipe,
+        state=generator.state,
+        sha256=generator.sha256,
+        device="cpu",
+        material=pack(library),
+    )
+    requests = []
+    for number, one in enumerate((generator, other)):
+        (path,) = generate(one, [mask], tmp_path / str(number) / "town.tif")
+        requests.append(read_tags(path)["REQUEST_SHA256"])
+    assert requests[0] != requests[1]
+    with pytest.raises(OutputExistsError, match="Pass --overwrite"):
+        is_made(tmp_path / "0" / "town.tif", read_tags(tmp_path / "1" / "town.tif"))

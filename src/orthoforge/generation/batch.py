@@ -157,7 +157,7 @@ def _generate_mask(
             print(f"warning: {warning}", file=sys.stderr)
         if options.deliver == "run":
             delivered = mask
-        request = _request(delivered, style, options)
+        request = _request(delivered, generator, style, options)
         for variant, path in enumerate(paths):
             tags = synthetic_tags(generator, seed + variant, source, request) | style.tags
             if not options.overwrite and is_made(path, tags) and not is_begun(path, signed=options.sign is not None):
@@ -207,8 +207,8 @@ def _complete(path: Path, scene: Scene, options: Options) -> None:
             write_signature(path, certificate=certificate, private_key=private_key)
 
 
-def _request(mask: SceneMask, style: Style, options: Options) -> str:
-    """Checksum of what decides an image, apart from model and seed."""
+def _request(mask: SceneMask, generator: TrainedGenerator, style: Style, options: Options) -> str:
+    """Checksum of what decides an image, apart from the network's weights and the seed."""
     grid = mask.grid
     place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
     how = [
@@ -218,4 +218,5 @@ def _request(mask: SceneMask, style: Style, options: Options) -> str:
         options.quality if options.compress in ("jpeg", "webp") else None,
     ]
     look = [style.identity] if style.identity else []  # images from before there were styles keep their checksum
-    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *look]).encode()).hexdigest()
+    library = [{"material": generator.material_sha256}] if generator.material_sha256 else []
+    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *look, *library]).encode()).hexdigest()

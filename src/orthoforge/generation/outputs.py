@@ -83,7 +83,16 @@ def synthetic_tags(generator: TrainedGenerator, seed: int, mask: Path, request: 
         "MASK": mask.name,
         "REQUEST_SHA256": request,
     }
-    return tags | ({"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {})
+    return tags | source_tags(generator)
+
+
+def source_tags(generator: TrainedGenerator) -> dict[str, str]:
+    """Tags that say whose pictures the generator learned from, and whose roofs and ground its images show."""
+    tags = {"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {}
+    if generator.library is None or generator.material_sha256 is None:
+        return tags
+    sources = f"{generator.attribution or 'no attribution was given'} ({len(generator.library)} tiles)"
+    return tags | {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
 
 
 def is_made(path: Path, tags: Mapping[str, str]) -> bool:

@@ -90,6 +90,8 @@ def plan_of(
         "segmenter": asdict(segmenter) if least_agreement > 0 else None,
         "sources": {pair.name: [[s.st_size, s.st_mtime_ns] for s in (pair.image.stat(), pair.mask.stat())] for pair in pairs},
     }  # fmt: skip
+    if generator.material_sha256:  # settings of data sets from before there was material stay as they are
+        settings["material_sha256"] = generator.material_sha256
     reader = MaskReader(Palette.of(**generator.classes) if generator.classes else None, threshold)
     return Plan(generator, store, pairs, reader, layout, settings, segmenter, device)
 

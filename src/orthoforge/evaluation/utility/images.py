@@ -45,7 +45,8 @@ class Source:
         if self.generator is None:
             return self.facts["fingerprint"]
         style = own_style(self.generator).identity
-        return f"{self.generator.sha256} in style {style}" if style else self.generator.sha256
+        weights, material = self.generator.sha256, self.generator.material_sha256
+        return weights + (f" in style {style}" if style else "") + (f" of material {material}" if material else "")
 
 
 @dataclass(frozen=True)
