@@ -143,6 +143,12 @@ def test_a_report_that_is_there_is_kept(folder):
     assert (folder / "report" / "report.json").read_bytes() == before
 
 
+def test_a_seed_below_0_is_refused_before_anything_is_read(tmp_path):
+    with pytest.raises(ConfigError, match="seed is -1; it must be 0 or more"):
+        evaluate(tmp_path / "run", tmp_path / "tiles", tmp_path / "report", seed=-1)
+    assert not (tmp_path / "report").exists()
+
+
 def test_the_same_call_gives_the_same_report(folder, tmp_path):
     for name in ("a", "b"):
         evaluate(folder / "run", folder / "tiles", tmp_path / name, split="val", seed=3)

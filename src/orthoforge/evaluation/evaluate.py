@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from orthoforge.errors import DataError, OutputExistsError
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import report
 from orthoforge.evaluation.paired import METRICS, MORE_METRICS, mean_scores, score_lines
 from orthoforge.evaluation.realism.features import ScoreNetwork
@@ -57,8 +57,10 @@ def evaluate(
 
     Returns what ``report.json`` holds (docs/evaluation.md). Raises ``DataError`` when there are too few images, sizes differ, a
     mask is missing, pixels cannot be read, or (without ``allow_trained``) the run was trained on these tiles; ``ConfigError`` for
-    an unknown network or other weights, ``CheckpointError``, ``OutputExistsError``.
+    an unknown network, other weights or a seed below 0, ``CheckpointError``, ``OutputExistsError``.
     """
+    if seed < 0:
+        raise ConfigError(f"seed is {seed}; it must be 0 or more.")
     path, out = Path(images), Path(out)
     require_place(out, folder=True)
     if not overwrite:  # said before minutes of work, not after them
