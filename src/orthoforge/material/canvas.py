@@ -52,7 +52,10 @@ class Composer:
     def of(
         library: Library, buildings: Buildings, *, seed: int, place: int | None = None, without: Sequence[int] = ()
     ) -> "Composer":
-        """One that takes tiles of a ``place``, or of one that the seed chooses, ``without`` some of them."""
+        """One that takes tiles of a ``place``, or of one that the seed chooses, ``without`` some of them.
+
+        Where these are all that a place has, it takes those of the other places.
+        """
         if place is None:
             place = int(uniform(seed, _HEIGHT + 1) * len(library.place_names))
         allowed = library.of_place(place, without=without)

@@ -36,7 +36,8 @@ class Roofs:
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
         """The roofs that may be taken, and of each log width, log height, angle, fill, what speaks against it, and variety."""
-        sources = [roof for roof in self.library.roofs if roof.tile in set(self.allowed.tolist())]
+        allowed = set(self.allowed.tolist())
+        sources = [roof for roof in self.library.roofs if roof.tile in allowed]
         rows = [
             (
                 np.log(one.rectangle.width),
@@ -71,7 +72,7 @@ class Roofs:
     def lay(self, roof: Roof, target: Rectangle, window: Window, own: np.ndarray, tone: np.ndarray) -> np.ndarray:
         """The pixels (h, w, B) float32 of a roof laid on ``target``, which is counted in the same absolute pixels as ``window``.
 
-        ``own`` (h, w) is where the building stands. What its source does not cover there gets the source's tone and grain.
+        ``own`` (h, w) is where the building stands. What its source does not cover there gets the tone around.
         """
         rows, cols = np.meshgrid(
             *(np.arange(length) + first for first, length in zip(window[:2], window[2:], strict=True)), indexing="ij"
