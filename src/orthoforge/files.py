@@ -13,8 +13,11 @@ import os
 import re
 import shutil
 import stat
+import struct
 import sys
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +26,8 @@ from filelock import BaseFileLock, FileLock, SoftFileLock, Timeout
 from orthoforge.errors import DataError, LockedError, OutputExistsError, ResourceError
 
 PARTIAL = ".partial"
+# What zipfile raises for archives that are damaged, encrypted or packed by a method that Python does not know.
+ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError)
 _LONGEST_NAME = 255  # bytes, on every common file system
 # What a disk says that knows no locks (NFS without lockd, some FUSE and SMB mounts), and one that forces no folder onto the medium.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from made_library import SIZE, make_library
 
@@ -132,8 +132,18 @@ def test_a_library_is_the_same_unpacked(bands):
 _PACKED = packing.pack(make_library(2))
 
 
+def _at(name: bytes, offset: int) -> int:
+    """The byte that lies so far behind a name in the zip's directory."""
+    return _PACKED.rindex(name) + offset
+
+
 @settings(max_examples=80, deadline=None)
 @given(at=st.integers(0, len(_PACKED) - 1), bits=st.integers(1, 255), cut=st.booleans())
+@example(at=_at(b"0.webp", -46 + 6), bits=15, cut=False)  # a version of zip that does not exist
+@example(at=_at(b"0.webp", -46 + 8), bits=1, cut=False)  # encrypted
+@example(at=_at(b"0.webp", -46 + 10), bits=8, cut=False)  # deflated, as it says
+@example(at=_at(b"0.webp", -46 + 10), bits=5, cut=False)  # packed by a method that is not known
+@example(at=_at(b"0.webp", -46 + 21), bits=15, cut=False)  # longer than the file
 def test_a_damaged_library_is_refused_or_whole(at, bits, cut):
     payload = bytearray(_PACKED)
     payload[at] ^= bits

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from orthoforge.errors import CheckpointError
+from orthoforge.files import ZIP_ERRORS
 from orthoforge.material.library import Library
 
 FORMAT = 1
@@ -47,7 +48,7 @@ def unpack(payload: bytes, source: str) -> Library:
                 parts = [_decoded(archive.read(name), size) for name, _ in _pictures(number, images[number])]
                 images[number] = parts[0] if bands == 3 else np.stack(parts, axis=-1)
                 masks[number] = _decoded(archive.read(f"{number}.mask.png"), size) > 0
-    except (ValueError, KeyError, TypeError, OSError, zipfile.BadZipFile) as error:
+    except (*ZIP_ERRORS, ValueError, KeyError, TypeError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
         raise CheckpointError(f"{source}: is no library of material, or damaged ({error}).") from error
     return Library(images, masks, np.array(index["places"], np.int64), tuple(index["place_names"]), tuple(index["names"]))
 

@@ -5,7 +5,6 @@ It only judges. A network that was trained through it would learn what it overlo
 """
 
 import importlib.util
-import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orthoforge.errors import CheckpointError, ConfigError
-from orthoforge.files import sha256_of
+from orthoforge.files import ZIP_ERRORS, sha256_of
 
 CHANNELS = 256
 SIDE_PX, SIDE_M = 128, 38.0  # what it was trained on: web tiles of zoom 20, by the package's description
@@ -108,7 +107,7 @@ def _tensors(path: Path, network: GeoEmbed) -> dict[str, Tensor]:
     try:
         with np.load(path, allow_pickle=False) as arrays:
             found = {name: torch.from_numpy(np.asarray(arrays[name])) for name in arrays.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+    except (*ZIP_ERRORS, ValueError) as error:
         raise CheckpointError(f"{path}: not readable as NumPy's arrays ({error}). {_HOW}") from error
     for name, expected in _SETTINGS.items():
         if (value := found.pop(name, None)) is None or value.tolist() != [expected]:

@@ -6,7 +6,6 @@ bytes must be those of the format that the suffix names, and the driver that GDA
 
 import warnings
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +15,7 @@ import pyogrio.raw
 from pyogrio.errors import DataLayerError, DataSourceError, FeatureError
 
 from orthoforge.errors import DataError
+from orthoforge.files import ZIP_ERRORS
 from orthoforge.geo.footprints.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
 from orthoforge.geo.footprints.layers import choose
 from orthoforge.geo.footprints.limits import FREE_BYTES, MAX_RATIO, first_bytes, require_utf8, shown
@@ -77,7 +77,7 @@ def read_zip(path: Path, *, layer: str | None, repair: bool) -> Source:
                 packed = archive.getinfo(index).file_size
                 shp_bytes = archive.getinfo(chosen).file_size
                 _require_index(path, packed, lambda: np.frombuffer(archive.read(index), np.uint8), shp_bytes)
-    except (zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, zlib.error, EOFError) as error:
+    except ZIP_ERRORS as error:
         raise DataError(f"{path}: not a readable .zip file: {shown(error)}. Copy or download it again.") from error
     # Braces tell GDAL where the archive's own name ends.
     return _source(path, f"/vsizip/{{{path.resolve()}}}/{chosen}", "ESRI Shapefile", repair=repair)
