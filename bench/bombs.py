@@ -24,7 +24,7 @@ import pyogrio.raw
 import shapely
 from rasterio.crs import CRS
 
-from orthoforge.geo.footprints import write_footprints
+from orthoforge.vectors import write_footprints
 
 LIMIT_BYTES, LIMIT_S = 6 * 2**30, 120
 SPARSE_BYTES, PACKED_BYTES = 2 * 2**30, 3 * 2**30

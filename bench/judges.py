@@ -21,9 +21,9 @@ from PIL import Image
 from bench.protocol.scores import Generate, generation
 from bench.protocol.tiles import GSD_M, SIZE_PX, quarters
 from orthoforge.errors import DataError, OrthoforgeError
-from orthoforge.evaluation.realism.features import BATCH, ScoreNetwork, open_network
-from orthoforge.evaluation.realism.probe import Probed, folds_of, probe
-from orthoforge.evaluation.realism.real_sets import beside_real_sets
+from orthoforge.measures.realism.features import BATCH, ScoreNetwork, open_network
+from orthoforge.measures.realism.probe import Probed, folds_of, probe
+from orthoforge.measures.realism.real_sets import beside_real_sets
 from orthoforge.models.conditions import encode_image
 from orthoforge.scenes.sources import Pair, place_of, survey
 from orthoforge.tiles.prepare import prepare

@@ -30,10 +30,10 @@ from bench.generation import peak_kib, untrained_run
 from orthoforge.config import load_recipe
 from orthoforge.generation import generate
 from orthoforge.generation.scene import Scene, blocks_of
-from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_mask
 from orthoforge.trained_generator import TrainedGenerator, load_generator
+from orthoforge.vectors import is_footprints
 
 GSD_M = 0.3
 NETWORKS = ("resnet6", "resnet9", "resunet9", "unet256")

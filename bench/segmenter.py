@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from orthoforge.evaluation.segmenter.fidelity import image_fidelity, segmenter_tiles
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.measures.segmenter.fidelity import image_fidelity, segmenter_tiles
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 

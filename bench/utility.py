@@ -23,15 +23,15 @@ import torch
 import torch.nn.functional as F
 
 from orthoforge.config import load_recipe
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
-from orthoforge.evaluation.utility.experiment import utility
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.models.conditions import encode_image
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare
 from orthoforge.training import train
+from orthoforge.usefulness.experiment import utility
 
 RESULTS = Path(__file__).parent / "results" / "utility.json"
 PLACE, SCENES = "arden", 36

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from orthoforge.evaluation.realism import lpips
+from orthoforge.measures.realism import lpips
 
 
 def write_lpips(folder: Path, network: str) -> tuple[dict[str, Tensor], dict[str, Tensor], dict[str, str]]:

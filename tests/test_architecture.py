@@ -17,10 +17,11 @@ ALLOWED = {
     "checkpoint_state": {"errors", "config"},
     "weights": {"errors"},
     "geo": {"errors", "files"},
-    "scenes": {"errors", "bands", "files", "geo"},
+    "vectors": {"errors", "files", "geo"},
+    "scenes": {"errors", "bands", "files", "geo", "vectors"},
     "tiles": {"errors", "bands", "files", "geo", "scenes"},
     "models": {"errors", "bands", "files"},
-    "material": {"errors", "geo"},
+    "material": {"errors", "files", "geo"},
     "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "scenes.palette"},
     "pretrained": set(),
     "trained_generator": {"errors", "bands", "config", "material", "geo", "models", "checkpoints", "weights"},
@@ -29,28 +30,36 @@ ALLOWED = {
     "trackers": {"errors", "files"},
     "training": {
         "errors", "bands", "files", "config", "geo", "scenes.palette", "material", "tiles", "models", "checkpoints", "weights",
-        "runs", "trackers", "evaluation.metrics",
-        "evaluation.realism.features", "evaluation.realism.distances",
+        "runs", "trackers", "measures",
     },
-    "generation": {"errors", "files", "config", "geo", "models", "trained_generator", "scenes.palette", "scenes.sources"},
+    "generation": {
+        "errors", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.palette", "scenes.sources",
+    },
     "forging": {"errors", "files", "config", "geo", "scenes"},
     "growing": {
         "errors", "bands", "files", "config", "geo", "scenes", "tiles", "checkpoints", "trained_generator", "runs", "generation",
-        "forging", "evaluation.segmenter.network", "evaluation.segmenter.segmentation", "evaluation.segmenter.mask_scores",
-        "evaluation.segmenter.fidelity",
+        "forging", "measures",
     },
+    "measures": {"errors", "files", "config", "geo", "tiles", "models", "weights"},
+    "pages": {"files"},
     "evaluation": {
-        "errors", "bands", "files", "config", "geo", "tiles", "models", "checkpoints", "weights", "trained_generator",
-        "generation", "runs",
+        "errors", "bands", "files", "config", "geo", "tiles", "models", "checkpoints", "trained_generator", "generation", "runs",
+        "measures", "pages",
     },
-    "experiments": {"errors", "config", "runs", "tiles", "training", "evaluation"},
+    "comparison": {
+        "errors", "bands", "files", "config", "tiles", "checkpoints", "trained_generator", "runs", "evaluation", "pages",
+    },
+    "usefulness": {
+        "errors", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation", "evaluation", "measures", "pages",
+    },
+    "experiments": {"errors", "config", "runs", "tiles", "training", "comparison"},
     "demonstration": {
         "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
-        "trained_generator",
+        "trained_generator", "pages",
     },
     "cli": {
-        "errors", "plain_yaml", "config", "geo", "scenes", "tiles", "training", "generation", "forging", "growing", "evaluation",
-        "experiments", "demonstration", "hub",
+        "errors", "plain_yaml", "config", "geo", "vectors", "scenes", "tiles", "training", "generation", "forging", "growing",
+        "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
     },
     "__init__": {"checkpoints", "trained_generator", "tiles", "training", "generation", "errors", "config"},
 }  # fmt: skip
@@ -108,6 +117,6 @@ def test_torchvision_stays_out():
 def test_no_training_sees_the_judge_from_outside():
     """It would learn what the judge overlooks; of evaluation, `best_by` imports what it needs, and that is not the judge."""
     importers = {path.relative_to(PACKAGE).as_posix() for path in MODULES if any("geoembed" in name for name in imports_of(path))}
-    assert importers == {"evaluation/realism/features.py"}
+    assert importers == {"measures/realism/features.py"}
     callers = {room_of(path) for path in MODULES if "open_network(" in path.read_text(encoding="utf-8")}
-    assert callers == {"evaluation"}
+    assert callers == {"evaluation", "measures"}

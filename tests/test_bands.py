@@ -15,11 +15,11 @@ from orthoforge.bands import RGB, band_views, shown_bands
 from orthoforge.config import load_recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.evaluate import evaluate
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import open_raster
 from orthoforge.growing import grow
 from orthoforge.hub import save_pretrained
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore, crop_batch

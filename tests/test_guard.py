@@ -19,8 +19,8 @@ import pytest
 import shapely
 
 from conftest import UTM, make_grid, write_tiff
-from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.rasters import open_raster
+from orthoforge.vectors import write_footprints
 
 SECRET = "SECRET-7f3a"
 # Runs commands in a process of its own, and prints the files that Python opened in the folder of secrets, and where it connected.

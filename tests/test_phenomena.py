@@ -8,7 +8,7 @@ import torch
 
 from conftest import make_mask
 from orthoforge.config import load_recipe
-from orthoforge.evaluation.spectra import checkerboard, checkerboard_levels
+from orthoforge.measures.spectra import checkerboard, checkerboard_levels
 from orthoforge.models.conditions import encode_mask
 from orthoforge.models.generators import build_generator
 from orthoforge.training.schedules import learning_rates, standings_after

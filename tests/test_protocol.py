@@ -36,9 +36,9 @@ from conftest import make_dataset, make_pair
 from orthoforge import runs
 from orthoforge.config import load_recipe
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
-from orthoforge.evaluation.segmenter.network import segmenter_network
-from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.measures.realism.features import LiteFeatures, ScoreNetwork
+from orthoforge.measures.segmenter.network import segmenter_network
+from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
 

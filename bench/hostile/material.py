@@ -151,7 +151,7 @@ def _vectors(folder: Path) -> None:
     import test_footprint_osm as osm
     from rasterio.crs import CRS
 
-    from orthoforge.geo.footprints import write_footprints
+    from orthoforge.vectors import write_footprints
 
     folder.mkdir()
     places = [(15 + 2e-4 * (n % 4), 45.15 + 2e-4 * (n // 4)) for n in range(12)]

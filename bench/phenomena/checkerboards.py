@@ -4,7 +4,7 @@ import numpy as np
 from torch import Tensor
 
 from bench.phenomena.small_set import Finding, SmallSet, empty_area, side_by_side
-from orthoforge.evaluation.spectra import checkerboard, checkerboard_levels
+from orthoforge.measures.spectra import checkerboard, checkerboard_levels
 from orthoforge.models.conditions import decode_image
 
 NONE, THERE = 2.0, 10.0  # plain areas without one lie near 1; noise alone reaches 2

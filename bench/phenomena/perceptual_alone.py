@@ -15,7 +15,7 @@ from bench.phenomena.small_set import (
     small_recipe,
 )
 from orthoforge.config import Recipe
-from orthoforge.evaluation.spectra import checkerboard_levels, fine_detail
+from orthoforge.measures.spectra import checkerboard_levels, fine_detail
 from orthoforge.tiles.store import TileStore, crop_batch
 from orthoforge.training.hardware import new_fabric
 from orthoforge.training.state import TrainingState

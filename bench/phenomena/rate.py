@@ -8,7 +8,7 @@ import torch
 from bench.phenomena.small_set import Finding, SmallSet, as_tensor, generated, pictures_of, side_by_side
 from orthoforge import runs
 from orthoforge.errors import DivergedError
-from orthoforge.evaluation.metrics import detail, outlines_seen
+from orthoforge.measures.pixels import detail, outlines_seen
 from orthoforge.models.conditions import encode_mask
 from orthoforge.training.validation import OUTLINES_OF_A_COLLAPSE
 

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 
 from bench.phenomena.small_set import Finding, SmallSet, as_tensor, generated, pictures_of, side_by_side, small_recipe
-from orthoforge.evaluation.metrics import detail
-from orthoforge.evaluation.spectra import fine_detail
+from orthoforge.measures.pixels import detail
+from orthoforge.measures.spectra import fine_detail
 
 # Each beside generator-only. At λ 100 the discriminator has little say in so few steps, at λ 10 it has; without one λ changes
 # nothing, as Adam does not see the scale of a loss. Resizing leaves no checkerboard, which could pass for detail.

@@ -59,7 +59,7 @@ def score(options: argparse.Namespace) -> int:
     from bench.protocol.tiles import GSD_M
     from bench.protocol.trainings import read_record
     from orthoforge.checkpoints import checkpoint_folder, read_state
-    from orthoforge.evaluation.realism.features import open_network
+    from orthoforge.measures.realism.features import open_network
     from orthoforge.tiles.store import TileStore
     from orthoforge.trained_generator import load_generator
 

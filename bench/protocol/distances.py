@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import torch
 
-from orthoforge.evaluation.realism.distances import Resampled, kernel_distance, kernel_interval, resample
-from orthoforge.evaluation.realism.realism import split_halves
-from orthoforge.evaluation.spectra import ROUNDING_POWER, radial_spectrum
+from orthoforge.measures.realism.distances import Resampled, kernel_distance, kernel_interval, resample
+from orthoforge.measures.realism.realism import split_halves
+from orthoforge.measures.spectra import ROUNDING_POWER, radial_spectrum
 from orthoforge.models.conditions import encode_image
 
 BINS = 8  # a band, in the joint histogram: 32 levels each

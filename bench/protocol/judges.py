@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.protocol.tiles import held_out, quarters
-from orthoforge.evaluation.segmenter.segmentation import DESCRIPTION, Segmenter, SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.measures.segmenter.segmentation import DESCRIPTION, Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.tiles.store import TileStore
 
 

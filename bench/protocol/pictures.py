@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.protocol.scores import generation
 from bench.protocol.tiles import held_out
-from orthoforge.evaluation import report
+from orthoforge.pages import html as report
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 

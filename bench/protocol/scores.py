@@ -25,12 +25,12 @@ from bench.protocol.distances import (
 from bench.protocol.judges import Judges
 from bench.protocol.tiles import held_out, quarters
 from orthoforge.evaluation.paired import detail_levels, pair_scores
-from orthoforge.evaluation.realism.diversity import diversity
-from orthoforge.evaluation.realism.features import BATCH, LiteFeatures, ScoreNetwork
-from orthoforge.evaluation.realism.probe import folds_of, probe
-from orthoforge.evaluation.segmenter.mask_scores import COUNTS, mask_scores, with_scores
-from orthoforge.evaluation.segmenter.segmentation import Segmenter
 from orthoforge.files import new_file
+from orthoforge.measures.realism.diversity import diversity
+from orthoforge.measures.realism.features import BATCH, LiteFeatures, ScoreNetwork
+from orthoforge.measures.realism.probe import folds_of, probe
+from orthoforge.measures.segmenter.mask_scores import COUNTS, mask_scores, with_scores
+from orthoforge.measures.segmenter.segmentation import Segmenter
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator

@@ -9,7 +9,7 @@ import numpy as np
 
 from bench.protocol.scores import EVERYWHERE
 from orthoforge.errors import DataError
-from orthoforge.evaluation.segmenter.fidelity import WORTH_MEASURING_IOU
+from orthoforge.measures.segmenter.fidelity import WORTH_MEASURING_IOU
 
 FIGURES: dict[str, tuple[tuple[str, ...], str, int]] = {
     "kernel_lite": (("kernel", "lite", "above"), "kernel distance above floor, EfficientNet", 0),

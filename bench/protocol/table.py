@@ -6,7 +6,7 @@ from typing import Any
 
 from bench.protocol.scores import EVERYWHERE
 from bench.protocol.summary import FIDELITIES, FIGURES, KERNELS
-from orthoforge.evaluation.segmenter.fidelity import WORTH_MEASURING_IOU
+from orthoforge.measures.segmenter.fidelity import WORTH_MEASURING_IOU
 
 _REALISM = ("kernel_lite", "kernel_segmenter", "fidelity", "fidelity_eye", "diversity", "detail")
 _OUTSIDE = ("kernel_outside", "probe")

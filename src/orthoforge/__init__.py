@@ -22,11 +22,11 @@ _HOMES = {
     "TileStore": "tiles.store",
     "TrainedGenerator": "trained_generator",
     "check": "scenes.checks",
-    "compare": "evaluation.comparison.compare",
+    "compare": "comparison.compare",
     "demo": "demonstration",
     "evaluate": "evaluation.evaluate",
     "experiment": "experiments",
-    "footprints": "geo.footprints.files",
+    "footprints": "vectors.files",
     "forge": "forging.forge",
     "generate": "generation",
     "grow": "growing",
@@ -38,7 +38,7 @@ _HOMES = {
     "simulate": "scenes.simulate",
     "sweep": "experiments",
     "train": "training.session",
-    "utility": "evaluation.utility.experiment",
+    "utility": "usefulness.experiment",
 }
 __all__ = sorted(_HOMES)
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from orthoforge import runs
+from orthoforge.comparison.compare import compare
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.errors import ConfigError, OrthoforgeError, OutOfMemoryError, ResourceError
-from orthoforge.evaluation.comparison.compare import compare
 from orthoforge.tiles.prepare import prepare
 from orthoforge.training import train
 

@@ -15,15 +15,15 @@ from orthoforge import cli
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
+from orthoforge.evaluation.further import NEAREST
 from orthoforge.evaluation.paired import detail_levels, score_parts
-from orthoforge.evaluation.realism import lpips
-from orthoforge.evaluation.realism.distances import Gaussian, frechet_distance, kernel_distance
-from orthoforge.evaluation.realism.features import LiteFeatures, ScoreNetwork
-from orthoforge.evaluation.report import Html
-from orthoforge.evaluation.scoring.further import NEAREST
-from orthoforge.evaluation.scoring.pictures import SHOWN
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
+from orthoforge.evaluation.pictures import SHOWN
+from orthoforge.measures.realism import lpips
+from orthoforge.measures.realism.distances import Gaussian, frechet_distance, kernel_distance
+from orthoforge.measures.realism.features import LiteFeatures, ScoreNetwork
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.models.conditions import encode_image
+from orthoforge.pages.html import Html
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator

@@ -8,16 +8,16 @@ import pytest
 
 from conftest import make_dataset, make_mask
 from made_runs import make_run
+from orthoforge.comparison.compare import compare
+from orthoforge.comparison.pictures import remembering
 from orthoforge.errors import OutputExistsError
-from orthoforge.evaluation.comparison.compare import compare
-from orthoforge.evaluation.comparison.pictures import remembering
 from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.evaluation.paired import detail_levels, tile_scores
 from orthoforge.evaluation.tile_images import SEEDS_APART, TileImages, tile_seed
-from orthoforge.evaluation.utility.experiment import utility
-from orthoforge.evaluation.utility.images import open_source, pool_of
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
+from orthoforge.usefulness.experiment import utility
+from orthoforge.usefulness.images import open_source, pool_of
 
 
 @pytest.fixture(scope="module")

@@ -17,11 +17,11 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
 from orthoforge.generation import generate
-from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.trained_generator import load_generator
+from orthoforge.vectors import write_footprints
 from saved_runs import save_run
 from small_disk import small_disk
 

@@ -10,10 +10,10 @@ from orthoforge.errors import DataError
 from orthoforge.generation import generate
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.generation.masks import RasterMask
-from orthoforge.geo.footprints import write_footprints
 from orthoforge.geo.rasters import open_raster
 from orthoforge.scenes.scene_check import check_scene
 from orthoforge.scenes.sources import Pair
+from orthoforge.vectors import write_footprints
 from saved_runs import save_run
 
 

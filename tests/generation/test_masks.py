@@ -14,10 +14,10 @@ from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
 from orthoforge.generation.masks import Extent, ResampledMask, open_mask
-from orthoforge.geo.footprints import rasterize_file, write_footprints
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.trained_generator import load_generator
+from orthoforge.vectors import rasterize_file, write_footprints
 from saved_runs import save_run
 
 HOUSES = [shapely.box(500_003, 4_999_985, 500_009, 4_999_991), shapely.box(500_012, 4_999_990, 500_020, 4_999_998)]

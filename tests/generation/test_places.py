@@ -10,8 +10,8 @@ from rio_cogeo.cogeo import cog_validate
 
 from orthoforge.config import Recipe
 from orthoforge.generation import generate
-from orthoforge.geo.footprints import load_footprints, reproject
 from orthoforge.geo.rasters import open_raster
+from orthoforge.vectors import load_footprints, reproject
 from saved_runs import save_run
 
 

@@ -19,13 +19,13 @@ from conftest import UTM, make_dataset, make_grid, make_image, make_mask, write_
 from made_runs import RECIPE, make_run
 from orthoforge import files
 from orthoforge.errors import ConfigError, DataError, OutputExistsError, ResourceError
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.geo.resampling import resample
 from orthoforge.growing import grow
 from orthoforge.growing.judging import judge_of
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.runs import read_results
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs

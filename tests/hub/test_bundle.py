@@ -25,7 +25,6 @@ from orthoforge.checkpoints import CONFIG, MODEL, new_generator, save_checkpoint
 from orthoforge.cli import main
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError, ResourceError
-from orthoforge.evaluation.utility.images import open_source
 from orthoforge.geo.rasters import open_raster
 from orthoforge.growing import grow
 from orthoforge.hub import CardFacts, from_pretrained, publish, save_pretrained
@@ -33,6 +32,7 @@ from orthoforge.hub.remote import FILES
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
+from orthoforge.usefulness.images import open_source
 from small_disk import small_disk
 from test_checkpoints import RECIPE, contents, save_run, state_of
 

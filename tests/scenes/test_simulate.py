@@ -7,13 +7,13 @@ import rasterio
 import shapely
 
 from orthoforge.errors import ConfigError, OutputExistsError
-from orthoforge.geo.footprints import rasterize_footprints, read_footprints
 from orthoforge.geo.grid import Grid
 from orthoforge.scenes.simulate import PLACES, render_scene, simulate
 from orthoforge.scenes.town import render
 from orthoforge.scenes.town.model import COVERS, Streets, Town
 from orthoforge.scenes.town.plan import plan_town
 from orthoforge.scenes.town.render import render_town
+from orthoforge.vectors import rasterize_footprints, read_footprints
 
 PLACE_NAMES = tuple(PLACES)
 

@@ -14,8 +14,8 @@ from safetensors.torch import load_file
 from orthoforge import runs
 from orthoforge.checkpoints import Checkpoint
 from orthoforge.errors import ConfigError
-from orthoforge.evaluation.realism.distances import kernel_distance
-from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
+from orthoforge.measures.realism.distances import kernel_distance
+from orthoforge.measures.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.perceptual import load_features, perceptual_l1
 from orthoforge.tiles.store import TileStore, centre_batch, crop_batch

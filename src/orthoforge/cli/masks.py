@@ -34,7 +34,7 @@ def footprints(
         layer: Of a GeoPackage with several.
         overwrite: Replace what is there.
     """
-    from orthoforge.geo.footprints.files import footprints
+    from orthoforge.vectors.files import footprints
 
     print(
         footprints(

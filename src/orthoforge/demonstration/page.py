@@ -13,9 +13,9 @@ from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import in_seconds
 from orthoforge.demonstration.unseen import Unseen, read_pixels, read_unseen
-from orthoforge.evaluation import report
 from orthoforge.evaluation.paired import score_parts
-from orthoforge.evaluation.report import Html, Picture, Step
+from orthoforge.pages import html as report
+from orthoforge.pages.html import Html, Picture, Step
 from orthoforge.tiles.store import TileStore
 
 

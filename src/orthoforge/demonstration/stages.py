@@ -15,10 +15,10 @@ from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import Journal, open_journal
 from orthoforge.demonstration.page import page
 from orthoforge.errors import DataError
-from orthoforge.evaluation import report
 from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.files import lock, require_place, writable
 from orthoforge.generation import generate
+from orthoforge.pages import html as report
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.evaluation.paired import tile_scores
-from orthoforge.evaluation.report import Picture
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
+from orthoforge.pages.html import Picture
 from orthoforge.scenes.sources import find_pairs
 
 # Side of the part of each scene that is shown pixel by pixel: three of them fill the width of the page.

@@ -9,18 +9,18 @@ from typing import Any
 import torch
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation import report
+from orthoforge.evaluation import page
+from orthoforge.evaluation.further import copies, masks_followed, variety
+from orthoforge.evaluation.look import open_look
+from orthoforge.evaluation.measure import MOST_WORKERS, Measured, measure
 from orthoforge.evaluation.paired import METRICS, MORE_METRICS, mean_scores, score_lines
-from orthoforge.evaluation.realism.features import ScoreNetwork
-from orthoforge.evaluation.realism.realism import realism
-from orthoforge.evaluation.scoring import page
-from orthoforge.evaluation.scoring.further import copies, masks_followed, variety
-from orthoforge.evaluation.scoring.look import open_look
-from orthoforge.evaluation.scoring.measure import MOST_WORKERS, Measured, measure
-from orthoforge.evaluation.scoring.pictures import picture_sections
-from orthoforge.evaluation.scoring.subject import described, open_subject
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
+from orthoforge.evaluation.pictures import picture_sections
+from orthoforge.evaluation.subject import described, open_subject
 from orthoforge.files import new_file, require_place
+from orthoforge.measures.realism.features import ScoreNetwork
+from orthoforge.measures.realism.realism import realism
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
+from orthoforge.pages import html as report
 from orthoforge.tiles.store import TileStore
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from orthoforge.evaluation import report
-from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, psnr
-from orthoforge.evaluation.report import Html
-from orthoforge.evaluation.similarity import MS_SSIM_LEAST_PX, ssim_and_ms_ssim
 from orthoforge.generation.masks import other_scale
+from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, psnr
+from orthoforge.measures.similarity import MS_SSIM_LEAST_PX, ssim_and_ms_ssim
 from orthoforge.models.conditions import encode_image
+from orthoforge.pages import html as report
+from orthoforge.pages.html import Html
 from orthoforge.tiles.store import TileStore
 
 METRICS = {

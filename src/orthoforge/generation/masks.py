@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
+from orthoforge import vectors
 from orthoforge.errors import ConfigError, GridError
-from orthoforge.geo import footprints
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import (
     Raster,
@@ -75,10 +75,10 @@ def open_mask(path: Path, generator: TrainedGenerator, *, threshold: int | None,
 
     Raises ``DataError`` for what cannot be read or holds other values, ``GridError`` for a rotated transform.
     """
-    if footprints.is_footprints(path):
+    if vectors.is_footprints(path):
         yield _Footprints(path, generator, extent)
         return
-    footprints.refuse_foreign(path)
+    vectors.refuse_foreign(path)
     palette = Palette.of(**generator.classes) if generator.classes else None
     if extent != Extent():
         raise ConfigError(
@@ -131,7 +131,7 @@ class _Footprints:
             raise ConfigError(
                 f"{path}: footprints give building masks; this run was trained on classes. Give it a mask of classes."
             )
-        self._mask = footprints.open_mask(
+        self._mask = vectors.open_mask(
             path, like=extent.like, extent=extent.extent, gsd_m=_called_gsd_m(generator) if extent.gsd is None else extent.gsd,
             crs=extent.crs, footprints_crs=extent.footprints_crs, repair=extent.repair, layer=extent.layer,
         )  # fmt: skip

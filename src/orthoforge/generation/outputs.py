@@ -8,11 +8,11 @@ from pathlib import Path
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file, readable
 from orthoforge.generation.blocks import folder_of
-from orthoforge.geo.footprints import is_footprints
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.stac import is_ours
 from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.vectors import is_footprints
 
 # Two images with the same of these are the same image.
 IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")

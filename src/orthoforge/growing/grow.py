@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, get_args
 
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.generation.progress import Progress
 from orthoforge.growing.candidates import fill
@@ -21,6 +20,7 @@ from orthoforge.growing.masks import How, Stream, forged_streams, given_stream, 
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, plan_of
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 
 ROWS = "synthetic.jsonl"
 # Bytes a pixel of an image, a mask and what they need on the way; textures hardly shrink.

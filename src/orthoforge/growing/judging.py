@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.errors import CheckpointError, DataError
-from orthoforge.evaluation.segmenter.fidelity import LEAST_SCORED, LEAST_TRAINING, WORTH_MEASURING_IOU
-from orthoforge.evaluation.segmenter.mask_scores import mask_scores, pooled_scores
-from orthoforge.evaluation.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.measures.segmenter.fidelity import LEAST_SCORED, LEAST_TRAINING, WORTH_MEASURING_IOU
+from orthoforge.measures.segmenter.mask_scores import mask_scores, pooled_scores
+from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.tiles.cutting import Cut, cut_images, cut_masks
 from orthoforge.tiles.store import TileStore
 

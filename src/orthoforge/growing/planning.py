@@ -7,11 +7,11 @@ from typing import Any, get_args
 
 from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation.segmenter.segmentation import SegmenterSettings
 from orthoforge.growing.ground import Rule, training_tiles
 from orthoforge.growing.masks import How, mask_files
 from orthoforge.growing.reading import MaskReader
 from orthoforge.growing.staging import require_inside
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.scenes.palette import Palette
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore

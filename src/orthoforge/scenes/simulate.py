@@ -18,11 +18,11 @@ from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError
 from orthoforge.geo.cog import write_geotiff
-from orthoforge.geo.footprints import rasterize_footprints, write_footprints
 from orthoforge.geo.grid import Grid
 from orthoforge.scenes.town.model import Palette, Place, Roof
 from orthoforge.scenes.town.plan import plan_town
 from orthoforge.scenes.town.render import render_town
+from orthoforge.vectors import rasterize_footprints, write_footprints
 
 __all__ = ["PLACES", "Place", "SimulatedScene", "render_scene", "simulate"]
 

@@ -16,7 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from orthoforge.checkpoints import Checkpoint, bands_of, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
-from orthoforge.evaluation.realism.features import LiteFeatures
+from orthoforge.measures.realism.features import LiteFeatures
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features

@@ -12,9 +12,9 @@ from torch import nn
 from orthoforge import runs
 from orthoforge.bands import shown_bands
 from orthoforge.config import Recipe
-from orthoforge.evaluation.metrics import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
-from orthoforge.evaluation.realism.distances import kernel_distance
-from orthoforge.evaluation.realism.features import LiteFeatures, perceptual_distance
+from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
+from orthoforge.measures.realism.distances import kernel_distance
+from orthoforge.measures.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import decode_image
 from orthoforge.models.styles import Style, bank_of
 from orthoforge.tiles.store import Batch, Canvases, TileStore, centre_batch

@@ -21,7 +21,7 @@ PERCEPTUAL_LAYERS: dict[str, tuple[str, ...]] = {
     "efficientnet-lite0": ("stem", *(f"stage{number}" for number in range(1, 8)), "head", "logits"),
 }
 
-# They judge what was trained (``evaluation.realism``); a network trained through one would learn what it overlooks.
+# They judge what was trained (``measures.realism``); a network trained through one would learn what it overlooks.
 JUDGES = ("geoembed",)
 
 

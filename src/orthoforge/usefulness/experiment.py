@@ -1,0 +1,271 @@
+"""``utility``: whether training on synthetic images helps a segmenter, with the cheap alternatives beside it."""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from orthoforge.bands import unseen_bands
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.files import lock, new_file, remove, require_place
+from orthoforge.measures.segmenter.mask_scores import COUNTS, mask_scores
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
+from orthoforge.pages.html import write_page
+from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.usefulness import page as utility_page
+from orthoforge.usefulness.design import Job, arm_sample, arms_of, real_subset, synthetic_count
+from orthoforge.usefulness.images import Pool, open_source, pool_of
+from orthoforge.usefulness.result import design_warnings, result_of
+from orthoforge.usefulness.statistics import iou
+
+REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
+STEPS = 400
+Predict = Callable[[np.ndarray], np.ndarray]
+"""Images (N, H, W, 3) uint8 to masks (N, H, W) uint8."""
+Train = Callable[..., Predict]
+
+# What the file of a training holds; others are not read.
+OUTCOMES = 2
+_SETTINGS, _ARMS, _SYNTHETIC = "settings.json", "arms", "synthetic"
+_TEST_BATCH = 8
+
+
+def utility(
+    synthetic: Path | str | TrainedGenerator,
+    data: Path,
+    out: Path,
+    *,
+    ratios: Sequence[float] = (0.5, 1, 2, 3),
+    fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
+    seeds: int = 3,
+    first_seed: int = 0,
+    splits: Sequence[str] = ("test",),
+    steps: int = STEPS,
+    device: str = "cpu",
+    quick: bool = False,
+    allow_leaks: bool = False,
+    overwrite: bool = False,
+    segmenter: SegmenterSettings | None = None,
+    train: Train = train_segmenter,
+) -> dict[str, Any]:
+    """Train one segmenter on real, on both, and on synthetic tiles; writes ``utility.json`` and ``utility.html`` to ``out``.
+
+    ``synthetic`` is a run, which is given masks of training tiles (``utility_images.pool_of``), or a folder of tiles that
+    `orthoforge prepare` cut from synthetic pairs. All arms take ``steps`` optimizer steps of one batch size; a ratio is synthetic
+    images per real one within them (``utility_design.synthetic_count``). All are tested on the tiles of ``splits`` in ``data``
+    (``test``, ``val`` or both: the segmenter is steered by neither), and compared with training on the same real tiles, turned and
+    mirrored, paired by seed; the seeds are ``seeds`` numbers from ``first_seed`` on. ``quick`` keeps the smallest and the largest
+    fraction, the ratio nearest to 1 and a quarter of the steps: enough to see that everything runs. ``segmenter`` replaces what
+    the segmenter is, except for steps and seed; ``train``, called as ``train_segmenter`` is, replaces the segmenter by another.
+
+    Called again, finished trainings are kept; further ratios, fractions and seeds are added. With ``overwrite`` it begins anew, but
+    keeps trainings on real tiles alone where only ``synthetic`` changed. Returns what ``utility.json`` holds
+    (docs/utility.md). Raises ``DataError`` when (without ``allow_leaks``) there are no test tiles, the split is by tile at random,
+    or synthetic images may carry test tiles; ``ConfigError`` for numbers that cannot be, ``OutputExistsError`` when ``out`` holds
+    an experiment with other settings and ``overwrite`` is false, ``LockedError``, ``CheckpointError``.
+    """
+    began, cpu_began = time.monotonic(), time.process_time()
+    if quick:
+        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
+        steps = max(1, steps // 4)
+    _require_numbers(ratios, fractions, seeds, first_seed, steps)
+    require_place(Path(out), folder=True)
+    store, out = TileStore.open(Path(data)).showing(), Path(out)
+    split, warnings = _test_split(store, splits, allow_leaks)
+    if unseen := unseen_bands(store.bands, store.looked_at):
+        warnings.append(unseen)
+    test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), store.ids("train")
+    if not len(train_ids):
+        raise DataError(f"{store.path}: no tile in split train.")
+    held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
+    source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks)
+    settings = segmenter or SegmenterSettings()
+    settings = replace(settings, steps=steps, crop_px=min(settings.crop_px, store.size_px), seed=0)
+    signature = {
+        "tiles": store.fingerprint, "split": split, "synthetic": source.identity,
+        "outcomes": OUTCOMES, "segmenter": asdict(settings), "train": f"{train.__module__}.{train.__qualname__}",
+    }  # fmt: skip
+    with lock(out / REPORT_JSON.removesuffix(".json")):
+        _keep_or_begin(out, signature, overwrite)
+        pool = pool_of(source, store, train_ids, out / _SYNTHETIC, _say)
+        jobs = [
+            Job(arm, fraction, seed)
+            for seed in range(first_seed, first_seed + seeds)
+            for fraction in sorted(set(fractions))
+            for arm in arms_of(ratios)
+        ]  # fmt: skip
+        done = _run_all(jobs, store, pool, settings, train, test_ids, train_ids, out / _ARMS, device)
+        result = result_of(done, store, test_ids, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
+        result["warnings"] = [*warnings, *source.warnings, *design_warnings(result)]
+        result["this_call"] = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began}
+        with new_file(out / REPORT_JSON, overwrite=True) as partial:
+            partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
+        write_page(out / REPORT_HTML, utility_page.page(result, store, pool.store), overwrite=True)
+    return result
+
+
+def summary_lines(result: dict[str, Any]) -> list[str]:
+    """The verdicts, for a terminal."""
+    return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"])]
+
+
+def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
+    if any(not 0 <= ratio <= 100 for ratio in ratios) or not any(ratios):
+        raise ConfigError(f"ratios are synthetic images per real one, from 0 to 100 and one at least above 0, not {list(ratios)}.")
+    if not fractions or any(not 0 < fraction <= 1 for fraction in fractions):
+        raise ConfigError(f"fractions of the real tiles lie above 0 and up to 1 (0.05 for 5 %), not {list(fractions)}.")
+    if seeds < 1 or steps < 1:
+        raise ConfigError(f"seeds and steps are at least 1, not {seeds} and {steps}.")
+    if first_seed < 0:
+        raise ConfigError(f"first_seed is 0 or more, not {first_seed}.")
+
+
+def _test_split(store: TileStore, splits: Sequence[str], allow_leaks: bool) -> tuple[str, list[str]]:
+    """Which tiles test (``test``, ``val`` or ``val+test``), and what has to be said of them."""
+    if not splits or not set(splits) <= {"val", "test"}:
+        raise ConfigError(f"splits are val, test or both, not {list(splits)}. Segmenters are trained on split train.")
+    warnings = []
+    if store.settings["split"] == "random":
+        if not allow_leaks:
+            raise DataError(
+                f"{store.path}: split random puts neighbouring tiles into training and test, so the scores would measure memory. "
+                "Prepare the tiles with --split blocks, or pass --allow-leaks, which the report will say."
+            )
+        warnings.append("The tiles are split at random: test tiles have neighbours in training; --allow-leaks was given.")
+    if "val" in splits:
+        warnings.append("Split val tests: this flatters a generator of which a checkpoint was chosen by its scores there.")
+    if all(len(store.ids(name)) for name in splits):
+        return "+".join(name for name in ("val", "test") if name in splits), warnings
+    if not allow_leaks or not len(store.ids("val")):
+        raise DataError(
+            f"{store.path}: no tile in split {' or in '.join(splits)}, and nothing else may judge. Prepare the tiles with "
+            "--split blocks (from more scenes, or smaller, where a place is too small for three splits), or pass --allow-leaks to "
+            "test on split val."
+        )
+    warnings.append("There are no test tiles. Split val tests, on which other choices may rest; --allow-leaks was given.")
+    return "val", warnings
+
+
+def _keep_or_begin(out: Path, signature: dict[str, Any], overwrite: bool) -> None:
+    """Leave finished trainings of the same experiment where they are; clear away those of another one if that is wanted.
+
+    Trainings on real tiles alone stay when nothing but the synthetic images changed: they never saw any.
+    """
+    file, arms = out / _SETTINGS, out / _ARMS
+    former = json.loads(file.read_text("utf-8")) if file.is_file() else {}
+    changed = [name for name in signature if former.get(name) != signature[name]]
+    if not changed and not overwrite:
+        return
+    if not overwrite and (former or (out / REPORT_JSON).exists()):
+        raise OutputExistsError(
+            f"{out} holds an experiment with other settings ({', '.join(changed)}). Pass --overwrite to begin anew, or choose "
+            "another --out."
+        )
+    remove(out / _SYNTHETIC)
+    for path in arms.glob("*.json"):
+        if changed != ["synthetic"] or json.loads(path.read_text("utf-8"))["drawn"]["synthetic"]:
+            path.unlink()
+    with new_file(file, overwrite=True) as partial:
+        partial.write_text(json.dumps(signature, indent=1), encoding="utf-8")
+
+
+def _run_all(
+    jobs: Sequence[Job],
+    store: TileStore,
+    pool: Pool,
+    settings: SegmenterSettings,
+    train: Train,
+    test_ids: np.ndarray,
+    train_ids: np.ndarray,
+    folder: Path,
+    device: str,
+) -> dict[Job, dict[str, Any]]:
+    """The outcome of each job: read where it is finished, else trained, tested and kept."""
+    done: dict[Job, dict[str, Any]] = {}
+    spent: list[float] = []
+    # Synthetic tiles that do not depend on the real ones make the same training at every fraction.
+    same = {job: replace(job, fraction=1.0) if job.arm.kind == "synthetic" and not pool.depends_on_subset else job for job in jobs}
+    distinct = list(dict.fromkeys(same.values()))
+    missing = sum(not (folder / job.file).is_file() for job in distinct)
+    if missing < len(distinct):
+        _say(f"{len(distinct) - missing} of {len(distinct)} trainings are finished and kept")
+    if missing:
+        _say(f"{missing} trainings of a segmenter, {settings.steps} steps each, a line after each")
+    for number, job in enumerate(distinct, start=1):
+        file = folder / job.file
+        if not file.is_file():
+            began = time.monotonic()
+            outcome = _train_and_test(job, store, pool, settings, train, test_ids, train_ids, device)
+            with new_file(file) as partial:
+                partial.write_text(json.dumps(outcome), encoding="utf-8")
+            spent.append(time.monotonic() - began)
+            left = (missing - len(spent)) * float(np.mean(spent))
+            score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)[..., :2]))
+            _say(
+                f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:g} % of the real tiles, seed {job.seed}: "
+                f"IoU {score:.3f} after {spent[-1]:.0f} s; about {left / 60:.0f} min left"
+            )
+        done[job] = json.loads(file.read_text("utf-8"))
+    return {job: done[other] for job, other in same.items()}
+
+
+def _train_and_test(
+    job: Job,
+    store: TileStore,
+    pool: Pool,
+    settings: SegmenterSettings,
+    train: Train,
+    test_ids: np.ndarray,
+    train_ids: np.ndarray,
+    device: str,
+) -> dict[str, Any]:
+    began, cpu_began = time.monotonic(), time.process_time()
+    settings = replace(settings, seed=job.seed)
+    subset = real_subset(store.rows, train_ids, fraction=job.fraction, seed=job.seed)
+    drawn_from = pool.ids(subset)
+    sample = arm_sample(
+        job.arm, (store, subset), (pool.store, drawn_from), batch_size=settings.batch_size, crop_px=settings.crop_px, seed=job.seed
+    )
+    segmenter = train(sample, settings, class_count=store.class_count, device=device)
+    images = settings.steps * settings.batch_size
+    synthetic = synthetic_count(job.arm, images)
+    return {
+        "arm": job.arm.name, "fraction": job.fraction, "seed": job.seed,
+        "real_tiles": len(subset) if job.arm.kind != "synthetic" else 0,
+        "synthetic_tiles": len(drawn_from) if synthetic else 0,
+        "drawn": {"real": images - synthetic, "synthetic": synthetic},
+        "scenes": held_out_counts(segmenter, store, test_ids),
+        "seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began,
+    }  # fmt: skip
+
+
+def held_out_counts(segmenter: Predict, store: TileStore, tile_ids: np.ndarray) -> dict[str, list[list[int]]]:
+    """[intersection, union, edge predicted, right, real, found] of each class (of buildings alone for building masks), by scene.
+
+    In pixels; edges as in ``mask_scores``.
+    """
+    values = [255] if store.class_count is None else list(range(store.class_count))
+    counts: dict[str, np.ndarray] = {}
+    for begin in range(0, len(tile_ids), _TEST_BATCH):
+        some = tile_ids[begin : begin + _TEST_BATCH].tolist()
+        images, masks = (np.stack(arrays) for arrays in zip(*map(store.tile, some), strict=True))
+        for tile_id, predicted, mask in zip(some, segmenter(images), masks, strict=True):
+            found = np.array([_counts(predicted == value, mask == value) for value in values])
+            scene = store.rows[tile_id].scene
+            counts[scene] = counts.get(scene, 0) + found
+    return {scene: array.tolist() for scene, array in counts.items()}
+
+
+def _counts(predicted: np.ndarray, real: np.ndarray) -> list[int]:
+    counted = mask_scores(predicted, real)
+    hit, extra, missed, *edges = (int(counted[name]) for name in COUNTS)
+    return [hit, hit + extra + missed, *edges]
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)

@@ -1,0 +1,201 @@
+"""The page of ``utility``: the verdict in words, the curves, the table, and what the segmenter was shown."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from orthoforge.measures.segmenter.mask_scores import BOUNDARY_PX
+from orthoforge.pages import html as report
+from orthoforge.pages.html import Html, Picture, Text
+from orthoforge.pages.line_drawings import Curve, curves_plot, legend
+from orthoforge.tiles.store import TileStore
+
+_SHOWN = 6
+_EFFECT = {"gain": "helps", "loss": "harms"}
+
+
+def fraction_verdict(entry: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+    """What was found at one fraction: of all ratios together, of one that stands out, and of copy-paste."""
+    together = entry["difference"]
+    mixed = [row for row in rows if row["kind"] == "mixed"]
+    averaged = f", on average over {len(mixed)} ratios" if len(mixed) > 1 else ""
+    tiles = f"{entry['real_tiles']} tile{'s' * (entry['real_tiles'] != 1)}"
+    text = f"{percent(entry['fraction'])} of the real tiles ({tiles}): {_finding(together)}{averaged}."
+    best = max(mixed, key=lambda row: row["difference"]["mean"])
+    if len(mixed) > 1 and together["verdict"] != "gain" and best["difference"]["verdict"] == "gain":
+        text += (
+            f" Ratio 1:{best['ratio']:g} by itself shows a gain of {_signed(best['difference']['mean'])}, but is the best of "
+            f"{len(mixed)}: confirm it with other seeds."
+        )
+    pasted = next(row for row in rows if row["kind"] == "copy-paste")
+    text += f" Copy-paste of real buildings: {_finding(pasted['difference'])}."
+    if together["verdict"] == "gain" and pasted["difference"]["verdict"] == "gain":
+        more = entry["to_copy_paste"]
+        text += f" Synthetic images against copy-paste: {_finding(more)}."
+    return text
+
+
+def overall_verdict(by_fraction: Sequence[Mapping[str, Any]]) -> str:
+    """One sentence or two for all fractions."""
+    found: dict[str, list[str]] = {}
+    for entry in by_fraction:
+        found.setdefault(entry["difference"]["verdict"], []).append(percent(entry["fraction"]))
+    if "undecided" in found:
+        return "Undecided: one seed has no interval. Add seeds with --seeds 3; what is finished is kept."
+    if set(found) == {"no measurable gain"}:
+        where = _listed(found["no measurable gain"])
+        return f"No measurable gain from training on these synthetic images, at {where} of the real tiles."
+    parts = [f"{_EFFECT[kind]} at {_listed(found[kind])} of the real tiles" for kind in ("gain", "loss") if kind in found]
+    text = f"Training on these synthetic images {' and '.join(parts)}."
+    if "no measurable gain" in found:
+        text += f" No measurable gain at {_listed(found['no measurable gain'])}."
+    return text
+
+
+def page(result: Mapping[str, Any], store: TileStore, synthetic: TileStore) -> Html:
+    """The whole page."""
+    data, settings = result["data"], result["settings"]
+    seeds = len(settings["seeds"])
+    lead = (
+        f"The same segmenter, trained {result['trainings']['n']} times for {settings['segmenter']['steps']} steps each, tested on "
+        f"{data['test_tiles']} tiles of {data['test_scenes']} scenes that no training saw."
+    )
+    return report.page(
+        "Does training on synthetic images help?",
+        lead,
+        report.section(
+            "Verdict",
+            report.note(result["verdict"]),
+            *(report.note(text, warning=True) for text in result["warnings"]),
+            *(report.paragraph(entry["text"]) for entry in result["by_fraction"]),
+        ),
+        report.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
+        report.section("What the segmenter was shown", *_examples(store, synthetic)),
+        report.section("Circumstances", _circumstances(result)),
+    )
+
+
+def percent(share: float) -> str:
+    """'5 %'."""
+    return f"{100 * share:g} %"
+
+
+def _finding(figures: Mapping[str, Any]) -> str:
+    if figures["verdict"] == "undecided":
+        return f"undecided, {_signed(figures['mean'])} IoU with one seed"
+    scenes = figures["bootstrap_interval"]
+    also = f"; {_interval(scenes)} over seeds and scenes" if scenes else ""
+    return (
+        f"{figures['verdict']}, {_signed(figures['mean'])} IoU (95 % interval {_interval(figures['t_interval'])} over seeds{also})"
+    )
+
+
+def _listed(words: Sequence[str]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+
+
+def _curves(result: Mapping[str, Any]) -> list[Html]:
+    fractions = result["settings"]["fractions"]
+    if len(fractions) < 2:
+        return []
+    names = list(dict.fromkeys(row["arm"] for row in result["arms"]))
+    x = [100 * fraction for fraction in fractions]
+    scores, gains = [], []
+    for number, name in enumerate(names):
+        mine = sorted((row for row in result["arms"] if row["arm"] == name), key=lambda row: row["fraction"])
+        scores.append(Curve(name, x, [row["iou"]["mean"] for row in mine], number))
+        if mine[0]["difference"]:
+            gains.append(Curve(name, x, [row["difference"]["mean"] for row in mine], number))
+    label = "% of the real training tiles"
+    both = [curves_plot("IoU on the test tiles", label, scores), curves_plot("IoU beyond that of real alone", label, gains)]
+    return [
+        report.plots(both),
+        legend([(name, number) for number, name in enumerate(names)]),
+    ]
+
+
+def _table(result: Mapping[str, Any]) -> Html:
+    columns = ["Trained on", ">IoU", ">Beyond real", ">Over seeds", ">Seeds and scenes", "Finding", ">Boundary F", ">Beyond real",
+               ">Real crops", ">Synthetic"]  # fmt: skip
+    parts = []
+    for entry in result["by_fraction"]:
+        rows: list[list[Text]] = []
+        for row in result["arms"]:
+            if row["fraction"] != entry["fraction"]:
+                continue
+            apart, drawn = row["difference"], row["drawn"]
+            intervals = [_interval(apart[name]) for name in ("t_interval", "bootstrap_interval")] if apart else ["–", "–"]
+            beyond = f"{_signed(apart['mean'])}{_error(apart)}" if apart else "–"
+            finding = _mark(apart["verdict"]) if apart else "–"
+            score = f"{row['iou']['mean']:.3f}{_error(row['iou'])}"
+            edges, further = row["boundary_f"], row["boundary_difference"]
+            at_edges = [f"{edges['mean']:.3f}{_error(edges)}", f"{_signed(further['mean'])}{_error(further)}" if further else "–"]
+            rows.append([row["arm"], score, beyond, *intervals, finding, *at_edges, str(drawn["real"]), str(drawn["synthetic"])])
+        tiles = entry["real_tiles"]
+        caption = f"{percent(entry['fraction'])} of the real tiles: {tiles} tile{'s' * (tiles != 1)}"
+        parts.append(report.table(columns, rows, caption))
+    return report.join(parts)
+
+
+def _mark(verdict: str) -> Text:
+    return report.marked(verdict) if verdict in _EFFECT else verdict
+
+
+def _error(figures: Mapping[str, Any]) -> str:
+    return "" if figures["standard_error"] is None else f" ± {figures['standard_error']:.3f}"
+
+
+def _interval(interval: Sequence[float] | None) -> str:
+    return "–" if interval is None else f"{_signed(interval[0])} to {_signed(interval[1])}"
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def _how_to_read(result: Mapping[str, Any], seeds: int) -> list[Html]:
+    chance = sum(row["difference"] is not None for row in result["arms"])
+    return [
+        report.paragraph(
+            f"Means ± standard errors over {seeds} seed{'s' * (seeds != 1)}. A seed decides which real tiles are taken, the order "
+            "of crops and the network's first weights, and all arms share it: differences to `real` (turned and mirrored) are "
+            "taken seed by seed. The first interval is Student's over seeds, the second a bootstrap over seeds and test scenes, "
+            "both at 95 %. Only where both lie on one side of 0 is it called a gain or a loss. Of the "
+            f"{chance} comparisons in these tables some may come out so by chance; the verdict above rests on the mean over ratios "
+            f"at each fraction. Boundary F is the share of edge pixels within {BOUNDARY_PX} px of an edge of the other mask, the "
+            "harmonic mean of both ways; no verdict rests on it."
+        ),
+        report.paragraph(
+            "Every arm takes the same number of steps with the same batch. Ratio 1:2 means one real image for two synthetic ones "
+            "among them, so that it sees a third of the real crops that `real` sees, as the last columns say. All arms but "
+            "`no flips` turn and mirror."
+        ),
+    ]
+
+
+def _examples(store: TileStore, synthetic: TileStore) -> list[Html]:
+    parts = []
+    for name, tiles, ids in (("Synthetic", synthetic, np.arange(len(synthetic.rows))), ("Real", store, store.ids("train"))):
+        shown = ids[np.unique(np.linspace(0, len(ids) - 1, min(_SHOWN, len(ids))).astype(int))].tolist()
+        pictures = [tiles.tile(tile_id) for tile_id in shown]
+        images = [Picture(image, tiles.rows[tile_id].place) for (image, _), tile_id in zip(pictures, shown, strict=True)]
+        masks = [Picture(tiles.mask_rgb(mask), "its mask", lossless=True) for _, mask in pictures]
+        parts += [report.picture_row(images, heading=name), report.picture_row(masks)]
+    return [report.paragraph("At equal steps of the tiles, none picked."), *parts]
+
+
+def _circumstances(result: Mapping[str, Any]) -> Html:
+    data, source, segmenter = result["data"], result["synthetic"], result["settings"]["segmenter"]
+    spent = result["trainings"]
+    rows: list[list[Text]] = [
+        ["Real tiles", f"{data['tiles']}, {data['fingerprint'][:12]}: {data['training_tiles']} to train on, {data['size_px']} px"],
+        ["Test", f"split {data['split']} (method {data['split_method']}): {data['test_tiles']} tiles, "
+                 f"{data['test_scenes']} scenes, {data['test_places']} places"],
+        ["Synthetic images", f"{source['n']} from {source['kind']} {source['source'] or 'given in Python'}, "
+                             f"{(source.get('sha256') or source['fingerprint'])[:12]}"],
+        ["Segmenter", ", ".join(f"{name} {value}" for name, value in segmenter.items() if name != "seed")],
+        ["Time", f"{spent['seconds'] / 60:.1f} min for {spent['n']} trainings and tests, {spent['cpu_seconds'] / 60:.1f} CPU min"],
+        ["Made by", result["made_by"]],
+    ]  # fmt: skip
+    return report.table(["", "What"], rows)

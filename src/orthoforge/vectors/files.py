@@ -1,0 +1,152 @@
+"""From a file of footprints to a file with their mask, and back."""
+
+import shutil
+from pathlib import Path
+
+from orthoforge.errors import DataError, GridError, OutputExistsError
+from orthoforge.files import lock, no_such_file, require_place, writable
+from orthoforge.geo.cog import assemble, write_block, write_raster
+from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
+from orthoforge.vectors.foreign import refuse_foreign
+from orthoforge.vectors.limits import require_name
+from orthoforge.vectors.masks import FootprintMask
+from orthoforge.vectors.outlines import footprints_of_strips
+from orthoforge.vectors.places import crs_asked, grid_for, reproject
+from orthoforge.vectors.reading import SUFFIXES, is_footprints, load_footprints
+from orthoforge.vectors.writing import driver_of, write_footprints
+
+# Masks up to this size are written from memory, larger ones block by block.
+_WHOLE_PIXELS = 2**26
+_BLOCK_PX = 4096
+
+
+def open_mask(
+    footprints: Path,
+    *,
+    like: Path | Grid | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+    gsd_m: float | None = None,
+    crs: str | None = None,
+    footprints_crs: str | None = None,
+    repair: bool = False,
+    layer: str | None = None,
+) -> FootprintMask:
+    """The mask of a vector file, to be read by windows, on the grid that ``grid_for`` chooses: ``FootprintMask.grid``.
+
+    ``like`` is a raster or its grid; ``extent`` is (left, bottom, right, top) in the CRS of the footprints; ``crs`` is the mask's,
+    as EPSG:32633, and ``footprints_crs`` that of the footprints, where the file names none or a wrong one. Raises what
+    ``load_footprints`` and ``grid_for`` raise, with the file's name.
+    """
+    if isinstance(like, Path | str):
+        with open_raster(Path(like)) as raster:
+            like = raster.grid
+    found = load_footprints(footprints, layer=layer, repair=repair, within=like or extent, footprints_crs=footprints_crs)
+    if not len(found):  # whatever lies elsewhere says more about what went wrong
+        found = load_footprints(footprints, layer=layer, repair=repair, footprints_crs=footprints_crs)
+    try:
+        grid = grid_for(
+            found.polygons, found.crs, like=like, extent=extent, gsd_m=gsd_m, features=found.features,
+            crs_out=crs_asked(crs) if crs is not None else None,
+        )  # fmt: skip
+        return FootprintMask(reproject(found.polygons, found.crs, grid.crs, features=found.features), grid)
+    except DataError as error:
+        kind = GridError if isinstance(error, GridError) else DataError
+        raise kind(f"{footprints}: {error}") from error
+
+
+def rasterize_file(
+    footprints: Path,
+    out: Path,
+    *,
+    like: Path | Grid | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+    gsd: float | None = None,
+    crs: str | None = None,
+    footprints_crs: str | None = None,
+    repair: bool = False,
+    layer: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Write the mask of a vector file to a GeoTIFF of one band, uint8, 255 on buildings and 0 elsewhere. Returns ``out``.
+
+    ``gsd`` is the pixel's size in metres; for the rest see ``open_mask``. A large mask goes through the disk block by block, in
+    a hidden folder beside ``out``. Raises what ``open_mask`` and ``write_raster`` raise.
+    """
+    out = Path(out)
+    require_name(out)
+    require_place(out)
+    if out.exists() and not overwrite:  # said before a large file is read; the writer asks again
+        raise OutputExistsError(f"{out} exists. Pass --overwrite to replace it, or choose another name.")
+    mask = open_mask(
+        footprints, like=like, extent=extent, gsd_m=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer
+    )
+    if mask.grid.height * mask.grid.width <= _WHOLE_PIXELS:
+        write_raster(out, mask.read(), mask.grid, overwrite=overwrite)
+    else:
+        _write_by_blocks(out, mask, overwrite=overwrite)
+    return out
+
+
+def _write_by_blocks(out: Path, mask: FootprintMask, *, overwrite: bool) -> None:
+    folder = out.with_name(f".{out.name}.blocks")
+    height, width = mask.grid.height, mask.grid.width
+    with lock(folder), writable(out.parent):
+        try:
+            shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
+            folder.mkdir()
+            blocks = {}
+            for row in range(0, height, _BLOCK_PX):
+                for col in range(0, width, _BLOCK_PX):
+                    window = Window(row, col, min(_BLOCK_PX, height - row), min(_BLOCK_PX, width - col))
+                    blocks[window] = folder / f"{row}-{col}.tif"
+                    write_block(blocks[window], mask.read(window))
+            assemble(out, blocks, mask.grid, overwrite=overwrite)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def footprints(
+    source: Path,
+    out: Path,
+    *,
+    like: Path | None = None,
+    extent: tuple[float, float, float, float] | None = None,
+    gsd: float | None = None,
+    crs: str | None = None,
+    footprints_crs: str | None = None,
+    repair: bool = False,
+    layer: str | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Footprints to a mask (``rasterize_file``), or a mask to footprints (``polygonize_file``): by the name of ``source``."""
+    if not is_footprints(source):
+        refuse_foreign(source)
+        if not source.exists():
+            raise DataError(no_such_file(source))
+        if source.suffix.lower() not in DRIVERS:
+            raise DataError(f"{source}: is neither footprints ({', '.join(SUFFIXES)}) nor a mask ({', '.join(DRIVERS)}).")
+        return polygonize_file(source, out, overwrite=overwrite)
+    return rasterize_file(
+        source, out, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,
+        overwrite=overwrite,
+    )  # fmt: skip
+
+
+def polygonize_file(mask: Path, out: Path, *, overwrite: bool = False) -> Path:
+    """Write the outlines of a mask's buildings to GeoJSON, GeoPackage or GeoParquet, in the mask's CRS. Returns ``out``.
+
+    The mask is read strip by strip. Raises ``GridError`` for a mask without a place on the ground, ``DataError`` for values other
+    than 0, 1 and 255, and what ``write_footprints`` raises.
+    """
+    driver_of(out)
+    require_name(out)
+    require_place(Path(out))
+    with open_raster(Path(mask)) as raster:
+        if raster.grid.crs is None:
+            raise GridError(f"{mask}: has no CRS, so its buildings have no place on the ground. Use a georeferenced mask.")
+        require_north_up(mask, raster.grid)
+        polygons = footprints_of_strips((read_mask(raster, window) for window in raster.strips()), grid=raster.grid)
+        crs = raster.grid.crs
+    write_footprints(Path(out), polygons, crs, overwrite=overwrite)
+    return Path(out)

@@ -1,0 +1,83 @@
+"""Footprints as a mask: the whole of it, or any window, to the bit the same."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import shapely
+from affine import Affine
+from rasterio.features import rasterize
+
+from orthoforge.errors import DataError
+from orthoforge.geo.grid import Grid, Window
+from orthoforge.vectors.places import applied
+
+# GDAL fills a pixel when its centre lies between the two edges that cross its row, and finds those crossings in floating point,
+# which rounds otherwise in every window: a centre on an edge would be inside one and outside the next. So the grid is divided into
+# blocks of this size, and each pixel is always found from the corner of its block, whatever window was asked for.
+_BLOCK_PX = 1024
+# GDAL turns rings by their sense on the ground, with north up; that decides which centres on an edge belong to a polygon.
+_UPRIGHT = Affine(1, 0, 0, 0, -1, 0)
+
+
+class FootprintMask:
+    """The mask of polygons in a grid's CRS, read by windows: memory goes by the window and the polygons, not by the grid.
+
+    Raises ``DataError`` when no polygon touches the grid, but some would with longitude and latitude exchanged.
+    """
+
+    def __init__(self, polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> None:
+        self.grid = grid
+        _refuse_exchanged(polygons, grid)
+        table = np.empty(len(polygons), object)
+        table[:] = polygons
+        to_pixels = ~grid.transform
+        table = shapely.transform(table, lambda xy: applied(to_pixels, xy))
+        left, top, right, bottom = shapely.bounds(table).T
+        self._polygons = table[(left < grid.width) & (right > 0) & (top < grid.height) & (bottom > 0)]
+        self._tree = shapely.STRtree(self._polygons)
+
+    def __len__(self) -> int:
+        """How many polygons touch the grid."""
+        return len(self._polygons)
+
+    def read(self, window: Window | None = None) -> np.ndarray:
+        """(h, w) uint8 of the window, or of the whole grid: 255 where a pixel's centre lies inside a polygon, else 0."""
+        w = window or Window(0, 0, self.grid.height, self.grid.width)
+        assert w.row >= 0 and w.col >= 0 and w.row + w.height <= self.grid.height and w.col + w.width <= self.grid.width, w
+        mask = np.zeros((w.height, w.width), np.uint8)
+        for block_row in range(w.row // _BLOCK_PX * _BLOCK_PX, w.row + w.height, _BLOCK_PX):
+            for block_col in range(w.col // _BLOCK_PX * _BLOCK_PX, w.col + w.width, _BLOCK_PX):
+                top, bottom = max(w.row, block_row), min(w.row + w.height, block_row + _BLOCK_PX)
+                left, right = max(w.col, block_col), min(w.col + w.width, block_col + _BLOCK_PX)
+                near = self._polygons[np.sort(self._tree.query(shapely.box(left, top, right, bottom)))]
+                if len(near):
+                    inside = _fill(near, block_row, block_col, bottom - block_row, right - block_col)
+                    mask[top - w.row : bottom - w.row, left - w.col : right - w.col] = inside[top - block_row :, left - block_col :]
+        return mask
+
+
+def rasterize_footprints(polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> np.ndarray:
+    """Mask (H, W) uint8, 255 where a pixel's centre lies inside a polygon. Polygons are in the grid's CRS.
+
+    Raises ``DataError`` when none touches the grid, but would with longitude and latitude exchanged.
+    """
+    return FootprintMask(polygons, grid).read()
+
+
+def _fill(polygons: np.ndarray, row: int, col: int, height: int, width: int) -> np.ndarray:
+    """(height, width) uint8 of polygons in pixels, from the pixel (row, col) on."""
+    upright = shapely.transform(polygons, lambda xy: (xy - (col, row)) * (1, -1))
+    return rasterize(upright, out_shape=(height, width), transform=_UPRIGHT, fill=0, default_value=255, dtype=np.uint8)
+
+
+def _refuse_exchanged(polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> None:
+    if not (len(polygons) and grid.crs and grid.crs.is_geographic):
+        return
+    left, bottom, right, top = grid.bounds
+    ground = shapely.box(left, bottom, right, top)
+    exchanged = shapely.box(bottom, left, top, right)
+    if not shapely.intersects(ground, polygons).any() and shapely.intersects(exchanged, polygons).any():
+        raise DataError(
+            f"none of the {len(polygons)} footprints lies in the scene, but they would with longitude and latitude "
+            "exchanged. Longitude comes first."
+        )

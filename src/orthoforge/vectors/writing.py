@@ -1,0 +1,57 @@
+"""Polygons written to GeoJSON, GeoPackage or GeoParquet."""
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pyogrio.raw
+import shapely
+from rasterio.crs import CRS
+
+from orthoforge.errors import DataError
+from orthoforge.files import new_file
+from orthoforge.vectors.limits import require_name
+from orthoforge.vectors.parquet import write_parquet
+
+_DRIVERS = {".geojson": "GeoJSON", ".json": "GeoJSON", ".gpkg": "GPKG", ".parquet": "Parquet", ".geoparquet": "Parquet"}
+_LAYER = "footprints"
+
+
+def write_footprints(
+    path: Path, polygons: Sequence[shapely.Polygon] | np.ndarray, crs: CRS | None, *, overwrite: bool = False
+) -> None:
+    """Write polygons to GeoJSON, GeoPackage or GeoParquet, by suffix.
+
+    GeoJSON keeps the coordinates and names their CRS in its ``crs`` member, which GDAL and QGIS read; RFC 7946 knows only degrees.
+    Raises ``DataError`` for another suffix and ``ConfigError`` when GeoParquet's package is missing.
+    """
+    path = Path(path)
+    driver = driver_of(path)
+    require_name(path)
+    table = np.empty(len(polygons), object)
+    table[:] = polygons
+    with new_file(path, overwrite=overwrite) as partial:
+        if driver == "Parquet":
+            write_parquet(partial, path, table, crs)
+            return
+        # GDAL minds that the temporary name does not end in .gpkg, pyogrio that a drawing may have no CRS.
+        with warnings.catch_warnings(action="ignore"):
+            pyogrio.raw.write(
+                partial,
+                geometry=shapely.to_wkb(table),
+                field_data=[],
+                fields=[],
+                driver=driver,
+                layer=_LAYER,  # else the temporary name, and GeoPackage refuses its dots
+                geometry_type="Polygon",
+                crs=crs.to_wkt() if crs else None,
+            )
+
+
+def driver_of(path: Path) -> str:
+    """The format that a suffix asks for. ``DataError`` when footprints are not written so."""
+    driver = _DRIVERS.get(Path(path).suffix.lower())
+    if driver is None:
+        raise DataError(f"{path}: footprints are written as .geojson, .gpkg or .parquet.")
+    return driver
