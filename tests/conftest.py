@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from hypothesis import settings
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
@@ -16,6 +17,11 @@ from orthoforge.geo.grid import Grid
 
 # Before torch is imported: on networks of a few channels two threads mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The suite draws the same examples every time. HYPOTHESIS_PROFILE=explore looks for new ones: give what it finds an `@example`.
+settings.register_profile("suite", derandomize=True, max_examples=50, deadline=None)
+settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 UTM = CRS.from_epsg(32633)
 # Sub-folders of DATA: Inria's archive as downloaded, and what other people have.
@@ -25,6 +31,11 @@ LAYOUTS = {
     "inria": ("train/images", "train/gt"),
     "archive": ("AerialImageDataset/train/images", "AerialImageDataset/train/gt"),
 }
+
+
+def examples(share: float) -> settings:
+    """For a test whose examples take long: this share of those that the profile draws."""
+    return settings(max_examples=max(1, round(share * settings.default.max_examples)))
 
 
 def make_grid(size: int | tuple[int, int] = 64, *, crs: CRS | None = UTM, gsd_m: float = 0.3) -> Grid:

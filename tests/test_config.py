@@ -10,7 +10,7 @@ from typing import get_args, get_type_hints
 
 import pytest
 import yaml
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orthoforge.config import (
@@ -274,7 +274,6 @@ def test_a_recipe_by_name_is_one_of_the_packages(tmp_path):
         load_recipe(str(tmp_path / "mine"))
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_recipe_is_a_recipe_or_a_config_error(data):
     fields = ("name", "tiles", "crop_px", "flips", "roof_colours", "lambda_l1", "perceptual_layers", "epochs", "seed")

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from orthoforge.checkpoint_state import CONFIG, MODEL, STATE, State, require_state
@@ -77,7 +77,6 @@ def test_results_that_are_no_numbers_are_refused_by_their_line(content, message,
     assert len(str(caught.value)) < 400
 
 
-@settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged_results_are_rows_of_numbers_or_an_error(data):
     with tempfile.TemporaryDirectory() as folder:
@@ -113,7 +112,6 @@ def test_args_of_another_form_are_refused_by_name(run, message, tmp_path):
         read_args(tmp_path)
 
 
-@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_changed_args_are_of_the_form_or_an_error(data):
     with tempfile.TemporaryDirectory() as folder:
@@ -124,7 +122,6 @@ def test_changed_args_are_of_the_form_or_an_error(data):
             assert isinstance(told.get("tiles", {}), dict)
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_changed_state_with_a_fitting_checksum_is_a_state_or_an_error(data):
     body = spoil(STATE_VALUES, data)
@@ -163,7 +160,6 @@ def test_progress_of_another_form_is_refused_by_name(changes, message):
         Progress.read(asdict(PROGRESS) | changes, "it")
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_changed_progress_is_progress_or_an_error(data):
     with contextlib.suppress(CheckpointError):

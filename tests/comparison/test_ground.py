@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import rasterio
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_dataset
@@ -73,7 +73,6 @@ def test_the_cut_shows_that_ground(stores, tmp_path):
     assert cut[0, :, 1].tolist() == pytest.approx(range(41, 81, 4), abs=1.5)
 
 
-@settings(max_examples=200, deadline=None)
 @given(
     size=st.integers(8, 64),
     tile=st.integers(10, 5000),

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from conftest import UTM, make_mask
+from conftest import UTM, examples, make_mask
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, ResourceError
 from orthoforge.generation import scene as scenes
@@ -134,7 +134,7 @@ def test_roofs_and_ground_meet_across_blocks_and_a_new_seed_paints_them_anew(gen
         assert 0.2 < changed < 0.8, "by chance a half"
 
 
-@settings(max_examples=10, deadline=None)
+@examples(0.2)
 @given(st.data())
 def test_a_part_is_that_of_the_whole_though_less_is_made(generators, data):
     """A hall reaches from beyond what is looked at into the part; noise and stride count from the whole's first pixel."""
@@ -219,7 +219,6 @@ def test_tiles_with_their_own_statistics_would_have_seams(generators):
     assert np.abs(halves - generator(mask)).mean() > 5
 
 
-@settings(max_examples=200)
 @given(st.data(), st.sampled_from([1, 4, 256]), st.integers(0, 100))
 def test_a_margin_stays_in_the_scene_and_holds_what_the_window_needs(data, stride, margin):
     height, width = data.draw(st.integers(1, 2000)), data.draw(st.integers(1, 2000))

@@ -3,11 +3,12 @@
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
 
+from conftest import examples
 from orthoforge.geo.areas import Areas, meetings, on_one_plane, place_is_known
 from orthoforge.geo.grid import Grid
 
@@ -33,7 +34,7 @@ def meet(box, crs, other, other_crs, near=0.0):
 
 @pytest.mark.parametrize("crs", [UTM33, ETRS33, UTM32, MERCATOR, DEGREES])
 @pytest.mark.parametrize("other", [UTM33, ETRS33, UTM32, MERCATOR, DEGREES])
-@settings(max_examples=15, deadline=None)
+@examples(0.3)
 @given(angle=st.floats(0, 6.28), lat=st.floats(-60, 68), share=st.floats(0, 3))
 def test_what_meets_does_so_in_every_crs(crs, other, angle, lat, share):
     """Squares of 80 m in CRSs whose axes differ by up to 9° meet when their centres are near, and not when they are far."""

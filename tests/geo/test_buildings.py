@@ -5,7 +5,7 @@ from collections import deque
 import numpy as np
 import pytest
 import torch
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orthoforge.geo.buildings import Buildings
@@ -50,7 +50,6 @@ def followed(mask):
     return ids
 
 
-@settings(max_examples=60, deadline=None)
 @example(np.eye(4, dtype=bool), 2)  # corners that touch, on the borders of chunks too
 @given(masks(), st.integers(1, 30))
 def test_pixels_that_share_a_side_are_one_building(mask, chunk_px):
@@ -76,7 +75,6 @@ def test_pixels_that_share_a_side_are_one_building(mask, chunk_px):
         assert -np.pi / 2 < angle <= np.pi / 2
 
 
-@settings(max_examples=60, deadline=None)
 @given(masks(40), st.integers(4, 50), st.integers(4, 50), places)
 def test_nothing_depends_on_the_chunks(mask, one_px, other_px, origin):
     one, other = chunked(mask, one_px, origin), chunked(mask, other_px, origin)
@@ -85,7 +83,6 @@ def test_nothing_depends_on_the_chunks(mask, one_px, other_px, origin):
     np.testing.assert_array_equal(one.ids(whole(mask)), other.ids(whole(mask)))
 
 
-@settings(max_examples=60, deadline=None)
 @given(masks(40), st.integers(4, 20), st.data())
 def test_the_ids_of_a_window_are_those_of_the_whole_there(mask, chunk_px, data):
     height, width = (data.draw(st.integers(1, side)) for side in mask.shape)
@@ -94,7 +91,6 @@ def test_the_ids_of_a_window_are_those_of_the_whole_there(mask, chunk_px, data):
     np.testing.assert_array_equal(buildings.ids(window), followed(mask)[window.slices])
 
 
-@settings(max_examples=60, deadline=None)
 @given(masks(), places, places)
 def test_a_mask_and_its_origin_moved_together_move_places_and_change_nothing_else(mask, origin, by):
     here = chunked(mask, 9, origin)
@@ -107,7 +103,6 @@ def test_a_mask_and_its_origin_moved_together_move_places_and_change_nothing_els
     np.testing.assert_array_equal(there.ids(whole(mask)), here.ids(whole(mask)))
 
 
-@settings(max_examples=40, deadline=None)
 @given(masks(40), st.integers(0, 19), st.integers(0, 19))
 def test_a_building_that_no_border_cuts_is_the_same_in_a_larger_mask(mask, row, col):
     larger = np.zeros((80, 80), bool)
@@ -173,7 +168,6 @@ def test_without_buildings_there_are_none():
     assert buildings.numbers(0, 0).shape == (0,)
 
 
-@settings(max_examples=30, deadline=None)
 @given(masks(), st.integers(0, 2**63 - 1), st.integers(0, 2**22), places)
 def test_numbers_are_those_of_the_noise_at_the_anchors(mask, seed, layer, origin):
     buildings = Buildings.of(mask, origin)

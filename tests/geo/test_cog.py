@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
-from conftest import UTM, make_grid, make_image, make_mask
+from conftest import UTM, examples, make_grid, make_image, make_mask
 from orthoforge.errors import ConfigError, DataError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
 from orthoforge.geo import cog
@@ -229,7 +229,7 @@ def test_an_image_with_gaps_becomes_a_png_with_an_alpha_band(tmp_path):
         assert np.array_equal(bands[..., 3] == 255, valid)
 
 
-@settings(max_examples=15, deadline=None)
+@examples(0.3)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(25, 60), st.data())
 def test_any_window_of_an_assembled_scene_is_that_part_of_it(tmp_path_factory, height, width, size, data):
     row, col = data.draw(st.integers(0, height - 1)), data.draw(st.integers(0, width - 1))

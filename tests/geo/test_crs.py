@@ -4,7 +4,7 @@ import contextlib
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 
@@ -78,7 +78,6 @@ def test_web_mercator_keeps_its_null_grid():
     assert crs_from_text(CRS.from_epsg(3857).to_wkt()).to_epsg() == 3857
 
 
-@settings(max_examples=200, deadline=None)
 @given(st.text(max_size=60) | st.from_regex(r"(EPSG|OGC|urn:ogc:def:crs):[ -~]{0,20}", fullmatch=True))
 def test_any_text_is_a_crs_or_a_value_error(text):
     with contextlib.suppress(ValueError):

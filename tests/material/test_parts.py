@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from made_library import SIZE, make_library
 
@@ -59,7 +59,6 @@ def test_places_and_local_coordinates_are_inverse(row, col, angle):
     assert target.place(*target.local(np.array(row), np.array(col))) == pytest.approx((row, col), abs=1e-9)
 
 
-@settings(max_examples=60)
 @given(st.floats(4, 300), st.floats(4, 60))
 def test_a_roof_is_never_stretched_beyond_its_measure_and_keeps_its_walls(target, source):
     steps = np.linspace(-target / 2, target / 2, 2001)
@@ -137,7 +136,6 @@ def _at(name: bytes, offset: int) -> int:
     return _PACKED.rindex(name) + offset
 
 
-@settings(max_examples=80, deadline=None)
 @given(at=st.integers(0, len(_PACKED) - 1), bits=st.integers(1, 255), cut=st.booleans())
 @example(at=_at(b"0.webp", -46 + 6), bits=15, cut=False)  # a version of zip that does not exist
 @example(at=_at(b"0.webp", -46 + 8), bits=1, cut=False)  # encrypted

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from conftest import examples
 from drawn_masks import tensor, town
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE, LEAST_GROUND, OVERLAP, ground_of, laid, middle_of
 
@@ -20,7 +21,7 @@ def image_of(height, width, seed=0):
 # What is seen
 
 
-@settings(max_examples=20, deadline=None)
+@examples(0.4)
 @given(st.integers(0, 1000))
 def test_a_cell_with_ground_has_its_mean_and_one_with_little_that_around_it(seed):
     mask, image = town(np.random.default_rng(seed), 64), image_of(64, 64, seed)
@@ -103,7 +104,6 @@ def test_a_block_lies_in_each_of_eight_ways():
     assert sorted(blocks) == sorted(ways)
 
 
-@settings(max_examples=50)
 @given(st.integers(-30, 30), st.integers(-30, 30), st.integers(1, 12), st.integers(1, 12), st.integers(0, 2), st.integers(0, 1000))
 def test_any_window_is_cut_from_one_plane(row, col, height, width, overlap, seed):
     hop = SIDE - overlap

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from drawn_masks import tensor, town
@@ -24,7 +24,6 @@ def rectangle(row, col, height, width, side=128):
     return mask
 
 
-@settings(max_examples=40, deadline=None)
 @given(seeds)
 def test_the_buildings_of_each_image_are_those_of_its_mask(seed):
     rng = np.random.default_rng(seed)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from affine import Affine
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 from rasterio.control import GroundControlPoint
@@ -324,7 +324,6 @@ def town(size, seed):
     return make_image(mask, seed=seed), mask
 
 
-@settings(max_examples=25, deadline=None)
 @given(st.integers(-RADIUS_PX, RADIUS_PX), st.integers(-RADIUS_PX, RADIUS_PX), st.booleans())
 def test_a_moved_mask_is_found_to_the_pixel_on_bright_roofs_and_dark_ones(down, right, dark):
     image, mask = town(240, seed=3)

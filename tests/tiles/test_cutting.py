@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from affine import Affine
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 from rasterio.crs import CRS
@@ -55,7 +55,6 @@ def test_strips_give_the_same_bits_as_one_call(monkeypatch, height, width, size)
     np.testing.assert_array_equal(tile, whole[0].permute(1, 2, 0))
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     height=st.integers(1, 40), width=st.integers(1, 40), size=st.integers(1, 30), strip=st.integers(1, 200), seed=st.integers(0, 99)
 )
@@ -171,7 +170,6 @@ def test_a_scene_without_crs_has_no_gsd():
         cut_by_gsd("austin1", Grid(300, 300), 0.3, 64)
 
 
-@settings(max_examples=40, deadline=None)
 @given(width=st.integers(1, 20_000), size=st.sampled_from([1, 64, 143, 286, 542, 1024]), full=st.floats(0, 1))
 @example(width=5000, size=542, full=1.0)
 @example(width=20_000, size=1024, full=1.0)

@@ -8,7 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_dataset
@@ -23,7 +23,6 @@ ANYTHING = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=6,
 )
-FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @pytest.fixture(scope="module")
@@ -87,21 +86,18 @@ def changed(value, data):
     return value
 
 
-@FUZZ
 @given(st.data())
 def test_any_change_of_the_description_opens_or_is_refused(made, tiles, data):
     write(tiles, changed(body_of(made), data), lines_of(made))
     require_sound_or_refused(tiles)
 
 
-@FUZZ
 @given(st.data())
 def test_any_change_of_the_manifest_opens_or_is_refused(made, tiles, data):
     write(tiles, body_of(made), changed(lines_of(made), data))
     require_sound_or_refused(tiles)
 
 
-@FUZZ
 @given(st.data())
 def test_any_bytes_open_or_are_refused(made, tiles, data):
     manifest = bytearray((made / "manifest.jsonl").read_bytes())

@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
@@ -193,7 +193,6 @@ def layouts(draw):
     return [site for site, kept in zip(sites, keep, strict=True) if kept or draw(st.booleans())]
 
 
-@settings(max_examples=80, deadline=None)
 @given(sites=layouts(), seed=st.integers(0, 5))
 def test_no_two_splits_touch_and_no_tile_is_dropped_in_vain(sites, seed):
     splits = assign_splits(sites, "blocks", seed)
@@ -208,7 +207,6 @@ def test_no_two_splits_touch_and_no_tile_is_dropped_in_vain(sites, seed):
             assert len(beside) >= 2
 
 
-@settings(max_examples=40, deadline=None)
 @given(rows=st.integers(3, 12), cols=st.integers(3, 12), holes=st.integers(0, 3), seed=st.integers(0, 5))
 def test_every_split_has_tiles_where_there_are_enough(rows, cols, holes, seed):
     rng = np.random.default_rng(seed)

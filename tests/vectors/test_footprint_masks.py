@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.features import rasterize
 
-from conftest import UTM, make_grid
+from conftest import UTM, examples, make_grid
 from orthoforge.errors import DataError
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.scenes.simulate import PLACES, render_scene
@@ -72,7 +72,7 @@ def triangles_and_boxes(draw):
         Affine(0.21, 0.2, 457_076.7, 0.19, -0.23, 5_550_470.4),
     ],
 )
-@settings(max_examples=20, deadline=None)
+@examples(0.4)
 @given(st.lists(triangles_and_boxes(), min_size=1, max_size=6), st.data())
 def test_any_window_is_that_part_of_the_whole_to_the_bit(transform, shapes, data):
     polygons = [shape for shape in shapes if isinstance(shape, shapely.Polygon)]

@@ -5,7 +5,7 @@ import pytest
 import shapely
 import shapely.affinity
 from affine import Affine
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
@@ -63,7 +63,6 @@ def test_pixels_that_touch_at_a_corner_are_two_buildings():
     np.testing.assert_array_equal(drawn, mask)
 
 
-@settings(max_examples=60, deadline=None)
 @given(MASKS)
 def test_without_simplifying_nothing_is_lost(mask):
     polygons, drawn = again(mask, simplify_px=0, least_px=1)
@@ -71,7 +70,6 @@ def test_without_simplifying_nothing_is_lost(mask):
     assert shapely.is_valid(polygons).all()
 
 
-@settings(max_examples=60, deadline=None)
 @given(MASKS, st.floats(0.1, 4))
 def test_outlines_are_valid_and_apart_however_coarse(mask, simplify_px):
     polygons, _ = again(mask, simplify_px=simplify_px, least_px=1)
@@ -82,7 +80,6 @@ def test_outlines_are_valid_and_apart_however_coarse(mask, simplify_px):
     assert shapely.area(shapely.intersection(shapes[first[pairs]], shapes[second[pairs]])).sum() < 1e-9
 
 
-@settings(max_examples=60, deadline=None)
 @example(TWO_COURTYARDS, [1, 5])  # the border of strips cuts one of them
 @given(MASKS, st.lists(st.integers(1, 5), min_size=1, max_size=12))
 def test_strips_give_what_the_whole_mask_gives(mask, heights):
