@@ -6,7 +6,6 @@ import torch
 
 from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
-from orthoforge.training.state import STYLE_BANKS
 
 RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
 
@@ -25,6 +24,8 @@ def save_run(run: Path, recipe=RECIPE, *, step=1, classes=None, places=None, nam
     state = state_of(recipe, step, classes, places)
     network = new_generator(recipe, state["tiles"]["classes"], len(places or ["somewhere"]))
     if places:
+        from orthoforge.training.state import STYLE_BANKS  # only here: it takes 5 s, which killed processes would spend too
+
         codes, *palettes = (network.get_buffer(name) for name in STYLE_BANKS)
         codes.copy_(torch.rand_like(codes) + torch.arange(len(places))[:, None, None])
         for part in palettes:

@@ -227,8 +227,8 @@ def test_it_stays_frozen_inside_a_network_that_trains():
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_autocast_memory_format_and_inference_mode_change_little(memory_format, vgg_file, vgg_sha256):
     for features in (load_vgg(EVERY_BLOCK[:3], vgg_file, vgg_sha256), load_features(LITE, ["stem", "stage3", "head"])):
-        fake, real = (pictures(seed=seed).contiguous(memory_format=memory_format) for seed in (0, 1))
-        exact = perceptual_l1(features, pictures(seed=0), pictures(seed=1))
+        fake, real = (pictures(size=32, seed=seed).contiguous(memory_format=memory_format) for seed in (0, 1))
+        exact = perceptual_l1(features, pictures(size=32, seed=0), pictures(size=32, seed=1))
         torch.testing.assert_close(perceptual_l1(features, fake, real), exact, rtol=1e-5, atol=0)
         with torch.inference_mode():
             torch.testing.assert_close(perceptual_l1(features, fake, real), exact, rtol=1e-5, atol=0)

@@ -530,11 +530,12 @@ def test_real_scenes_are_split_without_contact(shared_data, tmp_path):
     assert sum(counts.values()) == len(store.rows) >= 400
     assert min(counts["val"], counts["test"]) >= 0.1 * len(store.rows)
     assert counts["buffer"] <= 0.15 * len(store.rows)
-    boxes = [(row.grid.crs, np.array(row.grid.bounds), row.split) for row in store.rows if row.grid.crs]
-    for i, (crs, box, split) in enumerate(boxes):
-        for other_crs, other, other_split in boxes[:i]:
-            if split != other_split and "buffer" not in (split, other_split) and crs is other_crs:
-                assert (box[:2] > other[2:]).any() or (other[:2] > box[2:]).any()
+    placed = [row for row in store.rows if row.grid.crs and row.split != "buffer"]
+    boxes = np.array([row.grid.bounds for row in placed])
+    for box, row in zip(boxes, placed, strict=True):
+        others = boxes[[other.split != row.split and other.grid.crs == row.grid.crs for other in placed]]
+        apart = (box[:2] > others[:, 2:]).any(axis=1) | (others[:, :2] > box[2:]).any(axis=1)
+        assert apart.all()
 
 
 def plain_stats(data, name):
