@@ -114,3 +114,13 @@ def test_scales_of_affine_norms_scatter_around_one():
         assert norm.weight.mean().item() == pytest.approx(1, abs=5 * 0.02 / 64)
         assert norm.weight.std().item() == pytest.approx(0.02, rel=0.1)
         assert not norm.bias.any()
+
+
+def test_on_the_meta_device_nothing_is_drawn(monkeypatch):
+    """Drawing there imports torch's compiler, which takes seconds before the first image."""
+    monkeypatch.setattr(nn.init, "normal_", None)  # would fail if it were called
+    with torch.device("meta"):
+        network = init_weights(nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2)))
+    assert all(parameter.is_meta for parameter in network.parameters())
+    with pytest.raises(TypeError):
+        init_weights(nn.Conv2d(1, 2, 3))
