@@ -1,5 +1,6 @@
 """Small rasters for tests, and the folder of real ones."""
 
+import gc
 import os
 import warnings
 from collections.abc import Iterable
@@ -111,6 +112,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no real data: {folder} is not there (set ORTHOFORGE_SHARED_DATA)")
     return folder
+
+
+def pytest_collection_finish() -> None:
+    """What torch and others imported stays to the end; without it Python's garbage collector has little to look through."""
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:
