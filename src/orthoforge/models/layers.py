@@ -95,7 +95,7 @@ class NoiseDropout(nn.Module):
 def init_weights(network: nn.Module) -> nn.Module:
     """Convolutions N(0, 0.02), biases 0, norms' scales N(1, 0.02). Draws from torch's global generator, in module order.
 
-    A network on the meta device has no values and is left alone: to draw there, torch would import its compiler, which takes seconds.
+    A network on the meta device has no values and is left alone: to draw there, torch would import its compiler, in some seconds.
     """
     if any(parameter.is_meta for parameter in network.parameters()):
         return network
