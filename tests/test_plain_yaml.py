@@ -44,11 +44,11 @@ def write(folder, text):
     ids=range(19),
 )
 def test_what_is_more_than_plain_yaml_is_refused_by_its_place_and_at_once(text, message, tmp_path):
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(ConfigError, match=message) as caught:
         read_yaml(write(tmp_path, text))
     assert "mine.yaml: " in str(caught.value) and len(str(caught.value)) < 500
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 def test_what_cannot_be_opened_says_why(tmp_path):
