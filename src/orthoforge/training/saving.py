@@ -4,6 +4,7 @@ from typing import TypedDict
 
 from orthoforge.checkpoints import save_checkpoint
 from orthoforge.config import Setting, recipe_values
+from orthoforge.masks.classes import plain_classes
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.hardware import circumstances
 from orthoforge.training.places import places_of
@@ -65,7 +66,7 @@ def tiles_values(store: TileStore) -> TilesValues:
         "fingerprint": store.fingerprint,
         "size_px": store.size_px,
         "gsd_m": store.gsd_m,
-        "classes": store.classes,
+        "classes": plain_classes(store.classes),
         "bands": store.bands,
         "attribution": store.attribution,
         "places": places_of(store),
