@@ -24,13 +24,16 @@ ALLOWED = {
     "material": {"errors", "files", "geo"},
     "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "scenes.palette"},
     "pretrained": set(),
-    "trained_generator": {"errors", "bands", "config", "material", "geo", "models", "checkpoints", "weights"},
-    "hub": {"errors", "files", "plain_yaml", "config", "models", "checkpoints", "pretrained", "trained_generator", "runs"},
+    "trained_generator": {"errors", "bands", "config", "material", "geo", "models", "checkpoint_state", "checkpoints", "weights"},
+    "hub": {
+        "errors", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints", "pretrained", "trained_generator",
+        "runs",
+    },
     "runs": {"errors", "files", "plain_yaml", "config"},
     "trackers": {"errors", "files"},
     "training": {
-        "errors", "bands", "files", "config", "geo", "scenes.palette", "material", "tiles", "models", "checkpoints", "weights",
-        "runs", "trackers", "measures",
+        "errors", "bands", "files", "config", "geo", "scenes.palette", "material", "tiles", "models", "checkpoint_state",
+        "checkpoints", "weights", "runs", "trackers", "measures",
     },
     "generation": {
         "errors", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.palette", "scenes.sources",
@@ -47,7 +50,8 @@ ALLOWED = {
         "measures", "pages",
     },
     "comparison": {
-        "errors", "bands", "files", "config", "tiles", "checkpoints", "trained_generator", "runs", "evaluation", "pages",
+        "errors", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints", "trained_generator", "runs", "evaluation",
+        "pages",
     },
     "usefulness": {
         "errors", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation", "evaluation", "measures", "pages",

@@ -138,8 +138,8 @@ def test_classes_are_indices(tmp_path):
 def swap_recipe(folder: Path, **changes):
     """Write the checkpoint anew, its checksums right, as another program would."""
     checkpoint = load_checkpoint(folder)
-    state = {name: checkpoint.state[name] for name in ("progress", "tiles")}
-    state = {**state, "recipe": checkpoint.state["recipe"] | changes.pop("recipe", {})}
+    state = {name: checkpoint.state.part(name) for name in ("progress", "tiles")}
+    state = {**state, "recipe": checkpoint.state.recipe | changes.pop("recipe", {})}
     state["tiles"] = state["tiles"] | changes
     save_checkpoint(folder, model=checkpoint.model, train=checkpoint.train, state=state)
 
@@ -363,10 +363,10 @@ def test_a_checkpoint_from_before_there_were_styles_and_their_fields_loads_and_m
     last = save_run(tmp_path)
     expected = load_generator(tmp_path)(some_mask(20, 30))
     checkpoint = load_checkpoint(last)
-    recipe = {name: value for name, value in checkpoint.state["recipe"].items() if name not in NEW_FIELDS}
-    assert len(recipe) == len(checkpoint.state["recipe"]) - len(NEW_FIELDS)
-    assert "places" not in checkpoint.state["tiles"]
-    state = {"progress": checkpoint.state["progress"], "tiles": checkpoint.state["tiles"], "recipe": recipe}
+    recipe = {name: value for name, value in checkpoint.state.recipe.items() if name not in NEW_FIELDS}
+    assert len(recipe) == len(checkpoint.state.recipe) - len(NEW_FIELDS)
+    assert "places" not in checkpoint.state.part("tiles")
+    state = {"progress": checkpoint.state.part("progress"), "tiles": checkpoint.state.part("tiles"), "recipe": recipe}
     save_checkpoint(last, model=checkpoint.model, train=checkpoint.train, state=state)
     old = load_generator(tmp_path)
     assert (old.recipe, old.styles) == (RECIPE, ())

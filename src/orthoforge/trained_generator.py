@@ -2,7 +2,7 @@
 
 import copy
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -13,10 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from orthoforge.bands import RGB, shown_bands
+from orthoforge.checkpoint_state import MATERIAL, MODEL, CheckpointState
 from orthoforge.checkpoints import (
-    MATERIAL,
-    MODEL,
-    bands_of,
     checkpoint_folder,
     new_generator,
     read_material,
@@ -65,19 +63,19 @@ class TrainedGenerator:
         network: nn.Module,
         *,
         recipe: Recipe,
-        state: Mapping[str, Any],
+        state: CheckpointState,
         sha256: str,
         device: str,
         material: bytes | None = None,
     ) -> None:
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.sha256, self.device = recipe, sha256, device
-        self.gsd_m: float | None = state["tiles"]["gsd_m"]
-        self.classes: dict[str, list] | None = state["tiles"]["classes"]
-        self.bands = bands_of(state)
-        self.attribution: str = state["tiles"]["attribution"]
-        self.styles: tuple[str, ...] = tuple(state["tiles"].get("places", ())) if bank_of(network) is not None else ()
-        self.step: int = state["progress"]["step"]
+        self.gsd_m = state.tiles.gsd_m
+        self.classes = state.tiles.classes.plain() if state.tiles.classes else None
+        self.bands = state.tiles.bands
+        self.attribution = state.tiles.attribution
+        self.styles = tuple(state.tiles.places) if bank_of(network) is not None else ()
+        self.step = state.progress.step
         self.state = state  # whole, to go along when the generator is saved
         self.material = material
         self.material_sha256 = None if material is None else hashlib.sha256(material).hexdigest()
@@ -317,9 +315,8 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     state = read_state(folder)
     tensors = read_tensors(folder, MODEL, state)
     recipe = recipe_of(state, folder)
-    classes = state["tiles"]["classes"]
-    places = state["tiles"].get("places", [])  # not in runs from before there were styles
-    build = partial(new_generator, recipe, classes, max(1, len(places)), bands_of(state))
+    classes = state.tiles.classes.plain() if state.tiles.classes else None
+    build = partial(new_generator, recipe, classes, max(1, len(state.tiles.places)), state.tiles.bands)
     with torch.device("meta"):
         require_fitting(build().state_dict(), tensors, f"{folder / MODEL}")
     network = build()
@@ -327,7 +324,7 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     material = read_material(folder, state)
     if recipe.material and material is None:
         raise CheckpointError(f"{folder}: lacks {MATERIAL}, the roofs and the ground that {recipe.name} refines.")
-    return TrainedGenerator(network, recipe=recipe, state=state, sha256=state["checksums"][MODEL], device=device, material=material)
+    return TrainedGenerator(network, recipe=recipe, state=state, sha256=state.checksums.model, device=device, material=material)
 
 
 def require_device(name: str) -> torch.device:

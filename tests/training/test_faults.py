@@ -339,7 +339,7 @@ def test_what_cannot_be_gone_on_from_is_named(name, spoil, message, tiles, finis
     last = load_checkpoint(run / "weights" / "last")
     name = name.format(next(name for name in last.model if name.endswith("weight")))
     train_tensors = last.train | {name: spoil(last.train[name].clone())}
-    state = {key: value for key, value in last.state.items() if key not in ("format", "checksums")}
+    state = {key: value for key, value in last.state.recorded.items() if key not in ("format", "checksums")}
     save_checkpoint(last.folder, model=last.model, train=train_tensors, state=state)
     with pytest.raises(CheckpointError, match=message):
         train(SHORT, tiles, run, resume=True)

@@ -12,6 +12,7 @@ from harness import assert_same_run, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
 from orthoforge import runs
+from orthoforge.checkpoint_state import MODEL, STATE, require_state
 from orthoforge.checkpoints import Checkpoint
 from orthoforge.errors import ConfigError
 from orthoforge.measures.realism.distances import kernel_distance
@@ -26,6 +27,7 @@ from orthoforge.training.hardware import new_fabric
 from orthoforge.training.state import TrainingState
 from orthoforge.training.step import train_step
 from orthoforge.training.validation import collapse_notice
+from saved_runs import state_of
 
 VARIANTS = {
     "vanilla": {"gan_loss": "vanilla", "discriminator": "pixel"},
@@ -245,7 +247,8 @@ def test_a_checkpoint_from_before_best_by_goes_on_with_its_best_ssim(tiles):
     state = TrainingState(new_fabric(recipe), recipe, None)
     values = {name: value for name, value in state.plain_values().items() if name != "best_shortfall"}
     tensors = {"model": state.model_tensors(), "train": state.train_tensors()}
-    state.restore(Checkpoint(Path("run"), {"progress": values | {"best_ssim": 0.75}}, **tensors))
+    held = {**state_of(), "format": 1, "checksums": {MODEL: "0" * 64}, "progress": values | {"best_ssim": 0.75}}
+    state.restore(Checkpoint(Path("run"), require_state(json.dumps(held).encode(), Path(STATE)), **tensors))
     assert state.progress.best_shortfall == 0.25
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from orthoforge.bands import unseen_bands
-from orthoforge.checkpoints import STATE, bands_of, checkpoint_folder, read_state
+from orthoforge.checkpoint_state import STATE, CheckpointState
+from orthoforge.checkpoints import checkpoint_folder, read_state
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
@@ -30,7 +31,7 @@ class ComparedRun:
     """Rows of its results.csv, one an epoch."""
     weights: Path | None = None
     """The checkpoint to generate with; ``None`` when there is none that can be read."""
-    state: dict[str, Any] = field(default_factory=dict)
+    state: CheckpointState | None = None
     """That checkpoint's state.json."""
     store: TileStore | None = None
     """Tiles to show and to score; ``None`` when there are none for these weights."""
@@ -45,8 +46,14 @@ class ComparedRun:
     @property
     def fingerprint(self) -> str:
         """Of the tiles that it was trained on; empty when unknown."""
-        tiles = self.state.get("tiles") or self.circumstances.get("tiles") or {}
-        return str(tiles.get("fingerprint", ""))
+        if self.state is not None:
+            return self.state.tiles.fingerprint
+        return str((self.circumstances.get("tiles") or {}).get("fingerprint", ""))
+
+    @property
+    def classes(self) -> dict[str, list] | None:
+        """What its masks mean; ``None`` for buildings."""
+        return self.state.tiles.classes.plain() if self.state and self.state.tiles.classes else None
 
     @property
     def trained_on_store(self) -> bool:
@@ -56,7 +63,7 @@ class ComparedRun:
     @property
     def epochs(self) -> tuple[int, int]:
         """Epochs done and planned."""
-        done = len(self.results) or int(self.state.get("progress", {}).get("epoch", 0))
+        done = len(self.results) or (self.state.progress.epoch if self.state else 0)
         return done, int(self.settings.get("epochs", 0)) + int(self.settings.get("decay_epochs", 0))
 
     @property
@@ -111,7 +118,7 @@ def _read_run(path: Path) -> ComparedRun:
     except CheckpointError as error:
         results = []
         remarks.append(f"No curves: {error}")
-    weights, state = None, {}
+    weights, state = None, None
     try:
         weights = checkpoint_folder(path)
         load_generator(weights)  # checks every byte; loaded again, one run at a time, when pictures are made
@@ -125,7 +132,7 @@ def _read_run(path: Path) -> ComparedRun:
     run = ComparedRun(
         folder=folder,
         label=f"{folder.name}/{inside.name}" if is_checkpoint and folder != inside else folder.name,
-        settings=args or dict(state.get("recipe", {})),
+        settings=args or dict(state.recipe if state else {}),
         circumstances=circumstances,
         results=results,
         weights=weights,
@@ -138,7 +145,7 @@ def _read_run(path: Path) -> ComparedRun:
 
 def _remark_on_progress(run: ComparedRun) -> None:
     done, planned = run.epochs
-    rollbacks = run.state.get("progress", {}).get("rollbacks", 0)
+    rollbacks = run.state.progress.rollbacks if run.state else 0
     if rollbacks:
         times = "once" if rollbacks == 1 else f"{rollbacks} times"
         run.remarks.append(f"Its losses became NaN or Inf, and it was rolled back {times}.")
@@ -191,11 +198,11 @@ def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, 
         way_out = " Name their new place with `--data`." if stores is None else ""
         reason = problems[0] if problems else f"none of the tiles in `--data` ({len(candidates)} stores) are its own."
         run.remarks.append(f"No pictures and no scores: {reason}{way_out}")
-    elif store.classes != run.state["tiles"]["classes"]:
+    elif store.classes != run.classes:
         kinds = ["buildings only" if classes is None else f"{len(classes['names'])} classes" for classes in
-                 (store.classes, run.state["tiles"]["classes"])]  # fmt: skip
+                 (store.classes, run.classes)]  # fmt: skip
         run.remarks.append(f"No pictures and no scores: the masks in `{store.path}` hold {kinds[0]}, the run knows {kinds[1]}.")
-    elif store.bands != (bands := bands_of(run.state)):
+    elif run.state and store.bands != (bands := run.state.tiles.bands):
         run.remarks.append(f"No pictures and no scores: the images in `{store.path}` have {store.bands} bands, the run's {bands}.")
     else:
         run.store = store

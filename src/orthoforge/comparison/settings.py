@@ -56,7 +56,7 @@ def run_facts(run: ComparedRun, price_per_hour: float | None) -> dict[str, Any]:
         "seconds_per_epoch": median(seconds) if seconds else None,
         "seconds": total,
         "cost": total / 3600 * price_per_hour if total is not None and price_per_hour is not None else None,
-        "hardware": dict(run.circumstances.get("versions") or run.state.get("versions") or {}),
+        "hardware": dict(run.circumstances.get("versions") or (run.state.versions if run.state else {})),
         "init_from": run.circumstances.get("init_from"),
     }
 
@@ -147,7 +147,7 @@ def all_settings(runs: Sequence[ComparedRun]) -> Html:
 
 def tiles_words(run: ComparedRun) -> str:
     """'mid-2x2: 540 to train, 286 px of 2.6 m'."""
-    tiles = run.state.get("tiles") or run.circumstances.get("tiles") or {}
+    tiles = (run.state.part("tiles") if run.state else run.circumstances.get("tiles")) or {}
     place = str(run.circumstances.get("data") or (run.store.path if run.store else "unknown"))
     name = place.rstrip("/").rsplit("/", 1)[-1]
     count = f"{trained_on} to train, " if (trained_on := _training_tiles(run)) else ""

@@ -71,7 +71,7 @@ def _steps(
             ),
             Step(
                 "Train",
-                f"{checkpoint.state['progress']['step']} steps",
+                f"{checkpoint.state.progress.step} steps",
                 f"{recipe.total_epochs} epochs of recipe {recipe.name}: {_millions(in_generator)} parameters in the generator, "
                 f"{_millions(in_discriminator)} in the discriminator. {took['train']}",
             ),

@@ -35,7 +35,7 @@ def trained_ground(run: Path, store: TileStore, tile_ids: Sequence[int]) -> Trai
     whatever CRS each lies, or (without a CRS) whose windows in a scene of one name do.
     """
     folder = checkpoint_folder(run)
-    fingerprint = read_state(folder)["tiles"]["fingerprint"]
+    fingerprint = read_state(folder).tiles.fingerprint
     if store.fingerprint == fingerprint:
         seen = [tile_id for tile_id in tile_ids if store.rows[tile_id].split == "train"]
         return TrainedGround(True, len(seen), store.describe(seen[0]) if seen else "", store)

@@ -64,7 +64,7 @@ def plan_of(
             f"--masks {how} forges masks of buildings; this run was trained on classes. Take --masks real or a folder."
         )
     folder = checkpoint_folder(Path(run))
-    store = training_tiles(folder.parent.parent, read_state(folder)["tiles"]["fingerprint"])
+    store = training_tiles(folder.parent.parent, read_state(folder).tiles.fingerprint)
     if store is None and is_pretrained(folder):
         _require_told(run, data, split, least_agreement)
     if store is None and least_agreement > 0 and split is not None:

@@ -19,7 +19,8 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from orthoforge.checkpoints import CONFIG, FORMAT, MATERIAL, MODEL, checkpoint_folder, is_pretrained, state_bytes
+from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL
+from orthoforge.checkpoints import FORMAT, checkpoint_folder, is_pretrained, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_folder, require_free_space, require_place
@@ -175,7 +176,7 @@ def _stored(tensors: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
 def _config(generator: TrainedGenerator, contents: Mapping[str, bytes], *, half: bool) -> dict[str, Any]:
     recipe = recipe_values(generator.recipe)
     recipe["perceptual_weights"] = Path(recipe["perceptual_weights"]).name if recipe["perceptual_weights"] else ""
-    progress = generator.state["progress"]
+    progress = generator.state.part("progress")
     return {
         "format": FORMAT,
         "library_name": LIBRARY,
@@ -184,7 +185,7 @@ def _config(generator: TrainedGenerator, contents: Mapping[str, bytes], *, half:
         "made_from_sha256": generator.sha256,
         "recipe": recipe,
         "progress": {key: progress[key] for key in ("epoch", "step") if key in progress},
-        "tiles": dict(generator.state["tiles"]),
+        "tiles": dict(generator.state.part("tiles")),
         "checksums": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
     }
 

@@ -13,7 +13,6 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from orthoforge.checkpoints import bands_of
 from orthoforge.config import problems
 from orthoforge.errors import ConfigError
 from orthoforge.plain_yaml import dump_yaml, read_yaml
@@ -116,7 +115,7 @@ def model_card(
         "pipeline_tag": "image-to-image",
         "tags": list(dict.fromkeys([*_TAGS, *facts.tags])),
     }
-    attribution, bands = str(config["tiles"]["attribution"] or ""), bands_of(config)
+    attribution, bands = str(config["tiles"]["attribution"] or ""), config["tiles"].get("bands", 3)
     text = _TEMPLATE.read_text(encoding="utf-8").format(
         front=dump_yaml(front).strip(),
         name=name,

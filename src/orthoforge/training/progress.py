@@ -3,7 +3,6 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -40,7 +39,7 @@ class Progress:
     """Of the plateau schedules, by network (``schedules.Standing``)."""
 
     @staticmethod
-    def read(values: Mapping[str, Any], source: str) -> "Progress":
+    def read(values: Mapping[str, object], source: str) -> "Progress":
         """The progress in a checkpoint's state. ``CheckpointError`` for one that this form does not know."""
         try:
             return _PROGRESS.validate_json(json.dumps(_current(values)), strict=True)
@@ -54,7 +53,7 @@ class Progress:
 _PROGRESS = TypeAdapter(Progress)
 
 
-def _current(values: Mapping[str, Any]) -> dict[str, Any]:
+def _current(values: Mapping[str, object]) -> dict[str, object]:
     """Under the names of today: checkpoints from before ``best_by`` hold the best SSIM itself."""
     ssim = values.get("best_ssim")
     if "best_ssim" not in values or not isinstance(ssim, float | None):

@@ -11,6 +11,7 @@ from typing import Any
 from lightning_fabric import Fabric
 
 from orthoforge import runs
+from orthoforge.checkpoint_state import CheckpointState
 from orthoforge.checkpoints import checkpoint_folder, load_checkpoint, newest_checkpoint, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DataError, DivergedError, LockedError, OutputExistsError
@@ -237,12 +238,12 @@ def has_checkpoint(out: Path) -> bool:
     return any((out / "weights" / name).exists() for name in ("last", "previous"))
 
 
-def allowed_changes(recipe: Recipe, store: TileStore, recorded: dict[str, Any], out: Path) -> list[str]:
+def allowed_changes(recipe: Recipe, store: TileStore, recorded: CheckpointState, out: Path) -> list[str]:
     """Differences that a resumed run may have, as lines; ``ConfigError`` with all the others when there are any."""
     begun = recipe_values(recipe_of(recorded, out))
     changes = {name: f"{name}: {begun[name]} → {value}" for name, value in recipe_values(recipe).items() if begun[name] != value}
-    if recorded["tiles"]["fingerprint"] != store.fingerprint:
-        changes["tiles fingerprint"] = f"tiles: {recorded['tiles']['fingerprint'][:12]} → {store.fingerprint[:12]} ({store.path})"
+    if recorded.tiles.fingerprint != store.fingerprint:
+        changes["tiles fingerprint"] = f"tiles: {recorded.tiles.fingerprint[:12]} → {store.fingerprint[:12]} ({store.path})"
     refused = [text for name, text in changes.items() if name not in SAFE_TO_CHANGE]
     if refused:
         raise ConfigError(

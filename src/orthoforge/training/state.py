@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from orthoforge.checkpoints import Checkpoint, bands_of, new_generator
+from orthoforge.checkpoints import Checkpoint, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.measures.realism.features import LiteFeatures
@@ -113,14 +113,14 @@ class TrainingState:
             self.averaged.n_averaged.copy_(counted["count"])
         if self.discriminator is not None:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
-        self.progress = Progress.read(checkpoint.state["progress"], source)
+        self.progress = Progress.read(checkpoint.state.part("progress"), source)
         for name, (network, optimizer) in self.trained.items():
             updated = self.progress.updates.get(name, 0) > 0
             _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=updated)
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
-        source, bands = str(checkpoint.folder), bands_of(checkpoint.state)
+        source, bands = str(checkpoint.folder), checkpoint.state.tiles.bands
         if bands != self._bands:
             raise CheckpointError(f"{source}: makes images of {bands} bands, the tiles have {self._bands}. Leave --init-from out.")
         # The other run's places are not these; the bank is filled anew with the first validation.
