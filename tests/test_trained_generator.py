@@ -17,7 +17,8 @@ from orthoforge.geo.grid import Window
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import bank_of
-from orthoforge.trained_generator import _pad_to_stride, load_generator
+from orthoforge.trained_generator import load_generator
+from orthoforge.trained_generator.masks import pad_to_stride
 from saved_runs import RECIPE, save_run
 
 
@@ -61,8 +62,8 @@ def test_a_mask_of_any_size_is_padded_and_the_image_cropped_back(size, generator
 
 
 def test_a_size_that_fits_the_network_is_not_padded(generator):
-    assert _pad_to_stride(masks := some_mask(8, 12)[None], 4, 8) is masks
-    assert _pad_to_stride(masks, 4, 12).shape == (1, 12, 12)
+    assert pad_to_stride(masks := some_mask(8, 12)[None], 4, 8) is masks
+    assert pad_to_stride(masks, 4, 12).shape == (1, 12, 12)
 
 
 def test_bool_0_1_and_0_255_masks_give_the_same_image_each_time(generator):

@@ -22,13 +22,14 @@ from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
 from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, require_state
 from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.models.conditions import condition_channels
+from orthoforge.models.generator import Generator
 from orthoforge.models.generators import build_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
 from orthoforge.scenes.palette import Palette
@@ -121,11 +122,18 @@ def newest_checkpoint(run: Path) -> Path:
 
 def checkpoint_folder(run: Path) -> Path:
     """The checkpoint that ``run`` means: itself (a pretrained folder too), its newest when it is a run folder, or, where nothing of
-    that name exists, weights of that name that came with the package."""
+    that name exists, weights of that name that came with the package. ``CheckpointError`` when there is none, and for pickles."""
+    if is_pickled(run):
+        raise CheckpointError(f"{run}: pickled weights can run any code when opened and are not read; safetensors are.")
     if (run / STATE).is_file() or is_pretrained(run):
         return run
     bundled = None if run.exists() else bundled_folder(str(run))
     return bundled or newest_checkpoint(run)
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether it is named as PyTorch's own files are, which can run any code when they are opened."""
+    return path.suffix in (".pt", ".pth", ".ckpt", ".pkl")
 
 
 def is_pretrained(folder: Path) -> bool:
@@ -144,7 +152,7 @@ def state_file(folder: Path) -> Path:
     return folder / (CONFIG if is_pretrained(folder) else STATE)
 
 
-def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> nn.Module:
+def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> Generator:
     """The recipe's generator with initial weights, for building masks (``None``) or masks of classes (``names``, ``colours``), and
     images of so many ``bands``.
 

@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.measures.realism.features import LiteFeatures
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
+from orthoforge.models.generator import Generator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
 from orthoforge.training.progress import Progress
@@ -66,9 +67,9 @@ class TrainingState:
         self._seed, self._bands = recipe.seed, bands
 
     @property
-    def output_generator(self) -> nn.Module:
+    def output_generator(self) -> Generator:
         """The generator that is validated, shown and shipped: the averaged one where there is one."""
-        return self.generator if self.averaged is None else self.averaged.module
+        return self.generator if self.averaged is None else cast(Generator, self.averaged.module)
 
     @property
     def trained(self) -> dict[str, tuple[nn.Module, Optimizer]]:

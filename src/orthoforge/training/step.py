@@ -13,7 +13,6 @@ from orthoforge.config import Recipe
 from orthoforge.errors import DivergedError
 from orthoforge.models.conditions import class_maps
 from orthoforge.models.losses import GAN_LOSSES, colour_l1, gradient_penalty, l1, oasis, over_scales
-from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch, TileStore
 from orthoforge.training.batches import canvas_tensor, to_tensors
@@ -38,15 +37,9 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
     rates = learning_rates(recipe, epoch=progress.epoch, step=progress.step, standings=progress.standings)
     state.set_learning_rates(*rates)
     condition, real = to_tensors(batch, store, fabric.device)
-    if isinstance(state.generator, ModulatedGenerator):
-        own = len(real) - len(real) // 2
-        reference = torch.cat([real[:own], real[: len(real) - own]])
-        told = canvas_tensor(batch, fabric.device)
-        colours = state.generator.colours.seen(condition, real, own) if told is None else told
-        fake = state.train_generator(condition, reference=reference, colours=colours)
-    else:
-        own = len(real)
-        fake = state.train_generator(condition)  # (N, B, H, W)
+    canvas = canvas_tensor(batch, fabric.device)
+    own, told = state.generator.shown(condition, real, canvas)
+    fake = state.train_generator(condition, **told)  # (N, B, H, W)
     fake_seen: Tensor | list[Tensor] = fake  # what the discriminator is shown
     real_seen: Tensor | list[Tensor] = real
     if discriminator is not None and recipe.discriminator == "projected":
@@ -82,8 +75,8 @@ def train_step(fabric: Fabric, recipe: Recipe, state: TrainingState, batch: Batc
         features = (fake_seen, real_seen) if both else _features(fabric, state, fake, real)
         compared = ([layer[:own] for layer in layers] for layers in features)
         terms["perceptual"] = recipe.lambda_perceptual * feature_l1(*compared)
-    if batch.canvas is not None:
-        terms |= _canvas_terms(fabric, recipe, state, fake, torch.tanh(colours), fake_seen)
+    if canvas is not None:
+        terms |= _canvas_terms(fabric, recipe, state, fake, torch.tanh(canvas), fake_seen)
     loss_g = reduce(torch.add, terms.values())
     state.step_g.zero_grad()
     fabric.backward(loss_g)  # D collects gradients here too; its zero_grad above drops them
