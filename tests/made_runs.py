@@ -12,7 +12,7 @@ from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.models.modulated import Modulation
 from orthoforge.models.styles import bank_of
-from orthoforge.runs import write_args
+from orthoforge.run_files import write_args
 from orthoforge.tiles.store import TileStore
 
 RECIPE = Recipe(

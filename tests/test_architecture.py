@@ -26,24 +26,27 @@ ALLOWED = {
     "pretrained": set(),
     "saved_generator": {"errors", "config", "material", "models", "checkpoint_state", "checkpoints", "weights"},
     "hub": {
-        "errors", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints", "saved_generator", "runs",
+        "errors", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints", "saved_generator", "run_files",
     },
     "trained_generator": {
         "errors", "bands", "geo", "material", "models", "checkpoints", "pretrained", "saved_generator", "hub",
     },
-    "runs": {"errors", "files", "plain_yaml", "config"},
+    "run_files": {"errors", "files", "plain_yaml", "config"},
+    "runs": {
+        "errors", "config", "checkpoint_state", "checkpoints", "run_files", "saved_generator", "tiles", "trained_generator",
+    },
     "trackers": {"errors", "files"},
     "training": {
         "errors", "bands", "files", "config", "geo", "scenes.palette", "material", "tiles", "models", "checkpoint_state",
-        "checkpoints", "weights", "runs", "trackers", "measures",
+        "checkpoints", "weights", "trackers", "measures", "run_files",
     },
     "generation": {
-        "errors", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.palette", "scenes.sources",
+        "errors", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.palette", "scenes.sources", "runs",
     },
     "forging": {"errors", "files", "config", "geo", "scenes"},
     "growing": {
-        "errors", "bands", "files", "config", "geo", "scenes", "tiles", "checkpoints", "trained_generator", "runs", "generation",
-        "forging", "measures",
+        "errors", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs", "generation", "forging",
+        "measures",
     },
     "measures": {"errors", "files", "config", "geo", "tiles", "models", "weights"},
     "pages": {"files"},
@@ -52,16 +55,17 @@ ALLOWED = {
         "measures", "pages",
     },
     "comparison": {
-        "errors", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints", "trained_generator", "runs", "evaluation",
-        "pages",
+        "errors", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints", "trained_generator", "runs",
+        "evaluation", "pages", "run_files",
     },
     "usefulness": {
         "errors", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation", "evaluation", "measures", "pages",
+        "runs",
     },
-    "experiments": {"errors", "config", "runs", "tiles", "training", "comparison"},
+    "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {
-        "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
-        "trained_generator", "pages",
+        "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
+        "trained_generator", "pages", "run_files",
     },
     "cli": {
         "errors", "plain_yaml", "config", "geo", "vectors", "scenes", "tiles", "training", "generation", "forging", "growing",

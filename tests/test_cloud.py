@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from conftest import make_dataset
 from orthoforge.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from orthoforge.config import load_recipe
-from orthoforge.runs import append_result, read_results
+from orthoforge.run_files import append_result, read_results
 from orthoforge.training import train
 from saved_runs import state_of
 

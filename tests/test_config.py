@@ -31,7 +31,7 @@ from orthoforge.models.generators import GENERATORS
 from orthoforge.models.layers import Norm, Upsample
 from orthoforge.models.losses import GAN_LOSSES
 from orthoforge.plain_yaml import dump_yaml
-from orthoforge.runs import numbered_run
+from orthoforge.run_files import numbered_run
 from orthoforge.tiles.prepare import prepare
 
 RECIPE_S = load_recipe("orthoforge-s")

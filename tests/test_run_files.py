@@ -14,7 +14,7 @@ from orthoforge.checkpoint_state import CONFIG, MODEL, STATE
 from orthoforge.checkpoints import read_state, state_bytes
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.plain_yaml import dump_yaml
-from orthoforge.runs import append_result, read_args, read_results, write_args
+from orthoforge.run_files import ArgsTiles, RunArgs, append_result, read_args, read_results, write_args
 from orthoforge.training.progress import Progress
 from orthoforge.training.schedules import Standing
 from saved_runs import state_of
@@ -107,7 +107,10 @@ def test_args_of_another_form_are_refused_by_name(run, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         read_args(tmp_path)
     write_args(tmp_path, ARGS)
-    assert read_args(tmp_path) == ARGS
+    told = read_args(tmp_path)
+    assert told == RunArgs({"name": "tiny", "epochs": 3}, "tiles", "", ArgsTiles(gsd_m=0.3), {"torch": "2"})
+    write_args(tmp_path, {"run": {"data": "tiles"}})
+    assert read_args(tmp_path).init_from is None, "an older one did not note whose weights it began with"
     (tmp_path / "args.yaml").write_text("- a\n")
     with pytest.raises(ConfigError, match=r"args\.yaml: is not what"):
         read_args(tmp_path)
@@ -119,9 +122,9 @@ def test_changed_args_are_of_the_form_or_an_error(data):
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, "args.yaml").write_text(dump_yaml(spoil(ARGS, data)), encoding="utf-8")
         with contextlib.suppress(ConfigError):
-            told = read_args(Path(folder)).get("run", {})
-            assert isinstance(told.get("data", ""), str) and isinstance(told.get("init_from"), str | None)
-            assert isinstance(told.get("tiles", {}), dict)
+            told = read_args(Path(folder))
+            assert isinstance(told.data, str) and isinstance(told.init_from, str | None)
+            assert isinstance(told.tiles, ArgsTiles) and isinstance(told.versions, dict)
 
 
 @settings(max_examples=150, deadline=None)

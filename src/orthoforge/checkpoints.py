@@ -131,6 +131,12 @@ def checkpoint_folder(run: Path) -> Path:
     return bundled or newest_checkpoint(run)
 
 
+def run_folder(path: Path) -> Path:
+    """The folder of the run that ``path`` is, or is a checkpoint of; of a pretrained folder itself. Links are followed."""
+    inside = path.resolve()
+    return inside.parent.parent if (path / STATE).is_file() and inside.parent.name == "weights" else inside
+
+
 def is_pickled(path: Path) -> bool:
     """Whether it is named as PyTorch's own files are, which can run any code when they are opened."""
     return path.suffix in (".pt", ".pth", ".ckpt", ".pkl")

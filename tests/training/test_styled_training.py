@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import label
 
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import load_checkpoint, save_checkpoint
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image
@@ -35,7 +35,7 @@ from orthoforge.training.validation import validate
 
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)  # half of the time of so short a training
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)  # half of the time of so short a training
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import torch
 from harness import assert_same_run, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoint_state import MODEL, STATE, require_state
 from orthoforge.checkpoints import Checkpoint
 from orthoforge.errors import ConfigError
@@ -51,7 +51,7 @@ COLUMNS = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)  # half of the time of so short a training
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)  # half of the time of so short a training
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def test_a_chain_of_three_resumed_trainings_is_one_uninterrupted_training(name, 
     one = train(recipe, tiles, tmp_path / "one", quiet=True)
     for finished_epochs, more in ((2, 2), (3, 1), (5, 9)):
         chain = train(recipe, tiles, tmp_path / "chain", resume=True, stop_after=more, quiet=True)
-        assert len(runs.read_results(chain)) == finished_epochs
+        assert len(run_files.read_results(chain)) == finished_epochs
     assert_same_run(chain, one)  # rows, curves of every step, weights, optimizers: to the bit
     losses = {column for column in rows(one)[0] if column.startswith("loss")}
     assert losses == COLUMNS.get(name, LOSSES)

@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL
-from orthoforge.checkpoints import FORMAT, checkpoint_folder, is_pretrained, state_bytes
+from orthoforge.checkpoints import FORMAT, checkpoint_folder, run_folder, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_folder, require_free_space, require_place
@@ -30,7 +30,7 @@ from orthoforge.hub.mlm import NAME_PATTERN, ModelFile, mlm_item
 from orthoforge.hub.remote import CARD, ITEM, KNOWN, LIBRARY, push_to_hub
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE
 from orthoforge.models.noise import is_noisy
-from orthoforge.runs import read_args
+from orthoforge.run_files import RunArgs, read_args
 from orthoforge.saved_generator import SavedGenerator, read_generator
 
 
@@ -81,10 +81,10 @@ def save_pretrained(
     """
     folder = Path(folder)
     require_place(folder, folder=True)
-    settings: dict[str, Any] = {}
+    args = None
     if not isinstance(generator, SavedGenerator):
         checkpoint = checkpoint_folder(Path(generator))
-        settings = _settings(checkpoint)
+        args = _args(checkpoint)
         generator = read_generator(checkpoint)
     _require_all_styles(generator)
     facts = _facts(card)
@@ -98,7 +98,7 @@ def save_pretrained(
     recipe = _told_recipe(generator.recipe)
     checksums = {file: hashlib.sha256(content).hexdigest() for file, content in held.items()}
     properties = _properties(generator, len(payload), half=half)
-    started_from = _started_from(generator.recipe, settings)
+    started_from = _started_from(generator.recipe, args)
     text = model_card(
         name, facts, generator=generator, properties=properties, command=_command(generator.recipe),
         looked_through=_looked_through(generator.recipe),
@@ -130,14 +130,12 @@ def save_pretrained(
     return folder
 
 
-def _settings(checkpoint: Path) -> dict[str, Any]:
-    """``run`` of the args.yaml of a checkpoint's run: empty where there is no run, or nothing that can be read."""
-    if is_pretrained(checkpoint):
-        return {}
+def _args(checkpoint: Path) -> RunArgs | None:
+    """How the checkpoint's run was made: ``None`` where there is no run, or nothing that can be read."""
     try:
-        return dict(read_args(checkpoint.resolve().parent.parent)["run"])
-    except (ConfigError, KeyError):
-        return {}
+        return read_args(run_folder(checkpoint))
+    except ConfigError:
+        return None
 
 
 def _facts(card: CardFacts | Path | None) -> CardFacts:
@@ -269,15 +267,15 @@ def _option(name: str, value: Any) -> list[str]:
     return [f"--{name}", shlex.quote(str(value))]
 
 
-def _started_from(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
+def _started_from(recipe: Recipe, args: RunArgs | None) -> str | None:
     """Name of the weights that the training began with: empty for none, ``None`` when not known."""
-    begun = settings.get("init_from") or recipe.starts_from
+    begun = (args.init_from if args else None) or recipe.starts_from
     if begun:
-        return Path(str(begun)).name
-    return "" if "init_from" in settings else None
+        return Path(begun).name
+    return args.init_from if args else None
 
 
-def _json_bytes(values: Mapping[str, Any]) -> bytes:
+def _json_bytes(values: Mapping[str, object]) -> bytes:
     return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
@@ -71,7 +71,7 @@ def run_epochs(
                 run.save("last")
             an_epoch = (time.monotonic() - began) / (progress.epoch - began_epoch)
             say(_epoch_line(row, recipe, an_epoch * (end - progress.epoch)))
-            notice = collapse_notice(runs.read_results(out), recipe) if fabric.is_global_zero else None
+            notice = collapse_notice(run_files.read_results(out), recipe) if fabric.is_global_zero else None
             if notice:
                 say(notice)
             if any_process(fabric, stop.requested):
@@ -144,7 +144,7 @@ class _Run:
         if improved:
             progress.best_shortfall = reached
         if self.curves:
-            runs.append_result(self.out, row)
+            run_files.append_result(self.out, row)
             points = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
             self.curves.scalars(points, progress.step)
         if progress.epoch % recipe.panels_every == 0 or progress.epoch == recipe.total_epochs:

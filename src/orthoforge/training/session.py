@@ -10,7 +10,7 @@ from typing import Any
 
 from lightning_fabric import Fabric
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoint_state import CheckpointState
 from orthoforge.checkpoints import checkpoint_folder, load_checkpoint, newest_checkpoint, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, Recipe, load_recipe, recipe_values
@@ -60,7 +60,7 @@ def train(
     if stop_after is not None and stop_after < 1:
         raise ConfigError(f"stop_after is {stop_after}; it is the number of epochs to train now, 1 or more.")
     require_trackers(trackers)
-    out = runs.numbered_run(recipe.name) if out is None else Path(out)
+    out = run_files.numbered_run(recipe.name) if out is None else Path(out)
     require_place(out, folder=True)
     store = TileStore.open(data)
     fabric = new_fabric(recipe)
@@ -107,7 +107,7 @@ def _train_in(
         settings = {"data": str(store.path), "out": str(out), "init_from": started_from, "resume": resume}
         if state.features is not None:
             settings["perceptual_weights_sha256"] = state.features.weights_sha256
-        runs.write_args(
+        run_files.write_args(
             out,
             recipe_values(recipe) | {"run": settings | {"tiles": tiles_values(store), "versions": circumstances(fabric)}},
         )
@@ -116,7 +116,7 @@ def _train_in(
         say(f"{recipe.name}: {tiles} tiles, {steps} steps an epoch, {recipe.total_epochs} epochs; a line after each, all in {out}")
     while True:
         if fabric.is_global_zero:
-            runs.truncate_results(out, state.progress.epoch)
+            run_files.truncate_results(out, state.progress.epoch)
         try:
             finished = run_epochs(
                 fabric, recipe, store, state, out, stop, say, trackers=trackers, stop_after=stop_after, material=material
@@ -125,7 +125,7 @@ def _train_in(
         except DivergedError as error:
             _roll_back(fabric, recipe, store, state, out, error, say, material)
     if fabric.is_global_zero:
-        runs.plot_results(out)
+        run_files.plot_results(out)
     progress = state.progress
     go_on = "The same command goes on." if resume else "Go on with --resume."
     where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. {go_on}"
@@ -171,7 +171,7 @@ def _resume_or_begin(
         if init_from is not None:
             say(f"--init-from {init_from} is left aside: the run has weights of its own")
         say(f"resuming {out} at epoch {state.progress.epoch + 1}, step {state.progress.step}")
-        return runs.read_args(out).get("run", {}).get("init_from")
+        return (args.init_from or None) if (args := run_files.read_args(out)) else None
     if resume:
         say(f"{out} holds no run yet; a new one begins")
     if init_from is None and recipe.starts_from:

@@ -9,7 +9,7 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.bands import shown_bands
 from orthoforge.config import Recipe
 from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
@@ -157,7 +157,7 @@ def record_panels(
         fakes = decode_image(generator(condition, *_styles(generator, store, batch.tile_ids), **_told(batch, fabric))).cpu().numpy()
     generator.train()
     bands = shown_bands(store.bands)
-    picture = runs.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])
-    runs.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
+    picture = run_files.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])
+    run_files.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
     if curves:
         curves.picture("panel", picture, state.progress.step)
