@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe, recipe_names
 from orthoforge.experiments import experiment
 from orthoforge.files import sha256_of
@@ -99,7 +99,7 @@ def run_all(scenes: Path, out: Path, recipes: list[Recipe]) -> dict[str, object]
     seconds = time.monotonic() - began
     trained = {}
     for recipe in recipes:
-        rows = runs.read_results(out / "runs" / recipe.name)
+        rows = run_files.read_results(out / "runs" / recipe.name)
         trained[recipe.name] = {"epochs": len(rows), "failed": outcome.failures.get(recipe.name)} | (
             {name: round(rows[-1][name], 4) for name in ("psnr", "ssim", "detail")} if rows else {}
         )

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
-from orthoforge.runs import panel
+from orthoforge.run_files import panel
 
 PICTURE = Path(__file__).parents[1] / "docs" / "pictures" / "mask-generated-real.jpg"
 SCENE = "arden5.tif"

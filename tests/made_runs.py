@@ -13,7 +13,7 @@ from orthoforge.config import Recipe, recipe_values
 from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.models.modulated import Modulation
 from orthoforge.models.styles import bank_of
-from orthoforge.runs import write_args
+from orthoforge.run_files import write_args
 from orthoforge.tiles.store import TileStore
 
 RECIPE = Recipe(

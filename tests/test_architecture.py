@@ -25,24 +25,31 @@ ALLOWED = {
     "material": {"errors", "files", "geo"},
     "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "masks.classes"},
     "pretrained": set(),
-    "trained_generator": {"errors", "bands", "config", "material", "geo", "masks.classes", "models", "checkpoints", "weights"},
+    "saved_generator": {"errors", "masks.classes", "config", "material", "models", "checkpoint_state", "checkpoints", "weights"},
     "hub": {
-        "errors", "files", "plain_yaml", "config", "masks.classes", "models", "checkpoints", "pretrained", "trained_generator",
-        "runs",
+        "errors", "masks.classes", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints",
+        "saved_generator", "run_files",
     },
-    "runs": {"errors", "files", "plain_yaml", "config"},
+    "trained_generator": {
+        "errors", "masks.classes", "bands", "geo", "material", "models", "checkpoints", "pretrained", "saved_generator", "hub",
+    },
+    "run_files": {"errors", "files", "plain_yaml", "config"},
+    "runs": {
+        "errors", "config", "checkpoint_state", "checkpoints", "run_files", "saved_generator", "tiles", "trained_generator",
+    },
     "trackers": {"errors", "files"},
     "training": {
-        "errors", "bands", "files", "config", "geo", "masks.classes", "material", "tiles", "models", "checkpoints", "weights",
-        "runs", "trackers", "measures",
+        "errors", "masks.classes", "bands", "files", "config", "geo", "material", "tiles", "models", "checkpoint_state",
+        "checkpoints", "weights", "trackers", "measures", "run_files",
     },
     "generation": {
-        "errors", "files", "config", "geo", "vectors", "masks", "models", "trained_generator", "scenes.sources",
+        "errors", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",
     },
     "forging": {"errors", "files", "config", "geo", "masks", "scenes"},
     "growing": {
-        "errors", "bands", "files", "config", "geo", "masks", "scenes", "tiles", "checkpoints", "trained_generator", "runs",
-        "generation", "forging", "measures",
+        "errors", "masks", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
+        "generation", "forging",
+        "measures",
     },
     "measures": {"errors", "files", "config", "geo", "tiles", "models", "weights"},
     "pages": {"files"},
@@ -52,17 +59,19 @@ ALLOWED = {
         "measures", "pages",
     },
     "comparison": {
-        "errors", "bands", "files", "config", "masks.classes", "tiles", "checkpoints", "trained_generator", "runs", "evaluation",
-        "pages",
+        "errors", "masks.classes", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints",
+        "trained_generator", "runs",
+        "evaluation", "pages", "run_files",
     },
     "usefulness": {
-        "errors", "bands", "files", "masks.classes", "tiles", "checkpoints", "trained_generator", "generation", "evaluation",
-        "measures", "pages",
+        "errors", "masks.classes", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation",
+        "evaluation", "measures", "pages",
+        "runs",
     },
-    "experiments": {"errors", "config", "runs", "tiles", "training", "comparison"},
+    "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {
-        "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints", "runs",
-        "trained_generator", "pages",
+        "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
+        "trained_generator", "pages", "run_files",
     },
     "cli": {
         "errors", "plain_yaml", "config", "geo", "vectors", "scenes", "tiles", "training", "generation", "forging", "growing",
@@ -89,7 +98,7 @@ def room_of(path: Path) -> str:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Dotted names of everything that a module imports, also inside functions."""
+    """Dotted names of everything that a module imports, also inside functions, and by ``import_module("…")``."""
     names = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -97,7 +106,14 @@ def imports_of(path: Path) -> set[str]:
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
             names |= {node.module} if node.module != "orthoforge" else {f"orthoforge.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+            names |= {node.args[0].value} if isinstance(node.args[0], ast.Constant) else set()
     return names
+
+
+def test_an_import_by_name_counts(tmp_path):
+    (tmp_path / "module.py").write_text('import importlib\nimportlib.import_module("orthoforge.hub").save_pretrained()\n')
+    assert "orthoforge.hub" in imports_of(tmp_path / "module.py")
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -39,7 +39,7 @@ def test_everything_comes_back_to_the_bit(tmp_path):
     for given, read in ((model, checkpoint.model), (train, checkpoint.train)):
         assert given.keys() == read.keys()
         assert all(torch.equal(given[name], read[name]) and given[name].dtype == read[name].dtype for name in given)
-    assert {name: checkpoint.state[name] for name in state_of()} == state_of(step=3)
+    assert {name: checkpoint.state.recorded[name] for name in state_of()} == state_of(step=3)
     assert contents(tmp_path).keys() == {f"last/{name}" for name in (MODEL, STATE, TRAIN)}
 
 
@@ -47,7 +47,7 @@ def test_the_former_last_becomes_previous_and_a_former_best_goes(tmp_path):
     for step in (1, 2, 3):
         save_run(tmp_path, step=step)
         save_run(tmp_path, step=step, name="best")
-    steps = {p.name: load_checkpoint(p).state["progress"]["step"] for p in (tmp_path / "weights").iterdir()}
+    steps = {p.name: load_checkpoint(p).state.progress.step for p in (tmp_path / "weights").iterdir()}
     assert steps == {"last": 3, "previous": 2, "best": 3}
 
 
@@ -68,7 +68,7 @@ def test_40_flipped_bits_are_all_refused_and_the_checkpoint_before_is_offered(tm
         path.write_bytes(sound)
     print(f"bit flips refused: {refused}/40")
     assert refused == 40
-    assert load_checkpoint(last).state["progress"]["step"] == 2
+    assert load_checkpoint(last).state.progress.step == 2
 
 
 def test_a_bit_that_changes_no_value_of_the_state_is_noticed_too(tmp_path):
@@ -196,7 +196,7 @@ for _ in range(kills):
     os.close(read)
     announced = int(said.split()[-1])
     checkpoint = load_checkpoint(newest_checkpoint(run))
-    step = checkpoint.state["progress"]["step"]
+    step = checkpoint.state.progress.step
     whole = all(bool((t["weight"] == step).all()) for t in (checkpoint.model, checkpoint.train))
     good += whole and step in (announced, announced + 1)
     restored += newest_checkpoint(run).name == "previous"
@@ -229,9 +229,9 @@ def test_interrupted_between_the_two_renames(tmp_path, monkeypatch):
         save_run(tmp_path, step=3)
     monkeypatch.undo()
     assert newest_checkpoint(tmp_path).name == "previous"
-    assert load_checkpoint(newest_checkpoint(tmp_path)).state["progress"]["step"] == 2
+    assert load_checkpoint(newest_checkpoint(tmp_path)).state.progress.step == 2
     save_run(tmp_path, step=4)
-    assert load_checkpoint(newest_checkpoint(tmp_path)).state["progress"]["step"] == 4
+    assert load_checkpoint(newest_checkpoint(tmp_path)).state.progress.step == 4
 
 
 def assert_refused_and_nothing_changed(run, message):

@@ -24,7 +24,7 @@ from jsonschema import Draft202012Validator, ValidationError, validators
 from conftest import make_dataset
 from orthoforge.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
 from orthoforge.config import load_recipe
-from orthoforge.runs import append_result, read_results
+from orthoforge.run_files import append_result, read_results
 from orthoforge.training import train
 from saved_runs import state_of
 
@@ -174,8 +174,8 @@ def test_a_run_goes_on_on_another_machine(tmp_path):
     recipe = load_recipe("tiny", **values)
     undisturbed = train(recipe, tmp_path / "two/orthoforge/tiles/halves", tmp_path / "undisturbed", quiet=True)
     one, other = (load_checkpoint(newest_checkpoint(path)).state for path in (run, undisturbed))
-    assert one["progress"]["step"] == other["progress"]["step"] == EPOCHS
-    assert one["checksums"] == other["checksums"]
+    assert one.progress.step == other.progress.step == EPOCHS
+    assert one.checksums == other.checksums
 
 
 STAND_IN = """
@@ -321,12 +321,12 @@ def test_a_copy_of_a_run_that_goes_on_is_of_one_piece(tmp_path):
         while len(seen) < 40 or (len(set(seen)) < 6 and time.monotonic() - began < 60):
             frozen = tmp_path / "frozen"
             keep.freeze(run, frozen)
-            state = load_checkpoint(newest_checkpoint(frozen)).state
-            assert load_checkpoint(frozen / "weights/best").state["epoch"] >= 1
+            epoch = load_checkpoint(newest_checkpoint(frozen)).state.recorded["epoch"]
+            assert load_checkpoint(frozen / "weights/best").state.recorded["epoch"] >= 1
             rows = [float(line.split(",")[0]) for line in (frozen / "results.csv").read_text().splitlines()[1:]]
-            assert rows == list(range(1, len(rows) + 1)) and len(rows) >= state["epoch"]
+            assert rows == list(range(1, len(rows) + 1)) and len(rows) >= epoch
             assert not list(frozen.rglob(".*"))
-            seen.append(state["epoch"])
+            seen.append(epoch)
     finally:
         done.set()
         thread.join()

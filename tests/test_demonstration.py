@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from orthoforge import cli, demonstration, runs
+from orthoforge import cli, demonstration, run_files
 from orthoforge.config import load_recipe
 from orthoforge.demonstration import Extent, run_demo, stages
 from orthoforge.demonstration.journal import JOURNAL
@@ -109,7 +109,7 @@ def test_the_report_shows_the_unseen_scenes_as_they_are(made, page):
 
 
 def test_the_numbers_on_the_page_are_those_of_the_files(made, page):
-    store, rows = TileStore.open(made / "tiles"), runs.read_results(made / "run")
+    store, rows = TileStore.open(made / "tiles"), run_files.read_results(made / "run")
     text = page.text
     for split in ("train", "val", "test"):
         assert re.search(rf"\b{len(store.ids(split))} to {split}", text)
@@ -143,7 +143,7 @@ def test_links_lead_to_files_and_commands_exist(made, page):
 def test_a_panel_is_taken_apart_as_it_was_put_together():
     rng = np.random.default_rng(0)
     masks, fakes, reals = rng.integers(0, 256, (3, 2, 24, 24, 3), dtype=np.uint8)
-    for row, parts in enumerate(_panel_rows(runs.panel(masks, fakes, reals), 24)):
+    for row, parts in enumerate(_panel_rows(run_files.panel(masks, fakes, reals), 24)):
         for part, whole in zip(parts, (masks, fakes, reals), strict=True):
             assert np.array_equal(part, whole[row])
 
@@ -196,7 +196,7 @@ def test_interrupted_it_goes_on_and_ends_with_the_same_pictures(made, tmp_path, 
     run_demo(out, EXTENT, RECIPE)
     assert (out / "scenes" / "train" / "images" / "arden1.tif").stat().st_mtime_ns == before
     assert "simulate" not in capsys.readouterr().out
-    assert len(runs.read_results(out / "run")) == RECIPE.total_epochs
+    assert len(run_files.read_results(out / "run")) == RECIPE.total_epochs
     panels = sorted(path.name for path in (made / "run" / "panels").iterdir())
     assert panels[0] == "epoch00001.png"
     first = [np.asarray(Image.open(folder / "run" / "panels" / panels[0])) for folder in (made, out)]

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from conftest import make_dataset
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.experiments import experiment, sweep, with_predecessors
@@ -29,11 +29,11 @@ def scenes(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
 
 
 def steps(run):
-    return [row["step"] for row in runs.read_results(run)]
+    return [row["step"] for row in run_files.read_results(run)]
 
 
 def test_each_recipe_gets_its_tiles_and_its_predecessor_and_all_are_compared(scenes, tmp_path, capsys):

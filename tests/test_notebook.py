@@ -20,7 +20,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import DeadKernelError
 
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
-from orthoforge.runs import read_results
+from orthoforge.run_files import read_results
 from orthoforge.tiles.store import TileStore
 
 PATH = Path(__file__).parents[1] / "notebooks" / "orthoforge.ipynb"

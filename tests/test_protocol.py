@@ -33,7 +33,7 @@ from bench.protocol.trainings import train_all as train
 from torch import nn
 
 from conftest import make_dataset, make_pair
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import load_recipe
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.measures.realism.features import LiteFeatures, ScoreNetwork
@@ -293,7 +293,7 @@ def work(tmp_path_factory):
     scenes = make_dataset(tmp_path_factory.mktemp("scenes"), names, 64)
     prepare(scenes, out / "tiles", grid=1, size=64, split="digits")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(runs, "plot_results", lambda run: None)
+        patch.setattr(run_files, "plot_results", lambda run: None)
         assert train(out, [Entry("baseline", "baseline", 1, SMALL)], [0], crop_px=32, batch=4, minutes=None)
     return out
 

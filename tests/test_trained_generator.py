@@ -18,7 +18,8 @@ from orthoforge.masks.classes import Classes
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import bank_of
-from orthoforge.trained_generator import _pad_to_stride, load_generator
+from orthoforge.trained_generator import load_generator
+from orthoforge.trained_generator.masks import pad_to_stride
 from saved_runs import RECIPE, save_run
 
 
@@ -62,8 +63,8 @@ def test_a_mask_of_any_size_is_padded_and_the_image_cropped_back(size, generator
 
 
 def test_a_size_that_fits_the_network_is_not_padded(generator):
-    assert _pad_to_stride(masks := some_mask(8, 12)[None], 4, 8) is masks
-    assert _pad_to_stride(masks, 4, 12).shape == (1, 12, 12)
+    assert pad_to_stride(masks := some_mask(8, 12)[None], 4, 8) is masks
+    assert pad_to_stride(masks, 4, 12).shape == (1, 12, 12)
 
 
 def test_bool_0_1_and_0_255_masks_give_the_same_image_each_time(generator):
@@ -139,8 +140,8 @@ def test_classes_are_indices(tmp_path):
 def swap_recipe(folder: Path, **changes):
     """Write the checkpoint anew, its checksums right, as another program would."""
     checkpoint = load_checkpoint(folder)
-    state = {name: checkpoint.state[name] for name in ("progress", "tiles")}
-    state = {**state, "recipe": checkpoint.state["recipe"] | changes.pop("recipe", {})}
+    state = {name: checkpoint.state.part(name) for name in ("progress", "tiles")}
+    state = {**state, "recipe": checkpoint.state.recipe | changes.pop("recipe", {})}
     state["tiles"] = state["tiles"] | changes
     save_checkpoint(folder, model=checkpoint.model, train=checkpoint.train, state=state)
 
@@ -364,10 +365,10 @@ def test_a_checkpoint_from_before_there_were_styles_and_their_fields_loads_and_m
     last = save_run(tmp_path)
     expected = load_generator(tmp_path)(some_mask(20, 30))
     checkpoint = load_checkpoint(last)
-    recipe = {name: value for name, value in checkpoint.state["recipe"].items() if name not in NEW_FIELDS}
-    assert len(recipe) == len(checkpoint.state["recipe"]) - len(NEW_FIELDS)
-    assert "places" not in checkpoint.state["tiles"]
-    state = {"progress": checkpoint.state["progress"], "tiles": checkpoint.state["tiles"], "recipe": recipe}
+    recipe = {name: value for name, value in checkpoint.state.recipe.items() if name not in NEW_FIELDS}
+    assert len(recipe) == len(checkpoint.state.recipe) - len(NEW_FIELDS)
+    assert "places" not in checkpoint.state.part("tiles")
+    state = {"progress": checkpoint.state.part("progress"), "tiles": checkpoint.state.part("tiles"), "recipe": recipe}
     save_checkpoint(last, model=checkpoint.model, train=checkpoint.train, state=state)
     old = load_generator(tmp_path)
     assert (old.recipe, old.styles) == (RECIPE, ())

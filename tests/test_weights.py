@@ -30,7 +30,7 @@ def respoil(folder, spoil):
     """The checkpoint again, with its first tensor spoilt and fitting checksums."""
     checkpoint = load_checkpoint(folder)
     model = checkpoint.model | {FIRST: spoil(checkpoint.model[FIRST].clone())}
-    state = {name: value for name, value in checkpoint.state.items() if name not in ("format", "checksums")}
+    state = {name: value for name, value in checkpoint.state.recorded.items() if name not in ("format", "checksums")}
     save_checkpoint(folder, model=model, train=checkpoint.train, state=state)
 
 

@@ -1,7 +1,7 @@
 """The plateau schedule of 2021 drives its rate to 0; the one that works does not."""
 
 from bench.phenomena.small_set import Finding, SmallSet
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.training.schedules import PLATEAU
 
 ZERO_RATE = 1e-7  # a two-thousandth of the rate that they begin with
@@ -20,7 +20,7 @@ def measure(tiles: SmallSet) -> Finding:
     for name in ("plateau", "plateau-floor"):
         final[name], least[name] = [], []
         for seed in tiles.seeds[:1]:
-            rows = runs.read_results(tiles.run(name, seed=seed, **CHANGES))
+            rows = run_files.read_results(tiles.run(name, seed=seed, **CHANGES))
             rates = [max(row["learning_rate"], row.get("learning_rate_d", 0.0)) for row in rows]
             final[name].append(rates[-1])
             least[name].append(min(min(row["learning_rate"], row.get("learning_rate_d", 1.0)) for row in rows))

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import torch
 
 from bench.phenomena.small_set import Finding, SmallSet, as_tensor, generated, pictures_of, side_by_side
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.errors import DivergedError
 from orthoforge.measures.pixels import detail, outlines_seen
 from orthoforge.models.conditions import encode_mask
@@ -81,5 +81,5 @@ def health(tiles: SmallSet, run: Path) -> Health:
         detail=(detail(images).mean() / detail(as_tensor(real)).mean()).item(),
         between_masks=127.5 * (images - images.mean(dim=0)).abs().mean().item(),
         outlines_seen=float(torch.div(*outlines_seen(images, encode_mask(torch.from_numpy(masks), None)).sum(dim=0))),
-        loss_d=runs.read_results(run)[-1]["loss_d"],
+        loss_d=run_files.read_results(run)[-1]["loss_d"],
     )

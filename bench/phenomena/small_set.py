@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.scenes.simulate import simulate
@@ -56,9 +56,9 @@ class SmallSet:
         """The run folder of a recipe made small; trained when it is not there yet."""
         out = self.folder / "runs" / "-".join([name, *(f"{key}={value}" for key, value in changes.items()), f"seed={seed}"])
         recipe = small_recipe(name, seed=seed, **changes)
-        if runs.read_args(out) and load_recipe(out / "args.yaml") != recipe:
+        if run_files.read_args(out) and load_recipe(out / "args.yaml") != recipe:
             shutil.rmtree(out)  # kept from before the recipe changed
-        if len(runs.read_results(out)) < recipe.total_epochs:
+        if len(run_files.read_results(out)) < recipe.total_epochs:
             print(f"  … {out.name}", flush=True)
             train(recipe, self.store.path, out, quiet=True, trackers=(), resume=out.exists())
         return out

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DivergedError
 from orthoforge.files import new_file
@@ -175,7 +175,7 @@ def _train(recipe: Recipe, entry: Entry, length: Budget, store: TileStore, run: 
     from orthoforge.training import train
 
     _require_same(recipe, run)
-    if len(runs.read_results(run)) >= recipe.total_epochs:
+    if len(run_files.read_results(run)) >= recipe.total_epochs:
         print(f"{run.name}: finished before", flush=True)
         return True
     if ends_at is not None and time.monotonic() >= ends_at:
@@ -190,7 +190,7 @@ def _train(recipe: Recipe, entry: Entry, length: Budget, store: TileStore, run: 
         print(f"{run.name}: {error}", flush=True)
     except _OutOfTime:
         pass
-    rows = runs.read_results(run)
+    rows = run_files.read_results(run)
     finished = len(rows) >= recipe.total_epochs
     # A session that was killed leaves no line; seconds and images/s are the epochs' own, and lack nothing.
     session = {"wall_s": time.monotonic() - began, "cpu_s": time.process_time() - cpu_began, "epochs_done": len(rows)} | hardware()
@@ -210,7 +210,7 @@ def _train(recipe: Recipe, entry: Entry, length: Budget, store: TileStore, run: 
 
 def _require_same(recipe: Recipe, run: Path) -> None:
     """``ConfigError`` when the run was begun with other settings, also where a resumption would allow it."""
-    if not runs.read_args(run):
+    if not run_files.read_args(run):
         return
     begun, wanted = (recipe_values(each) for each in (load_recipe(run / "args.yaml"), recipe))
     changed = [f"{name} {begun[name]} → {wanted[name]}" for name in wanted if begun[name] != wanted[name] and name != "precision"]

@@ -3,16 +3,19 @@
 A state may hold more than this, of newer versions and for people; that goes along and is not looked at.
 """
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from orthoforge.config import problems
 from orthoforge.errors import CheckpointError
 
-MODEL, TRAIN, STATE, CONFIG = "model.safetensors", "train.safetensors", "state.json", "config.json"
+MODEL, TRAIN, MATERIAL = "model.safetensors", "train.safetensors", "material.zip"
+STATE, CONFIG = "state.json", "config.json"
 
 _Count = Annotated[int, Field(ge=0, le=10**15)]
 _Byte = Annotated[int, Field(ge=0, le=255)]
@@ -33,6 +36,11 @@ class Classes:
         if self.values and len(self.values) != len(self.names):
             raise ValueError(f"{len(self.names)} names, but values of {len(self.values)} classes")
 
+    def plain(self) -> dict[str, list]:
+        """``names`` and ``colours``, and ``values`` where there are some, as they are written."""
+        colours = [[list(colour) for colour in of_class] for of_class in self.colours]
+        return {"names": list(self.names), "colours": colours} | ({"values": self.values} if self.values else {})
+
 
 @dataclass(frozen=True)
 class Tiles:
@@ -44,6 +52,7 @@ class Tiles:
     attribution: str
     places: list[str] = field(default_factory=list)  # not in runs from before there were styles
     bands: Annotated[int, Field(ge=1, le=65_535)] = 3  # nor are those in runs from before there could be others
+    size_px: int | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,7 @@ class Progress:
 
     step: _Count
     epoch: _Count = 0
+    rollbacks: _Count = 0
 
 
 @dataclass(frozen=True)
@@ -60,29 +70,51 @@ class Checksums:
 
     model: Annotated[_Sha256, Field(alias=MODEL)]
     train: Annotated[_Sha256 | None, Field(alias=TRAIN)] = None
+    material: Annotated[_Sha256 | None, Field(alias=MATERIAL)] = None
+
+    def of(self, file: str) -> str | None:
+        """That of a file by its name; ``None`` where the state has none of it."""
+        return {MODEL: self.model, TRAIN: self.train, MATERIAL: self.material}[file]
 
 
 @dataclass(frozen=True)
-class State:
-    """A checkpoint's state, or a pretrained folder's."""
-
+class _Form:
     format: Annotated[int, Field(ge=1)]
-    recipe: dict[str, Any]
+    recipe: dict[str, object]
     progress: Progress
     tiles: Tiles
     checksums: Checksums
+    versions: dict[str, object] = field(default_factory=dict)  # not in pretrained folders
 
 
-_STATE = TypeAdapter(State)
+_FORM = TypeAdapter(_Form)
 
 
-def require_state(payload: bytes, path: Path) -> State:
-    """The known part of a state from JSON. ``CheckpointError`` when it does not describe a generator."""
+@dataclass(frozen=True)
+class CheckpointState(_Form):
+    """A checkpoint's state, or a pretrained folder's.
+
+    ``recipe`` are its fields as they were written: a recipe of another version may have others (``checkpoints.recipe_of``).
+    ``versions`` is what it was trained with and on.
+    """
+
+    recorded: Mapping[str, object] = field(kw_only=True, repr=False)
+    """All that the file holds, its own checksum aside."""
+
+    def part(self, name: str) -> Mapping[str, object]:
+        """``progress`` or ``tiles`` whole, as it was written: with what this version does not know, without what it adds."""
+        return cast(Mapping[str, object], self.recorded[name])
+
+
+def require_state(payload: bytes, path: Path) -> CheckpointState:
+    """The state in a file's bytes. ``CheckpointError`` when it does not describe a generator."""
     try:
-        return _STATE.validate_json(payload, strict=True)
+        form = _FORM.validate_json(payload, strict=True)
     except ValidationError as error:
         maker = "publish" if path.name == CONFIG else "train"
         raise CheckpointError(
             f"{path}: does not describe a generator, though its checksum fits: {problems(error)}. Other software wrote or changed "
             f"it; get one that `orthoforge {maker}` wrote."
         ) from error
+    recorded = {name: value for name, value in json.loads(payload).items() if name != "sha256"}
+    return CheckpointState(**vars(form), recorded=recorded)

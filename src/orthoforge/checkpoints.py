@@ -18,22 +18,21 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor, nn
+from torch import Tensor
 
-from orthoforge.checkpoint_state import CONFIG, MODEL, STATE, TRAIN, require_state
+from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, require_state
 from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import require_free_space, sync, writable
 from orthoforge.masks.classes import Classes, class_count
 from orthoforge.models.conditions import condition_channels
+from orthoforge.models.generator import Generator
 from orthoforge.models.generators import build_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
 
-MATERIAL = "material.zip"
 FORMAT = 1
 
 
@@ -42,7 +41,7 @@ class Checkpoint:
     """A checkpoint that was read and whose every byte was checked."""
 
     folder: Path
-    state: dict[str, Any]
+    state: CheckpointState
     model: dict[str, Tensor]
     train: dict[str, Tensor]
     material: bytes | None = None
@@ -53,7 +52,7 @@ def save_checkpoint(
     *,
     model: Mapping[str, Tensor],
     train: Mapping[str, Tensor],
-    state: Mapping[str, Any],
+    state: Mapping[str, object],
     material: bytes | None = None,
 ) -> None:
     """Write a checkpoint beside ``folder``, then put it in its place; what was there becomes ``previous`` when it was ``last``.
@@ -122,11 +121,24 @@ def newest_checkpoint(run: Path) -> Path:
 
 def checkpoint_folder(run: Path) -> Path:
     """The checkpoint that ``run`` means: itself (a pretrained folder too), its newest when it is a run folder, or, where nothing of
-    that name exists, weights of that name that came with the package."""
+    that name exists, weights of that name that came with the package. ``CheckpointError`` when there is none, and for pickles."""
+    if is_pickled(run):
+        raise CheckpointError(f"{run}: pickled weights can run any code when opened and are not read; safetensors are.")
     if (run / STATE).is_file() or is_pretrained(run):
         return run
     bundled = None if run.exists() else bundled_folder(str(run))
     return bundled or newest_checkpoint(run)
+
+
+def run_folder(path: Path) -> Path:
+    """The folder of the run that ``path`` is, or is a checkpoint of; of a pretrained folder itself. Links are followed."""
+    inside = path.resolve()
+    return inside.parent.parent if (path / STATE).is_file() and inside.parent.name == "weights" else inside
+
+
+def is_pickled(path: Path) -> bool:
+    """Whether it is named as PyTorch's own files are, which can run any code when they are opened."""
+    return path.suffix in (".pt", ".pth", ".ckpt", ".pkl")
 
 
 def is_pretrained(folder: Path) -> bool:
@@ -145,7 +157,7 @@ def state_file(folder: Path) -> Path:
     return folder / (CONFIG if is_pretrained(folder) else STATE)
 
 
-def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, bands: int = 3) -> nn.Module:
+def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, bands: int = 3) -> Generator:
     """The recipe's generator with initial weights, for building masks (``None``) or masks of classes, and
     images of so many ``bands``.
 
@@ -160,15 +172,10 @@ def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, band
     )  # fmt: skip
 
 
-def bands_of(state: Mapping[str, Any]) -> int:
-    """How many bands the images of a checkpoint's generator have: three where its state is from before there could be others."""
-    return state["tiles"].get("bands", 3)
-
-
-def recipe_of(state: Mapping[str, Any], folder: Path) -> Recipe:
+def recipe_of(state: CheckpointState, folder: Path) -> Recipe:
     """The recipe in a checkpoint's state."""
     try:
-        return recipe_from(state["recipe"], source=f"{state_file(folder)}")
+        return recipe_from(state.recipe, source=f"{state_file(folder)}")
     except ConfigError as error:
         raise CheckpointError(f"{error} It was written by another version of orthoforge.") from error
 
@@ -177,13 +184,13 @@ def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
-def state_bytes(body: Mapping[str, Any]) -> bytes:
+def state_bytes(body: Mapping[str, object]) -> bytes:
     """``state.json`` or ``config.json``, with its own checksum in it."""
     sha256 = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()
     return json.dumps({**body, "sha256": sha256}, indent=1).encode()
 
 
-def read_state(folder: Path) -> dict[str, Any]:
+def read_state(folder: Path) -> CheckpointState:
     """State of a checkpoint or a pretrained folder, checked.
 
     ``CheckpointError`` when it is missing, changed, of a newer format, or does not describe a generator.
@@ -206,27 +213,26 @@ def read_state(folder: Path) -> dict[str, Any]:
         raise CheckpointError(
             f"{path}: written by a newer orthoforge (format {body['format']}, this one reads {FORMAT}). Upgrade it."
         )
-    require_state(payload, path)
-    return body
+    return require_state(payload, path)
 
 
-def read_material(folder: Path, state: Mapping[str, Any]) -> bytes | None:
+def read_material(folder: Path, state: CheckpointState) -> bytes | None:
     """The library of material that a generator refines (``material.packing``); ``None`` for one that does not.
 
     ``CheckpointError`` when it is missing or its checksum is not that in ``state``.
     """
-    if MATERIAL not in state["checksums"]:
+    if state.checksums.material is None:
         return None
     path = folder / MATERIAL
     if not path.is_file():
         raise CheckpointError(f"{path}: missing; it holds the roofs and the ground that images are made of.{_alternative(folder)}")
     payload = path.read_bytes()
-    if hashlib.sha256(payload).hexdigest() != state["checksums"][MATERIAL]:
+    if hashlib.sha256(payload).hexdigest() != state.checksums.material:
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     return payload
 
 
-def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str, Tensor]:
+def read_tensors(folder: Path, name: str, state: CheckpointState) -> dict[str, Tensor]:
     """Tensors of the file ``name`` of a checkpoint. ``CheckpointError`` when its checksum is not that in ``state``."""
     path = folder / name
     if not path.is_file():
@@ -235,7 +241,7 @@ def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str,
             raise CheckpointError(f"{path}: missing, so training cannot go on from here.{hint}")
         raise CheckpointError(f"{path}: missing; it holds the weights.{_alternative(folder)}")
     payload = _bytes_of(path)
-    if hashlib.sha256(payload).hexdigest() != state["checksums"].get(name):
+    if hashlib.sha256(payload).hexdigest() != state.checksums.of(name):
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     try:
         return load(payload)

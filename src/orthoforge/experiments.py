@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.comparison.compare import compare
 from orthoforge.config import Recipe, Setting, load_recipe
 from orthoforge.errors import ConfigError, OrthoforgeError, OutOfMemoryError, ResourceError
@@ -130,10 +130,10 @@ def _train_all(
                 raise  # a full disk: the next run would meet it too
             failures[name] = str(error)
             print(f"failed: {error}", flush=True)
-            if runs.read_results(run):
+            if run_files.read_results(run):
                 finished.append(run)
             continue
-        if len(runs.read_results(run)) < recipe.total_epochs:
+        if len(run_files.read_results(run)) < recipe.total_epochs:
             raise KeyboardInterrupt  # the training was asked to stop, and took the request for itself
         finished.append(run)
     if not finished:

@@ -1,189 +1,68 @@
-"""The run folder: settings, curves and pictures of one training, in files that people and tools already know."""
+"""A run that was opened: its settings, its weights, its curves and its tiles, each read when first asked for, and once."""
 
-import csv
-import itertools
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from PIL import Image
-from pydantic import TypeAdapter, ValidationError
-
-from orthoforge.config import problems, shown
-from orthoforge.errors import CheckpointError, ConfigError
-from orthoforge.files import new_file, writable
-from orthoforge.plain_yaml import dump_yaml, read_yaml
-
-TIMING_COLUMNS = ("seconds", "images_per_s")
-"""Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""
-
-
-def numbered_run(name: str, parent: Path = Path("runs")) -> Path:
-    """The first of ``runs/NAME``, ``runs/NAME-2``, … that does not exist."""
-    candidates = itertools.chain([parent / name], (parent / f"{name}-{n}" for n in itertools.count(2)))
-    return next(path for path in candidates if not path.exists())
-
-
-def write_args(run: Path, values: Mapping[str, Any]) -> None:
-    """``args.yaml``: every setting, resolved."""
-    with new_file(run / "args.yaml", overwrite=True) as partial:
-        partial.write_text(dump_yaml(values), encoding="utf-8")
+from orthoforge.checkpoint_state import CheckpointState
+from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state, recipe_of, run_folder
+from orthoforge.config import Recipe
+from orthoforge.errors import DataError
+from orthoforge.run_files import RunArgs, read_args, read_results
+from orthoforge.saved_generator import read_generator
+from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator, require_device
 
 
 @dataclass(frozen=True)
-class _Circumstances:
-    """What a run was trained with besides its recipe: the form of ``run`` in ``args.yaml``."""
+class Run:
+    """A training's outcome: ``folder`` is the run's, ``checkpoint`` the one of its checkpoints whose ``state`` this is.
 
-    data: str = ""
-    out: str = ""
-    init_from: str | None = None
-    resume: bool = False
-    perceptual_weights_sha256: str = ""
-    tiles: dict[str, Any] = field(default_factory=dict)
-    versions: dict[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Args:
-    """The form of ``args.yaml``, whose other lines are the recipe's fields."""
-
-    run: _Circumstances = field(default_factory=_Circumstances)
-
-
-_ARGS = TypeAdapter(_Args)
-
-
-def read_args(run: Path) -> dict[str, Any]:
-    """What ``args.yaml`` holds; nothing when it is not there. ``ConfigError`` when it is not of that form."""
-    path = run / "args.yaml"
-    if not path.is_file():
-        return {}
-    values = read_yaml(path)
-    try:
-        _ARGS.validate_python(values)
-    except ValidationError as error:
-        raise ConfigError(f"{path}: is not what `orthoforge train` writes: {problems(error)}.") from error
-    return values
-
-
-def read_results(run: Path) -> list[dict[str, float]]:
-    """Rows of ``results.csv``, one an epoch; a last line that was cut short is left out, and so are a row's empty cells.
-
-    ``CheckpointError`` for a file that cannot be read, or a line that is none of numbers.
+    A pretrained folder, or weights that come with the package, are a run without settings, curves and tiles; both folders are it.
     """
-    path = run / "results.csv"
-    if not path.is_file():
-        return []
-    try:
-        with open(path, encoding="utf-8", newline="") as file:
-            lines = csv.DictReader(file)
-            return [_numbers(row, f"{path}: line {lines.line_num}") for row in lines if None not in row.values()]
-    except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}).") from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise CheckpointError(f"{path}: is no table in CSV ({error}). Put the file back.") from error
 
+    folder: Path
+    checkpoint: Path
+    state: CheckpointState
 
-def _numbers(row: Mapping[str | None, Any], where: str) -> dict[str, float]:
-    numbers = {}
-    for name, text in row.items():
-        if name is None:
-            raise CheckpointError(f"{where}: has more cells than the first line has names. Put the file back.")
+    @staticmethod
+    def open(path: str | Path) -> "Run":
+        """The run at ``path``: its folder (the newest checkpoint is taken), one of its checkpoints, or a pretrained folder or name.
+
+        ``CheckpointError`` when there is none, or its state cannot be read.
+        """
+        checkpoint = checkpoint_folder(Path(path))
+        return Run(run_folder(checkpoint), checkpoint, read_state(checkpoint))
+
+    @property
+    def is_pretrained(self) -> bool:
+        """Whether it came without the training that made it."""
+        return is_pretrained(self.checkpoint)
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """Its recipe. ``CheckpointError`` for one of another version."""
+        return recipe_of(self.state, self.checkpoint)
+
+    @cached_property
+    def args(self) -> RunArgs | None:
+        """How it was made; ``None`` where its ``args.yaml`` is not there. ``ConfigError`` for another file of that name."""
+        return read_args(self.folder)
+
+    @cached_property
+    def results(self) -> list[dict[str, float]]:
+        """Rows of its ``results.csv``, one an epoch. ``CheckpointError`` for a file that cannot be read."""
+        return read_results(self.folder)
+
+    def generator(self, device: str = "cpu") -> TrainedGenerator:
+        """Its generator, ready to call. ``CheckpointError`` for bytes that changed, ``ConfigError`` for an unknown device."""
+        require_device(device)
+        return TrainedGenerator(read_generator(self.checkpoint, self.state), device=device)
+
+    def tiles(self) -> TileStore | None:
+        """The tiles that it was trained on, where ``args.yaml`` says they are; ``None`` when they are gone or others by now."""
         try:
-            number = float(text) if text else None
-        except ValueError:
-            number = math.nan
-        if number is not None and math.isnan(number):
-            raise CheckpointError(f"{where}: {name:.40} is {shown(text)}, which is no number. Put the file back.")
-        if number is not None:
-            numbers[name] = number
-    if "epoch" not in numbers:
-        raise CheckpointError(f"{where}: names no epoch. Put the file back.")
-    return numbers
-
-
-def append_result(run: Path, row: Mapping[str, float]) -> None:
-    """Add one epoch to ``results.csv``. The file is replaced whole, so it never holds half a row."""
-    rows = [*read_results(run), dict(row)]
-    _write_results(run, rows, list(dict.fromkeys(name for each in rows for name in each)))
-
-
-def truncate_results(run: Path, epochs: int) -> None:
-    """Keep the first ``epochs`` rows: what came after the checkpoint will be computed again."""
-    rows = read_results(run)
-    if len(rows) < epochs:
-        raise CheckpointError(
-            f"{run / 'results.csv'}: has {len(rows)} rows, the checkpoint is {epochs} epochs old. Put the file back."
-        )
-    if rows:
-        _write_results(run, rows[:epochs], list(rows[0]))
-
-
-def _write_results(run: Path, rows: Sequence[Mapping[str, float]], columns: Sequence[str]) -> None:
-    with (
-        new_file(run / "results.csv", overwrite=True) as partial,
-        open(partial, "w", encoding="utf-8", newline="") as file,
-    ):
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for row in rows:
-            writer.writerow({key: f"{value:.0f}" if key in ("epoch", "step") else repr(value) for key, value in row.items()})
-
-
-def panel(masks: np.ndarray, fakes: np.ndarray, reals: np.ndarray) -> np.ndarray:
-    """Rows of mask | generated | real. Masks (N, H, W, 3), images (N, H, W, 3), uint8; (N·(H+gap), 3·(W+gap), 3) comes out."""
-    gap, (count, height, width, _) = 4, reals.shape
-    canvas = np.full((count * (height + gap) - gap, 3 * (width + gap) - gap, 3), 255, np.uint8)
-    for row, column in itertools.product(range(count), range(3)):
-        top, left = row * (height + gap), column * (width + gap)
-        canvas[top : top + height, left : left + width] = (masks, fakes, reals)[column][row]
-    return canvas
-
-
-def write_png(path: Path, image: np.ndarray) -> None:
-    """Write (H, W, 3) uint8, replacing what was there."""
-    with writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-    with new_file(path, overwrite=True) as partial:
-        Image.fromarray(image).save(partial, format="PNG")
-
-
-def plot_groups(columns: Iterable[str]) -> list[list[str]]:
-    """The columns of ``results.csv`` by plot: those of one unit and size together."""
-    groups = (
-        ("loss_d", "loss_g_gan", "loss_d_penalty"), ("loss_g_l1", "loss_g_perceptual"), ("psnr", "psnr_seed"), ("ssim",),
-        ("perceptual",), ("kernel_x1000",), ("detail", "outlines"), ("learning_rate", "learning_rate_d"), ("images_per_s",),
-    )  # fmt: skip
-    present = set(columns)
-    return [[name for name in group if name in present] for group in groups if present & set(group)]
-
-
-def plot_results(run: Path) -> None:
-    """``results.png``: losses, validation scores and rate over epochs."""
-    from matplotlib.figure import Figure
-
-    rows = read_results(run)
-    if not rows:
-        return
-    plots = plot_groups(rows[0])
-    figure = Figure(figsize=(12, 3 * -(-len(plots) // 3)), layout="constrained")
-    all_axes = figure.subplots(-(-len(plots) // 3), 3, squeeze=False).flat
-    for axes, names in itertools.zip_longest(all_axes, plots):
-        if names is None:
-            axes.set_axis_off()
-            continue
-        for name in names:
-            axes.plot(
-                [row["epoch"] for row in rows],
-                [row[name] for row in rows],
-                label=name,
-                marker="." if len(rows) < 40 else "",
-            )
-        axes.set_xlabel("epoch")
-        axes.legend()
-        axes.grid(alpha=0.3)
-    with new_file(run / "results.png", overwrite=True) as partial:
-        figure.savefig(partial, format="png", dpi=100)
+            store = TileStore.open(Path(self.args.data)) if self.args and self.args.data else None
+        except (DataError, OSError):
+            return None
+        return store if store is not None and store.fingerprint == self.state.tiles.fingerprint else None

@@ -18,11 +18,12 @@ from orthoforge.comparison.settings import (
     shown_value,
 )
 from orthoforge.config import recipe_values
+from orthoforge.run_files import ArgsTiles, RunArgs
 from pages import read_page
 
 
 def run(tmp_path, label="run", results=(), **changes) -> ComparedRun:
-    return ComparedRun(tmp_path / label, label, recipe_values(RECIPE) | {"name": label} | changes, {}, list(results))
+    return ComparedRun(tmp_path / label, label, recipe_values(RECIPE) | {"name": label} | changes, None, list(results))
 
 
 def test_fields_that_nobody_knew_are_compared_too(tmp_path):
@@ -103,9 +104,9 @@ def test_many_runs_that_differ_in_much_are_told_by_what_each_changes(tmp_path):
 def test_hardware_that_is_the_same_everywhere_is_said_once(tmp_path):
     runs = [run(tmp_path, name) for name in "ab"]
     for one, device in zip(runs, ("cpu", "NVIDIA H100"), strict=True):
-        one.circumstances["versions"] = {"device": device, "init": 1}
+        one.args = RunArgs({}, "", None, ArgsTiles(), {"device": device, "init": 1})
     other = read_page(facts_table(runs, [run_facts(one, None) for one in runs], "€")).text
     assert "Hardware" in other and "NVIDIA H100" in other
-    runs[1].circumstances["versions"] = runs[0].circumstances["versions"]
+    runs[1].args = runs[0].args
     same = read_page(facts_table(runs, [run_facts(one, None) for one in runs], "€")).text
     assert "Hardware" not in same and same.count("cpu") == 1

@@ -7,6 +7,7 @@ from rasterio.crs import CRS
 from conftest import make_grid, make_image, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
+from orthoforge.runs import Run
 from orthoforge.tiles.prepare import prepare
 
 SIZE = 96
@@ -37,7 +38,7 @@ FAR = 1000.0
 def trained(tmp_path):
     """A run on one scene, and its tiles."""
     store = tiles(tmp_path / "theirs", {"aba1": 0.0, "aba9": FAR})
-    return make_run(tmp_path / "run", store), store
+    return Run.open(make_run(tmp_path / "run", store)), store
 
 
 def test_of_the_same_store_the_split_decides(trained):
@@ -71,7 +72,7 @@ def test_the_same_ground_in_another_crs_is_recognised(trained, tmp_path):
 
 
 def test_without_a_crs_scenes_of_one_name_are_the_same_ground(tmp_path):
-    run = make_run(tmp_path / "run", tiles(tmp_path / "theirs", {"aba1": 0, "aba9": 0}, crs=False))
+    run = Run.open(make_run(tmp_path / "run", tiles(tmp_path / "theirs", {"aba1": 0, "aba9": 0}, crs=False)))
     other = tiles(tmp_path / "ours", {"aba1": 0, "uma1": 0}, crs=False, grid=3)
     found = trained_ground(run, other, other.ids("train").tolist())
     assert found.tiles == 9

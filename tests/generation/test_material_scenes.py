@@ -119,14 +119,7 @@ def test_tags_and_stac_item_say_whose_pixels_an_image_holds(generator, run, tmp_
 def test_an_image_of_another_library_is_not_kept(generator, tmp_path):
     mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
     library = dataclasses.replace(generator.library, images=255 - generator.library.images)
-    other = TrainedGenerator(
-        generator.network,
-        recipe=generator.recipe,
-        state=generator.state,
-        sha256=generator.sha256,
-        device="cpu",
-        material=pack(library),
-    )
+    other = TrainedGenerator(dataclasses.replace(generator.saved, material=pack(library)), device="cpu")
     requests = []
     for number, one in enumerate((generator, other)):
         (path,) = generate(one, [mask], tmp_path / str(number) / "town.tif")

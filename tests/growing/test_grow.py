@@ -26,7 +26,7 @@ from orthoforge.growing import grow
 from orthoforge.growing.judging import judge_of
 from orthoforge.growing.reading import MaskReader, Scale
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
-from orthoforge.runs import read_results
+from orthoforge.run_files import read_results
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.prepare import prepare

@@ -21,13 +21,13 @@ from safetensors.torch import load_file
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge import pretrained
-from orthoforge.checkpoints import CONFIG, MODEL, new_generator, save_checkpoint, state_bytes
+from orthoforge.checkpoints import CONFIG, MODEL, STATE, new_generator, save_checkpoint, state_bytes
 from orthoforge.cli import main
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError, ResourceError
 from orthoforge.geo.rasters import open_raster
 from orthoforge.growing import grow
-from orthoforge.hub import CardFacts, from_pretrained, publish, save_pretrained
+from orthoforge.hub import CardFacts, publish, save_pretrained
 from orthoforge.hub.remote import FILES
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
@@ -65,7 +65,7 @@ def bundled(tmp_path, run, monkeypatch):
 
 
 def test_in_full_precision_everything_comes_back_to_the_bit(tmp_path, run):
-    was, back = load_generator(run), from_pretrained(save_pretrained(run, tmp_path / "town", half=False))
+    was, back = load_generator(run), load_generator(save_pretrained(run, tmp_path / "town", half=False))
     tensors = was.network.state_dict(), back.network.state_dict()
     assert tensors[0].keys() == tensors[1].keys()
     assert all(torch.equal(tensors[0][name], tensors[1][name]) for name in tensors[0])
@@ -91,7 +91,7 @@ def test_what_float16_cannot_hold_stays_float32_and_counters_stay_whole(tmp_path
     variances = next(module for module in generator.network.modules() if isinstance(module, torch.nn.BatchNorm2d))
     variances.running_var.fill_(1e6)
     variances.num_batches_tracked.fill_(2**40 + 1)
-    stored = load_file(save_pretrained(generator, tmp_path / "town") / MODEL)
+    stored = load_file(generator.save_pretrained(tmp_path / "town") / MODEL)
     assert {tensor.dtype for tensor in stored.values()} == {torch.float16, torch.float32, torch.int64}
     back = load_generator(tmp_path / "town").network.state_dict()
     assert sum(bool((tensor == 1e6).all()) for tensor in back.values()) == 1
@@ -99,21 +99,22 @@ def test_what_float16_cannot_hold_stays_float32_and_counters_stay_whole(tmp_path
 
 
 def test_a_generator_is_saved_as_its_run_is(tmp_path, run):
-    save_pretrained(load_generator(run), tmp_path / "town")
+    load_generator(run).save_pretrained(tmp_path / "town")
     save_pretrained(run, tmp_path / "other" / "town")
     first, second = (json.loads((tmp_path / place / CONFIG).read_bytes()) for place in ("town", "other/town"))
     assert first == second
     # Saved again, in full: nothing was lost but what half precision takes.
-    again = save_pretrained(load_generator(tmp_path / "town"), tmp_path / "again", half=False)
+    again = load_generator(tmp_path / "town").save_pretrained(tmp_path / "again", half=False)
     assert np.array_equal(load_generator(again)(MASK), load_generator(tmp_path / "town")(MASK))
 
 
 def test_what_the_state_says_of_the_tiles_goes_along_whole(tmp_path, run):
-    generator = load_generator(run)
-    generator.state = generator.state | {"tiles": generator.state["tiles"] | {"later": {"a": [1, 2]}}}
-    back = load_generator(save_pretrained(generator, tmp_path / "town"))
-    assert back.state["tiles"] == generator.state["tiles"]
-    assert back.state["tiles"]["later"] == {"a": [1, 2]}
+    folder = Path(shutil.copytree(run, tmp_path / "run")) / "weights" / "last"
+    body = json.loads((folder / STATE).read_bytes())
+    body["tiles"]["later"] = {"a": [1, 2]}
+    (folder / STATE).write_bytes(state_bytes({name: value for name, value in body.items() if name != "sha256"}))
+    town = load_generator(tmp_path / "run").save_pretrained(tmp_path / "town")
+    assert json.loads((town / CONFIG).read_bytes())["tiles"] == body["tiles"]
 
 
 def test_classes_come_back(tmp_path):
@@ -126,7 +127,7 @@ def test_classes_come_back(tmp_path):
 def test_a_generator_of_one_scene_is_not_saved(tmp_path, run):
     scene = load_generator(run).for_scene([MASK])
     with pytest.raises(ConfigError, match=r"does not come back from its folder.*for_scene"):
-        save_pretrained(scene, tmp_path / "town")
+        scene.save_pretrained(tmp_path / "town")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -148,8 +149,8 @@ def test_styles_come_back_and_a_generator_of_one_style_is_not_saved(tmp_path):
     first, second = (generator.with_style("brennau")(MASK, seed=5).astype(int) for generator in (was, back))
     assert np.abs(first - second).max() <= 2
     with pytest.raises(ConfigError, match=r"made for one style.*with_style\(None\)"):
-        save_pretrained(was.with_style("arden"), tmp_path / "arden")
-    assert load_generator(save_pretrained(was.with_style("arden").with_style(None), tmp_path / "all")).styles == was.styles
+        was.with_style("arden").save_pretrained(tmp_path / "arden")
+    assert load_generator(was.with_style("arden").with_style(None).save_pretrained(tmp_path / "all")).styles == was.styles
 
 
 def test_no_path_of_this_machine_is_given_away(tmp_path):
@@ -195,7 +196,7 @@ def test_a_bit_that_changes_no_value_of_the_config_is_noticed_too(tmp_path, run)
             flipped[position] ^= 1 << bit
             (folder / CONFIG).write_bytes(flipped)
             with contextlib.suppress(CheckpointError):
-                from_pretrained(folder)
+                load_generator(folder)
                 unnoticed.append((position, bit))
     assert unnoticed == []
 
@@ -285,7 +286,7 @@ def test_a_folder_of_other_software_is_told_apart(tmp_path):
     (tmp_path / CONFIG).write_text('{"architectures": ["BertModel"], "model_type": "bert"}')
     (tmp_path / MODEL).write_bytes(b"")
     with pytest.raises(CheckpointError, match="not written by orthoforge"):
-        from_pretrained(tmp_path)
+        load_generator(tmp_path)
 
 
 # Writing
@@ -338,7 +339,7 @@ for number in range(kills):
     folder = out / f"town-{number}"
     pid = os.fork()
     if not pid:
-        save_pretrained(generator, folder)
+        generator.save_pretrained(folder)
         os._exit(0)
     time.sleep(draw.random() * 0.06)
     os.kill(pid, signal.SIGKILL)
@@ -348,7 +349,7 @@ for number in range(kills):
         whole += sorted(path.name for path in folder.iterdir()) == sorted(FILES)
     else:
         absent += 1
-        save_pretrained(generator, folder)  # what the killed one left behind is in nobody's way
+        generator.save_pretrained(folder)  # what the killed one left behind is in nobody's way
 print(whole, absent, len(list(out.glob(".*.partial"))))
 """
 
@@ -377,7 +378,7 @@ def test_a_disk_that_is_too_small_leaves_nothing(tmp_path, run):
 
 def test_bundled_weights_need_nothing_but_their_name(bundled, capsys):
     assert pretrained.bundled_names() == ["town-s"]
-    assert load_generator("town-s").step == from_pretrained("town-s").step == 7
+    assert load_generator("town-s").step == load_generator("town-s").step == 7
     mask = write_tiff(Path("mask.tif"), make_mask(40), make_grid(40))
     assert main(["generate", "town-s", str(mask), "--out", "image.tif"]) == 0
     with open_raster(Path("image.tif")) as raster:
@@ -387,7 +388,7 @@ def test_bundled_weights_need_nothing_but_their_name(bundled, capsys):
 
 def test_what_is_here_comes_before_bundled_weights(bundled):
     save_run(Path("town-s"), step=9)
-    assert load_generator("town-s").step == from_pretrained("town-s").step == 9
+    assert load_generator("town-s").step == load_generator("town-s").step == 9
     shutil.rmtree("town-s")
     assert load_generator("town-s").step == 7
 
@@ -413,12 +414,12 @@ def test_names_are_names_and_not_paths(bundled, tmp_path):
 
 def test_a_revision_is_one_of_the_hub(bundled):
     with pytest.raises(ConfigError, match=r"town-s is not taken from the Hugging Face hub.*no revision v1"):
-        from_pretrained("town-s", revision="v1")
+        load_generator("town-s", revision="v1")
 
 
 def test_a_device_that_is_not_there_is_said_first(tmp_path):
     with pytest.raises(ConfigError, match="device"):
-        from_pretrained("owner/name", device="abacus")
+        load_generator("owner/name", device="abacus")
 
 
 # In place of a run

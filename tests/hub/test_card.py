@@ -237,7 +237,7 @@ def test_what_the_training_began_with_is_said_where_it_is_known(run, tmp_path, b
     (tmp_path / "run" / "args.yaml").write_text(f"run: {{data: tiles, init_from: {begun}}}\n")
     properties = item_of(save_pretrained(tmp_path / "run", tmp_path / "town"))["properties"]
     assert (properties["mlm:pretrained"], properties["mlm:pretrained_source"]) == said
-    assert "mlm:pretrained" not in item_of(save_pretrained(load_generator(tmp_path / "run"), tmp_path / "other"))["properties"]
+    assert "mlm:pretrained" not in item_of(load_generator(tmp_path / "run").save_pretrained(tmp_path / "other"))["properties"]
 
 
 def test_classes_decide_the_input(tmp_path):

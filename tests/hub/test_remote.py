@@ -15,7 +15,7 @@ from huggingface_hub.utils import filter_repo_objects
 from orthoforge.checkpoints import CONFIG, MODEL
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, ResourceError
-from orthoforge.hub import from_pretrained, publish, push_to_hub, save_pretrained
+from orthoforge.hub import publish, push_to_hub, save_pretrained
 from orthoforge.hub.remote import FILES
 from orthoforge.trained_generator import load_generator
 from test_checkpoints import contents, save_run
@@ -75,7 +75,7 @@ def test_up_and_down_it_stays_the_same(run, remote, tmp_path):
     (folder / "notes.txt").write_text("not for others")
     assert push_to_hub(folder, "somebody/town") == "https://hub.example/somebody/town"
     assert sorted(contents(remote / "somebody" / "town" / "main")) == sorted(FILES)
-    back = from_pretrained("somebody/town")
+    back = load_generator("somebody/town")
     assert back.sha256 == load_generator(folder).sha256
     assert np.array_equal(back(MASK), load_generator(folder)(MASK))
 
@@ -92,17 +92,19 @@ def test_a_revision_is_taken(run, remote, tmp_path):
     publish(run, tmp_path / "town", push="somebody/town")
     shutil.copytree(remote / "somebody/town/main", remote / "somebody/town/v1")
     publish(tmp_path / "later", tmp_path / "newer", push="somebody/town")
-    assert from_pretrained("somebody/town").step == 8
-    assert from_pretrained("somebody/town", revision="v1").step == 7
+    assert load_generator("somebody/town").step == 8
+    assert load_generator("somebody/town", revision="v1").step == 7
     with pytest.raises(CheckpointError, match="no such revision"):
-        from_pretrained("somebody/town", revision="v2")
+        load_generator("somebody/town", revision="v2")
 
 
 def test_a_folder_of_that_name_comes_before_the_hub(run, remote, tmp_path):
     save_run(tmp_path / "later", step=8)
     publish(run, tmp_path / "town", push="somebody/town")
+    with pytest.raises(CheckpointError, match="no checkpoint here"):
+        load_generator(Path("somebody/town"))  # a path is a place here
     save_pretrained(tmp_path / "later", tmp_path / "here" / "somebody" / "town")
-    assert from_pretrained("somebody/town").step == 8
+    assert load_generator("somebody/town").step == 8
 
 
 def test_what_is_damaged_or_not_ours_neither_goes_up_nor_comes_down(run, remote, tmp_path):
@@ -115,16 +117,16 @@ def test_what_is_damaged_or_not_ours_neither_goes_up_nor_comes_down(run, remote,
     assert not (remote / "somebody" / "other").exists()
     (remote / "somebody/town/main" / MODEL).write_bytes(payload)
     with pytest.raises(CheckpointError, match="its checksum does not fit"):
-        from_pretrained("somebody/town")
+        load_generator("somebody/town")
     (remote / "somebody/bert/main").mkdir(parents=True)
     (remote / "somebody/bert/main" / "pytorch_model.bin").write_bytes(b"pickle")
     with pytest.raises(CheckpointError, match=f"somebody/bert on the Hugging Face hub holds no {CONFIG}"):
-        from_pretrained("somebody/bert")
+        load_generator("somebody/bert")
 
 
 def test_a_repository_that_is_not_there(remote):
     with pytest.raises(CheckpointError, match="no such folder here, and the Hugging Face hub shows no repository of that name"):
-        from_pretrained("runs/frist")
+        load_generator("runs/frist")
 
 
 @pytest.mark.parametrize(
@@ -145,7 +147,7 @@ def test_a_hub_that_cannot_be_reached(run, tmp_path, monkeypatch):
     # The client itself, against a port of this machine where nobody listens.
     monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
-    for call in (lambda: from_pretrained("somebody/town"), lambda: publish(run, tmp_path / "town", push="somebody/town")):
+    for call in (lambda: load_generator("somebody/town"), lambda: publish(run, tmp_path / "town", push="somebody/town")):
         with pytest.raises(ResourceError, match=r"somebody/town: the Hugging Face hub cannot be reached") as caught:
             call()
         assert "\n" not in str(caught.value)
@@ -154,11 +156,11 @@ def test_a_hub_that_cannot_be_reached(run, tmp_path, monkeypatch):
 def test_without_the_extra_its_name_is_said_and_nothing_written(run, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(ConfigError, match=r"somebody/town: no such folder here.*pip install 'orthoforge\[hub\]'"):
-        from_pretrained("somebody/town")
+        load_generator("somebody/town")
     with pytest.raises(ConfigError, match=r"uploading to somebody/town needs.*pip install 'orthoforge\[hub\]'"):
         publish(run, tmp_path / "town", push="somebody/town")
     assert list(tmp_path.iterdir()) == []
-    assert from_pretrained(publish(run, tmp_path / "town")).step == 7
+    assert load_generator(publish(run, tmp_path / "town")).step == 7
 
 
 def test_the_client_is_imported_only_when_asked_for(run, tmp_path, monkeypatch):
@@ -170,14 +172,14 @@ def test_the_client_is_imported_only_when_asked_for(run, tmp_path, monkeypatch):
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", note)
-    from_pretrained(publish(run, tmp_path / "town"))
+    load_generator(publish(run, tmp_path / "town"))
     assert not [name for name in imported if name.startswith("huggingface_hub")]
 
 
 @pytest.mark.parametrize("name", ["town", "a/b/c", "/town", "somebody/", "../town", "some body/town"])
 def test_other_names_never_reach_the_hub(name, run, remote, tmp_path):
     with pytest.raises(CheckpointError, match="no checkpoint here"):
-        from_pretrained(name)
+        load_generator(name)
     with pytest.raises(ConfigError, match="OWNER/NAME"):
         publish(run, tmp_path / "town", push=name)
     assert not (tmp_path / "town").exists()

@@ -6,7 +6,7 @@ from typing import get_args
 import pytest
 import torch
 
-from orthoforge.models.generators import GENERATORS, build_generator, generator_stride
+from orthoforge.models.generators import GENERATORS, build_generator
 from orthoforge.models.layers import NoiseDropout, Norm, Upsample
 from orthoforge.models.modulated import Noise
 
@@ -33,6 +33,11 @@ PARAMETERS = {  # at 3 channels and width 64
 RESIZING_SAVES = {"unet256": 7 * 34_871_296 // 16, "unet512": 7 * (34_871_296 + 16 * 1024 * 512) // 16}
 
 
+def without_weights(name, width=1, norm="batch", upsample="transposed"):
+    with torch.device("meta"):
+        return GENERATORS[name](3, width=width, norm=norm, upsample=upsample)
+
+
 def small(name, norm="batch", upsample="transposed", channels=3, width=None):
     torch.manual_seed(0)
     width = width or (2 if name.startswith("unet") else 4)
@@ -41,7 +46,7 @@ def small(name, norm="batch", upsample="transposed", channels=3, width=None):
 
 def smallest(name, batch=1, channels=3, seed=0):
     """A condition of a size that is hard to mistake: wider than high where that is cheap."""
-    least = GENERATORS[name].least_px
+    least = without_weights(name).least_px
     size = (least, least) if least > 32 else (least, least + 16)
     return torch.randn(batch, channels, *size, generator=torch.Generator().manual_seed(seed))
 
@@ -81,8 +86,7 @@ def seeded(network, condition):
 
 @pytest.mark.parametrize(("name", "norm", "upsample"), EVERY)
 def test_parameter_counts(name, norm, upsample):
-    with torch.device("meta"):
-        network = GENERATORS[name].build(3, width=64, norm=norm, upsample=upsample)
+    network = without_weights(name, 64, norm, upsample)
     saved = RESIZING_SAVES.get(name, 0) if upsample == "resize" else 0
     affine = "instance" if norm == "instance" else "batch"  # group norm weighs what batch norm weighs
     assert sum(p.numel() for p in network.parameters()) == PARAMETERS[name, affine] - saved
@@ -169,16 +173,17 @@ def test_initial_weights_are_a_function_of_the_seed(name):
 
 
 def test_strides():
-    assert {name: generator_stride(name) for name in GENERATORS} == {
+    networks = {name: without_weights(name) for name in GENERATORS}
+    assert {name: network.stride for name, network in networks.items()} == {
         "resnet6": 4, "resnet9": 4, "resunet6": 4, "resunet9": 4, "unet256": 256, "unet512": 512, "modulated": 16,
     }  # fmt: skip
-    assert all(architecture.least_px % architecture.stride == 0 for architecture in GENERATORS.values())
+    assert all(network.least_px % network.stride == 0 for network in networks.values())
 
 
 @pytest.mark.parametrize("name", GENERATORS)
 def test_sides_are_multiples_of_the_stride_each_of_its_own(name):
-    network, stride = small(name, width=1).eval(), generator_stride(name)
-    sides = GENERATORS[name].least_px, 2 * GENERATORS[name].least_px
+    network = small(name, width=1).eval()
+    sides, stride = (network.least_px, 2 * network.least_px), network.stride
     assert network(torch.zeros(1, 3, *sides)).shape[2:] == sides
     for wrong in ((sides[0] + 2, sides[1]), (sides[0], sides[1] - 2)):
         with pytest.raises(AssertionError, match=f"no multiple of {stride}"):
@@ -196,7 +201,7 @@ def power_of_single_pixels(image):
 
 @pytest.mark.parametrize(("name", "norm"), itertools.product(["resnet6", "resunet6", "unet256", "unet512"], NORMS))
 def test_over_an_empty_mask_transposing_shows_a_checkerboard_and_resizing_does_not(name, norm):
-    side = max(192, generator_stride(name))  # the borders' effect stays outside the middle of a ResNet's image
+    side = max(192, without_weights(name).stride)  # the borders' effect stays outside the middle of a ResNet's image
     middle = slice(side // 2 - 32, side // 2 + 32)
     power = {}
     for upsample in UPSAMPLES:

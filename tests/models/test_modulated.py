@@ -5,9 +5,9 @@ import copy
 import pytest
 import torch
 
-from orthoforge.models.generators import GENERATORS, build_generator
+from orthoforge.models.generators import build_generator
 from orthoforge.models.ground import GROUND_SIDE
-from orthoforge.models.modulated import BLOCKS, MARGIN, REACH, STRIDE, Modulation, Noise
+from orthoforge.models.modulated import BLOCKS, MARGIN, REACH, STRIDE, ModulatedGenerator, Modulation, Noise
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.roofs import COLOURS
 from orthoforge.models.scene_norm import has_image_statistics
@@ -67,7 +67,7 @@ def test_an_image_for_sides_of_two_cells_or_more(network, sides):
 
 
 def test_its_least_size_is_the_least_there_is(network):
-    assert GENERATORS["modulated"].least_px == 32
+    assert ModulatedGenerator.least_px == 32
     with pytest.raises(RuntimeError, match="Padding size"):
         made(network, condition_of(16, 16))
 
@@ -197,7 +197,7 @@ def test_mask_and_colours_are_seen_as_far_as_the_reach_and_no_further():
     condition = condition_of(SIDE, SIDE, channels=1).double().requires_grad_()
     colours = condition_of(SIDE, SIDE, seed=1).double().requires_grad_()
     image = network(condition, reference=torch.zeros(1, 3, 32, 32, dtype=torch.double), colours=colours)
-    assert GENERATORS["modulated"].reach == REACH == 175
+    assert ModulatedGenerator.reach == REACH == 175
     for seen_of in (condition, colours):
         seen = []
         for row, col in ((192, 192 + 15), (192 + 15, 192), (192 + 7, 192 + 8)):  # first, last and middle of a deepest cell

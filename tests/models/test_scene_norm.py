@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from orthoforge.models.generators import GENERATORS, build_generator
+from orthoforge.models.generators import build_generator
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 
@@ -47,7 +47,8 @@ def test_of_several_windows_they_are_those_of_the_windows_as_one(norm):
 
 
 def test_a_window_then_depends_on_nothing_beyond_its_reach():
-    network, reach = network_of("resnet6"), GENERATORS["resnet6"].reach
+    network = network_of("resnet6")
+    reach = network.reach
     frozen = with_statistics_of(network, conditions(2, 64))
     scene = conditions(1, 256)
     changed = scene.clone()

@@ -78,7 +78,7 @@ def install_hooks(
     if save_every_step:
         loop.SECONDS_BETWEEN_CHECKPOINTS = -1
     if not plot:  # half of the time of so short a training
-        session.runs.plot_results = lambda run: None
+        session.run_files.plot_results = lambda run: None
     counts: dict[str, int] = {}
 
     def moment(name: str) -> None:
@@ -97,7 +97,7 @@ def install_hooks(
 
     step.l1 = before("step", step.l1)  # D has its step, G not yet
     validation.psnr = before("validation", validation.psnr)
-    loop.runs.append_result = before("row", loop.runs.append_result)
+    loop.run_files.append_result = before("row", loop.run_files.append_result)
     checkpoints.sync = before("checkpoint", checkpoints.sync)  # four times a checkpoint, then once when it is in place
     os.rename = before("rename", os.rename)
 

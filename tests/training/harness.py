@@ -21,7 +21,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from conftest import make_dataset
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.plain_yaml import dump_yaml
-from orthoforge.runs import TIMING_COLUMNS
+from orthoforge.run_files import TIMING_COLUMNS
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.hardware import new_fabric

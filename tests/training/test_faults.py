@@ -13,7 +13,7 @@ import torch
 from harness import Trainers, assert_same_run, begun, hidden_leftovers, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import load_checkpoint, save_checkpoint
 from orthoforge.errors import (
     CheckpointError,
@@ -47,7 +47,7 @@ def trainers():
 
 def as_in_children(patch):
     """The settings that ``child.install_hooks`` makes, so that runs of both can be compared."""
-    patch.setattr(runs, "plot_results", lambda run: None)
+    patch.setattr(run_files, "plot_results", lambda run: None)
     patch.setattr(loop, "STEPS_BETWEEN_CURVE_POINTS", 2)
 
 
@@ -335,7 +335,7 @@ def test_what_cannot_be_gone_on_from_is_named(name, spoil, message, tiles, finis
     last = load_checkpoint(run / "weights" / "last")
     name = name.format(next(name for name in last.model if name.endswith("weight")))
     train_tensors = last.train | {name: spoil(last.train[name].clone())}
-    state = {key: value for key, value in last.state.items() if key not in ("format", "checksums")}
+    state = {key: value for key, value in last.state.recorded.items() if key not in ("format", "checksums")}
     save_checkpoint(last.folder, model=last.model, train=train_tensors, state=state)
     with pytest.raises(CheckpointError, match=message):
         train(SHORT, tiles, run, resume=True)
@@ -448,7 +448,7 @@ def test_init_from_starts_with_the_weights_of_another_run_and_says_so(tiles, fin
     with pytest.raises(KeyboardInterrupt):
         train(tiny(learning_rate=1e-4), tiles, tmp_path / "run", resume=True, init_from=tmp_path / "other")
     assert f"--init-from {tmp_path / 'other'} is left aside" in capsys.readouterr().out
-    assert runs.read_args(tmp_path / "run")["run"]["init_from"] == str(finished)  # where the run began is not forgotten
+    assert run_files.read_args(tmp_path / "run")["run"]["init_from"] == str(finished)  # where the run began is not forgotten
 
 
 def test_init_from_a_run_that_does_not_fit_is_refused(tiles, finished, no_step, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from harness import assert_same_run, make_tiles
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import MATERIAL, load_checkpoint
 from orthoforge.config import load_recipe
 from orthoforge.errors import CheckpointError, ConfigError
@@ -33,7 +33,7 @@ def recipe(**changes):
 
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from safetensors.torch import load_file
 from scipy.ndimage import label
 
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import load_checkpoint, save_checkpoint
 from orthoforge.masks.classes import building_value
 from orthoforge.models.colours import Colours
@@ -37,7 +37,7 @@ from orthoforge.training.validation import validate
 
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)  # half of the time of so short a training
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)  # half of the time of so short a training
 
 
 @pytest.fixture(scope="module")
@@ -355,11 +355,11 @@ def test_a_run_from_before_there_were_styles_goes_on(store, tiles, tmp_path):
     one = train(recipe, tiles, tmp_path / "one", quiet=True)
     run = train(recipe, tiles, tmp_path / "run", stop_after=1, quiet=True)
     last = load_checkpoint(run / "weights/last")
-    values = {name: last.state[name] for name in ("progress", "rng", "versions")}
+    values = {name: last.state.part(name) for name in ("progress", "rng", "versions")}
     later = ("balance", "lambda_colour", "roof_colours", "ground_colours")
-    values["recipe"] = {name: value for name, value in last.state["recipe"].items() if name not in later}
-    values["tiles"] = {name: value for name, value in last.state["tiles"].items() if name != "places"}
-    assert len(values["recipe"]) + len(later) == len(last.state["recipe"]) and values["tiles"] != last.state["tiles"]
+    values["recipe"] = {name: value for name, value in last.state.recipe.items() if name not in later}
+    values["tiles"] = {name: value for name, value in last.state.part("tiles").items() if name != "places"}
+    assert len(values["recipe"]) + len(later) == len(last.state.recipe) and values["tiles"] != last.state.part("tiles")
     save_checkpoint(run / "weights/last", model=last.model, train=last.train, state=values)
     train(recipe, tiles, run, resume=True, quiet=True)
     assert rows(run) == rows(one)

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import load_recipe
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
@@ -40,7 +40,7 @@ def store(tiles):
 @pytest.fixture(autouse=True)
 def _no_plot(monkeypatch):
     """Half of the time of so short a training; ``finished`` is set up before and has one."""
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_args_yaml_is_the_recipe_with_its_circumstances(finished, tiles, store):
 
 
 def test_results_have_a_row_an_epoch(finished):
-    results = runs.read_results(finished)
+    results = run_files.read_results(finished)
     scores = ["psnr", "ssim", "psnr_seed", "detail", "outlines"]
     losses = ["loss_d", "loss_g", "loss_g_gan", "loss_g_l1"]
     assert list(results[0]) == ["epoch", "step", "learning_rate", *losses, *scores, "seconds", "images_per_s"]
@@ -232,17 +232,17 @@ def test_results_have_a_row_an_epoch(finished):
 
 
 def test_rows_of_an_older_version_keep_their_place_when_columns_are_added(tmp_path):
-    runs.append_result(tmp_path, {"epoch": 1, "step": 3, "psnr": 10.0})
-    runs.append_result(tmp_path, {"epoch": 2, "step": 6, "psnr": 11.0, "detail": 0.5})
-    assert runs.read_results(tmp_path) == [
+    run_files.append_result(tmp_path, {"epoch": 1, "step": 3, "psnr": 10.0})
+    run_files.append_result(tmp_path, {"epoch": 2, "step": 6, "psnr": 11.0, "detail": 0.5})
+    assert run_files.read_results(tmp_path) == [
         {"epoch": 1, "step": 3, "psnr": 10.0}, {"epoch": 2, "step": 6, "psnr": 11.0, "detail": 0.5},
     ]  # fmt: skip
-    runs.truncate_results(tmp_path, 1)
-    assert runs.read_results(tmp_path) == [{"epoch": 1, "step": 3, "psnr": 10.0}]
+    run_files.truncate_results(tmp_path, 1)
+    assert run_files.read_results(tmp_path) == [{"epoch": 1, "step": 3, "psnr": 10.0}]
 
 
 def test_curves_hold_the_rows_values_for_tensorboard(finished):
-    points, results = curves(finished), runs.read_results(finished)
+    points, results = curves(finished), run_files.read_results(finished)
     for name in ("loss_d", "loss_g", "loss_g_gan", "loss_g_l1", "psnr", "ssim", "psnr_seed", "detail", "outlines", "learning_rate"):
         assert points[f"epoch/{name}"] == [(row["step"], pytest.approx(row[name])) for row in results]
     assert [step for step, _ in points["train/loss_d"]] == [10]
@@ -268,12 +268,12 @@ def test_the_scores_in_the_last_row_are_those_of_the_saved_generator(finished, s
     centres = centre_batch(store, store.ids("val"), crop_px=32)
     fakes = np.stack([generator(mask) for mask in centres.mask]).astype(float)
     mse = ((fakes - centres.image) ** 2).mean(axis=(1, 2, 3))
-    row = runs.read_results(finished)[-1]
+    row = run_files.read_results(finished)[-1]
     assert row["psnr"] == pytest.approx((10 * np.log10(255**2 / mse)).mean(), abs=0.02)
 
 
 def test_best_is_the_epoch_with_the_highest_ssim(finished):
-    results = runs.read_results(finished)
+    results = run_files.read_results(finished)
     best = max(results, key=lambda row: row["ssim"])
     assert load_generator(finished / "weights" / "best").step == best["step"]
     assert load_generator(finished).step == results[-1]["step"]
@@ -357,7 +357,7 @@ def test_it_learns_where_the_roofs_are(norm, tiles, store, tmp_path):
         decay_epochs=4, crops_per_tile=2, ema_decay=0.8, panels_every=100, checkpoint_every=100,
     )  # fmt: skip
     run = train(recipe, tiles, tmp_path / "run", quiet=True)
-    results = runs.read_results(run)
+    results = run_files.read_results(run)
     assert results[-1]["loss_g_l1"] < 0.6 * results[0]["loss_g_l1"]
     assert results[-1]["psnr"] > results[0]["psnr"] + 3
     generator = load_generator(run)

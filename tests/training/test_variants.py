@@ -11,7 +11,8 @@ import torch
 from harness import assert_same_run, begun, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
-from orthoforge import runs
+from orthoforge import run_files
+from orthoforge.checkpoint_state import MODEL, STATE, require_state
 from orthoforge.checkpoints import Checkpoint
 from orthoforge.errors import ConfigError
 from orthoforge.measures.realism.distances import kernel_distance
@@ -24,6 +25,7 @@ from orthoforge.training import loop, train
 from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.step import train_step
 from orthoforge.training.validation import collapse_notice
+from saved_runs import state_of
 
 VARIANTS = {
     "vanilla": {"gan_loss": "vanilla", "discriminator": "pixel"},
@@ -47,7 +49,7 @@ COLUMNS = {
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(runs, "plot_results", lambda run: None)  # half of the time of so short a training
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)  # half of the time of so short a training
 
 
 @pytest.fixture(scope="module")
@@ -69,7 +71,7 @@ def test_a_chain_of_three_resumed_trainings_is_one_uninterrupted_training(name, 
     one = train(recipe, tiles, tmp_path / "one", quiet=True)
     for finished_epochs, more in parts:
         chain = train(recipe, tiles, tmp_path / "chain", resume=True, stop_after=more, quiet=True)
-        assert len(runs.read_results(chain)) == finished_epochs
+        assert len(run_files.read_results(chain)) == finished_epochs
     assert_same_run(chain, one)  # rows, curves of every step, weights, optimizers: to the bit
     losses = {column for column in rows(one)[0] if column.startswith("loss")}
     assert losses == COLUMNS.get(name, LOSSES)
@@ -245,7 +247,8 @@ def test_a_checkpoint_from_before_best_by_goes_on_with_its_best_ssim(store):
     state = begun(tiny(), store).state
     values = {name: value for name, value in state.progress.plain_values().items() if name != "best_shortfall"}
     tensors = {"model": state.model_tensors(), "train": state.train_tensors()}
-    state.restore(Checkpoint(Path("run"), {"progress": values | {"best_ssim": 0.75}}, **tensors))
+    held = {**state_of(), "format": 1, "checksums": {MODEL: "0" * 64}, "progress": values | {"best_ssim": 0.75}}
+    state.restore(Checkpoint(Path("run"), require_state(json.dumps(held).encode(), Path(STATE)), **tensors))
     assert state.progress.best_shortfall == 0.25
 
 

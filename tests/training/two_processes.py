@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from harness import in_any_number, small_s, tiny
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.training import loop, train
 
-runs.plot_results = lambda run: None  # half of the time of so short a training
+run_files.plot_results = lambda run: None  # half of the time of so short a training
 tiles, out = map(Path, sys.argv[1:])
 rank, train_step = int(os.environ["RANK"]), loop.train_step
 

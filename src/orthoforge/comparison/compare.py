@@ -32,7 +32,6 @@ from orthoforge.files import new_file, require_place
 from orthoforge.pages import html as report
 from orthoforge.pages.html import Html
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import load_generator
 
 FORMAT = 1
 
@@ -133,8 +132,8 @@ def _draw_and_score(
     """Everything that needs the run's weights, so that only one run's are in memory."""
     if not run.has_pictures:
         return None
-    assert run.weights is not None and run.store is not None
-    generator = load_generator(run.weights, device=device)
+    assert run.opened is not None and run.store is not None
+    generator = run.opened.generator(device)
     draw = remembering(generator, seed)
     for plan in plans:
         if run in plan.runs:

@@ -1,19 +1,20 @@
 """Runs as a comparison needs them: settings, curves, weights and tiles, and what each of them lacks."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from orthoforge.bands import unseen_bands
-from orthoforge.checkpoints import STATE, bands_of, checkpoint_folder, read_state
+from orthoforge.checkpoint_state import Tiles
+from orthoforge.checkpoints import run_folder
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
 from orthoforge.masks.classes import Classes
-from orthoforge.runs import read_args, read_results
+from orthoforge.run_files import ArgsTiles, RunArgs, read_args, read_results
+from orthoforge.runs import Run
 from orthoforge.tiles.manifest import STORE
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import load_generator
 
 
 @dataclass
@@ -25,14 +26,12 @@ class ComparedRun:
     """Its folder's name, with as much of the path before it as tells the runs apart."""
     settings: dict[str, Any]
     """The fields of its recipe as they were recorded; an old run lacks fields that came later."""
-    circumstances: dict[str, Any]
-    """``run`` of its args.yaml: data, init_from, versions…"""
+    args: RunArgs | None
+    """Its args.yaml; ``None`` where there is none that can be read."""
     results: list[dict[str, float]]
     """Rows of its results.csv, one an epoch."""
-    weights: Path | None = None
+    opened: Run | None = None
     """The checkpoint to generate with; ``None`` when there is none that can be read."""
-    state: dict[str, Any] = field(default_factory=dict)
-    """That checkpoint's state.json."""
     store: TileStore | None = None
     """Tiles to show and to score; ``None`` when there are none for these weights."""
     remarks: list[str] = field(default_factory=list)
@@ -41,13 +40,34 @@ class ComparedRun:
     @property
     def has_pictures(self) -> bool:
         """Whether there are weights and tiles."""
-        return self.weights is not None and self.store is not None
+        return self.opened is not None and self.store is not None
+
+    @property
+    def tiles(self) -> Tiles | ArgsTiles:
+        """What it knows of the tiles that it was trained on."""
+        if self.opened is not None:
+            return self.opened.state.tiles
+        return self.args.tiles if self.args else ArgsTiles()
 
     @property
     def fingerprint(self) -> str:
         """Of the tiles that it was trained on; empty when unknown."""
-        tiles = self.state.get("tiles") or self.circumstances.get("tiles") or {}
-        return str(tiles.get("fingerprint", ""))
+        return self.tiles.fingerprint
+
+    @property
+    def data(self) -> str:
+        """Where its tiles were; empty when unknown."""
+        return self.args.data if self.args else ""
+
+    @property
+    def init_from(self) -> str | None:
+        """Whose weights it began with, as far as is known."""
+        return (self.args.init_from if self.args else None) or None
+
+    @property
+    def versions(self) -> Mapping[str, object]:
+        """What it was trained with and on."""
+        return (self.args.versions if self.args else {}) or (self.opened.state.versions if self.opened else {})
 
     @property
     def trained_on_store(self) -> bool:
@@ -57,7 +77,7 @@ class ComparedRun:
     @property
     def epochs(self) -> tuple[int, int]:
         """Epochs done and planned."""
-        done = len(self.results) or int(self.state.get("progress", {}).get("epoch", 0))
+        done = len(self.results) or (self.opened.state.progress.epoch if self.opened else 0)
         return done, int(self.settings.get("epochs", 0)) + int(self.settings.get("decay_epochs", 0))
 
     @property
@@ -92,45 +112,38 @@ def read_runs(paths: Sequence[Path], data: Path | None) -> tuple[list[ComparedRu
         run.label = label
     opened: dict[Path, TileStore] = {}
     for run in found:
-        if run.weights is not None:
-            _find_tiles(run, stores, opened, by_fingerprint=data is not None and stores != [Path(data)])
+        if run.opened is not None:
+            _find_tiles(run, run.opened.state.tiles, stores, opened, by_fingerprint=data is not None and stores != [Path(data)])
     return found, left_out
 
 
 def _read_run(path: Path) -> ComparedRun:
-    inside = path.resolve()
-    is_checkpoint = (path / STATE).is_file()
-    folder = inside.parent.parent if is_checkpoint and inside.parent.name == "weights" else inside
-    remarks = []
+    folder, remarks = run_folder(path), []
+    args, results, opened = None, [], None
     try:
-        args = dict(read_args(folder))
+        args = read_args(folder)
     except ConfigError as error:
-        args = {}
         remarks.append(f"`{folder / 'args.yaml'}` cannot be used. {str(error).splitlines()[0]}")
     try:
         results = read_results(folder)
     except CheckpointError as error:
-        results = []
         remarks.append(f"No curves: {error}")
-    weights, state = None, {}
     try:
-        weights = checkpoint_folder(path)
-        load_generator(weights)  # checks every byte; loaded again, one run at a time, when pictures are made
-        state = read_state(weights)
+        opened = Run.open(path)
+        opened.generator()  # checks every byte; loaded again, one run at a time, when pictures are made
     except CheckpointError as error:
         if not args and not results:
             raise
-        weights = None
+        opened = None
         remarks.append(f"No pictures and no scores: {error}")
-    circumstances = args.pop("run", None) or {}
+    recorded = args.recipe if args and args.recipe else opened.state.recipe if opened else {}
     run = ComparedRun(
         folder=folder,
-        label=f"{folder.name}/{inside.name}" if is_checkpoint and folder != inside else folder.name,
-        settings=args or dict(state.get("recipe", {})),
-        circumstances=circumstances,
+        label=folder.name if folder == path.resolve() else f"{folder.name}/{path.resolve().name}",
+        settings=dict(recorded),
+        args=args,
         results=results,
-        weights=weights,
-        state=state,
+        opened=opened,
         remarks=remarks,
     )
     _remark_on_progress(run)
@@ -139,11 +152,11 @@ def _read_run(path: Path) -> ComparedRun:
 
 def _remark_on_progress(run: ComparedRun) -> None:
     done, planned = run.epochs
-    rollbacks = run.state.get("progress", {}).get("rollbacks", 0)
+    rollbacks = run.opened.state.progress.rollbacks if run.opened else 0
     if rollbacks:
         times = "once" if rollbacks == 1 else f"{rollbacks} times"
         run.remarks.append(f"Its losses became NaN or Inf, and it was rolled back {times}.")
-    if source := run.circumstances.get("init_from"):
+    if source := run.init_from:
         run.remarks.append(f"It started from the weights of `{source}`; on what ground those were trained was not looked at.")
     if done < planned:
         run.remarks.append(f"Unfinished: {done} of {planned} epochs. What is shown of it is where it stands.")
@@ -172,14 +185,16 @@ def _stores_at(data: Path) -> list[Path]:
     return stores
 
 
-def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, TileStore], *, by_fingerprint: bool) -> None:
+def _find_tiles(
+    run: ComparedRun, own_tiles: Tiles, stores: list[Path] | None, opened: dict[Path, TileStore], *, by_fingerprint: bool
+) -> None:
     """Set the run's ``store``, or remark why it has none."""
-    place = run.circumstances.get("data")
-    if stores is None and not place:
+    classes = Classes.of_plain(own_tiles.classes.plain() if own_tiles.classes else None)
+    if stores is None and not run.data:
         run.remarks.append("No pictures and no scores: it does not say which tiles it was trained on. Name them with `--data`.")
         return
     candidates, problems = [], []
-    for path in [Path(str(place))] if stores is None else stores:
+    for path in [Path(run.data)] if stores is None else stores:
         try:
             if path not in opened:
                 opened[path] = TileStore.open(path).showing()
@@ -192,10 +207,10 @@ def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, 
         way_out = " Name their new place with `--data`." if stores is None else ""
         reason = problems[0] if problems else f"none of the tiles in `--data` ({len(candidates)} stores) are its own."
         run.remarks.append(f"No pictures and no scores: {reason}{way_out}")
-    elif store.classes != (known := Classes.of_plain(run.state["tiles"]["classes"])):
-        kinds = ["buildings only" if classes is None else f"{classes.count} classes" for classes in (store.classes, known)]
+    elif store.classes != classes:
+        kinds = ["buildings only" if one is None else f"{one.count} classes" for one in (store.classes, classes)]
         run.remarks.append(f"No pictures and no scores: the masks in `{store.path}` hold {kinds[0]}, the run knows {kinds[1]}.")
-    elif store.bands != (bands := bands_of(run.state)):
+    elif store.bands != (bands := own_tiles.bands):
         run.remarks.append(f"No pictures and no scores: the images in `{store.path}` have {store.bands} bands, the run's {bands}.")
     else:
         run.store = store

@@ -10,7 +10,7 @@ from orthoforge.comparison.settings import differing_fields, settings_of
 from orthoforge.pages import html as report
 from orthoforge.pages.html import Html
 from orthoforge.pages.line_drawings import Curve, curves_plot, legend
-from orthoforge.runs import TIMING_COLUMNS
+from orthoforge.run_files import TIMING_COLUMNS
 
 _NOT_CURVES = {"epoch", "step", "psnr_seed", *TIMING_COLUMNS}
 # In this order; columns that stand here by no name come after them.

@@ -182,7 +182,6 @@ def _circumstances(known: Sequence[tuple[ComparedRun, RunScores]], seed: int) ->
     rows: list[list[Text]] = []
     for run, scores in known:
         scored = scores.scored
-        assert run.weights is not None
         rows.append(
             [
                 run.label,

@@ -56,8 +56,8 @@ def run_facts(run: ComparedRun, price_per_hour: float | None) -> dict[str, Any]:
         "seconds_per_epoch": median(seconds) if seconds else None,
         "seconds": total,
         "cost": total / 3600 * price_per_hour if total is not None and price_per_hour is not None else None,
-        "hardware": dict(run.circumstances.get("versions") or run.state.get("versions") or {}),
-        "init_from": run.circumstances.get("init_from"),
+        "hardware": dict(run.versions),
+        "init_from": run.init_from,
     }
 
 
@@ -147,12 +147,11 @@ def all_settings(runs: Sequence[ComparedRun]) -> Html:
 
 def tiles_words(run: ComparedRun) -> str:
     """'mid-2x2: 540 to train, 286 px of 2.6 m'."""
-    tiles = run.state.get("tiles") or run.circumstances.get("tiles") or {}
-    place = str(run.circumstances.get("data") or (run.store.path if run.store else "unknown"))
+    place = run.data or str(run.store.path if run.store else "unknown")
     name = place.rstrip("/").rsplit("/", 1)[-1]
     count = f"{trained_on} to train, " if (trained_on := _training_tiles(run)) else ""
-    gsd = f" of {tiles['gsd_m']:.3g} m" if tiles.get("gsd_m") else ""
-    size = f"{tiles['size_px']} px{gsd}" if tiles.get("size_px") else "size unknown"
+    gsd = f" of {run.tiles.gsd_m:.3g} m" if run.tiles.gsd_m else ""
+    size = f"{run.tiles.size_px} px{gsd}" if run.tiles.size_px else "size unknown"
     return f"{name}: {count}{size}"
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import Checkpoint, load_checkpoint, newest_checkpoint
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
@@ -71,7 +71,7 @@ def _steps(
             ),
             Step(
                 "Train",
-                f"{checkpoint.state['progress']['step']} steps",
+                f"{checkpoint.state.progress.step} steps",
                 f"{recipe.total_epochs} epochs of recipe {recipe.name}: {_millions(in_generator)} parameters in the generator, "
                 f"{_millions(in_discriminator)} in the discriminator. {took['train']}",
             ),
@@ -125,7 +125,7 @@ def _learning(out: Path, recipe: Recipe) -> list[Html]:
         mask, _, real = tile[-1]
         fakes = [Picture(fake, f"epoch {epoch}") for (_, fake, _), epoch in zip(tile, epochs, strict=True)]
         rows.append(report.picture_row([Picture(mask, "mask", lossless=True), *fakes, Picture(real, "real")]))
-    results = runs.read_results(out / "run")
+    results = run_files.read_results(out / "run")
     x = [row["epoch"] for row in results]
     curves = [
         ("Discriminator and adversarial loss", {"discriminator": "loss_d", "generator": "loss_g_gan"}),
@@ -147,7 +147,7 @@ def _learning(out: Path, recipe: Recipe) -> list[Html]:
 
 
 def _panel_rows(panel: np.ndarray, tile_px: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Mask, generated and real of each row of a ``runs.panel``."""
+    """Mask, generated and real of each row of a ``run_files.panel``."""
     gap = (panel.shape[1] - 3 * tile_px) // 2
     starts = range(0, panel.shape[0], tile_px + gap)
     columns = [slice(i * (tile_px + gap), i * (tile_px + gap) + tile_px) for i in range(3)]

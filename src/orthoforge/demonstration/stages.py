@@ -9,7 +9,7 @@ from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import Journal, open_journal
@@ -112,7 +112,7 @@ def _train(out: Path, recipe: Recipe, store: TileStore, journal: Journal) -> Non
     with journal.stage("train", f"recipe {recipe.name}, {recipe.total_epochs} epochs, {steps} steps", goes_on=True) as done:
         print(flush=True)  # a line an epoch follows
         train(recipe, out / "tiles", out / "run", resume=True)
-        rows = runs.read_results(out / "run")
+        rows = run_files.read_results(out / "run")
         if len(rows) < recipe.total_epochs:  # it saved and returned: Ctrl-C or SIGTERM
             raise KeyboardInterrupt
         done(f"validation PSNR {rows[-1]['psnr']:.2f} dB")

@@ -15,8 +15,9 @@ from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
 from orthoforge.masks.classes import Classes
 from orthoforge.measures.realism.realism import LEAST_SET
 from orthoforge.measures.realism.verdict import LEAST_IMAGES
+from orthoforge.runs import Run
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import TrainedGenerator, load_generator
+from orthoforge.trained_generator import TrainedGenerator
 
 
 @dataclass(frozen=True)
@@ -89,13 +90,14 @@ def described(
 
 
 def _run(path: Path, store: TileStore, tile_ids: Sequence[int], masks: Path | None, *, seed: int, device: str) -> Subject:
-    generator = load_generator(path, device=device)
+    run = Run.open(path)
+    generator = run.generator(device)
     _require_bands(path, generator.bands, store)
     if generator.classes != store.classes:
         raise DataError(f"{store.path}: its masks hold {_kind(store.classes)}, the run was trained on {_kind(generator.classes)}.")
     if masks is not None:
         raise ConfigError(f"{path} is a run: it is given the masks of the tiles. --masks is for a folder of images.")
-    ground = trained_ground(path, store, tile_ids)
+    ground = trained_ground(run, store, tile_ids)
     made = TileImages(generator.showing(store.shown))
     return Subject(path, made, generated_images(made, store, tile_ids, seed), None, ground)
 

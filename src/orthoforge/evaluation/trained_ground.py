@@ -2,14 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from orthoforge import runs
-from orthoforge.checkpoints import checkpoint_folder, read_state
-from orthoforge.errors import DataError
 from orthoforge.geo.areas import Areas, meetings
+from orthoforge.runs import Run
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
 
@@ -28,18 +25,16 @@ class TrainedGround:
     """The tiles that the run was trained on, where they can still be found."""
 
 
-def trained_ground(run: Path, store: TileStore, tile_ids: Sequence[int]) -> TrainedGround:
+def trained_ground(run: Run, store: TileStore, tile_ids: Sequence[int]) -> TrainedGround:
     """Compare tiles of ``store`` with the training tiles of ``run``.
 
     The same store by its fingerprint: then the split decides. Another one: tiles whose bytes are the same, whose areas overlap, in
     whatever CRS each lies, or (without a CRS) whose windows in a scene of one name do.
     """
-    folder = checkpoint_folder(run)
-    fingerprint = read_state(folder)["tiles"]["fingerprint"]
-    if store.fingerprint == fingerprint:
+    if store.fingerprint == run.state.tiles.fingerprint:
         seen = [tile_id for tile_id in tile_ids if store.rows[tile_id].split == "train"]
         return TrainedGround(True, len(seen), store.describe(seen[0]) if seen else "", store)
-    training = _training_store(folder, fingerprint)
+    training = run.tiles()
     if training is None:
         return TrainedGround(False, None, "", None)
     theirs = [row for row in training.rows if row.split == "train"]
@@ -59,16 +54,6 @@ def tiles_on(rows: Sequence[TileRow], store: TileStore, tile_ids: Sequence[int],
     scored = _areas([store.rows[tile_id] for tile_id in looked_at], -_ROUNDING)
     found = meetings(scored, _areas([row for row in rows if by_name or row.grid.crs], 0.0))
     return [looked_at[position] for position in np.unique(found[0])]
-
-
-def _training_store(folder: Path, fingerprint: str) -> TileStore | None:
-    """The store that ``args.yaml`` names, if it is there and still the same."""
-    data = runs.read_args(folder.parent.parent).get("run", {}).get("data")
-    try:
-        store = TileStore.open(Path(data)) if data else None
-    except (DataError, OSError):
-        return None
-    return store if store is not None and store.fingerprint == fingerprint else None
 
 
 def _areas(rows: Sequence[TileRow], near: float) -> Areas:

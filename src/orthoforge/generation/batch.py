@@ -35,7 +35,8 @@ from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
 from orthoforge.masks.opening import Extent, SceneMask
-from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
+from orthoforge.runs import Run
+from orthoforge.trained_generator import TrainedGenerator, require_device
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
@@ -110,7 +111,7 @@ def generate(
     devices = device.split(",")
     for name in devices:
         require_device(name)
-    generator = run if isinstance(run, TrainedGenerator) else load_generator(run, device=devices[0])
+    generator = run if isinstance(run, TrainedGenerator) else Run.open(run).generator(devices[0])
     if variants < 1:
         raise ConfigError(f"variants is {variants}; it is the number of images for each mask, 1 or more.")
     if variants > 1 and not generator.is_noisy:

@@ -5,17 +5,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
-from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.growing.mask_streams import How, mask_files
 from orthoforge.growing.reading import MaskReader
 from orthoforge.growing.records import GrowSettings
 from orthoforge.growing.staging import require_inside
-from orthoforge.growing.training_ground import Rule, training_tiles
+from orthoforge.growing.training_ground import Rule
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
+from orthoforge.runs import Run
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import TrainedGenerator, load_generator
+from orthoforge.trained_generator import TrainedGenerator
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,8 @@ def plan_of(
     _require_apart(data, out, None if how else Path(masks))
     pairs = _pairs(data)
     require_inside(pairs, data)
-    generator = load_generator(run, device=device.split(",")[0])
+    opened = Run.open(run)
+    generator = opened.generator(device.split(",")[0])
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
@@ -63,9 +64,8 @@ def plan_of(
         raise ConfigError(
             f"--masks {how} forges masks of buildings; this run was trained on classes. Take --masks real or a folder."
         )
-    folder = checkpoint_folder(Path(run))
-    store = training_tiles(folder.parent.parent, read_state(folder)["tiles"]["fingerprint"])
-    if store is None and is_pretrained(folder):
+    store = opened.tiles()
+    if store is None and opened.is_pretrained:
         _require_told(run, data, split, least_agreement)
     if store is None and least_agreement > 0 and split is not None:
         raise ConfigError(

@@ -13,7 +13,6 @@ from typing import Literal
 
 import numpy as np
 
-from orthoforge import runs
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window, require_north_up
@@ -60,16 +59,6 @@ class Ground:
         """The scale that most training masks of the place have; of all of them where the place is unknown."""
         some = self.sources.get(place) or [source for sources in self.sources.values() for source in sources]
         return Counter(source.scale for source in some).most_common(1)[0][0]
-
-
-def training_tiles(run_folder: Path, fingerprint: str) -> TileStore | None:
-    """The tiles that ``args.yaml`` names, if they are there and still those that the run was trained on."""
-    data = runs.read_args(run_folder).get("run", {}).get("data")
-    try:
-        store = TileStore.open(Path(data)) if data else None
-    except (DataError, OSError):
-        return None
-    return store if store is not None and store.fingerprint == fingerprint else None
 
 
 def training_ground(

@@ -1,7 +1,7 @@
-"""Pretrained folders: written from a generator or a run, read from a folder, from the package or from the hub.
+"""Pretrained folders, written from a generator or a run.
 
-A folder holds ``config.json`` and ``model.safetensors`` (read by ``orthoforge.pretrained``), ``README.md``, the model card, and
-``stac-item.json``.
+A folder holds ``config.json`` and ``model.safetensors``, which ``orthoforge.saved_generator`` reads, ``README.md``, the model card,
+and ``stac-item.json``.
 """
 
 import dataclasses
@@ -19,19 +19,19 @@ import torch
 from safetensors.torch import save
 from torch import Tensor
 
-from orthoforge.checkpoints import CONFIG, FORMAT, MATERIAL, MODEL, checkpoint_folder, is_pretrained, state_bytes
+from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL
+from orthoforge.checkpoints import FORMAT, checkpoint_folder, run_folder, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_folder, require_free_space, require_place
 from orthoforge.hub import remote
 from orthoforge.hub.card import CardFacts, model_card, read_facts
-from orthoforge.hub.mlm import NAME_PATTERN, mlm_item
+from orthoforge.hub.mlm import NAME_PATTERN, ModelFile, mlm_item
 from orthoforge.hub.remote import CARD, ITEM, KNOWN, LIBRARY, push_to_hub
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE
-from orthoforge.models.styles import bank_of
-from orthoforge.pretrained import bundled_folder
-from orthoforge.runs import read_args
-from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
+from orthoforge.models.noise import is_noisy
+from orthoforge.run_files import RunArgs, read_args
+from orthoforge.saved_generator import SavedGenerator, read_generator
 
 
 def publish(
@@ -62,7 +62,7 @@ def publish(
 
 
 def save_pretrained(
-    generator: TrainedGenerator | str | Path,
+    generator: SavedGenerator | str | Path,
     folder: str | Path,
     *,
     half: bool = True,
@@ -70,7 +70,7 @@ def save_pretrained(
     name: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a generator, or that of a run, as a pretrained folder that ``from_pretrained`` reads; returns ``folder``.
+    """Write a generator, or that of a run, as a pretrained folder that ``load_generator`` reads; returns ``folder``.
 
     With ``half``, weights are kept as float16 where their values fit into it; they come back as float32. Paths of this machine are
     left out. The folder appears when it is whole and was read back; killed before, nothing of that name is there.
@@ -81,10 +81,11 @@ def save_pretrained(
     """
     folder = Path(folder)
     require_place(folder, folder=True)
-    settings: dict[str, Any] = {}
-    if not isinstance(generator, TrainedGenerator):
-        settings = _settings(checkpoint_folder(Path(generator)))
-        generator = load_generator(generator)
+    args = None
+    if not isinstance(generator, SavedGenerator):
+        checkpoint = checkpoint_folder(Path(generator))
+        args = _args(checkpoint)
+        generator = read_generator(checkpoint)
     _require_all_styles(generator)
     facts = _facts(card)
     name = name or folder.resolve().name
@@ -94,21 +95,22 @@ def save_pretrained(
         )
     payload = save(_stored(generator.network.state_dict(), half=half), metadata={"format": "pt"})
     held = {MODEL: payload} | ({MATERIAL: generator.material} if generator.material is not None else {})
-    config = _config(generator, held, half=half)
+    recipe = _told_recipe(generator.recipe)
+    checksums = {file: hashlib.sha256(content).hexdigest() for file, content in held.items()}
     properties = _properties(generator, len(payload), half=half)
-    started_from = _started_from(generator.recipe, settings)
+    started_from = _started_from(generator.recipe, args)
     text = model_card(
-        name, facts, config=config, properties=properties, command=_command(generator.recipe),
+        name, facts, generator=generator, properties=properties, command=_command(generator.recipe),
         looked_through=_looked_through(generator.recipe),
     )  # fmt: skip
     contents = {
-        CONFIG: state_bytes(config),
+        CONFIG: state_bytes(_config(generator, recipe, checksums, half=half)),
         MODEL: payload,
         CARD: text.encode(),
         ITEM: _json_bytes(
             mlm_item(
-                name, generator, config=config, model=(MODEL, len(payload)), license=facts.license, started_from=started_from,
-                created=datetime.now(UTC),
+                name, generator, recipe=recipe, model=ModelFile(MODEL, len(payload), checksums[MODEL]), license=facts.license,
+                started_from=started_from, created=datetime.now(UTC),
             )
         ),
     }  # fmt: skip
@@ -119,7 +121,7 @@ def save_pretrained(
         for file, content in contents.items():
             (partial / file).write_bytes(content)
         try:
-            load_generator(partial)
+            read_generator(partial)
         except CheckpointError as error:
             raise ConfigError(
                 f"this generator does not come back from its folder ({error}). One that was made by for_scene carries the scene's "
@@ -128,31 +130,12 @@ def save_pretrained(
     return folder
 
 
-def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> TrainedGenerator:
-    """The generator in a folder, of that name in the package, or in the hub's repository ``owner/name``, in this order.
-
-    ``revision`` is a branch, tag or commit of the repository. The Hugging Face hub is asked only when nothing of that name is here.
-
-    Raises ``CheckpointError`` when there is none, or its bytes changed, ``ConfigError`` for a device that is not there, a revision
-    of a folder, or without the extra ``hub``, and ``ResourceError`` when the hub cannot be reached.
-    """
-    require_device(device)
-    is_here = Path(source).exists() or bundled_folder(str(source)) is not None
-    if is_here or not remote.is_repository_name(str(source)):
-        if revision is not None:
-            raise ConfigError(f"{source} is not taken from the Hugging Face hub, so there is no revision {revision} of it.")
-        return load_generator(source, device=device)
-    return load_generator(remote.download(str(source), revision), device=device)
-
-
-def _settings(checkpoint: Path) -> dict[str, Any]:
-    """``run`` of the args.yaml of a checkpoint's run: empty where there is no run, or nothing that can be read."""
-    if is_pretrained(checkpoint):
-        return {}
+def _args(checkpoint: Path) -> RunArgs | None:
+    """How the checkpoint's run was made: ``None`` where there is no run, or nothing that can be read."""
     try:
-        return dict(read_args(checkpoint.resolve().parent.parent)["run"])
-    except (ConfigError, KeyError):
-        return {}
+        return read_args(run_folder(checkpoint))
+    except ConfigError:
+        return None
 
 
 def _facts(card: CardFacts | Path | None) -> CardFacts:
@@ -172,10 +155,16 @@ def _stored(tensors: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
     return stored
 
 
-def _config(generator: TrainedGenerator, contents: Mapping[str, bytes], *, half: bool) -> dict[str, Any]:
-    recipe = recipe_values(generator.recipe)
-    recipe["perceptual_weights"] = Path(generator.recipe.perceptual_weights).name
-    progress = generator.state["progress"]
+def _told_recipe(recipe: Recipe) -> dict[str, Any]:
+    """A recipe's fields without paths of this machine."""
+    values = recipe_values(recipe)
+    return values | {"perceptual_weights": Path(recipe.perceptual_weights).name if recipe.perceptual_weights else ""}
+
+
+def _config(
+    generator: SavedGenerator, recipe: Mapping[str, object], checksums: Mapping[str, str], *, half: bool
+) -> dict[str, object]:
+    progress = generator.state.part("progress")
     return {
         "format": FORMAT,
         "library_name": LIBRARY,
@@ -184,22 +173,22 @@ def _config(generator: TrainedGenerator, contents: Mapping[str, bytes], *, half:
         "made_from_sha256": generator.sha256,
         "recipe": recipe,
         "progress": {key: progress[key] for key in ("epoch", "step") if key in progress},
-        "tiles": dict(generator.state["tiles"]),
-        "checksums": {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
+        "tiles": generator.state.part("tiles"),
+        "checksums": checksums,
     }
 
 
-def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[str, str]:
+def _properties(generator: SavedGenerator, size: int, *, half: bool) -> dict[str, str]:
     """Rows of the card's table."""
     parameters = sum(parameter.numel() for parameter in generator.network.parameters())
     rows = {
         "recipe": f"`{generator.recipe.name}`",
-        "network": f"`{generator.recipe.generator}`, {parameters / 1e6:.2f} M parameters, looks {generator.reach_px} px far",
+        "network": f"`{generator.recipe.generator}`, {parameters / 1e6:.2f} M parameters, looks {generator.network.reach} px far",
         "weights": f"{size / 1e6:.1f} MB, {'float16, computed with as float32' if half else 'float32'}",
         "ground resolution": f"{generator.gsd_m:.3g} m a pixel" if generator.gsd_m else "several, or unknown",
         "mask": "buildings" if not generator.classes else f"classes: {', '.join(generator.classes.names)}",
         "image": f"{'red, green, blue' if generator.bands == 3 else f'{generator.bands} bands'}, 8 bits; any size",
-        "seed": "changes the image" if generator.is_noisy else "changes nothing: one image a mask",
+        "seed": "changes the image" if is_noisy(generator.network) else "changes nothing: one image a mask",
         "styles": ", ".join(_styles(generator)),
         "kept of training tiles": _kept(generator),
         "trained for": f"{generator.step} steps",
@@ -209,9 +198,9 @@ def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[s
     return {title: text for title, text in rows.items() if text}
 
 
-def _styles(generator: TrainedGenerator) -> list[str]:
+def _styles(generator: SavedGenerator) -> list[str]:
     """Places, with how many different looks are kept of each: where there were few tiles the bank repeats theirs."""
-    bank = bank_of(generator.network)
+    bank = generator.network.styles
     words = []
     for number, place in enumerate(generator.styles):
         assert bank is not None
@@ -220,7 +209,7 @@ def _styles(generator: TrainedGenerator) -> list[str]:
     return words
 
 
-def _kept(generator: TrainedGenerator) -> str:
+def _kept(generator: SavedGenerator) -> str:
     """What the weights hold of the tiles themselves, for those who ask whether they may pass them on."""
     if generator.library is not None:
         count, size = len(generator.library), generator.library.size_px
@@ -228,7 +217,7 @@ def _kept(generator: TrainedGenerator) -> str:
             f"{count} tiles of {size} × {size} px, images and masks, in `{MATERIAL}`: roofs and ground of the images that it makes "
             "are theirs, so whoever passes it on passes on these pictures"
         )
-    colours = getattr(generator.network, "colours", None)
+    colours = generator.network.colours
     if colours is None or colours.building is None:
         return ""
     ground = f"a thumbnail of its ground, {GROUND_SIDE} × {GROUND_SIDE} cells of {GROUND_CELL} px, whose layout images follow"
@@ -278,20 +267,20 @@ def _option(name: str, value: Any) -> list[str]:
     return [f"--{name}", shlex.quote(str(value))]
 
 
-def _started_from(recipe: Recipe, settings: Mapping[str, Any]) -> str | None:
+def _started_from(recipe: Recipe, args: RunArgs | None) -> str | None:
     """Name of the weights that the training began with: empty for none, ``None`` when not known."""
-    begun = settings.get("init_from") or recipe.starts_from
+    begun = (args.init_from if args else None) or recipe.starts_from
     if begun:
-        return Path(str(begun)).name
-    return "" if "init_from" in settings else None
+        return Path(begun).name
+    return args.init_from if args else None
 
 
-def _json_bytes(values: Mapping[str, Any]) -> bytes:
+def _json_bytes(values: Mapping[str, object]) -> bytes:
     return (json.dumps(values, indent=1, ensure_ascii=False) + "\n").encode()
 
 
-def _require_all_styles(generator: TrainedGenerator) -> None:
-    bank = bank_of(generator.network)
+def _require_all_styles(generator: SavedGenerator) -> None:
+    bank = generator.network.styles
     if bank is not None and (bank.place is not None or bank.fixed is not None):
         raise ConfigError("this generator was made for one style, which a folder does not hold: save it .with_style(None).")
 

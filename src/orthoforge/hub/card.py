@@ -9,14 +9,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from orthoforge.checkpoints import bands_of
 from orthoforge.config import problems
 from orthoforge.errors import ConfigError
+from orthoforge.hub.remote import LIBRARY
 from orthoforge.plain_yaml import dump_yaml, read_yaml
+from orthoforge.saved_generator import SavedGenerator
 
 _TEMPLATE = Path(__file__).with_name("card.md")
 _STYLE = '\nimage = generator.with_style("{place}")(mask)  # as in that place; or like a reference image (H, W, {bands}) uint8'
@@ -100,32 +100,31 @@ def model_card(
     name: str,
     facts: CardFacts,
     *,
-    config: Mapping[str, Any],
+    generator: SavedGenerator,
     properties: Mapping[str, str],
     command: str,
     looked_through: str,
 ) -> str:
     """The card's whole text.
 
-    ``config`` is what config.json holds, ``properties`` rows of the table of what the generator is, ``command`` how it was trained,
+    ``properties`` are rows of the table of what the generator is, ``command`` how it was trained,
     as far as its recipe tells, ``looked_through`` a sentence on a network of other images that training used.
     """
     front = {
         "license": facts.license.lower() or "unknown",
-        "library_name": config["library_name"],
+        "library_name": LIBRARY,
         "pipeline_tag": "image-to-image",
         "tags": list(dict.fromkeys([*_TAGS, *facts.tags])),
     }
-    attribution, bands = str(config["tiles"]["attribution"] or ""), bands_of(config)
     text = _TEMPLATE.read_text(encoding="utf-8").format(
         front=dump_yaml(front).strip(),
         name=name,
         summary=facts.summary.strip() or "A generator that turns masks into aerial images.",
         where=facts.repository or name,
-        bands=bands,
-        style=_STYLE.format(place=config["tiles"]["places"][0], bands=bands) if "styles" in properties else "",
+        bands=generator.bands,
+        style=_STYLE.format(place=generator.styles[0], bands=generator.bands) if "styles" in properties else "",
         properties="\n".join(f"| {title} | {_cell(value)} |" for title, value in properties.items()),
-        sources=_sources(facts.sources, attribution),
+        sources=_sources(facts.sources, generator.state.tiles.attribution),
         looked_through=looked_through,
         license=_license_words(facts.license),
         scores=_scores(facts),

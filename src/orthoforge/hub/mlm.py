@@ -6,13 +6,14 @@ STAC 1.1 with the extensions Machine Learning Model 1.4 (https://github.com/stac
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from importlib.metadata import version
+from typing import NamedTuple
 
 import torch
 
 from orthoforge.masks.classes import class_count
 from orthoforge.models.conditions import condition_channels
-from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.saved_generator import SavedGenerator
 
 EXTENSIONS = {
     "mlm": "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",
@@ -26,25 +27,32 @@ _SHA2_256 = "1220"
 _SEMANTIC_VERSION = r"\d+\.\d+\.\d+(\+[0-9a-zA-Z.-]+)?"
 
 
+class ModelFile(NamedTuple):
+    """The file of weights: its name, how many bytes it has, and their SHA-256."""
+
+    name: str
+    size: int
+    sha256: str
+
+
 def mlm_item(
     name: str,
-    generator: TrainedGenerator,
+    generator: SavedGenerator,
     *,
-    config: Mapping[str, Any],
-    model: tuple[str, int],
+    recipe: Mapping[str, object],
+    model: ModelFile,
     license: str,
     started_from: str | None,
     created: datetime,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The STAC Item of a generator as JSON's own types. It has no geometry: the training tiles' places are not recorded.
 
-    ``model`` is the name and the size of the weights file; ``started_from`` what weights its training began with, empty when from
+    ``recipe`` are its fields, ``model`` is the weights file; ``started_from`` what weights its training began with, empty when from
     scratch and ``None`` when that is unknown.
     """
     assert created.tzinfo is not None, created
-    file, size = model
     parameters = sum(parameter.numel() for parameter in generator.network.parameters())
-    properties: dict[str, Any] = {
+    properties: dict[str, object] = {
         "datetime": created.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
         "title": name,
         "description": "A generator that turns masks into synthetic aerial images.",
@@ -64,8 +72,8 @@ def mlm_item(
         "mlm:accelerator_constrained": False,
         "mlm:input": [_input(generator)],
         "mlm:output": [_output(generator.bands)],
-        "mlm:hyperparameters": _hyperparameters(generator, config),
-        "processing:software": {"orthoforge": config["orthoforge_version"]},
+        "mlm:hyperparameters": _hyperparameters(generator, recipe),
+        "processing:software": {"orthoforge": version("orthoforge")},
     }
     return {
         "type": "Feature",
@@ -77,14 +85,14 @@ def mlm_item(
         "links": [],
         "assets": {
             "model": {
-                "href": f"./{file}",
+                "href": f"./{model.name}",
                 "type": "application/octet-stream; framework=pytorch",
                 "title": "Weights (safetensors)",
                 "roles": ["mlm:model", "mlm:weights", "data"],
                 "mlm:artifact_type": "safetensors.torch.save",
                 "bands": [{"name": "mask"}],  # STAC lets properties describe bands only where an asset has some
-                "file:size": size,
-                "file:checksum": _SHA2_256 + config["checksums"][file],
+                "file:size": model.size,
+                "file:checksum": _SHA2_256 + model.sha256,
             },
             "config": {
                 "href": "./config.json",
@@ -97,7 +105,7 @@ def mlm_item(
     }
 
 
-def _output(bands: int) -> dict[str, Any]:
+def _output(bands: int) -> dict[str, object]:
     return {
         "name": "image",
         "description": f"A synthetic aerial image: {'red, green, blue' if bands == 3 else f'{bands} bands'} from -1 to 1.",
@@ -107,11 +115,12 @@ def _output(bands: int) -> dict[str, Any]:
     }
 
 
-def _input(generator: TrainedGenerator) -> dict[str, Any]:
+def _input(generator: SavedGenerator) -> dict[str, object]:
+    stride = generator.network.stride
     channels = condition_channels(class_count(generator.classes))
     return {
         "name": "mask",
-        "description": f"{_mask_words(generator)} From -1 to 1, height and width padded to multiples of {generator.stride_px}.",
+        "description": f"{_mask_words(generator)} From -1 to 1, height and width padded to multiples of {stride}.",
         "bands": ["mask"],
         "input": {
             "shape": [-1, channels, -1, -1],
@@ -124,7 +133,7 @@ def _input(generator: TrainedGenerator) -> dict[str, Any]:
     }
 
 
-def _mask_words(generator: TrainedGenerator) -> str:
+def _mask_words(generator: SavedGenerator) -> str:
     if not generator.classes:
         return "Mask of buildings: 0 elsewhere, 255 in them."
     return f"Mask of classes by index: {', '.join(generator.classes.names)}."
@@ -135,15 +144,20 @@ def _framework_version() -> dict[str, str]:
     return {"mlm:framework_version": str(torch.__version__)} if re.fullmatch(_SEMANTIC_VERSION, str(torch.__version__)) else {}
 
 
-def _pretraining(started_from: str | None) -> dict[str, Any]:
+def _pretraining(started_from: str | None) -> dict[str, object]:
     if started_from is None:
         return {}
     return {"mlm:pretrained": bool(started_from), "mlm:pretrained_source": started_from or None}
 
 
-def _hyperparameters(generator: TrainedGenerator, config: Mapping[str, Any]) -> dict[str, Any]:
-    recipe = {name: value for name, value in config["recipe"].items() if name not in ("description", "outcome")}
-    own = {"step": generator.step, "gsd_m": generator.gsd_m, "reach_px": generator.reach_px, "stride_px": generator.stride_px}
+def _hyperparameters(generator: SavedGenerator, recipe: Mapping[str, object]) -> dict[str, object]:
+    fields = {name: value for name, value in recipe.items() if name not in ("description", "outcome")}
+    own = {
+        "step": generator.step,
+        "gsd_m": generator.gsd_m,
+        "reach_px": generator.network.reach,
+        "stride_px": generator.network.stride,
+    }
     known = {"styles": list(generator.styles)} if generator.styles else {}
     classes = {"classes": list(generator.classes.names)} if generator.classes else {}
-    return {**recipe, **own, **known, **classes}
+    return {**fields, **own, **known, **classes}

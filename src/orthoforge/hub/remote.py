@@ -7,7 +7,8 @@ from importlib.metadata import version
 from pathlib import Path
 from types import ModuleType
 
-from orthoforge.checkpoints import CONFIG, MATERIAL, MODEL, read_material, read_state, read_tensors
+from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL
+from orthoforge.checkpoints import read_material, read_state, read_tensors
 from orthoforge.errors import CheckpointError, ConfigError, OrthoforgeError, ResourceError
 
 LIBRARY = "orthoforge"

@@ -12,8 +12,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orthoforge.models.colours import Colours
+from orthoforge.models.conditions import encode_canvas
+from orthoforge.models.generator import Generator, Shown
 from orthoforge.models.layers import ResizeConv2d
-from orthoforge.models.noise import NoiseField
+from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import CODE, Style, StyleBank, StyleEncoder
 
 STRIDE = 16
@@ -26,7 +28,7 @@ REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blo
 _QUIET_HEAD = 0.2  # of a head's usual initial weights: what refines a canvas begins near it
 
 
-class ModulatedGenerator(nn.Module):
+class ModulatedGenerator(Generator):
     """U-shaped: an encoder of the mask, and a decoder that it modulates at five resolutions.
 
     Modulation is that of SPADE (Park et al. 2019), of channels normalised at each pixel (Karras et al. 2018, section 4.2): scale
@@ -41,8 +43,18 @@ class ModulatedGenerator(nn.Module):
     One that ``refines`` a canvas is always told it as ``colours`` (``conditions.encode_canvas``), and begins by giving it back.
     """
 
+    stride = STRIDE
+    least_px = 2 * STRIDE
+    reach = REACH
+    peak_maps = 9.75
+    peak_bytes = 140_000_000
+    styles: StyleBank
+    style_encoder: StyleEncoder
+    colours: Colours
+
     def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16, refines: bool = False) -> None:
         super().__init__()
+        self.width = width
         widths = [width * times for times in WIDTHS]
         self.style_encoder = StyleEncoder(out_channels)
         self.styles = StyleBank(places=1, bands=out_channels)
@@ -89,6 +101,38 @@ class ModulatedGenerator(nn.Module):
         # A roof and the ground begin as their colours; what is learned is the rest.
         x = self.head(F.leaky_relu(x, 0.2)) + self.colour_weight * colours
         return torch.tanh(x)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+
+    @property
+    def follows_buildings(self) -> bool:
+        return self.refines or self.colours.follows_buildings
+
+    @property
+    def building(self) -> int | None:
+        return self.colours.building
+
+    def around(self, part: slice) -> slice:
+        return slice(max(0, part.start - REACH) // STRIDE * STRIDE, -(-(part.stop + REACH) // STRIDE) * STRIDE)
+
+    def made(
+        self, condition: Tensor, rows: slice, cols: slice, field: NoiseField, *, told: Tensor | None, place: int | None
+    ) -> Tensor:
+        style = self.styles(1, place)
+        if self.refines:
+            assert told is not None, "what is refined comes with its canvas"
+            colours = encode_canvas(told)
+        else:
+            colours = self.colours(condition, style.roofs, style.ground, told)
+        # Copies, so that what lies further out is freed before the network takes its own memory.
+        condition, colours = (maps[..., rows, cols].clone() for maps in (condition, colours))
+        place_noise(self, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
+        return self(condition, style, colours=colours)
+
+    def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None) -> Shown:
+        """Half of the images in the style of their own real ones, with their colours; the others in styles of the first half."""
+        own = len(real) - len(real) // 2
+        reference = torch.cat([real[:own], real[: len(real) - own]])
+        colours = self.colours.seen(condition, real, own) if canvas is None else canvas
+        return Shown(own, {"reference": reference, "colours": colours})
 
 
 class Stage(nn.Module):

@@ -3,17 +3,21 @@
 import torch
 from torch import Tensor, nn
 
+from orthoforge.models.generator import Generator
 from orthoforge.models.layers import Norm, ResizeConv2d, Upsample, has_bias, norm_layer
 
 STRIDE = 4  # two halvings
 
 
-class ResNetGenerator(nn.Module):
+class ResNetGenerator(Generator):
     """Encoder, residual blocks at a quarter of the resolution, decoder (Johnson et al. 2016, as in pix2pix and CycleGAN).
 
     With ``skips`` each decoder stage also sees the encoder's features of its own resolution, as in a U-Net. ``upsample`` is a
     transposed convolution (leaves a checkerboard) or nearest-neighbour resizing and a convolution (Odena et al. 2016: does not).
     """
+
+    stride = STRIDE
+    least_px = 2 * STRIDE  # two cells of the deepest map, or there is nothing to reflect
 
     def __init__(
         self,
@@ -27,6 +31,7 @@ class ResNetGenerator(nn.Module):
         upsample: Upsample = "transposed",
     ) -> None:
         super().__init__()
+        self.width, self.reach, self.peak_maps = width, reach(blocks), 9.5 if skips else 6.0
         self.skips = skips
         w = width
         self.stem = nn.Sequential(

@@ -7,9 +7,12 @@ field.
 """
 
 import copy
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def has_image_statistics(network: nn.Module) -> bool:
@@ -17,7 +20,7 @@ def has_image_statistics(network: nn.Module) -> bool:
     return any(isinstance(module, nn.InstanceNorm2d | nn.GroupNorm) for module in network.modules())
 
 
-def with_statistics_of(network: nn.Module, conditions: Tensor) -> nn.Module:
+def with_statistics_of(network: Network, conditions: Tensor) -> Network:
     """A copy of ``network`` that normalises everything by the statistics of ``conditions`` (N, C, H, W) taken as one image.
 
     Each layer's mean and variance are those over all N windows, computed with the layers before it already so normalised, in

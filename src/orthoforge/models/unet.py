@@ -6,12 +6,13 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from orthoforge.models.generator import Generator
 from orthoforge.models.layers import NoiseDropout, Norm, ResizeConv2d, Upsample, has_bias, norm_layer
 
 NOISY = 3  # decoder layers with dropout: CD512-CD1024-CD1024 in the paper
 
 
-class UNetGenerator(nn.Module):
+class UNetGenerator(Generator):
     """The U-Net of pix2pix (Isola et al. 2017, appendix 6.1.1): ``halvings`` 4×4 convolutions down to a single pixel, and back.
 
     Each decoder layer also sees the encoder's features of its own resolution. Dropout of 0.5 in the innermost three decoder
@@ -21,6 +22,8 @@ class UNetGenerator(nn.Module):
     No norm in the first encoder layer, and none in the last: over a map of one pixel it would subtract the value from itself
     (the paper's errata tell of that). Both have a bias instead.
     """
+
+    peak_maps = 2.5
 
     def __init__(
         self,
@@ -33,7 +36,8 @@ class UNetGenerator(nn.Module):
         upsample: Upsample = "transposed",
     ) -> None:
         super().__init__()
-        self.stride = 2**halvings
+        self.stride = self.least_px = 2**halvings
+        self.width, self.reach = width, reach(halvings)
         channels = [width * min(2**level, 8) for level in range(halvings)]  # 64, 128, 256, 512, 512, …
         encoder: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 4, stride=2, padding=1)]
         for level, (inside, outside) in enumerate(pairwise(channels), start=1):

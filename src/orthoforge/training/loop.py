@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
 from orthoforge.trackers import Trackers
@@ -127,7 +127,7 @@ class _Epochs:
         if improved:
             progress.best_shortfall = reached
         if self.curves:
-            runs.append_result(training.out, row)
+            run_files.append_result(training.out, row)
             points = {f"epoch/{name}": value for name, value in row.items() if name not in ("epoch", "step")}
             self.curves.scalars(points, progress.step)
         if progress.epoch % recipe.panels_every == 0 or progress.epoch == recipe.total_epochs:
@@ -143,7 +143,7 @@ class _Epochs:
 
     def notice(self) -> str | None:
         """What the first process has to tell of a collapse."""
-        return collapse_notice(runs.read_results(self.training.out), self.training.recipe) if self.curves else None
+        return collapse_notice(run_files.read_results(self.training.out), self.training.recipe) if self.curves else None
 
     def _remember_styles(self) -> None:
         state = self.training.state

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.checkpoints import MATERIAL
+from orthoforge.checkpoint_state import MATERIAL
 from orthoforge.config import Recipe
 from orthoforge.errors import DataError
 from orthoforge.files import new_file, require_free_space

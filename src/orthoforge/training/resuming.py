@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.checkpoints import Checkpoint, checkpoint_folder, load_checkpoint, newest_checkpoint, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, recipe_values
 from orthoforge.errors import ConfigError, DivergedError, OutputExistsError
@@ -40,7 +40,7 @@ def _resume(training: Training, init_from: Path | None) -> str | None:
     if init_from is not None:
         say(f"--init-from {init_from} is left aside: the run has weights of its own")
     say(f"resuming {out} at epoch {training.progress.epoch + 1}, step {training.progress.step}")
-    return runs.read_args(out).get("run", {}).get("init_from")
+    return (args.init_from or None) if (args := run_files.read_args(out)) else None
 
 
 def _begin(training: Training, init_from: Path | None) -> None:
@@ -66,7 +66,7 @@ def allowed_changes(training: Training, checkpoint: Checkpoint) -> list[str]:
     store, out = training.store, training.out
     begun, now = recipe_values(recipe_of(checkpoint.state, out)), recipe_values(training.recipe)
     changes = {name: f"{name}: {begun[name]} → {value}" for name, value in now.items() if begun[name] != value}
-    fingerprint = checkpoint.state["tiles"]["fingerprint"]
+    fingerprint = checkpoint.state.tiles.fingerprint
     if fingerprint != store.fingerprint:
         changes["tiles fingerprint"] = f"tiles: {fingerprint[:12]} → {store.fingerprint[:12]} ({store.path})"
     refused = [text for name, text in changes.items() if name not in SAFE_TO_CHANGE]

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.errors import ConfigError, DivergedError, LockedError
 from orthoforge.files import lock, require_place
@@ -53,7 +53,7 @@ def train(
     if stop_after is not None and stop_after < 1:
         raise ConfigError(f"stop_after is {stop_after}; it is the number of epochs to train now, 1 or more.")
     require_trackers(trackers)
-    out = runs.numbered_run(recipe.name) if out is None else Path(out)
+    out = run_files.numbered_run(recipe.name) if out is None else Path(out)
     require_place(out, folder=True)
     store = TileStore.open(data)
     fabric = new_fabric(recipe)
@@ -86,14 +86,14 @@ def _train(training: Training, *, resume: bool, init_from: Path | None, stop_aft
         say(f"{recipe.name}: {tiles} tiles, {steps} steps an epoch, {recipe.total_epochs} epochs; a line after each, all in {out}")
     while True:
         if training.fabric.is_global_zero:
-            runs.truncate_results(out, training.progress.epoch)
+            run_files.truncate_results(out, training.progress.epoch)
         try:
             finished = run_epochs(training, stop_after)
             break
         except DivergedError as error:
             roll_back(training, error)
     if training.fabric.is_global_zero:
-        runs.plot_results(out)
+        run_files.plot_results(out)
     progress = training.progress
     go_on = "The same command goes on." if resume else "Go on with --resume."
     where = f"epoch {progress.epoch + 1}, step {progress.step}; saved in {out / 'weights' / 'last'}. {go_on}"
@@ -106,7 +106,7 @@ def _write_args(training: Training, *, resume: bool, started_from: str | None) -
     if training.state.features is not None:
         settings["perceptual_weights_sha256"] = training.state.features.weights_sha256
     with_what = {"tiles": tiles_values(training.store), "versions": circumstances(training.fabric)}
-    runs.write_args(training.out, recipe_values(training.recipe) | {"run": settings | with_what})
+    run_files.write_args(training.out, recipe_values(training.recipe) | {"run": settings | with_what})
 
 
 @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import numpy as np
 import torch
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from orthoforge.checkpoints import Checkpoint, bands_of, new_generator
+from orthoforge.checkpoints import Checkpoint, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.measures.realism.features import LiteFeatures
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
+from orthoforge.models.generator import Generator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
 from orthoforge.tiles.store import TileStore
@@ -81,9 +82,9 @@ class TrainingState:
         self._recipe, self._bands = recipe, store.bands
 
     @property
-    def output_generator(self) -> nn.Module:
+    def output_generator(self) -> Generator:
         """The generator that is validated, shown and shipped: the averaged one where there is one."""
-        return self.generator if self.averaged is None else self.averaged.module
+        return self.generator if self.averaged is None else cast(Generator, self.averaged.module)
 
     @property
     def trained(self) -> dict[str, tuple[nn.Module, Optimizer]]:
@@ -128,7 +129,7 @@ class TrainingState:
             self.averaged.n_averaged.copy_(counted["count"])
         if self.discriminator is not None:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
-        self.progress = Progress.read(checkpoint.state["progress"], source)
+        self.progress = Progress.read(checkpoint.state.part("progress"), source)
         for name, (network, optimizer) in self.trained.items():
             optimizer.state.clear()
             if self.progress.updates.get(name, 0):
@@ -136,7 +137,7 @@ class TrainingState:
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
-        source, bands = str(checkpoint.folder), bands_of(checkpoint.state)
+        source, bands = str(checkpoint.folder), checkpoint.state.tiles.bands
         if bands != self._bands:
             raise CheckpointError(f"{source}: makes images of {bands} bands, the tiles have {self._bands}. Leave --init-from out.")
         # The other run's places are not these; the bank is filled anew with the first validation.

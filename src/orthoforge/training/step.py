@@ -11,7 +11,6 @@ from torch.nn.utils import get_total_norm
 from orthoforge.errors import DivergedError
 from orthoforge.models.conditions import class_maps
 from orthoforge.models.losses import GAN_LOSSES, GanLoss, colour_l1, gradient_penalty, l1, oasis, over_scales
-from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch
 from orthoforge.training.batches import canvas_tensor, to_tensors
@@ -62,14 +61,9 @@ def _make_images(training: Training, batch: Batch) -> _Images:
     """The batch's real images, and one generated image for each of its masks."""
     recipe, state, device = training.recipe, training.state, training.fabric.device
     condition, real = to_tensors(batch, training.store, device)
-    own, canvas = len(real), canvas_tensor(batch, device)
-    if isinstance(state.generator, ModulatedGenerator):
-        own -= len(real) // 2
-        reference = torch.cat([real[:own], real[: len(real) - own]])
-        colours = state.generator.colours.seen(condition, real, own) if canvas is None else canvas
-        fake = state.train_generator(condition, reference=reference, colours=colours)
-    else:
-        fake = state.train_generator(condition)
+    canvas = canvas_tensor(batch, device)
+    own, told = state.generator.shown(condition, real, canvas)
+    fake = state.train_generator(condition, **told)
     judged_by_features = state.train_discriminator is not None and recipe.discriminator == "projected"
     features = _features(training, fake, real) if judged_by_features else None
     return _Images(condition, real, fake, own, None if canvas is None else torch.tanh(canvas), features)

@@ -4,12 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from orthoforge.config import Recipe
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image, encode_mask
-from orthoforge.models.modulated import ModulatedGenerator
+from orthoforge.models.generator import Generator
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import KEPT, Style
 from orthoforge.tiles.store import TileStore, centre_batch
@@ -17,15 +17,16 @@ from orthoforge.training.batches import training_ids
 from orthoforge.training.places import places_of
 
 
-def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, store: TileStore) -> None:
+def remember_styles(generator: Generator, averaged: Generator, recipe: Recipe, store: TileStore) -> None:
     """Fill the style banks of ``generator`` and its ``averaged`` copy with training tiles: codes as the copy sees their middle, and
     the colours of their roofs, and their ground.
 
     Of each place as many tiles as the bank holds, spread over them; fewer are taken in turn.
     """
-    assert isinstance(averaged, ModulatedGenerator) and isinstance(generator, ModulatedGenerator)
-    device = averaged.styles.codes.device
-    encoder = averaged.style_encoder.eval()
+    bank, encoder, colours = averaged.styles, averaged.style_encoder, averaged.colours
+    assert bank is not None and encoder is not None and colours is not None and generator.styles is not None
+    device = bank.codes.device
+    encoder.eval()
     ids = training_ids(store, recipe)
     with torch.inference_mode():
         for number, place in enumerate(places_of(store)):
@@ -35,8 +36,8 @@ def remember_styles(generator: nn.Module, averaged: nn.Module, recipe: Recipe, s
             chosen = of_place[np.linspace(0, len(of_place) - 1, min(KEPT, len(of_place))).astype(int)]
             images = centre_batch(store, chosen, crop_px=recipe.crop_px).image
             codes = torch.cat([encoder(encode_image(torch.from_numpy(image[None])).to(device)) for image in images])
-            averaged.styles.keep(number, Style(codes, *_colours(averaged.colours, store, chosen.tolist())))
-        generator.styles.load_state_dict(averaged.styles.state_dict())
+            bank.keep(number, Style(codes, *_colours(colours, store, chosen.tolist())))
+        generator.styles.load_state_dict(bank.state_dict())
     encoder.train()
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.bands import shown_bands
 from orthoforge.config import Recipe
 from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
@@ -151,6 +151,6 @@ def record_panels(training: Training, curves: Trackers | None) -> None:
     fakes = decode_image(_fakes(training, batch, condition)).cpu().numpy()
     generator.train()
     bands = shown_bands(store.bands)
-    picture = runs.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])
-    runs.write_png(training.out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
+    picture = run_files.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])
+    run_files.write_png(training.out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
     curves.picture("panel", picture, state.progress.step)

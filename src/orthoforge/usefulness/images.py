@@ -17,11 +17,12 @@ from orthoforge.files import new_file
 from orthoforge.generation.chosen_styles import own_style
 from orthoforge.generation.scene_masks import other_scale
 from orthoforge.masks.classes import plain_classes
+from orthoforge.runs import Run
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import balanced_subset
-from orthoforge.trained_generator import TrainedGenerator, load_generator
+from orthoforge.trained_generator import TrainedGenerator
 
 # More are hardly drawn in a training of a few hundred steps, and each takes a second or so to make.
 MOST_TILES = 500
@@ -76,7 +77,8 @@ def open_source(
                 f"{path}: neither a run (no weights/last) nor tiles (no {manifest.STORE}). Name a run of `orthoforge train`, or "
                 f"cut a folder of synthetic images/ and masks/ into tiles with `orthoforge prepare {path} TILES` and name those."
             )
-        generator, ground = load_generator(path, device=device), trained_ground(path, store, held_out)
+        run = Run.open(path)
+        generator, ground = run.generator(device), trained_ground(run, store, held_out)
     else:
         path, generator, ground = None, synthetic, None
     if generator.bands != store.bands:

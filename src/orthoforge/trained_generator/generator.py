@@ -1,0 +1,241 @@
+"""A trained generator at work: masks to images."""
+
+import copy
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from orthoforge import hub
+from orthoforge.bands import RGB, shown_bands
+from orthoforge.checkpoints import checkpoint_folder, is_pickled
+from orthoforge.errors import ConfigError, DataError, ResourceError
+from orthoforge.geo.buildings import Buildings, Read
+from orthoforge.geo.grid import Window
+from orthoforge.hub.remote import download, is_repository_name
+from orthoforge.masks.classes import class_count
+from orthoforge.models.conditions import decode_image, encode_image, encode_mask
+from orthoforge.models.noise import NoiseField, is_noisy, place_noise
+from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
+from orthoforge.pretrained import bundled_folder
+from orthoforge.saved_generator import SavedGenerator, read_generator
+from orthoforge.trained_generator import told as telling
+from orthoforge.trained_generator.devices import require_device
+from orthoforge.trained_generator.masks import mask_values, pad_to_stride, part_within
+
+LEAST_REFERENCE_PX = 32  # two cells of the style encoder's deepest map
+
+
+class TrainedGenerator:
+    """Turns masks into images: ``generator(mask) -> image``.
+
+    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building
+    masks, else ``names`` and ``colours`` by index), ``bands`` (how many its images have), ``attribution`` of its training images,
+    ``styles`` (the places whose look it can be asked for; empty where the network has none) and ``sha256`` of its weights say what
+    it is. ``library`` holds the real roofs and ground that it refines (``None`` for one that makes everything itself);
+    ``material`` is the same as bytes, ``material_sha256`` their checksum. ``saved`` is what it was read from.
+    """
+
+    def __init__(self, saved: SavedGenerator, *, device: str) -> None:
+        self.network = saved.network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.saved, self.device = saved, device
+        self.recipe, self.sha256 = saved.recipe, saved.sha256
+        self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.state.tiles.attribution
+        self.classes, self.styles, self.step = saved.classes, saved.styles, saved.step
+        self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
+        self._shown: tuple[int, ...] | None = None
+
+    def __repr__(self) -> str:
+        at = f"{self.gsd_m:.3g} m" if self.gsd_m else "no one resolution"
+        return f"TrainedGenerator({self.recipe.name}, step {self.step}, {at}, styles {list(self.styles)}, on {self.device})"
+
+    def __call__(
+        self,
+        mask: np.ndarray,
+        *,
+        seed: int = 0,
+        origin: tuple[int, int] = (0, 0),
+        part: tuple[slice, slice] | None = None,
+        told: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
+
+        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
+        function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
+        image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
+        rounding. ``told`` is what the network is told of the mask's buildings, as ``teller`` does: for a window of a larger mask.
+        Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
+        """
+        values = mask_values(np.asarray(mask), self._class_count)
+        rows, cols = part_within(values.shape, part or (slice(None), slice(None)))
+        around = self.network.around(rows), self.network.around(cols)
+        if told is None:
+            height, width = values.shape
+            buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
+            told = None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width))
+        field = NoiseField(seed, *origin)
+        place_noise(self.network, field)
+        try:
+            with torch.inference_mode():
+                beside = None if told is None else torch.from_numpy(self._padded(told[None])).to(self.device)
+                place = None if self.library is None else self._place(seed)
+                image = self.network.made(self._condition(values[None]), *around, field, told=beside, place=place)
+                image = decode_image(image)[0]
+        except torch.OutOfMemoryError as error:
+            height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
+            raise ResourceError(
+                f"generating {width}×{height} px needs more memory than {self.device} has left (about "
+                f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
+            ) from error
+        row, col = (made.start for made in around)
+        asked = image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
+        return asked if self._shown is None else asked[..., self._shown]
+
+    def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
+        """One that gives images of three bands: ``bands`` by their number from 0, or the first. ``ConfigError`` for others."""
+        shown = shown_bands(self.bands, bands)
+        if (self.bands, shown, self._shown) == (3, RGB, None):
+            return self
+        view = copy.copy(self)
+        view._shown = shown
+        return view
+
+    def for_scene(
+        self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
+    ) -> "TrainedGenerator":
+        """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
+
+        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated
+        window by window. A generator without norms over the image is returned as it is.
+        """
+        if not has_image_statistics(self.network):
+            return self
+        scene = copy.copy(self)
+        place_noise(self.network, *(NoiseField(seed, *origin) for origin in origins))
+        values = np.stack([mask_values(mask, self._class_count) for mask in windows])
+        scene.network = with_statistics_of(self.network, self._condition(values))
+        return scene
+
+    def with_style(self, style: str | np.ndarray | None) -> "TrainedGenerator":
+        """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, B) uint8.
+
+        Of a place the seed chooses one of the looks that training saw there; with ``None`` one of any place's, as before. Raises
+        ``ConfigError`` for another name or a network without styles, ``DataError`` for an array that is no image.
+        """
+        if not self.styles:
+            raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
+        styled = copy.copy(self)
+        shared = {id(tensor): tensor for tensor in (*self.network.parameters(), *self.network.buffers())}
+        styled.network = copy.deepcopy(self.network, shared)  # modules of its own, with the same weights
+        bank, encoder = styled.network.styles, styled.network.style_encoder
+        assert bank is not None and encoder is not None
+        bank.place = bank.fixed = None
+        if isinstance(style, np.ndarray):
+            is_image = style.ndim == 3 and style.shape[2] == self.bands and style.dtype == np.uint8
+            if not is_image or min(style.shape[:2]) < LEAST_REFERENCE_PX:
+                raise DataError(
+                    f"a reference image is uint8 of shape (height, width, {self.bands}), {LEAST_REFERENCE_PX} px or more; this one "
+                    f"is {style.dtype} {style.shape}."
+                )
+            with torch.inference_mode():
+                image = encode_image(torch.from_numpy(np.ascontiguousarray(style[None]))).to(self.device)
+                bank.fixed = bank.like(encoder(image))
+        elif style is not None:
+            if style not in self.styles:
+                raise ConfigError(f"no style {style!r} in this run; it knows {', '.join(self.styles)}.")
+            bank.place = self.styles.index(style)
+        return styled
+
+    def to(self, device: str) -> "TrainedGenerator":
+        """A copy on another device."""
+        moved = copy.copy(self)
+        moved.network, moved.device = copy.deepcopy(self.network).to(require_device(device)), device
+        return moved
+
+    def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
+        """Write it as a pretrained folder; options as in ``orthoforge.hub.save_pretrained``."""
+        return hub.save_pretrained(replace(self.saved, network=self.network), folder, **options)
+
+    @staticmethod
+    def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> "TrainedGenerator":
+        """``load_generator`` under the name that other libraries have for it."""
+        return load_generator(source, device=device, revision=revision)
+
+    @property
+    def stride_px(self) -> int:
+        """What the sides of the network's input are padded to a multiple of."""
+        return self.network.stride
+
+    @property
+    def reach_px(self) -> int:
+        """How many pixels beside an output pixel the network looks at, apart from statistics of the image.
+
+        And apart from which pixels are one building, wherever that ends: see ``buildings_of``.
+        """
+        return self.network.reach
+
+    @property
+    def is_noisy(self) -> bool:
+        """Whether the seed changes the image."""
+        return is_noisy(self.network)
+
+    def buildings_of(self, read: Read, height: int, width: int, origin: tuple[int, int] = (0, 0)) -> Buildings | None:
+        """The buildings of a mask of any size that ``read`` gives by windows; ``None`` where the network is told nothing of them.
+
+        ``origin`` is where the mask's first (row, column) lies, as when it is generated.
+        """
+        return telling.buildings_of(self.network, read, height, width, classes=self.classes is not None, origin=origin)
+
+    def teller(self, buildings: Buildings, seed: int) -> telling.Teller:
+        """What the network is told of a window of the mask that has these buildings, by this seed.
+
+        One with a library: its canvas, (h, w, B) uint8. Others: which colour of its palette each pixel's building has, (h, w) uint8
+        from 1, 0 outside.
+        """
+        if self.library is None:
+            return telling.roof_teller(buildings, seed)
+        return telling.canvas_teller(self.library, buildings, seed, self._place(seed))
+
+    def memory_bytes(self, height: int, width: int) -> int:
+        """About how much memory an image of this size takes to generate in one piece."""
+        return self.network.memory_bytes(height, width)
+
+    @property
+    def _class_count(self) -> int | None:
+        return class_count(self.classes)
+
+    def _place(self, seed: int) -> int:
+        assert self.network.styles is not None
+        return telling.place_of(self.network.styles, seed, len(self.styles))
+
+    def _condition(self, masks: np.ndarray) -> Tensor:
+        """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
+        condition = encode_mask(torch.from_numpy(self._padded(masks)), self._class_count)
+        return condition.to(self.device, memory_format=torch.channels_last)
+
+    def _padded(self, masks: np.ndarray) -> np.ndarray:
+        return pad_to_stride(masks, self.network.stride, self.network.least_px)
+
+
+def load_generator(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> TrainedGenerator:
+    """A generator, ready to call.
+
+    ``source`` is a run folder (its ``last`` weights are taken), one of its checkpoints, such as ``RUN/weights/best``, a pretrained
+    folder, the name of weights that come with the package, or, where nothing of that name is here, a repository ``owner/name`` of
+    the Hugging Face hub; a ``Path`` is never looked for there. ``revision`` is a branch, tag or commit of the repository.
+
+    Raises ``CheckpointError`` when there is none, or when its bytes changed, ``ConfigError`` for a device that is not there, a
+    revision of a folder, or without the extra ``hub``, and ``ResourceError`` when the hub cannot be reached.
+    """
+    require_device(device)
+    path = Path(source)
+    is_here = path.exists() or bundled_folder(str(source)) is not None or is_pickled(path)
+    if isinstance(source, str) and not is_here and is_repository_name(source):
+        path = download(source, revision)
+    elif revision is not None:
+        raise ConfigError(f"{source} is not taken from the Hugging Face hub, so there is no revision {revision} of it.")
+    return TrainedGenerator(read_generator(checkpoint_folder(path)), device=device)
