@@ -11,7 +11,7 @@ from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.comparison.mosaics import Draw
 from orthoforge.comparison.settings import store_words
 from orthoforge.evaluation.paired import detail_levels, mean_colours, overlap_statement, tile_scores
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
@@ -110,10 +110,10 @@ def score_parts(runs: Sequence[ComparedRun], scores: Sequence[RunScores | None],
     """A table for each set of tiles, what to make of it, and the circumstances."""
     known = [(run, one) for run, one in zip(runs, scores, strict=True) if one is not None]
     if not known:
-        return [report.paragraph("No run has both weights and tiles here, so nothing is scored.")]
+        return [html.paragraph("No run has both weights and tiles here, so nothing is scored.")]
     reference = scores[0]
     parts = [
-        report.note(
+        html.note(
             "PSNR, SSIM and L1 favour blur: a sharp tree in the wrong place costs more than no tree at all. They say how close an "
             "image is pixel by pixel, not how real it looks. Detail, the mean difference between neighbouring pixels, is best near "
             "the real images' and shows the other side; noise and checkerboards have much of it too."
@@ -124,7 +124,7 @@ def score_parts(runs: Sequence[ComparedRun], scores: Sequence[RunScores | None],
         parts.append(_table(scored, [(run, one) for run, one in known if one.scored is scored], reference, runs[0].label))
     if len(sets) > 1:
         parts.append(
-            report.paragraph("Scores in different tables do not compare: other tiles, or pixels of another size on the ground.")
+            html.paragraph("Scores in different tables do not compare: other tiles, or pixels of another size on the ground.")
         )
     parts += _overlap_notes(known)
     return [*parts, _circumstances(known, seed)]
@@ -149,7 +149,7 @@ def _table(
     words = f"{store_words(scored.store)}, split {scored.split}: mean ± standard error over {tiles}{some}."
     if compared:
         words += f" Below it the difference to {reference_label}, tile by tile."
-    return report.table(["Run", *SHOWN_METRICS.values()], cells, words)
+    return html.table(["Run", *SHOWN_METRICS.values()], cells, words)
 
 
 def _cell(score: Mapping[str, Any], metric: str, difference: Mapping[str, Any] | None = None) -> Text:
@@ -175,7 +175,7 @@ def _overlap_notes(known: Sequence[tuple[ComparedRun, RunScores]]) -> list[Html]
     said: dict[tuple[str, bool], list[str]] = {}
     for run, scores in known:
         said.setdefault(overlap_statement(_overlap_data(run, scores.scored)), []).append(run.label)
-    return [report.note(f"{', '.join(labels)}: {text}", warning=warning) for (text, warning), labels in said.items()]
+    return [html.note(f"{', '.join(labels)}: {text}", warning=warning) for (text, warning), labels in said.items()]
 
 
 def _circumstances(known: Sequence[tuple[ComparedRun, RunScores]], seed: int) -> Html:
@@ -193,7 +193,7 @@ def _circumstances(known: Sequence[tuple[ComparedRun, RunScores]], seed: int) ->
             ]
         )
     floors = "; ".join(dict.fromkeys(scores.scored.floor_from for _, scores in known))
-    return report.table(
+    return html.table(
         ["Run", ">Step", "Weights, SHA-256", "Tiles, fingerprint", "Split"],
         rows,
         f"Circumstances. Seed {seed} for all that is random in a network. The floor's colours come from {floors}. The error is "

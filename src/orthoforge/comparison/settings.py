@@ -9,7 +9,7 @@ from typing import Any
 
 from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.config import Recipe
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
 from orthoforge.tiles.store import TileStore
 
@@ -71,38 +71,36 @@ def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
     if len(runs) == 1:
         return []
     if not names:
-        return [report.paragraph("All recipes are the same in everything that decides what a training computes.")]
+        return [html.paragraph("All recipes are the same in everything that decides what a training computes.")]
 
     def cell(values: Mapping[str, Any], name: str) -> Text:
         text = shown_value(values[name]) if name in values else "–"
-        return report.marked(text) if values.get(name) != settings[0].get(name) else text
+        return html.marked(text) if values.get(name) != settings[0].get(name) else text
 
     caption = f"Settings that are not the same in all recipes. Marked: other than in {runs[0].label}."
     recipes, labels = [str(values.get("name", "–")) for values in settings], [run.label for run in runs]
-    headings: list[Text] = [Html(f"<code>{report.escape(name)}</code>") for name in names]
+    headings: list[Text] = [Html(f"<code>{html.escape(name)}</code>") for name in names]
     if len(names) > _MANY_FIELDS and len(runs) > _FEW_RUNS:
         changes = [
             [run.label, *([recipe] if recipes != labels else []), _changes(values, settings[0], names)]
             for run, recipe, values in zip(runs, recipes, settings, strict=True)
         ]
         what = f"Other than in {runs[0].label}"
-        return [report.table(["Run", *(["Recipe"] if recipes != labels else []), what], changes, "Settings that are not the same.")]
+        return [html.table(["Run", *(["Recipe"] if recipes != labels else []), what], changes, "Settings that are not the same.")]
     if len(names) > _MANY_FIELDS:
         by_field = [[heading, *(cell(values, name) for values in settings)] for heading, name in zip(headings, names, strict=True)]
-        return [report.table(["Run", *(run.label for run in runs)], [["Recipe", *recipes], *by_field], caption)]
+        return [html.table(["Run", *(run.label for run in runs)], [["Recipe", *recipes], *by_field], caption)]
     by_run = [
         [run.label, recipe, *(cell(values, name) for name in names)]
         for run, recipe, values in zip(runs, recipes, settings, strict=True)
     ]
-    return [report.table(["Run", "Recipe", *headings], by_run, caption)]
+    return [html.table(["Run", "Recipe", *headings], by_run, caption)]
 
 
 def _changes(values: Mapping[str, Any], first: Mapping[str, Any], names: Sequence[str]) -> Html:
     """'norm instance' 'batch_size 2', each marked."""
     changed = [name for name in names if values.get(name) != first.get(name)]
-    return Html(
-        " ".join(report.marked(f"{name} {shown_value(values[name]) if name in values else '–'}") for name in changed) or "–"
-    )
+    return Html(" ".join(html.marked(f"{name} {shown_value(values[name]) if name in values else '–'}") for name in changed) or "–")
 
 
 def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]], currency: str) -> Html:
@@ -118,7 +116,7 @@ def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]],
         cells: list[Text] = [
             run.label,
             tiles_words(run),
-            report.marked(epochs) if fact["epochs"] < fact["planned_epochs"] else epochs,
+            html.marked(epochs) if fact["epochs"] < fact["planned_epochs"] else epochs,
             "–" if fact["images_seen"] is None else f"{fact['images_seen']:,}".replace(",", "\u202f"),
             duration(fact["seconds_per_epoch"]),
             duration(fact["seconds"]),
@@ -129,7 +127,7 @@ def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]],
             cells.append(str(fact["init_from"] or "–").rstrip("/").rsplit("/", 1)[-1])
         rows.append([*cells, *([] if alike else [_hardware(fact["hardware"])])])
     where = f" All on {_hardware(facts[0]['hardware'])}." if alike else ""
-    return report.table(columns, rows, f"Time an epoch is the median of training alone, without validation and saving.{where}")
+    return html.table(columns, rows, f"Time an epoch is the median of training alone, without validation and saving.{where}")
 
 
 def all_settings(runs: Sequence[ComparedRun]) -> Html:
@@ -140,9 +138,9 @@ def all_settings(runs: Sequence[ComparedRun]) -> Html:
     for name in names:
         shown = [shown_value(values[name]) if name in values else "–" for values in recorded]
         differs = any(text != shown[0] for text in shown)
-        rows.append([Html(f"<code>{report.escape(name)}</code>"), *(report.marked(text) if differs else text for text in shown)])
-    table = report.table(["Field", *(run.label for run in runs)], rows)
-    return report.details("All settings", table, report.paragraph("–: the run is older than this field, or has no such setting."))
+        rows.append([Html(f"<code>{html.escape(name)}</code>"), *(html.marked(text) if differs else text for text in shown)])
+    table = html.table(["Field", *(run.label for run in runs)], rows)
+    return html.details("All settings", table, html.paragraph("–: the run is older than this field, or has no such setting."))
 
 
 def tiles_words(run: ComparedRun) -> str:

@@ -20,7 +20,7 @@ from orthoforge.files import new_file, require_place
 from orthoforge.measures.realism.features import ScoreNetwork
 from orthoforge.measures.realism.realism import realism
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.tiles.store import TileStore
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
@@ -97,12 +97,12 @@ def evaluate(
         settings = fidelity if isinstance(fidelity, SegmenterSettings) else SegmenterSettings(seed=seed)
         result["fidelity"] = masks_followed(subject, store, settings, out / "segmenter", seed=seed, device=device)
     result["warnings"] = page.warnings_of(result)
-    content = report.page(
+    content = html.page(
         f"Evaluation of {path.name}", page.lead(result), *page.sections(result), *picture_sections(result, subject, store)
     )
     with new_file(out / REPORT_JSON, overwrite=overwrite) as partial:
         partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
-    report.write_page(out / REPORT_HTML, content, overwrite=overwrite)
+    html.write_page(out / REPORT_HTML, content, overwrite=overwrite)
     return result
 
 

@@ -8,7 +8,7 @@ from orthoforge.evaluation.paired import circumstances, made_at_other_scale, ove
 from orthoforge.measures.realism.realism import FIGURES, RELIABLE_IMAGES, is_reliable
 from orthoforge.measures.realism.verdict import LEAST_IMAGES
 from orthoforge.measures.realism.verdict import words as verdict_words
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
 
 _HEADINGS = {
@@ -33,13 +33,11 @@ def lead(result: Mapping[str, Any]) -> str:
 def sections(result: Mapping[str, Any]) -> list[Html]:
     """The sections with numbers."""
     if result["scores"]:
-        parts = [report.section("Scores pixel by pixel", *score_parts(result))]
+        parts = [html.section("Scores pixel by pixel", *score_parts(result))]
     else:
         text, warning = overlap_statement(result["data"])
         words = "No image is named as a tile, so none is compared pixel by pixel, and there is no perceptual distance."
-        parts = [
-            report.section("Circumstances", report.note(text, warning=warning), report.paragraph(words), circumstances(result))
-        ]
+        parts = [html.section("Circumstances", html.note(text, warning=warning), html.paragraph(words), circumstances(result))]
     return [
         _realism(result),
         *parts,
@@ -148,18 +146,18 @@ def _realism(result: Mapping[str, Any]) -> Html:
     )
     method = realism.get("interval", {})
     resampled = f" drawing {method['resampled']} anew {method['rounds']} times" if method.get("resampled") else " (none: too few)"
-    table = report.table(
+    table = html.table(
         ["", ">Generated", ">95 % interval", ">One half", ">Real halves"],
         rows,
         f"{counted(n_generated, 'generated image')} against {counted(n_real, 'real one')}, as {network['network']} sees them "
         f"({network['layer']}). The interval comes from{resampled}. The floor, at the right, is {split}. Beside it generated "
         "images take the place of one half: this compares with the floor.",
     )
-    parts = [table, *(report.paragraph(text) for text in _reading(realism))]
+    parts = [table, *(html.paragraph(text) for text in _reading(realism))]
     if min(n_generated, n_real) < RELIABLE_IMAGES:
-        parts.append(report.note(few_images(n_generated, n_real), warning=True))
-    meanings = report.table(["Figure", "What it is"], [[_HEADINGS[name], words] for name, words in FIGURES.items()])
-    return report.section("Realism", *parts, report.details("What the figures are", meanings))
+        parts.append(html.note(few_images(n_generated, n_real), warning=True))
+    meanings = html.table(["Figure", "What it is"], [[_HEADINGS[name], words] for name, words in FIGURES.items()])
+    return html.section("Realism", *parts, html.details("What the figures are", meanings))
 
 
 def _reading(realism: Mapping[str, Any]) -> list[str]:
@@ -189,13 +187,13 @@ def _reading(realism: Mapping[str, Any]) -> list[str]:
 
 def _diversity(figures: Mapping[str, Any]) -> Html:
     if figures["value"] is None:
-        return report.section("Diversity", report.paragraph(f"Not measured: {figures['why']}."))
+        return html.section("Diversity", html.paragraph(f"Not measured: {figures['why']}."))
     if figures["deterministic"]:
         text = (
             f"0: the network makes one image of a mask, whatever the seed ({counted(figures['masks'], 'mask')} with "
             f"{len(figures['seeds'])} seeds each gave the same image to the bit). Variety comes from the masks alone."
         )
-        return report.section("Diversity", report.paragraph(text))
+        return html.section("Diversity", html.paragraph(text))
     error = f" ± {figures['standard_error']:.3f}" if figures["standard_error"] is not None else ""
     between = f" Two real images of different masks are {figures['between_masks']:.3f} apart." if figures["between_masks"] else ""
     text = (
@@ -203,18 +201,18 @@ def _diversity(figures: Mapping[str, Any]) -> Html:
         f"{counted(figures['masks'], 'mask')} and all pairs of {len(figures['seeds'])} seeds), {figures['levels']:.1f} levels "
         f"pixel by pixel.{between}"
     )
-    return report.section("Diversity", report.paragraph(text))
+    return html.section("Diversity", html.paragraph(text))
 
 
 def _memorisation(figures: Mapping[str, Any]) -> list[Html]:
     if figures["ratio"] is None:
-        return [report.section("Memorisation", report.paragraph(f"Not measured: {figures.get('why', 'the yardstick is 0')}."))]
+        return [html.section("Memorisation", html.paragraph(f"Not measured: {figures.get('why', 'the yardstick is 0')}."))]
     rows = [
         ["Generated", f"{figures['median_generated']:.2f}", f"{figures['least_generated']:.2f}", f"{figures['n_generated']}"],
         ["Real test tiles", f"{figures['median_real']:.2f}", f"{figures['least_real']:.2f}", f"{figures['n_real']}"],
     ]
     some = "" if figures["searched"] == figures["training_tiles"] else f" (of {figures['training_tiles']}, spread over them)"
-    table = report.table(
+    table = html.table(
         ["Distance to the nearest training tile", ">Median", ">Least", ">Images"],
         rows,
         f"Euclidean, in the vectors of {figures['circumstances']['network']}; {figures['searched']} training tiles{some}.",
@@ -224,8 +222,8 @@ def _memorisation(figures: Mapping[str, Any]) -> list[Html]:
         f"{100 * share:.1f} % of the generated images lie nearer to a training tile than all but {100 * expected:.0f} % of the "
         "real test tiles do. " + _copies(share, expected, figures["n_generated"], figures["n_real"])
     )
-    assumed = [report.note(f"Assumed: {figures['assumed']}.")] if "assumed" in figures else []
-    return [report.section("Memorisation", table, report.paragraph(text), *assumed)]
+    assumed = [html.note(f"Assumed: {figures['assumed']}.")] if "assumed" in figures else []
+    return [html.section("Memorisation", table, html.paragraph(text), *assumed)]
 
 
 def _copies(share: float, expected: float, n_generated: int, n_real: int) -> str:
@@ -249,7 +247,7 @@ def _fidelity(figures: Mapping[str, Any] | None) -> list[Html]:
         interval = f"{ratio['interval'][0]:.2f} to {ratio['interval'][1]:.2f}" if ratio["interval"] else "–"
         scores = [f"{part[kind][name]:.3f}" for name in ("iou", "boundary_f") for kind in ("generated", "real")]
         rows.append([place, str(part["n"]), *scores, shown, interval])
-    table = report.table(
+    table = html.table(
         ["Place", ">Tiles", ">IoU", ">real", ">Boundary F", ">real", ">IoU, ratio", ">95 %"],
         rows,
         f"A segmenter trained on {figures['segmenter']['n']} real tiles that the run was not trained on. It errs on real images "
@@ -261,15 +259,15 @@ def _fidelity(figures: Mapping[str, Any] | None) -> list[Html]:
             [name, str(part["n"]), f"{100 * part['generated']['found']:.0f} %", f"{100 * part['real']['found']:.0f} %"]
             for name, part in figures["by_size"].items()
         ]
-        parts.append(report.table(["Buildings", ">Number", ">Found in generated", ">in real"], found))
+        parts.append(html.table(["Buildings", ">Number", ">Found in generated", ">in real"], found))
     chance = figures["shuffled"]["chance_iou"]
     parts.append(
-        report.paragraph(
+        html.paragraph(
             f"Against the mask of another tile the generated images get {figures['shuffled']['iou']:.3f}; as many pixels strewn at "
             f"random would get {chance:.3f}."
         )
     )
-    return [report.section("Fidelity to the mask", *parts, *(report.note(text) for text in figures["notes"]))]
+    return [html.section("Fidelity to the mask", *parts, *(html.note(text) for text in figures["notes"]))]
 
 
 def _value(figure: Mapping[str, Any], name: str) -> str:

@@ -11,7 +11,7 @@ from orthoforge.generation.masks import other_scale
 from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, psnr
 from orthoforge.measures.similarity import MS_SSIM_LEAST_PX, ssim_and_ms_ssim
 from orthoforge.models.conditions import encode_image
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html
 from orthoforge.tiles.store import TileStore
 
@@ -104,13 +104,13 @@ def score_parts(result: Mapping[str, Any]) -> list[Html]:
     scores, data = result["scores"], result["data"]
     columns = _columns(scores)
     n = scores["generated"]["psnr"]["n"]
-    overall = report.table(
+    overall = html.table(
         ["", *columns.values()],
         [[label, *(_cell(scores[name].get(metric), metric) for metric in columns)] for name, label in _IMAGES.items()],
         f"Mean ± standard error over {n} tiles of split {data['split']}. The error is that of independent tiles; "
         "tiles of one scene resemble each other, so the true one is larger.",
     )
-    by_place = report.table(
+    by_place = html.table(
         ["Place", ">Tiles", ">PSNR", ">its floor", ">SSIM", ">its floor", ">Detail", ">real"],
         [
             [
@@ -127,8 +127,8 @@ def score_parts(result: Mapping[str, Any]) -> list[Html]:
     text, is_warning = overlap_statement(data)
     return [
         overall,
-        *(report.paragraph(line) for line in _reading(scores)),
-        report.note(text, warning=is_warning),
+        *(html.paragraph(line) for line in _reading(scores)),
+        html.note(text, warning=is_warning),
         by_place,
         circumstances(result),
     ]
@@ -161,10 +161,8 @@ def circumstances(result: Mapping[str, Any]) -> Html:
         ]
     for use, network in result["networks"].items():
         words = f"{network['network']}, {network['layer']}; resizing: {network['resizing']}; weights "
-        rows.append(
-            [f"Network: {use}", report.join([report.escape(words), Html(f"<code>{network['weights_sha256'][:16]}…</code>")])]
-        )
-    return report.table(["Circumstances", ""], [*rows, ["Made by", result["made_by"]]])
+        rows.append([f"Network: {use}", html.join([html.escape(words), Html(f"<code>{network['weights_sha256'][:16]}…</code>")])])
+    return html.table(["Circumstances", ""], [*rows, ["Made by", result["made_by"]]])
 
 
 def made_at_other_scale(result: Mapping[str, Any]) -> bool:

@@ -8,7 +8,7 @@ import numpy as np
 from orthoforge.evaluation.paired import mean_colours
 from orthoforge.evaluation.subject import Subject
 from orthoforge.measures.realism.memorisation import levels_apart
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture
 from orthoforge.tiles.store import TileStore
 
@@ -26,7 +26,7 @@ def picture_sections(result: Mapping[str, Any], subject: Subject, store: TileSto
 def _worst_to_best(tiles: Sequence[Mapping[str, Any]], subject: Subject, store: TileStore) -> Html:
     """Pictures of tiles at equal steps of the ranking by SSIM: mask, generated image, real one, and what mean colours give."""
     text = "Tiles at equal steps of the ranking by SSIM, from the worst of all to the best of all. Click to enlarge."
-    parts = [report.paragraph(text)]
+    parts = [html.paragraph(text)]
     floor, _ = mean_colours(store, np.array([row["id"] for row in tiles]))
     numbers = {name: number for number, name in enumerate(subject.images.names)}
     order = sorted(tiles, key=lambda row: row["generated"]["ssim"])
@@ -40,8 +40,8 @@ def _worst_to_best(tiles: Sequence[Mapping[str, Any]], subject: Subject, store: 
             Picture(real, "real"),
             Picture(floor[row["place"]][mask], f"floor: {row['mean_colours']['psnr']:.1f} dB", lossless=True),
         ]
-        parts.append(report.picture_row(pictures, heading=store.describe(row["id"])))
-    return report.section("From worst to best", *parts)
+        parts.append(html.picture_row(pictures, heading=store.describe(row["id"])))
+    return html.section("From worst to best", *parts)
 
 
 def _examples(subject: Subject) -> Html:
@@ -49,9 +49,9 @@ def _examples(subject: Subject) -> Html:
     chosen = _equal_steps(len(subject.images))
     rows = []
     if subject.mask:
-        rows.append(report.picture_row([Picture(subject.mask(number), "mask") for number in chosen]))
-    rows.append(report.picture_row([Picture(subject.images.read(number), subject.images.names[number]) for number in chosen]))
-    return report.section("Some of the images", report.paragraph("At equal steps of the folder, none picked."), *rows)
+        rows.append(html.picture_row([Picture(subject.mask(number), "mask") for number in chosen]))
+    rows.append(html.picture_row([Picture(subject.images.read(number), subject.images.names[number]) for number in chosen]))
+    return html.section("Some of the images", html.paragraph("At equal steps of the folder, none picked."), *rows)
 
 
 def _nearest_tiles(memorised: Mapping[str, Any], subject: Subject, store: TileStore) -> Html:
@@ -59,7 +59,7 @@ def _nearest_tiles(memorised: Mapping[str, Any], subject: Subject, store: TileSt
     training = subject.ground.training if subject.ground else store
     assert training is not None
     parts = [
-        report.paragraph(
+        html.paragraph(
             "The images that lie nearest to any training tile, nearest first. A copy would show here as the same picture; two "
             "pictures of the same kind of ground are none. Real test tiles have their nearest training tile at "
             f"{memorised['median_real']:.2f} in the middle, and at {memorised['least_real']:.2f} at the least."
@@ -68,8 +68,8 @@ def _nearest_tiles(memorised: Mapping[str, Any], subject: Subject, store: TileSt
     for entry in memorised["nearest"]:
         number, near = entry["number"], entry["training_tile"]
         heading = f"{entry['image']}: distance {entry['distance']:.2f} from {training.describe(near)}"
-        parts.append(report.picture_row(_nearest_row(subject, store, number, training.tile(near)[0]), heading=heading))
-    return report.section("Nearest training tiles", *parts)
+        parts.append(html.picture_row(_nearest_row(subject, store, number, training.tile(near)[0]), heading=heading))
+    return html.section("Nearest training tiles", *parts)
 
 
 def _nearest_row(subject: Subject, store: TileStore, number: int, tile: np.ndarray) -> list[Picture]:

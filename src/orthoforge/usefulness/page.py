@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from orthoforge.measures.segmenter.mask_scores import BOUNDARY_PX
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture, Text
 from orthoforge.pages.line_drawings import Curve, curves_plot, legend
 from orthoforge.tiles.store import TileStore
@@ -61,18 +61,18 @@ def page(result: Mapping[str, Any], store: TileStore, synthetic: TileStore) -> H
         f"The same segmenter, trained {result['trainings']['n']} times for {settings['segmenter']['steps']} steps each, tested on "
         f"{data['test_tiles']} tiles of {data['test_scenes']} scenes that no training saw."
     )
-    return report.page(
+    return html.page(
         "Does training on synthetic images help?",
         lead,
-        report.section(
+        html.section(
             "Verdict",
-            report.note(result["verdict"]),
-            *(report.note(text, warning=True) for text in result["warnings"]),
-            *(report.paragraph(entry["text"]) for entry in result["by_fraction"]),
+            html.note(result["verdict"]),
+            *(html.note(text, warning=True) for text in result["warnings"]),
+            *(html.paragraph(entry["text"]) for entry in result["by_fraction"]),
         ),
-        report.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
-        report.section("What the segmenter was shown", *_examples(store, synthetic)),
-        report.section("Circumstances", _circumstances(result)),
+        html.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
+        html.section("What the segmenter was shown", *_examples(store, synthetic)),
+        html.section("Circumstances", _circumstances(result)),
     )
 
 
@@ -110,7 +110,7 @@ def _curves(result: Mapping[str, Any]) -> list[Html]:
     label = "% of the real training tiles"
     both = [curves_plot("IoU on the test tiles", label, scores), curves_plot("IoU beyond that of real alone", label, gains)]
     return [
-        report.plots(both),
+        html.plots(both),
         legend([(name, number) for number, name in enumerate(names)]),
     ]
 
@@ -134,12 +134,12 @@ def _table(result: Mapping[str, Any]) -> Html:
             rows.append([row["arm"], score, beyond, *intervals, finding, *at_edges, str(drawn["real"]), str(drawn["synthetic"])])
         tiles = entry["real_tiles"]
         caption = f"{percent(entry['fraction'])} of the real tiles: {tiles} tile{'s' * (tiles != 1)}"
-        parts.append(report.table(columns, rows, caption))
-    return report.join(parts)
+        parts.append(html.table(columns, rows, caption))
+    return html.join(parts)
 
 
 def _mark(verdict: str) -> Text:
-    return report.marked(verdict) if verdict in _EFFECT else verdict
+    return html.marked(verdict) if verdict in _EFFECT else verdict
 
 
 def _error(figures: Mapping[str, Any]) -> str:
@@ -157,7 +157,7 @@ def _signed(value: float) -> str:
 def _how_to_read(result: Mapping[str, Any], seeds: int) -> list[Html]:
     chance = sum(row["difference"] is not None for row in result["arms"])
     return [
-        report.paragraph(
+        html.paragraph(
             f"Means ± standard errors over {seeds} seed{'s' * (seeds != 1)}. A seed decides which real tiles are taken, the order "
             "of crops and the network's first weights, and all arms share it: differences to `real` (turned and mirrored) are "
             "taken seed by seed. The first interval is Student's over seeds, the second a bootstrap over seeds and test scenes, "
@@ -166,7 +166,7 @@ def _how_to_read(result: Mapping[str, Any], seeds: int) -> list[Html]:
             f"at each fraction. Boundary F is the share of edge pixels within {BOUNDARY_PX} px of an edge of the other mask, the "
             "harmonic mean of both ways; no verdict rests on it."
         ),
-        report.paragraph(
+        html.paragraph(
             "Every arm takes the same number of steps with the same batch. Ratio 1:2 means one real image for two synthetic ones "
             "among them, so that it sees a third of the real crops that `real` sees, as the last columns say. All arms but "
             "`no flips` turn and mirror."
@@ -181,8 +181,8 @@ def _examples(store: TileStore, synthetic: TileStore) -> list[Html]:
         pictures = [tiles.tile(tile_id) for tile_id in shown]
         images = [Picture(image, tiles.rows[tile_id].place) for (image, _), tile_id in zip(pictures, shown, strict=True)]
         masks = [Picture(tiles.mask_rgb(mask), "its mask", lossless=True) for _, mask in pictures]
-        parts += [report.picture_row(images, heading=name), report.picture_row(masks)]
-    return [report.paragraph("At equal steps of the tiles, none picked."), *parts]
+        parts += [html.picture_row(images, heading=name), html.picture_row(masks)]
+    return [html.paragraph("At equal steps of the tiles, none picked."), *parts]
 
 
 def _circumstances(result: Mapping[str, Any]) -> Html:
@@ -198,4 +198,4 @@ def _circumstances(result: Mapping[str, Any]) -> Html:
         ["Time", f"{spent['seconds'] / 60:.1f} min for {spent['n']} trainings and tests, {spent['cpu_seconds'] / 60:.1f} CPU min"],
         ["Made by", result["made_by"]],
     ]  # fmt: skip
-    return report.table(["", "What"], rows)
+    return html.table(["", "What"], rows)
