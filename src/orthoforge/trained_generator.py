@@ -197,6 +197,17 @@ class TrainedGenerator:
         return import_module("orthoforge.hub").from_pretrained(source, device=device, revision=revision)
 
     @property
+    def own_style(self) -> tuple[str, str]:
+        """Name and identity of the style that it was given (``with_style``), which tells it from others; empty by the seed."""
+        bank = bank_of(self.network) if self.styles else None
+        if bank is None:
+            return "", ""
+        if bank.fixed is not None:
+            return "reference image", hashlib.sha256(bank.fixed.code.cpu().numpy().tobytes()).hexdigest()
+        place = "" if bank.place is None else self.styles[bank.place]
+        return place, place
+
+    @property
     def stride_px(self) -> int:
         """What the sides of the network's input are padded to a multiple of."""
         return generator_stride(self.recipe.generator)

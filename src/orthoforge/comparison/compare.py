@@ -2,21 +2,20 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from orthoforge.comparison.compared_runs import ComparedRun, read_runs
 from orthoforge.comparison.curves import curve_parts
-from orthoforge.comparison.ground import chosen_splits, group_by_ground, scored_tiles
 from orthoforge.comparison.pictures import PicturePlan, draw_run, plan_pictures, remembering, scene_rows, tile_rows
-from orthoforge.comparison.scores import RunScores, ScoredSet, plain_scores, score_floor, score_parts, score_run
+from orthoforge.comparison.scores import PlainScores, RunScores, ScoredSet, plain_scores, score_floor, score_parts, score_run
 from orthoforge.comparison.settings import (
+    RunFacts,
+    Settings,
     all_settings,
     differences_table,
     differing_fields,
@@ -26,15 +25,46 @@ from orthoforge.comparison.settings import (
     settings_of,
     store_words,
 )
+from orthoforge.comparison.shared_ground import chosen_splits, group_by_ground, scored_tiles
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
-from orthoforge.evaluation.paired import METRICS
 from orthoforge.files import new_file, require_place
+from orthoforge.measures.paired import METRICS
 from orthoforge.pages import html
 from orthoforge.pages.html import Html
+from orthoforge.progress import Progress
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 
 FORMAT = 1
+
+
+class _Run(TypedDict):
+    label: str
+    folder: str
+    recipe: object
+    settings: Settings
+    remarks: list[str]
+
+
+class ComparedEntry(_Run, RunFacts):
+    """One run: what it was, what it took, and what it scored."""
+
+    tiles_fingerprint: str
+    scores: PlainScores | None
+
+
+class Comparison(TypedDict):
+    """What the .json beside the page holds."""
+
+    format: int
+    made_by: str
+    seed: int
+    price_per_hour: float | None
+    currency: str | None
+    differing_fields: list[str]
+    metrics: dict[str, str]
+    left_out: list[str]
+    runs: list[ComparedEntry]
 
 
 def compare(
@@ -116,15 +146,12 @@ def _require_possible(runs: Sequence[Path], out: Path, split: str, price_per_hou
         raise ConfigError(f"price_per_hour is {price_per_hour}; it must be at least 0, and finite.")
 
 
-def _with_progress(runs: Sequence[ComparedRun]) -> Any:
-    """``runs``, with a bar on a terminal: a large network takes a minute or more a run."""
-    console = Console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("generating", total=len(runs))
+def _with_progress(runs: Sequence[ComparedRun]) -> Iterator[ComparedRun]:
+    """``runs``, and how far they are: a large network takes a minute or more a run."""
+    with Progress("comparing").task("runs", len(runs)) as step:
         for run in runs:
-            progress.update(bar, description=run.label)
             yield run
-            progress.advance(bar)
+            step()
 
 
 def _draw_and_score(
@@ -156,7 +183,7 @@ def _lead(runs: Sequence[ComparedRun], stores: Sequence[TileStore], splits: Mapp
 
 def _difference_parts(
     runs: Sequence[ComparedRun],
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[RunFacts],
     left_out: Sequence[str],
     price_per_hour: float | None,
     currency: str,
@@ -230,16 +257,16 @@ def _group_words(plan: PicturePlan, splits: Mapping[str, str]) -> str:
 
 def _result(
     runs: Sequence[ComparedRun],
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[RunFacts],
     scores: Sequence[RunScores | None],
     left_out: Sequence[str],
     price_per_hour: float | None,
     currency: str,
     seed: int,
     device: str,
-) -> dict[str, Any]:
+) -> Comparison:
     """What the .json beside the page holds."""
-    entries = []
+    entries: list[ComparedEntry] = []
     for run, fact, one in zip(runs, facts, scores, strict=True):
         entries.append(
             {

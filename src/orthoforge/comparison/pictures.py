@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from orthoforge.comparison.compared_runs import ComparedRun
-from orthoforge.comparison.ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
 from orthoforge.comparison.mosaics import (
     Draw,
     WholeScene,
@@ -22,7 +21,8 @@ from orthoforge.comparison.mosaics import (
     scene_layout,
     whole_scene,
 )
-from orthoforge.evaluation.tile_images import TileImages, tile_seed
+from orthoforge.comparison.shared_ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
+from orthoforge.evaluation.subject import TileImages, tile_seed
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture
 from orthoforge.tiles.store import TileStore

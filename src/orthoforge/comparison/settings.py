@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import TypedDict
 
 from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.config import Recipe
@@ -20,20 +20,37 @@ DESCRIPTIVE = frozenset(
 _MANY_FIELDS, _FEW_RUNS = 8, 6
 
 
-def settings_of(run: ComparedRun) -> dict[str, Any]:
+Settings = Mapping[str, object]
+"""A recipe's fields as they were recorded, by any version: their values are plain, and else unknown."""
+
+
+class RunFacts(TypedDict):
+    """Epochs, images, time and cost of a run; ``None`` for what is not known."""
+
+    epochs: int
+    planned_epochs: int
+    images_seen: int | None
+    seconds_per_epoch: float | None
+    seconds: float | None
+    cost: float | None
+    hardware: dict[str, object]
+    init_from: str | None
+
+
+def settings_of(run: ComparedRun) -> Settings:
     """Every field that the run recorded, and the defaults of those that came after it, which leave everything as it was."""
     defaults = {entry.name: _default(entry) for entry in dataclasses.fields(Recipe) if entry.name != "name"}
     return {**{name: _plain(value) for name, value in defaults.items()}, **{k: _plain(v) for k, v in run.settings.items()}}
 
 
-def differing_fields(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing_fields(settings: Sequence[Settings]) -> list[str]:
     """Fields that are not the same in all, in the order of the recipes, without those that decide nothing."""
     effective = [_effective(values) for values in settings]
     names = [name for name in dict.fromkeys(name for values in settings for name in values) if name not in DESCRIPTIVE]
     return [name for name in names if any(values.get(name) != effective[0].get(name) for values in effective)]
 
 
-def _effective(values: Mapping[str, Any]) -> dict[str, Any]:
+def _effective(values: Settings) -> Settings:
     """The fields that have an effect beside the others: without a perceptual loss, not which network it would see with."""
     idle = {
         "perceptual": not values.get("lambda_perceptual"),
@@ -43,8 +60,8 @@ def _effective(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not any(off and name.startswith(part) for part, off in idle.items())}
 
 
-def run_facts(run: ComparedRun, price_per_hour: float | None) -> dict[str, Any]:
-    """Epochs, images, time and cost of a run, as plain values; ``None`` for what is not known."""
+def run_facts(run: ComparedRun, price_per_hour: float | None) -> RunFacts:
+    """What a run was trained for, and what it took."""
     done, planned = run.epochs
     seconds = [row["seconds"] for row in run.results if math.isfinite(row.get("seconds", math.nan))]
     seen = run.images_seen[-1] if run.results else math.nan
@@ -73,7 +90,7 @@ def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
     if not names:
         return [html.paragraph("All recipes are the same in everything that decides what a training computes.")]
 
-    def cell(values: Mapping[str, Any], name: str) -> Text:
+    def cell(values: Settings, name: str) -> Text:
         text = shown_value(values[name]) if name in values else "–"
         return html.marked(text) if values.get(name) != settings[0].get(name) else text
 
@@ -97,13 +114,13 @@ def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
     return [html.table(["Run", "Recipe", *headings], by_run, caption)]
 
 
-def _changes(values: Mapping[str, Any], first: Mapping[str, Any], names: Sequence[str]) -> Html:
+def _changes(values: Settings, first: Settings, names: Sequence[str]) -> Html:
     """'norm instance' 'batch_size 2', each marked."""
     changed = [name for name in names if values.get(name) != first.get(name)]
     return Html(" ".join(html.marked(f"{name} {shown_value(values[name]) if name in values else '–'}") for name in changed) or "–")
 
 
-def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]], currency: str) -> Html:
+def facts_table(runs: Sequence[ComparedRun], facts: Sequence[RunFacts], currency: str) -> Html:
     """What each run was trained on, how far, and what it took."""
     with_cost = any(fact["cost"] is not None for fact in facts)
     with_start = any(fact["init_from"] for fact in facts)
@@ -160,7 +177,7 @@ def store_words(store: TileStore) -> str:
     return f"{store.path} ({store.size_px} px{gsd})"
 
 
-def shown_value(value: Any) -> str:
+def shown_value(value: object) -> str:
     """A setting as a reader wants it: numbers short, nothing as a dash."""
     if value is None or value == "":
         return "none"
@@ -197,7 +214,7 @@ def _training_tiles(run: ComparedRun) -> int | None:
     return len(run.store.ids("train")) if run.store is not None and run.trained_on_store else None
 
 
-def _hardware(versions: Mapping[str, Any]) -> str:
+def _hardware(versions: Mapping[str, object]) -> str:
     """'cpu, 2 threads, torch 2.13.0' and whatever else a run recorded."""
     rest = dict(versions)
     words = [str(rest.pop("device"))] if "device" in rest else []
@@ -207,9 +224,9 @@ def _hardware(versions: Mapping[str, Any]) -> str:
     return ", ".join([*words, *(f"{name} {value}" for name, value in rest.items())]) or "–"
 
 
-def _default(entry: "dataclasses.Field[Any]") -> Any:
+def _default(entry: "dataclasses.Field[object]") -> object:
     return entry.default_factory() if entry.default_factory is not dataclasses.MISSING else entry.default
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

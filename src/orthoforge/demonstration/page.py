@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,13 +12,14 @@ from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import in_seconds
 from orthoforge.demonstration.unseen import Unseen, read_pixels, read_unseen
-from orthoforge.evaluation.paired import score_parts
+from orthoforge.evaluation.result import Evaluation
+from orthoforge.evaluation.tables import score_parts
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture, Step
 from orthoforge.tiles.store import TileStore
 
 
-def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: dict[str, Any], seconds: dict[str, float]) -> Html:
+def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: Evaluation, seconds: dict[str, float]) -> Html:
     """The report on the demo in ``out``, from its files, the evaluation's ``result`` and how many ``seconds`` each stage took."""
     unseen = read_unseen(out)
     # Not the best one: the middle one of the ranking, so that the first picture is what to expect.
@@ -47,7 +47,7 @@ def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: di
 
 
 def _steps(
-    extent: Extent, recipe: Recipe, out: Path, store: TileStore, result: dict[str, Any], unseen: int, seconds: dict[str, float]
+    extent: Extent, recipe: Recipe, out: Path, store: TileStore, result: Evaluation, unseen: int, seconds: dict[str, float]
 ) -> Html:
     checkpoint = load_checkpoint(newest_checkpoint(out / "run"))
     in_generator, in_discriminator = (_parameters(checkpoint, optimizer) for optimizer in ("optimizer_g", "optimizer_d"))
@@ -154,7 +154,7 @@ def _panel_rows(panel: np.ndarray, tile_px: int) -> list[tuple[np.ndarray, np.nd
     return [tuple(panel[top : top + tile_px, column] for column in columns) for top in starts]  # type: ignore[misc]
 
 
-def _scores(unseen: list[Unseen], result: dict[str, Any]) -> list[Html]:
+def _scores(unseen: list[Unseen], result: Evaluation) -> list[Html]:
     whole = html.table(
         ["Scene", ">PSNR, dB", ">SSIM", ">L1, levels", ">Detail, levels"],
         [

@@ -61,6 +61,7 @@ def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = Fal
         _generate(out, extent, journal)
         with journal.stage("evaluate", f"{len(store.ids('test'))} test tiles") as done:
             result = evaluate(out / "run", out / "tiles", out / "evaluation", overwrite=True)
+            assert result["scores"] is not None  # of a run every image is a tile's
             done(f"PSNR {result['scores']['generated']['psnr']['mean']:.2f} dB")
         with journal.stage("report", "") as done:
             html.write_page(out / REPORT, page(out, extent, recipe, store, result, journal.seconds), overwrite=True)

@@ -26,7 +26,6 @@ from orthoforge.generation.outputs import (
     side_files,
     synthetic_tags,
 )
-from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
 from orthoforge.generation.styles import Style, styled, styles_of
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
@@ -34,6 +33,7 @@ from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
+from orthoforge.progress import Progress
 from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.

@@ -13,7 +13,7 @@ import numpy as np
 
 from orthoforge import vectors
 from orthoforge.errors import ConfigError, GridError
-from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.grid import GSD_TOLERANCE, Grid, Window, require_north_up
 from orthoforge.geo.rasters import (
     Raster,
     nodata_note,
@@ -27,9 +27,6 @@ from orthoforge.geo.resampling import nearest, resample
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.scenes.palette import Palette, classes_from_palette
 from orthoforge.trained_generator import TrainedGenerator
-
-# Pixels more than this much larger or smaller than those of the training tiles would give houses of the wrong size.
-GSD_TOLERANCE = 0.15
 
 
 class SceneMask(Protocol):
@@ -175,11 +172,6 @@ class ResampledMask:
 
     def require_sound(self) -> None:
         self._source.require_sound()
-
-
-def other_scale(one_m: float | None, other_m: float | None) -> bool:
-    """Whether pixels of these sizes would show buildings at different scales; of an unknown one nothing is said."""
-    return bool(one_m and other_m and abs(one_m / other_m - 1) > GSD_TOLERANCE)
 
 
 def _called_gsd_m(generator: TrainedGenerator) -> float | None:

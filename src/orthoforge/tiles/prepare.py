@@ -16,12 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
+from orthoforge.progress import Progress
 from orthoforge.scenes.palette import Palette, load_palette
 from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
@@ -153,14 +152,9 @@ def _for_each(
     """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
     results: dict[str, Any] = {}
     errors: dict[str, str] = {}
-    console = Console()
     names = [getattr(item, "pair", item).name for item in items]
     # Threads: GDAL and torch let others run, and all share one import of torch.
-    with (
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        bar = progress.add_task(title, total=len(items))
+    with Progress().task(title, len(items)) as step, ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             for name, future in zip(names, futures, strict=True):  # in order: of several bad scenes the first is named
@@ -170,7 +164,7 @@ def _for_each(
                     if not skip_bad:
                         raise
                     errors[name] = str(error)
-                progress.advance(bar)
+                step()
         except BaseException:
             pool.shutdown(cancel_futures=True)  # waits for the scenes under way, some seconds
             raise
