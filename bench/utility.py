@@ -31,7 +31,7 @@ from orthoforge.models.conditions import encode_image
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare
 from orthoforge.training import train
-from orthoforge.usefulness.experiment import utility
+from orthoforge.usefulness.utility import utility
 
 RESULTS = Path(__file__).parent / "results" / "utility.json"
 PLACE, SCENES = "arden", 36

@@ -13,6 +13,7 @@ ALLOWED = {
     "bands": {"errors"},
     "files": {"errors"},
     "plain_yaml": {"errors"},
+    "progress": set(),
     "config": {"errors", "files", "plain_yaml", "models.features.layers"},
     "checkpoint_state": {"errors", "config"},
     "weights": {"errors"},
@@ -20,7 +21,7 @@ ALLOWED = {
     "vectors": {"errors", "files", "geo"},
     "masks": {"errors", "files", "bands", "geo", "vectors"},
     "scenes": {"errors", "bands", "files", "geo", "vectors", "masks"},
-    "tiles": {"errors", "bands", "files", "geo", "masks", "scenes"},
+    "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
     "material": {"errors", "files", "geo"},
     "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "masks.classes"},
@@ -43,11 +44,11 @@ ALLOWED = {
         "checkpoints", "weights", "trackers", "measures", "run_files",
     },
     "generation": {
-        "errors", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",
+        "errors", "progress", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",
     },
     "forging": {"errors", "files", "config", "geo", "masks", "scenes"},
     "growing": {
-        "errors", "masks", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
+        "errors", "progress", "masks", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
         "generation", "forging",
         "measures",
     },
@@ -59,18 +60,18 @@ ALLOWED = {
         "measures", "pages",
     },
     "comparison": {
-        "errors", "masks.classes", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints",
+        "errors", "measures", "progress", "masks.classes", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints",
         "trained_generator", "runs",
         "evaluation", "pages", "run_files",
     },
     "usefulness": {
-        "errors", "masks.classes", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation",
+        "errors", "geo", "progress", "masks.classes", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation",
         "evaluation", "measures", "pages",
         "runs",
     },
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {
-        "errors", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
+        "errors", "measures", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
         "trained_generator", "pages", "run_files",
     },
     "cli": {

@@ -15,9 +15,9 @@ from orthoforge.demonstration import Extent, run_demo, stages
 from orthoforge.demonstration.journal import JOURNAL
 from orthoforge.demonstration.page import _panel_rows
 from orthoforge.errors import OutputExistsError
-from orthoforge.evaluation.paired import tile_scores
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
+from orthoforge.measures.paired import tile_scores
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator

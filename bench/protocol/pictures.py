@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.protocol.scores import generation
 from bench.protocol.tiles import held_out
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -71,18 +71,18 @@ def write_sheet(path: Path, sheet: np.ndarray) -> None:
 def write_report(path: Path, rows: list[Row], *, ours: str, baseline: str) -> None:
     """A page with the same pictures beside the real images. These are not free to pass on: the page stays where it is made."""
     parts = [
-        report.paragraph(
+        html.paragraph(
             f"`{ours}` beside `{baseline}`: the first held-out tiles of each place, in the order of the manifest, none picked out."
         )
     ]
     for row in rows:
-        shown = [report.Picture(picture, name, f"{name}, {row.tile}", lossless=name == "mask") for name, picture in row.pictures]
+        shown = [html.Picture(picture, name, f"{name}, {row.tile}", lossless=name == "mask") for name, picture in row.pictures]
         parts.append(
-            report.picture_row(
-                [*shown, report.Picture(row.real, "real", f"real, {row.tile}")], heading=f"{row.place}: {row.tile}", wide=True
+            html.picture_row(
+                [*shown, html.Picture(row.real, "real", f"real, {row.tile}")], heading=f"{row.place}: {row.tile}", wide=True
             )
         )
-    report.write_page(path, report.page("Held-out tiles", *parts), overwrite=True)
+    html.write_page(path, html.page("Held-out tiles", *parts), overwrite=True)
 
 
 def _captions(names: list[str], side: int, columns: int) -> np.ndarray:

@@ -24,8 +24,9 @@ from bench.protocol.distances import (
 )
 from bench.protocol.judges import Judges
 from bench.protocol.tiles import held_out, quarters
-from orthoforge.evaluation.paired import detail_levels, pair_scores
 from orthoforge.files import new_file
+from orthoforge.measures.paired import pair_scores
+from orthoforge.measures.pixels import detail_levels
 from orthoforge.measures.realism.diversity import diversity
 from orthoforge.measures.realism.features import BATCH, LiteFeatures, ScoreNetwork
 from orthoforge.measures.realism.probe import folds_of, probe

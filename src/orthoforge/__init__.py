@@ -38,7 +38,7 @@ _HOMES = {
     "simulate": "scenes.simulate",
     "sweep": "experiments",
     "train": "training.session",
-    "utility": "usefulness.experiment",
+    "utility": "usefulness.utility",
 }
 __all__ = sorted(_HOMES)
 

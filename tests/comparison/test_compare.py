@@ -19,8 +19,8 @@ from conftest import make_dataset
 from made_runs import SECONDS, make_run
 from orthoforge.comparison.compare import compare
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation.paired import tile_scores
 from orthoforge.masks.classes import Classes
+from orthoforge.measures.paired import tile_scores
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator

@@ -14,10 +14,10 @@ from lpips_files import write_lpips
 from orthoforge import cli
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
-from orthoforge.evaluation.further import NEAREST
-from orthoforge.evaluation.paired import detail_levels, score_parts
-from orthoforge.evaluation.pictures import SHOWN
+from orthoforge.evaluation.evaluate import FORMAT, NEAREST, evaluate, summary_lines
+from orthoforge.evaluation.page import SHOWN
+from orthoforge.evaluation.tables import score_parts
+from orthoforge.measures.pixels import detail_levels
 from orthoforge.measures.realism import lpips
 from orthoforge.measures.realism.distances import Gaussian, frechet_distance, kernel_distance
 from orthoforge.measures.realism.features import LiteFeatures, ScoreNetwork

@@ -12,12 +12,13 @@ from orthoforge.comparison.compare import compare
 from orthoforge.comparison.pictures import remembering
 from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.evaluate import evaluate
-from orthoforge.evaluation.paired import detail_levels, tile_scores
-from orthoforge.evaluation.tile_images import SEEDS_APART, TileImages, tile_seed
+from orthoforge.evaluation.subject import SEEDS_APART, TileImages, tile_seed
+from orthoforge.measures.paired import tile_scores
+from orthoforge.measures.pixels import detail_levels
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
-from orthoforge.usefulness.experiment import utility
-from orthoforge.usefulness.images import open_source, pool_of
+from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
+from orthoforge.usefulness.utility import utility
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +114,7 @@ def test_synthetic_tiles_have_the_style_of_their_masks_place(town, tmp_path):
     store, run = town
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
     source = open_source(run, store, held_out, device="cpu", allow_leaks=False)
-    pool = pool_of(source, store, store.ids("train"), tmp_path / "made", lambda line: None)
+    pool = pool_of(source, store, store.ids("train"), tmp_path / "made")
     generator, ids = load_generator(run), iter(store.ids("train").tolist() * 2)
     for made_id, row in enumerate(pool.store.rows):
         image, mask = pool.store.tile(made_id)

@@ -32,7 +32,7 @@ from orthoforge.hub.remote import FILES
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
-from orthoforge.usefulness.images import open_source
+from orthoforge.usefulness.synthetic_tiles import open_source
 from small_disk import small_disk
 from test_checkpoints import RECIPE, contents, save_run, state_of
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
+from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, detail_levels, outlines_seen, psnr
+from orthoforge.measures.similarity import validation_ssim as ssim
 
 
 @pytest.fixture(scope="module")
@@ -68,3 +69,9 @@ def test_detail_is_the_mean_step_between_neighbours():
     stripes = torch.zeros(2, 3, 4, 4)
     stripes[1, :, :, ::2] = 1.0
     assert detail(stripes).tolist() == [0.0, 0.5], "steps of 1 across, none down"
+
+
+def test_detail_in_levels_is_127_5_times_as_large():
+    image = np.random.default_rng(0).integers(0, 256, (16, 12, 3), dtype=np.uint8)
+    tensor = torch.from_numpy(image / 127.5 - 1).permute(2, 0, 1)[None]
+    assert detail_levels(image) == pytest.approx(127.5 * detail(tensor).item(), rel=1e-5)

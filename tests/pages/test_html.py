@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from orthoforge.errors import OutputExistsError
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Picture, Step
 from pages import read_page
 
@@ -18,19 +18,19 @@ PHOTO = np.kron(rng.integers(0, 256, (3, 5, 3)), np.ones((16, 16, 1))).astype(np
 
 
 def whole_page() -> str:
-    return report.page(
+    return html.page(
         NASTY,
         NASTY,
-        report.section(
+        html.section(
             NASTY,
-            report.paragraph(NASTY),
-            report.note(NASTY, warning=True),
-            report.table([NASTY, f">{NASTY}"], [[NASTY, NASTY]], NASTY),
-            report.steps([Step(NASTY, NASTY, NASTY)]),
-            report.commands(NASTY),
-            report.link("a folder/<x>.html", NASTY),
-            report.picture_row([Picture(MASK, NASTY), Picture(PHOTO, "photo", alt=NASTY)], heading=NASTY, stack=True),
-            report.plots([report.line_plot(NASTY, "epoch", [1, 2, 3], {NASTY: [1.0, 2.0, 1.5], "b": [0.0, 0.1, 0.2]})]),
+            html.paragraph(NASTY),
+            html.note(NASTY, warning=True),
+            html.table([NASTY, f">{NASTY}"], [[NASTY, NASTY]], NASTY),
+            html.steps([Step(NASTY, NASTY, NASTY)]),
+            html.commands(NASTY),
+            html.link("a folder/<x>.html", NASTY),
+            html.picture_row([Picture(MASK, NASTY), Picture(PHOTO, "photo", alt=NASTY)], heading=NASTY, stack=True),
+            html.plots([html.line_plot(NASTY, "epoch", [1, 2, 3], {NASTY: [1.0, 2.0, 1.5], "b": [0.0, 0.1, 0.2]})]),
         ),
     )
 
@@ -64,13 +64,13 @@ def test_masks_come_out_exactly_and_photos_nearly():
 
 
 def test_a_lossless_photo_is_kept_to_the_bit():
-    [(kind, image)] = read_page(report.page("t", "l", report.picture_row([Picture(PHOTO, lossless=True)]))).images()
+    [(kind, image)] = read_page(html.page("t", "l", html.picture_row([Picture(PHOTO, lossless=True)]))).images()
     assert kind == "image/png"
     assert np.array_equal(np.asarray(image), PHOTO)
 
 
 def test_plots_have_a_light_and_a_dark_version_that_differ_in_text_only():
-    plot = report.line_plot("Rate", "epoch", [1, 2, 3, 4], {"a": [3, 2, 1, 0.5]})
+    plot = html.line_plot("Rate", "epoch", [1, 2, 3, 4], {"a": [3, 2, 1, 0.5]})
     (_, dark), (_, light) = read_page(plot).images()
     dark, light = (np.asarray(image.convert("RGBA")).astype(int) for image in (dark, light))
     assert dark.shape == light.shape
@@ -82,22 +82,22 @@ def test_plots_have_a_light_and_a_dark_version_that_differ_in_text_only():
 
 
 def test_backticks_become_code_and_html_stays():
-    assert report.escape("run `a<b`, then") == "run <code>a&lt;b</code>, then"
-    assert report.escape(report.escape("`a` & b")) == "<code>a</code> &amp; b"
+    assert html.escape("run `a<b`, then") == "run <code>a&lt;b</code>, then"
+    assert html.escape(html.escape("`a` & b")) == "<code>a</code> &amp; b"
 
 
 def test_a_link_leads_to_a_file_beside_the_report_only():
     with pytest.raises(AssertionError):
-        report.link("https://example.org")
+        html.link("https://example.org")
 
 
 def test_a_page_is_written_once_unless_told_otherwise(tmp_path):
     path = tmp_path / "report.html"
-    report.write_page(path, report.page("First · ü", "lead"))
+    html.write_page(path, html.page("First · ü", "lead"))
     with pytest.raises(OutputExistsError, match="overwrite"):
-        report.write_page(path, report.page("Second", "lead"))
+        html.write_page(path, html.page("Second", "lead"))
     assert "First · ü" in path.read_text(encoding="utf-8")
-    report.write_page(path, report.page("Second", "lead"), overwrite=True)
+    html.write_page(path, html.page("Second", "lead"), overwrite=True)
     assert "Second" in path.read_text(encoding="utf-8")
     assert [p.name for p in tmp_path.iterdir()] == ["report.html"]
 
@@ -105,7 +105,7 @@ def test_a_page_is_written_once_unless_told_otherwise(tmp_path):
 def test_photos_of_a_scene_keep_the_page_small():
     noise = rng.integers(0, 60, (640, 640, 3))
     smooth = np.asarray(Image.fromarray(rng.integers(0, 190, (40, 40, 3), dtype=np.uint8)).resize((640, 640)))
-    page = report.page("t", "l", report.picture_row([Picture((smooth + noise).astype(np.uint8))]))
+    page = html.page("t", "l", html.picture_row([Picture((smooth + noise).astype(np.uint8))]))
     buffer = io.BytesIO()
     Image.fromarray((smooth + noise).astype(np.uint8)).save(buffer, format="PNG")
     assert len(page) < 0.6 * len(buffer.getvalue())
@@ -113,5 +113,5 @@ def test_photos_of_a_scene_keep_the_page_small():
 
 def test_noise_is_a_picture_too():
     noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)  # compresses to more than a photo of its size
-    row = report.picture_row([Picture(noise, "noise")])
+    row = html.picture_row([Picture(noise, "noise")])
     assert read_page(row).images()[0][1].size == (512, 512)

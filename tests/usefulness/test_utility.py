@@ -15,16 +15,14 @@ from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
-from orthoforge.measures.segmenter.mask_scores import mask_scores, pooled_scores
+from orthoforge.measures.segmenter.mask_scores import components, mask_scores, pooled_scores
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
-from orthoforge.usefulness.design import Arm, arm_sample, arms_of, components, copy_paste, real_subset, synthetic_count
-from orthoforge.usefulness.experiment import held_out_counts, utility
-from orthoforge.usefulness.images import open_source, pool_of, turned_mask
+from orthoforge.usefulness.design import Arm, arm_sample, arms_of, copy_paste, real_subset, synthetic_count
 from orthoforge.usefulness.page import overall_verdict
-from orthoforge.usefulness.statistics import (
+from orthoforge.usefulness.paired_statistics import (
     bootstrap_interval,
     boundary_f,
     difference,
@@ -33,6 +31,8 @@ from orthoforge.usefulness.statistics import (
     t_quantile,
     verdict,
 )
+from orthoforge.usefulness.synthetic_tiles import open_source, pool_of, turned_mask
+from orthoforge.usefulness.utility import held_out_counts, utility
 from pages import read_page
 
 SIZE = 48
@@ -193,13 +193,8 @@ def test_what_is_pasted_brings_its_mask_along(seed, background):
         assert (others[pasted] == 255).all(), "only buildings"
         for other, chosen in zip(others, pasted, strict=True):
             patches = components(other > 0)
-            whole = [chosen[patches == number] for number in np.unique(patches[patches >= 0])]
+            whole = [chosen[patches == number] for number in range(1, patches.max() + 1)]
             assert all(patch.all() or not patch.any() for patch in whole), "whole buildings"
-
-
-def test_components_by_hand():
-    mask = np.array([[1, 0, 1, 1], [1, 0, 0, 1], [1, 1, 1, 0], [0, 0, 1, 0]], bool)
-    assert components(mask).tolist() == [[0, -1, 2, 2], [0, -1, -1, 2], [0, 0, 0, -1], [-1, -1, 0, -1]]
 
 
 # Where synthetic images come from
@@ -210,7 +205,7 @@ def test_a_generator_is_given_other_training_masks_and_altered_ones_of_the_fract
     train = hamlet.ids("train")
     held_out = np.concatenate([hamlet.ids("val"), hamlet.ids("test")]).tolist()
     source = open_source(run, hamlet, held_out, device="cpu", allow_leaks=False)
-    pool = pool_of(source, hamlet, train, tmp_path / "made", lambda line: None)
+    pool = pool_of(source, hamlet, train, tmp_path / "made")
     subset = real_subset(hamlet.rows, train, fraction=0.1, seed=0)
     ids = pool.ids(subset)
     assert len(ids) == len(train), "as many as there are training tiles"
@@ -228,7 +223,7 @@ def test_a_generator_is_given_other_training_masks_and_altered_ones_of_the_fract
     np.testing.assert_array_equal(generator(mask, seed=int(train[0])), image)
     shard = next((tmp_path / "made").glob("*.images.npy"))
     written_at = shard.stat().st_mtime_ns
-    pool_of(source, hamlet, train, tmp_path / "made", lambda line: None)
+    pool_of(source, hamlet, train, tmp_path / "made")
     assert shard.stat().st_mtime_ns == written_at, "what was generated is kept"
 
 

@@ -98,7 +98,7 @@ def utility(
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
         overwrite: Begin anew, replacing an experiment with other settings.
     """
-    from orthoforge.usefulness.experiment import REPORT_HTML, summary_lines, utility
+    from orthoforge.usefulness.utility import REPORT_HTML, summary_lines, utility
 
     result = utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,

@@ -2,21 +2,20 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import torch
-from rich.console import Console
-from rich.progress import Progress
 
 from orthoforge.comparison.compared_runs import ComparedRun, read_runs
 from orthoforge.comparison.curves import curve_parts
-from orthoforge.comparison.ground import chosen_splits, group_by_ground, scored_tiles
 from orthoforge.comparison.pictures import PicturePlan, draw_run, plan_pictures, remembering, scene_rows, tile_rows
-from orthoforge.comparison.scores import RunScores, ScoredSet, plain_scores, score_floor, score_parts, score_run
+from orthoforge.comparison.scores import PlainScores, RunScores, ScoredSet, plain_scores, score_floor, score_parts, score_run
 from orthoforge.comparison.settings import (
+    RunFacts,
+    Settings,
     all_settings,
     differences_table,
     differing_fields,
@@ -26,14 +25,45 @@ from orthoforge.comparison.settings import (
     settings_of,
     store_words,
 )
+from orthoforge.comparison.shared_ground import chosen_splits, group_by_ground, scored_tiles
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
-from orthoforge.evaluation.paired import METRICS
 from orthoforge.files import new_file, require_place
-from orthoforge.pages import html as report
+from orthoforge.measures.paired import METRICS
+from orthoforge.pages import html
 from orthoforge.pages.html import Html
+from orthoforge.progress import Progress
 from orthoforge.tiles.store import TileStore
 
 FORMAT = 1
+
+
+class _Run(TypedDict):
+    label: str
+    folder: str
+    recipe: object
+    settings: Settings
+    remarks: list[str]
+
+
+class ComparedEntry(_Run, RunFacts):
+    """One run: what it was, what it took, and what it scored."""
+
+    tiles_fingerprint: str
+    scores: PlainScores | None
+
+
+class Comparison(TypedDict):
+    """What the .json beside the page holds."""
+
+    format: int
+    made_by: str
+    seed: int
+    price_per_hour: float | None
+    currency: str | None
+    differing_fields: list[str]
+    metrics: dict[str, str]
+    left_out: list[str]
+    runs: list[ComparedEntry]
 
 
 def compare(
@@ -88,19 +118,19 @@ def compare(
     scores = [_draw_and_score(run, plans, sets, seed, device) for run in _with_progress(found)]
 
     facts = [run_facts(run, price_per_hour) for run in found]
-    content = report.page(
+    content = html.page(
         "Comparison of runs" if len(found) > 1 else f"Run {found[0].label}",
         _lead(found, stores, splits),
         *_difference_parts(found, facts, left_out, price_per_hour, currency, splits, split),
         *_picture_sections(plans, splits),
-        report.section("Curves", *curve_parts(found)),
-        report.section("Scores", *score_parts(found, scores, seed)),
-        report.section("Details", all_settings(found), report.paragraph(f"Made by {_made_by(device)}.")),
+        html.section("Curves", *curve_parts(found)),
+        html.section("Scores", *score_parts(found, scores, seed)),
+        html.section("Details", all_settings(found), html.paragraph(f"Made by {_made_by(device)}.")),
     )
     result = _result(found, facts, scores, left_out, price_per_hour, currency, seed, device)
     with new_file(out.with_suffix(".json"), overwrite=overwrite) as partial:
         partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
-    report.write_page(out, content, overwrite=overwrite)
+    html.write_page(out, content, overwrite=overwrite)
     return out
 
 
@@ -115,15 +145,12 @@ def _require_possible(runs: Sequence[Path], out: Path, split: str, price_per_hou
         raise ConfigError(f"price_per_hour is {price_per_hour}; it must be at least 0, and finite.")
 
 
-def _with_progress(runs: Sequence[ComparedRun]) -> Any:
-    """``runs``, with a bar on a terminal: a large network takes a minute or more a run."""
-    console = Console()
-    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-        bar = progress.add_task("generating", total=len(runs))
+def _with_progress(runs: Sequence[ComparedRun]) -> Iterator[ComparedRun]:
+    """``runs``, and how far they are: a large network takes a minute or more a run."""
+    with Progress("comparing").task("runs", len(runs)) as step:
         for run in runs:
-            progress.update(bar, description=run.label)
             yield run
-            progress.advance(bar)
+            step()
 
 
 def _draw_and_score(
@@ -155,7 +182,7 @@ def _lead(runs: Sequence[ComparedRun], stores: Sequence[TileStore], splits: Mapp
 
 def _difference_parts(
     runs: Sequence[ComparedRun],
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[RunFacts],
     left_out: Sequence[str],
     price_per_hour: float | None,
     currency: str,
@@ -167,7 +194,7 @@ def _difference_parts(
     if price_per_hour is not None:
         hours = math.fsum(fact["seconds"] or 0 for fact in facts) / 3600
         parts.append(
-            report.paragraph(
+            html.paragraph(
                 f"Cost: training time (the sum of the column `seconds` of results.csv) at {money(price_per_hour, currency)} an "
                 f"hour; {money(hours * price_per_hour, currency)} for all {hours:.2g} hours. Validation, saving, and waiting for a "
                 "machine are not in it, nor is the training of a run that another one started from."
@@ -177,21 +204,21 @@ def _difference_parts(
     if other:
         used = " and ".join(dict.fromkeys(splits.values()))
         words = f"Not every set of tiles has tiles in split {split}, so pictures and scores are of split {used}."
-        parts.append(report.note(words, warning=True))
+        parts.append(html.note(words, warning=True))
     said: dict[str, list[str]] = {}
     for run in runs:
         for remark in run.remarks:
             said.setdefault(remark, []).append(run.label)
-    parts += [report.note(f"{', '.join(labels)}: {remark}", warning=True) for remark, labels in said.items()]
-    parts += [report.note(f"Left out: {reason}", warning=True) for reason in left_out]
+    parts += [html.note(f"{', '.join(labels)}: {remark}", warning=True) for remark, labels in said.items()]
+    parts += [html.note(f"Left out: {reason}", warning=True) for reason in left_out]
     return parts
 
 
 def _picture_sections(plans: Sequence[PicturePlan], splits: Mapping[str, str]) -> list[Html]:
     if not plans:
-        return [report.section("Pictures", report.paragraph("No run has both weights and tiles here, so there are no pictures."))]
+        return [html.section("Pictures", html.paragraph("No run has both weights and tiles here, so there are no pictures."))]
     tiles: list[Html] = [
-        report.paragraph(
+        html.paragraph(
             "Each row is one piece of ground: its mask, what each run makes of it, and the real image. They are the first tiles of "
             "each place in the order of the manifest, not picked. Click to enlarge; the arrow keys go through the row."
         )
@@ -200,19 +227,19 @@ def _picture_sections(plans: Sequence[PicturePlan], splits: Mapping[str, str]) -
     for number, plan in enumerate(plans):
         names = ", ".join(run.label for run in plan.runs)
         if len(plans) > 1:
-            tiles.append(report.subheading(f"{'The ground of' if number == 0 else 'Other ground:'} {names}"))
+            tiles.append(html.subheading(f"{'The ground of' if number == 0 else 'Other ground:'} {names}"))
             if number == 1:
-                tiles.append(report.paragraph("These have no ground in common with those above that is held out in both."))
-        tiles.append(report.paragraph(_group_words(plan, splits)))
+                tiles.append(html.paragraph("These have no ground in common with those above that is held out in both."))
+        tiles.append(html.paragraph(_group_words(plan, splits)))
         tiles += tile_rows(plan)
         scenes += scene_rows(plan)
-    parts = [report.section("The same ground", *tiles)]
+    parts = [html.section("The same ground", *tiles)]
     if scenes:
-        intro = report.paragraph(
+        intro = html.paragraph(
             "Masks of whole scenes, as each run would be used on them. A mask is reduced so that a pixel stays building when at "
             "least half of its area is (of classes, the one that covers most)."
         )
-        parts.append(report.section("Whole masks", intro, *scenes))
+        parts.append(html.section("Whole masks", intro, *scenes))
     return parts
 
 
@@ -229,16 +256,16 @@ def _group_words(plan: PicturePlan, splits: Mapping[str, str]) -> str:
 
 def _result(
     runs: Sequence[ComparedRun],
-    facts: Sequence[Mapping[str, Any]],
+    facts: Sequence[RunFacts],
     scores: Sequence[RunScores | None],
     left_out: Sequence[str],
     price_per_hour: float | None,
     currency: str,
     seed: int,
     device: str,
-) -> dict[str, Any]:
+) -> Comparison:
     """What the .json beside the page holds."""
-    entries = []
+    entries: list[ComparedEntry] = []
     for run, fact, one in zip(runs, facts, scores, strict=True):
         entries.append(
             {

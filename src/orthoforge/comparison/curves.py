@@ -7,7 +7,7 @@ import numpy as np
 
 from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.comparison.settings import differing_fields, settings_of
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html
 from orthoforge.pages.line_drawings import Curve, curves_plot, legend
 from orthoforge.run_files import TIMING_COLUMNS
@@ -36,7 +36,7 @@ def curve_parts(runs: Sequence[ComparedRun]) -> list[Html]:
     """A legend and the plots, all runs in each; a sentence when no run has finished an epoch."""
     drawn = [(number, run) for number, run in enumerate(runs) if run.results]
     if not drawn:
-        return [report.paragraph("No run has finished an epoch.")]
+        return [html.paragraph("No run has finished an epoch.")]
     x_label, by_images = x_axis([run for _, run in drawn])
     written = dict.fromkeys(name for _, run in drawn for row in run.results for name in row if name not in _NOT_CURVES)
     columns = [*(name for name in _TITLES if name in written), *(name for name in written if name not in _TITLES)]
@@ -58,9 +58,9 @@ def curve_parts(runs: Sequence[ComparedRun]) -> list[Html]:
         clipped = clipped or limits is not None
         plots.append(curves_plot(_TITLES.get(column, column.replace("_", " ")), x_label, curves, limits))
     return [
-        report.paragraph(_words(runs, by_images, clipped)),
+        html.paragraph(_words(runs, by_images, clipped)),
         legend([(run.label, number) for number, run in drawn]),
-        report.plots(plots),
+        html.plots(plots),
     ]
 
 

@@ -3,11 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 
-from orthoforge.comparison.ground import tiles_by_position
+from orthoforge.comparison.shared_ground import tiles_by_position
 from orthoforge.masks.classes import Classes
 from orthoforge.tiles.cutting import Cut, cut_masks
 from orthoforge.tiles.store import TileStore
@@ -168,5 +168,5 @@ def _side_px(store: TileStore, layout: np.ndarray) -> tuple[int, int]:
 
 def held_out_share(store: TileStore, scene: str, split: str) -> tuple[int, int]:
     """How many of the store's tiles of a scene are in ``split``, and how many there are."""
-    rows: list[Any] = [row for row in store.rows if row.scene == scene]
+    rows = [row for row in store.rows if row.scene == scene]
     return sum(row.split == split for row in rows), len(rows)

@@ -9,7 +9,6 @@ import numpy as np
 from PIL import Image
 
 from orthoforge.comparison.compared_runs import ComparedRun
-from orthoforge.comparison.ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
 from orthoforge.comparison.mosaics import (
     Draw,
     WholeScene,
@@ -22,8 +21,9 @@ from orthoforge.comparison.mosaics import (
     scene_layout,
     whole_scene,
 )
-from orthoforge.evaluation.tile_images import TileImages, tile_seed
-from orthoforge.pages import html as report
+from orthoforge.comparison.shared_ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
+from orthoforge.evaluation.subject import TileImages, tile_seed
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
@@ -141,7 +141,7 @@ def tile_rows(plan: PicturePlan) -> list[Html]:
             *(_picture(run.label, plan.drawn[run.label].at_ground[ground], ground.words, side, _FEW_PX) for run in plan.runs),
             _picture("real", (real, size), ground.words, side),
         ]
-        rows.append(report.picture_row(pictures, heading=heading, wide=True))
+        rows.append(html.picture_row(pictures, heading=heading, wide=True))
     return rows
 
 
@@ -150,7 +150,7 @@ def scene_rows(plan: PicturePlan) -> list[Html]:
     side = _side_limit(_SCENE_PIXELS, len(plan.scenes) * len(plan.ways) * (len(plan.runs) + 1))
     parts = []
     for scene in plan.scenes:
-        parts += [report.subheading(f"{scene.name}, whole"), report.paragraph(_scene_words(plan, scene))]
+        parts += [html.subheading(f"{scene.name}, whole"), html.paragraph(_scene_words(plan, scene))]
         for way in plan.ways:
             mask, mask_words = _scene_mask(plan, scene, way)
             where = f"{scene.name} {WAYS[way].split(':')[0]}"
@@ -159,7 +159,7 @@ def scene_rows(plan: PicturePlan) -> list[Html]:
                 *(_picture(run.label, plan.drawn[run.label].whole[scene.name, way], where, side) for run in plan.runs),
                 _picture("real", (scene.image, f"{scene.image.shape[1]} × {scene.image.shape[0]} px"), where, side),
             ]
-            parts.append(report.picture_row(pictures, heading=WAYS[way][0].upper() + WAYS[way][1:], wide=True))
+            parts.append(html.picture_row(pictures, heading=WAYS[way][0].upper() + WAYS[way][1:], wide=True))
     return parts
 
 
@@ -253,7 +253,7 @@ def _picture(label: str, drawn: tuple[np.ndarray, str], where: str, side: int, f
 
 
 def _caption(label: str, words: str) -> Html:
-    return Html(f"<strong>{report.escape(label)}</strong><br>{report.escape(words)}")
+    return Html(f"<strong>{html.escape(label)}</strong><br>{html.escape(words)}")
 
 
 def _side_limit(pixels: int, count: int) -> int:

@@ -1,17 +1,20 @@
 """Scores of several runs over the same tiles, and their differences tile by tile."""
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.comparison.mosaics import Draw
 from orthoforge.comparison.settings import store_words
-from orthoforge.evaluation.paired import detail_levels, mean_colours, overlap_statement, tile_scores
-from orthoforge.pages import html as report
+from orthoforge.evaluation.subject import GroundKnown
+from orthoforge.evaluation.tables import overlap_statement
+from orthoforge.measures.means import Mean, mean_and_error
+from orthoforge.measures.paired import Scores, mean_colours, tile_scores
+from orthoforge.measures.pixels import detail_levels
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
@@ -30,7 +33,7 @@ class ScoredSet:
     store: TileStore
     split: str
     tile_ids: list[int]
-    floor: list[dict[str, float]]
+    floor: list[Scores]
     floor_from: str
     real_detail: list[float]
 
@@ -40,9 +43,39 @@ class RunScores:
     """Scores of one run, tile by tile, and what they belong to."""
 
     scored: ScoredSet
-    tiles: list[dict[str, float]]
+    tiles: list[Scores]
     sha256: str
     step: int
+
+
+class CheckpointScored(TypedDict):
+    """The weights that a run's images were made with."""
+
+    sha256: str
+    step: int
+
+
+class TilesScored(GroundKnown):
+    """The tiles that a run was scored on."""
+
+    tiles: str
+    fingerprint: str
+    n: int
+
+
+class PlainScores(TypedDict):
+    """Scores of one run as the file beside the page holds them."""
+
+    means: dict[str, Mean]
+    floor: dict[str, Mean]
+    floor_from: str
+    real: dict[str, Mean]
+    difference_to_first: dict[str, Mean] | None
+    checkpoint: CheckpointScored
+    data: TilesScored
+    overlap: str
+    tiles: list[dict[str, object]]
+    """Which tile, and its scores by metric."""
 
 
 def score_floor(store: TileStore, split: str, tile_ids: Sequence[int]) -> ScoredSet:
@@ -66,14 +99,7 @@ def score_run(draw: Draw, generator: TrainedGenerator, scored: ScoredSet) -> Run
     return RunScores(scored, tiles, generator.sha256, generator.step)
 
 
-def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, standard error (``None`` for a single value) and n."""
-    n = len(values)
-    error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None
-    return {"mean": math.fsum(values) / n, "standard_error": error, "n": n}
-
-
-def paired_difference(scores: RunScores, reference: RunScores) -> dict[str, dict[str, Any]] | None:
+def paired_difference(scores: RunScores, reference: RunScores) -> dict[str, Mean] | None:
     """Mean of the differences to ``reference`` over the tiles that both have, by metric; ``None`` when they share fewer than two.
 
     Tiles are the same when all their pixels are, by the checksums in the manifests; the stores may differ.
@@ -85,10 +111,10 @@ def paired_difference(scores: RunScores, reference: RunScores) -> dict[str, dict
     return {name: mean_and_error([one[name] - other[name] for one, other in pairs]) for name in SHOWN_METRICS}
 
 
-def plain_scores(run: ComparedRun, scores: RunScores, reference: RunScores | None) -> dict[str, Any]:
-    """For ``report.json``: means, differences, circumstances, and every tile."""
+def plain_scores(run: ComparedRun, scores: RunScores, reference: RunScores | None) -> PlainScores:
+    """Means, differences, circumstances, and every tile."""
     store, scored = scores.scored.store, scores.scored
-    data = _overlap_data(run, scored)
+    known = _ground_known(run, scored)
     return {
         "means": {name: mean_and_error([row[name] for row in scores.tiles]) for name in scores.tiles[0]},
         "floor": {name: mean_and_error([row[name] for row in scored.floor]) for name in scored.floor[0]},
@@ -96,8 +122,8 @@ def plain_scores(run: ComparedRun, scores: RunScores, reference: RunScores | Non
         "real": {"detail_levels": mean_and_error(scored.real_detail)},
         "difference_to_first": paired_difference(scores, reference) if reference and reference is not scores else None,
         "checkpoint": {"sha256": scores.sha256, "step": scores.step},
-        "data": {"tiles": str(store.path), "fingerprint": store.fingerprint, "n": len(scored.tile_ids), **data},
-        "overlap": overlap_statement(data)[0],
+        "data": {"tiles": str(store.path), "fingerprint": store.fingerprint, "n": len(scored.tile_ids), **known},
+        "overlap": overlap_statement(known)[0],
         "tiles": [
             {"id": tile_id, "scene": row.scene, "place": row.place, "window": list(row.window), "sha256": row.sha256, **values}
             for tile_id, values in zip(scored.tile_ids, scores.tiles, strict=True)
@@ -110,10 +136,10 @@ def score_parts(runs: Sequence[ComparedRun], scores: Sequence[RunScores | None],
     """A table for each set of tiles, what to make of it, and the circumstances."""
     known = [(run, one) for run, one in zip(runs, scores, strict=True) if one is not None]
     if not known:
-        return [report.paragraph("No run has both weights and tiles here, so nothing is scored.")]
+        return [html.paragraph("No run has both weights and tiles here, so nothing is scored.")]
     reference = scores[0]
     parts = [
-        report.note(
+        html.note(
             "PSNR, SSIM and L1 favour blur: a sharp tree in the wrong place costs more than no tree at all. They say how close an "
             "image is pixel by pixel, not how real it looks. Detail, the mean difference between neighbouring pixels, is best near "
             "the real images' and shows the other side; noise and checkerboards have much of it too."
@@ -124,7 +150,7 @@ def score_parts(runs: Sequence[ComparedRun], scores: Sequence[RunScores | None],
         parts.append(_table(scored, [(run, one) for run, one in known if one.scored is scored], reference, runs[0].label))
     if len(sets) > 1:
         parts.append(
-            report.paragraph("Scores in different tables do not compare: other tiles, or pixels of another size on the ground.")
+            html.paragraph("Scores in different tables do not compare: other tiles, or pixels of another size on the ground.")
         )
     parts += _overlap_notes(known)
     return [*parts, _circumstances(known, seed)]
@@ -140,7 +166,8 @@ def _table(
         difference = None if reference is None or scores is reference else paired_difference(scores, reference)
         compared = compared or difference is not None
         means = {name: mean_and_error([row[name] for row in scores.tiles]) for name in SHOWN_METRICS}
-        cells.append([run.label, *(_cell(means[name], name, difference and difference[name]) for name in SHOWN_METRICS)])
+        apart = difference or {}
+        cells.append([run.label, *(_cell(means[name], name, apart.get(name)) for name in SHOWN_METRICS)])
     floor = {name: mean_and_error([row[name] for row in scored.floor]) for name in SHOWN_METRICS}
     cells.append(["floor: mean colours", *(_cell(floor[name], name) for name in SHOWN_METRICS)])
     cells.append(["real images", "–", "–", "–", _cell(mean_and_error(scored.real_detail), "detail_levels")])
@@ -149,10 +176,10 @@ def _table(
     words = f"{store_words(scored.store)}, split {scored.split}: mean ± standard error over {tiles}{some}."
     if compared:
         words += f" Below it the difference to {reference_label}, tile by tile."
-    return report.table(["Run", *SHOWN_METRICS.values()], cells, words)
+    return html.table(["Run", *SHOWN_METRICS.values()], cells, words)
 
 
-def _cell(score: Mapping[str, Any], metric: str, difference: Mapping[str, Any] | None = None) -> Text:
+def _cell(score: Mean, metric: str, difference: Mean | None = None) -> Text:
     digits = _DIGITS[metric]
     text = f"{score['mean']:.{digits}f}{_plus_minus(score, digits)}"
     if difference is None:
@@ -162,11 +189,11 @@ def _cell(score: Mapping[str, Any], metric: str, difference: Mapping[str, Any] |
     return Html(f'{text}<br><span class="difference">{change}</span>')
 
 
-def _plus_minus(score: Mapping[str, Any], digits: int) -> str:
+def _plus_minus(score: Mean, digits: int) -> str:
     return "" if score["standard_error"] is None else f" ± {score['standard_error']:.{digits}f}"
 
 
-def _overlap_data(run: ComparedRun, scored: ScoredSet) -> dict[str, Any]:
+def _ground_known(run: ComparedRun, scored: ScoredSet) -> GroundKnown:
     return {"trained_on_these": run.trained_on_store, "split": scored.split, "split_method": scored.store.settings["split"]}
 
 
@@ -174,8 +201,8 @@ def _overlap_notes(known: Sequence[tuple[ComparedRun, RunScores]]) -> list[Html]
     """Whether the scored tiles were trained on, once for all runs of which the same is to be said."""
     said: dict[tuple[str, bool], list[str]] = {}
     for run, scores in known:
-        said.setdefault(overlap_statement(_overlap_data(run, scores.scored)), []).append(run.label)
-    return [report.note(f"{', '.join(labels)}: {text}", warning=warning) for (text, warning), labels in said.items()]
+        said.setdefault(overlap_statement(_ground_known(run, scores.scored)), []).append(run.label)
+    return [html.note(f"{', '.join(labels)}: {text}", warning=warning) for (text, warning), labels in said.items()]
 
 
 def _circumstances(known: Sequence[tuple[ComparedRun, RunScores]], seed: int) -> Html:
@@ -192,7 +219,7 @@ def _circumstances(known: Sequence[tuple[ComparedRun, RunScores]], seed: int) ->
             ]
         )
     floors = "; ".join(dict.fromkeys(scores.scored.floor_from for _, scores in known))
-    return report.table(
+    return html.table(
         ["Run", ">Step", "Weights, SHA-256", "Tiles, fingerprint", "Split"],
         rows,
         f"Circumstances. Seed {seed} for all that is random in a network. The floor's colours come from {floors}. The error is "
@@ -200,6 +227,6 @@ def _circumstances(known: Sequence[tuple[ComparedRun, RunScores]], seed: int) ->
     )
 
 
-def _by_checksum(scores: RunScores) -> dict[str, dict[str, float]]:
+def _by_checksum(scores: RunScores) -> dict[str, Scores]:
     rows = scores.scored.store.rows
     return {rows[tile_id].sha256: row for tile_id, row in zip(scores.scored.tile_ids, scores.tiles, strict=True)}

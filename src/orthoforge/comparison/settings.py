@@ -5,11 +5,11 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from statistics import median
-from typing import Any
+from typing import TypedDict
 
 from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.config import Recipe
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
 from orthoforge.tiles.store import TileStore
 
@@ -20,20 +20,37 @@ DESCRIPTIVE = frozenset(
 _MANY_FIELDS, _FEW_RUNS = 8, 6
 
 
-def settings_of(run: ComparedRun) -> dict[str, Any]:
+Settings = Mapping[str, object]
+"""A recipe's fields as they were recorded, by any version: their values are plain, and else unknown."""
+
+
+class RunFacts(TypedDict):
+    """Epochs, images, time and cost of a run; ``None`` for what is not known."""
+
+    epochs: int
+    planned_epochs: int
+    images_seen: int | None
+    seconds_per_epoch: float | None
+    seconds: float | None
+    cost: float | None
+    hardware: dict[str, object]
+    init_from: str | None
+
+
+def settings_of(run: ComparedRun) -> Settings:
     """Every field that the run recorded, and the defaults of those that came after it, which leave everything as it was."""
     defaults = {entry.name: _default(entry) for entry in dataclasses.fields(Recipe) if entry.name != "name"}
     return {**{name: _plain(value) for name, value in defaults.items()}, **{k: _plain(v) for k, v in run.settings.items()}}
 
 
-def differing_fields(settings: Sequence[Mapping[str, Any]]) -> list[str]:
+def differing_fields(settings: Sequence[Settings]) -> list[str]:
     """Fields that are not the same in all, in the order of the recipes, without those that decide nothing."""
     effective = [_effective(values) for values in settings]
     names = [name for name in dict.fromkeys(name for values in settings for name in values) if name not in DESCRIPTIVE]
     return [name for name in names if any(values.get(name) != effective[0].get(name) for values in effective)]
 
 
-def _effective(values: Mapping[str, Any]) -> dict[str, Any]:
+def _effective(values: Settings) -> Settings:
     """The fields that have an effect beside the others: without a perceptual loss, not which network it would see with."""
     idle = {
         "perceptual": not values.get("lambda_perceptual"),
@@ -43,8 +60,8 @@ def _effective(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in values.items() if not any(off and name.startswith(part) for part, off in idle.items())}
 
 
-def run_facts(run: ComparedRun, price_per_hour: float | None) -> dict[str, Any]:
-    """Epochs, images, time and cost of a run, as plain values; ``None`` for what is not known."""
+def run_facts(run: ComparedRun, price_per_hour: float | None) -> RunFacts:
+    """What a run was trained for, and what it took."""
     done, planned = run.epochs
     seconds = [row["seconds"] for row in run.results if math.isfinite(row.get("seconds", math.nan))]
     seen = run.images_seen[-1] if run.results else math.nan
@@ -71,41 +88,39 @@ def differences_table(runs: Sequence[ComparedRun]) -> list[Html]:
     if len(runs) == 1:
         return []
     if not names:
-        return [report.paragraph("All recipes are the same in everything that decides what a training computes.")]
+        return [html.paragraph("All recipes are the same in everything that decides what a training computes.")]
 
-    def cell(values: Mapping[str, Any], name: str) -> Text:
+    def cell(values: Settings, name: str) -> Text:
         text = shown_value(values[name]) if name in values else "–"
-        return report.marked(text) if values.get(name) != settings[0].get(name) else text
+        return html.marked(text) if values.get(name) != settings[0].get(name) else text
 
     caption = f"Settings that are not the same in all recipes. Marked: other than in {runs[0].label}."
     recipes, labels = [str(values.get("name", "–")) for values in settings], [run.label for run in runs]
-    headings: list[Text] = [Html(f"<code>{report.escape(name)}</code>") for name in names]
+    headings: list[Text] = [Html(f"<code>{html.escape(name)}</code>") for name in names]
     if len(names) > _MANY_FIELDS and len(runs) > _FEW_RUNS:
         changes = [
             [run.label, *([recipe] if recipes != labels else []), _changes(values, settings[0], names)]
             for run, recipe, values in zip(runs, recipes, settings, strict=True)
         ]
         what = f"Other than in {runs[0].label}"
-        return [report.table(["Run", *(["Recipe"] if recipes != labels else []), what], changes, "Settings that are not the same.")]
+        return [html.table(["Run", *(["Recipe"] if recipes != labels else []), what], changes, "Settings that are not the same.")]
     if len(names) > _MANY_FIELDS:
         by_field = [[heading, *(cell(values, name) for values in settings)] for heading, name in zip(headings, names, strict=True)]
-        return [report.table(["Run", *(run.label for run in runs)], [["Recipe", *recipes], *by_field], caption)]
+        return [html.table(["Run", *(run.label for run in runs)], [["Recipe", *recipes], *by_field], caption)]
     by_run = [
         [run.label, recipe, *(cell(values, name) for name in names)]
         for run, recipe, values in zip(runs, recipes, settings, strict=True)
     ]
-    return [report.table(["Run", "Recipe", *headings], by_run, caption)]
+    return [html.table(["Run", "Recipe", *headings], by_run, caption)]
 
 
-def _changes(values: Mapping[str, Any], first: Mapping[str, Any], names: Sequence[str]) -> Html:
+def _changes(values: Settings, first: Settings, names: Sequence[str]) -> Html:
     """'norm instance' 'batch_size 2', each marked."""
     changed = [name for name in names if values.get(name) != first.get(name)]
-    return Html(
-        " ".join(report.marked(f"{name} {shown_value(values[name]) if name in values else '–'}") for name in changed) or "–"
-    )
+    return Html(" ".join(html.marked(f"{name} {shown_value(values[name]) if name in values else '–'}") for name in changed) or "–")
 
 
-def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]], currency: str) -> Html:
+def facts_table(runs: Sequence[ComparedRun], facts: Sequence[RunFacts], currency: str) -> Html:
     """What each run was trained on, how far, and what it took."""
     with_cost = any(fact["cost"] is not None for fact in facts)
     with_start = any(fact["init_from"] for fact in facts)
@@ -118,7 +133,7 @@ def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]],
         cells: list[Text] = [
             run.label,
             tiles_words(run),
-            report.marked(epochs) if fact["epochs"] < fact["planned_epochs"] else epochs,
+            html.marked(epochs) if fact["epochs"] < fact["planned_epochs"] else epochs,
             "–" if fact["images_seen"] is None else f"{fact['images_seen']:,}".replace(",", "\u202f"),
             duration(fact["seconds_per_epoch"]),
             duration(fact["seconds"]),
@@ -129,7 +144,7 @@ def facts_table(runs: Sequence[ComparedRun], facts: Sequence[Mapping[str, Any]],
             cells.append(str(fact["init_from"] or "–").rstrip("/").rsplit("/", 1)[-1])
         rows.append([*cells, *([] if alike else [_hardware(fact["hardware"])])])
     where = f" All on {_hardware(facts[0]['hardware'])}." if alike else ""
-    return report.table(columns, rows, f"Time an epoch is the median of training alone, without validation and saving.{where}")
+    return html.table(columns, rows, f"Time an epoch is the median of training alone, without validation and saving.{where}")
 
 
 def all_settings(runs: Sequence[ComparedRun]) -> Html:
@@ -140,9 +155,9 @@ def all_settings(runs: Sequence[ComparedRun]) -> Html:
     for name in names:
         shown = [shown_value(values[name]) if name in values else "–" for values in recorded]
         differs = any(text != shown[0] for text in shown)
-        rows.append([Html(f"<code>{report.escape(name)}</code>"), *(report.marked(text) if differs else text for text in shown)])
-    table = report.table(["Field", *(run.label for run in runs)], rows)
-    return report.details("All settings", table, report.paragraph("–: the run is older than this field, or has no such setting."))
+        rows.append([Html(f"<code>{html.escape(name)}</code>"), *(html.marked(text) if differs else text for text in shown)])
+    table = html.table(["Field", *(run.label for run in runs)], rows)
+    return html.details("All settings", table, html.paragraph("–: the run is older than this field, or has no such setting."))
 
 
 def tiles_words(run: ComparedRun) -> str:
@@ -161,7 +176,7 @@ def store_words(store: TileStore) -> str:
     return f"{store.path} ({store.size_px} px{gsd})"
 
 
-def shown_value(value: Any) -> str:
+def shown_value(value: object) -> str:
     """A setting as a reader wants it: numbers short, nothing as a dash."""
     if value is None or value == "":
         return "none"
@@ -198,7 +213,7 @@ def _training_tiles(run: ComparedRun) -> int | None:
     return len(run.store.ids("train")) if run.store is not None and run.trained_on_store else None
 
 
-def _hardware(versions: Mapping[str, Any]) -> str:
+def _hardware(versions: Mapping[str, object]) -> str:
     """'cpu, 2 threads, torch 2.13.0' and whatever else a run recorded."""
     rest = dict(versions)
     words = [str(rest.pop("device"))] if "device" in rest else []
@@ -208,9 +223,9 @@ def _hardware(versions: Mapping[str, Any]) -> str:
     return ", ".join([*words, *(f"{name} {value}" for name, value in rest.items())]) or "–"
 
 
-def _default(entry: "dataclasses.Field[Any]") -> Any:
+def _default(entry: "dataclasses.Field[object]") -> object:
     return entry.default_factory() if entry.default_factory is not dataclasses.MISSING else entry.default
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     return [_plain(entry) for entry in value] if isinstance(value, list | tuple) else value

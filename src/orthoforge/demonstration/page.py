@@ -2,7 +2,6 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -13,41 +12,42 @@ from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import in_seconds
 from orthoforge.demonstration.unseen import Unseen, read_pixels, read_unseen
-from orthoforge.evaluation.paired import score_parts
-from orthoforge.pages import html as report
+from orthoforge.evaluation.result import Evaluation
+from orthoforge.evaluation.tables import score_parts
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture, Step
 from orthoforge.tiles.store import TileStore
 
 
-def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: dict[str, Any], seconds: dict[str, float]) -> Html:
+def page(out: Path, extent: Extent, recipe: Recipe, store: TileStore, result: Evaluation, seconds: dict[str, float]) -> Html:
     """The report on the demo in ``out``, from its files, the evaluation's ``result`` and how many ``seconds`` each stage took."""
     unseen = read_unseen(out)
     # Not the best one: the middle one of the ranking, so that the first picture is what to expect.
     headline = sorted(unseen, key=lambda scene: scene.scores["ssim"])[len(unseen) // 2]
     side_m = extent.scene_px * extent.gsd_m
-    return report.page(
+    return html.page(
         "Orthoforge demo: from building masks to orthophotos",
         f"A small network learnt, from {len(store.ids('train'))} image tiles and their building masks, to turn a mask into an "
         "image. Here is what it makes of the masks of scenes that it never saw. All scenes are simulated: rendered towns, no "
         "photographs.",
-        report.picture_row(headline.pictures(), stack=True),
-        report.paragraph(
+        html.picture_row(headline.pictures(), stack=True),
+        html.paragraph(
             f"Scene {headline.name}, {side_m:.0f} × {side_m:.0f} m, in the simulated town {headline.place}. By SSIM it is the "
             f"middle one of the {len(unseen)} unseen scenes below. Click any picture to enlarge it; the arrow keys then compare "
             "its row."
         ),
-        report.section("What happened", _steps(extent, recipe, out, store, result, len(unseen), seconds)),
-        report.section("Every unseen scene", *_unseen_rows(unseen)),
-        report.section("One mask, other places", *_styles(out, extent, unseen[0])),
-        report.section("How it learnt", *_learning(out, recipe)),
-        report.section("Scores", *_scores(unseen, result)),
-        report.section("Files", *_files(out)),
-        report.section("What to do next", *_next(out, recipe, headline)),
+        html.section("What happened", _steps(extent, recipe, out, store, result, len(unseen), seconds)),
+        html.section("Every unseen scene", *_unseen_rows(unseen)),
+        html.section("One mask, other places", *_styles(out, extent, unseen[0])),
+        html.section("How it learnt", *_learning(out, recipe)),
+        html.section("Scores", *_scores(unseen, result)),
+        html.section("Files", *_files(out)),
+        html.section("What to do next", *_next(out, recipe, headline)),
     )
 
 
 def _steps(
-    extent: Extent, recipe: Recipe, out: Path, store: TileStore, result: dict[str, Any], unseen: int, seconds: dict[str, float]
+    extent: Extent, recipe: Recipe, out: Path, store: TileStore, result: Evaluation, unseen: int, seconds: dict[str, float]
 ) -> Html:
     checkpoint = load_checkpoint(newest_checkpoint(out / "run"))
     in_generator, in_discriminator = (_parameters(checkpoint, optimizer) for optimizer in ("optimizer_g", "optimizer_d"))
@@ -55,7 +55,7 @@ def _steps(
     scenes, places = len(extent.places) * extent.scenes_per_place, len(extent.places)
     dropped = f" {counts['buffer']} between them are dropped, so that no two splits touch." if counts["buffer"] else ""
     took = {name: in_seconds(value) for name, value in seconds.items()}
-    boxes = report.steps(
+    boxes = html.steps(
         [
             Step(
                 "Simulate",
@@ -80,20 +80,20 @@ def _steps(
         ]
     )
     total = sum(seconds.values())
-    return report.join([boxes, report.paragraph(f"{total / 60:.1f} minutes in all, on {_cores()} CPU cores.")])
+    return html.join([boxes, html.paragraph(f"{total / 60:.1f} minutes in all, on {_cores()} CPU cores.")])
 
 
 def _unseen_rows(unseen: list[Unseen]) -> list[Html]:
     parts = [
-        report.paragraph(
+        html.paragraph(
             "All of them, none picked, each generated in one piece, in the style of its own place. Below each scene its middle at "
             "full size: a pixel of the image on a pixel of the page."
         )
     ]
     for scene in unseen:
         heading = f"{scene.name}: PSNR {scene.scores['psnr']:.1f} dB, SSIM {scene.scores['ssim']:.2f}"
-        parts += [report.picture_row(scene.pictures(), heading=heading)]
-        parts += [report.picture_row(scene.pictures(scene.centre), natural=True)]
+        parts += [html.picture_row(scene.pictures(), heading=heading)]
+        parts += [html.picture_row(scene.pictures(scene.centre), natural=True)]
     return parts
 
 
@@ -101,11 +101,11 @@ def _styles(out: Path, extent: Extent, scene: Unseen) -> list[Html]:
     captions = [f"as in {scene.place}"] + [f"as in {place}" for place in extent.places[1:]]
     fakes = [scene.fake] + [read_pixels(out / "styles" / f"{place}.tif") for place in extent.places[1:]]
     return [
-        report.paragraph(
+        html.paragraph(
             "A mask does not say what a place looks like. The network learnt that beside it, so it can be asked for: the middle of "
             f"{scene.name} in the style of each town. Roofs draw their colours from those of the town; another seed draws others."
         ),
-        report.picture_row(
+        html.picture_row(
             [Picture(scene.mask[scene.centre], "mask", alt=f"{scene.name}, mask")]
             + [
                 Picture(fake[scene.centre], caption, alt=f"{scene.name}, {caption}")
@@ -124,7 +124,7 @@ def _learning(out: Path, recipe: Recipe) -> list[Html]:
     for tile in zip(*strips, strict=True):
         mask, _, real = tile[-1]
         fakes = [Picture(fake, f"epoch {epoch}") for (_, fake, _), epoch in zip(tile, epochs, strict=True)]
-        rows.append(report.picture_row([Picture(mask, "mask", lossless=True), *fakes, Picture(real, "real")]))
+        rows.append(html.picture_row([Picture(mask, "mask", lossless=True), *fakes, Picture(real, "real")]))
     results = run_files.read_results(out / "run")
     x = [row["epoch"] for row in results]
     curves = [
@@ -133,13 +133,13 @@ def _learning(out: Path, recipe: Recipe) -> list[Html]:
         ("Kernel distance to real validation tiles × 1000", {"kernel distance": "kernel_x1000"}),
     ]
     return [
-        report.paragraph(
+        html.paragraph(
             f"Validation tiles after {', '.join(map(str, epochs[:-1]))} and {epochs[-1]} epochs, the same tiles each time."
         ),
         *rows,
-        report.plots(
+        html.plots(
             [
-                report.line_plot(title, "epoch", x, {label: [row[column] for row in results] for label, column in lines.items()})
+                html.line_plot(title, "epoch", x, {label: [row[column] for row in results] for label, column in lines.items()})
                 for title, lines in curves
             ]
         ),
@@ -154,8 +154,8 @@ def _panel_rows(panel: np.ndarray, tile_px: int) -> list[tuple[np.ndarray, np.nd
     return [tuple(panel[top : top + tile_px, column] for column in columns) for top in starts]  # type: ignore[misc]
 
 
-def _scores(unseen: list[Unseen], result: dict[str, Any]) -> list[Html]:
-    whole = report.table(
+def _scores(unseen: list[Unseen], result: Evaluation) -> list[Html]:
+    whole = html.table(
         ["Scene", ">PSNR, dB", ">SSIM", ">L1, levels", ">Detail, levels"],
         [
             [
@@ -183,33 +183,33 @@ def _files(out: Path) -> list[Html]:
         ("evaluation/report.html", "scores tile by tile, with examples from worst to best"),
         ("evaluation/report.json", "the same numbers for programs"),
     ]
-    rows = [[report.link(name), what, _size(out / name)] for name, what in entries]
-    return [report.paragraph(f"All in {out}/, beside this report."), report.table(["", "", ">"], rows)]
+    rows = [[html.link(name), what, _size(out / name)] for name, what in entries]
+    return [html.paragraph(f"All in {out}/, beside this report."), html.table(["", "", ">"], rows)]
 
 
 def _next(out: Path, recipe: Recipe, scene: Unseen) -> list[Html]:
     real = load_recipe("orthoforge-s")
     return [
-        report.paragraph(
+        html.paragraph(
             "Generate one of the scenes again, or put a mask of your own there (GeoTIFF, PNG or JPEG; 0 and 255, or 0 and 1):"
         ),
-        report.commands(
+        html.commands(
             f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out {scene.name}.tif --style {scene.place}\n"
             f"orthoforge generate {out}/run {out}/scenes/unseen/gt/{scene.name}.tif --out images --variants 4"
         ),
-        report.paragraph("Train longer on the same tiles; some minutes are a beginning:"),
-        report.commands(f"orthoforge train {recipe.name} --data {out}/tiles --out runs/longer --epochs {recipe.epochs * 10}"),
-        report.paragraph(
+        html.paragraph("Train longer on the same tiles; some minutes are a beginning:"),
+        html.commands(f"orthoforge train {recipe.name} --data {out}/tiles --out runs/longer --epochs {recipe.epochs * 10}"),
+        html.paragraph(
             "Use real imagery: a folder with `images/` and `masks/` of the same names, or Inria's data set as downloaded:"
         ),
-        report.commands(
+        html.commands(
             "orthoforge check DATA\n"
             f"orthoforge prepare DATA tiles {real.tiles}\n"
             f"orthoforge train {real.name} --data tiles --out runs/first\n"
             "orthoforge generate runs/first MASKS… --out images\n"
             "orthoforge evaluate runs/first --data tiles --out runs/first/scores"
         ),
-        report.paragraph(f"{real.name} wants a GPU, or a night; `orthoforge recipes` lists all that can be trained."),
+        html.paragraph(f"{real.name} wants a GPU, or a night; `orthoforge recipes` lists all that can be trained."),
     ]
 
 

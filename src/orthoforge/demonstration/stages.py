@@ -18,7 +18,7 @@ from orthoforge.errors import DataError
 from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.files import lock, require_place, writable
 from orthoforge.generation import generate
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.simulate import simulate
 from orthoforge.tiles.prepare import prepare
@@ -61,9 +61,10 @@ def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = Fal
         _generate(out, extent, journal)
         with journal.stage("evaluate", f"{len(store.ids('test'))} test tiles") as done:
             result = evaluate(out / "run", out / "tiles", out / "evaluation", overwrite=True)
+            assert result["scores"] is not None  # of a run every image is a tile's
             done(f"PSNR {result['scores']['generated']['psnr']['mean']:.2f} dB")
         with journal.stage("report", "") as done:
-            report.write_page(out / REPORT, page(out, extent, recipe, store, result, journal.seconds), overwrite=True)
+            html.write_page(out / REPORT, page(out, extent, recipe, store, result, journal.seconds), overwrite=True)
             done(f"{out / REPORT}")
     return out / REPORT
 

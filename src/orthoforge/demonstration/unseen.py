@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.evaluation.paired import tile_scores
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
+from orthoforge.measures.paired import tile_scores
 from orthoforge.pages.html import Picture
 from orthoforge.scenes.sources import find_pairs
 

@@ -1,19 +1,25 @@
-"""One pass over the images and the real tiles: what each is given to a network for, once."""
+"""One pass over the images and the real tiles, each of which is given to the networks once."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
+from torch import Tensor
 
-from orthoforge.evaluation.image_sets import ImageSet, batches
-from orthoforge.evaluation.look import Look
-from orthoforge.evaluation.paired import detail_levels, mean_colours, pair_scores
-from orthoforge.measures.realism.features import BATCH, perceptual_distance
+from orthoforge.errors import ConfigError
+from orthoforge.evaluation.result import TileScores
+from orthoforge.evaluation.subject import ImageSet
+from orthoforge.measures.paired import mean_colours, pair_scores
+from orthoforge.measures.pixels import detail_levels
+from orthoforge.measures.realism.features import BATCH, LiteFeatures, ScoreNetwork, open_network, perceptual_distance
+from orthoforge.measures.realism.lpips import Lpips, load_lpips
 from orthoforge.measures.realism.realism import Seen, Vectors
+from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.store import TileStore
 
 # The floor's perceptual distance is a pass of the network for each tile; a mean over so many says enough.
@@ -26,12 +32,50 @@ R = TypeVar("R")
 
 
 @dataclass(frozen=True)
+class Look:
+    """Both networks' look at images (N, H, W, 3) uint8: the pixels in [-1, 1], maps for the perceptual distance, and vectors.
+
+    ``shared`` says that ``eyes`` are ``lite``, so that one pass is enough.
+    """
+
+    lite: LiteFeatures
+    eyes: ScoreNetwork
+    shared: bool
+    device: str
+    lpips: Lpips | None = None
+    """LPIPS itself, where its weights were given."""
+
+    def __call__(self, pixels: np.ndarray) -> tuple[Tensor, list[Tensor], Tensor]:
+        tensor = self.on_device(pixels)
+        maps, vectors = self.lite(tensor)
+        return tensor, maps, vectors if self.shared else self.eyes.embed(tensor)
+
+    def maps(self, pixels: np.ndarray) -> list[Tensor]:
+        """The maps alone, for the perceptual distance."""
+        return self.lite(self.on_device(pixels))[0]
+
+    def vectors(self, pixels: np.ndarray) -> np.ndarray:
+        """The vectors alone (N, C) float32."""
+        with torch.inference_mode():
+            return self.eyes.embed(self.on_device(pixels)).float().cpu().numpy()
+
+    def on_device(self, pixels: np.ndarray) -> Tensor:
+        """Images (N, H, W, 3) uint8 as a tensor (N, 3, H, W) in [-1, 1]."""
+        return encode_image(torch.from_numpy(pixels)).to(self.device)
+
+    def circumstances(self) -> dict[str, dict[str, str]]:
+        """Which network measures what, and with which weights."""
+        named = {"sets of images": self.eyes.circumstances(), "perceptual distance": self.lite.circumstances()}
+        return named | ({"LPIPS": self.lpips.circumstances()} if self.lpips else {})
+
+
+@dataclass(frozen=True)
 class Measured:
     """What one pass over the images leaves behind."""
 
     fake: Vectors
     real: Vectors
-    tiles: list[dict[str, Any]]
+    tiles: list[TileScores]
     """A row a pair."""
     floor_from: str
 
@@ -44,7 +88,22 @@ class _Part:
     reals: list[int] = field(default_factory=list)
     fake_seen: Seen | None = None
     real_seen: Seen | None = None
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[TileScores] = field(default_factory=list)
+
+
+def open_look(
+    network: str | ScoreNetwork, store: TileStore, *, weights: Path | None = None, lpips: Path | None = None, device: str = "cpu"
+) -> Look:
+    """The packaged network, and ``network`` (a name for ``features.open_network``, or one of your own) for sets of images.
+
+    Raises ``ConfigError`` for an unknown network, other weights, or tiles too small for LPIPS.
+    """
+    lite = LiteFeatures(device)
+    own = lite.network() if network == "efficientnet-lite0" and weights is None else None
+    eyes = own or (
+        open_network(network, weights=weights, device=device, gsd_m=store.gsd_m) if isinstance(network, str) else network
+    )
+    return Look(lite, eyes, shared=own is not None, device=device, lpips=_open_lpips(lpips, store, device))
 
 
 def measure(
@@ -90,10 +149,12 @@ def measure(
                     floor_scores["lpips"] = float(look.lpips(flat_tensor, real_tensor[one]))
             row = store.rows[tile_id]
             part.rows.append(
-                {"id": tile_id, "scene": row.scene, "place": row.place, "window": list(row.window)}
-                | {"image": images.names[some[at[index]]], "generated": scores}
-                | {"mean_colours": floor_scores, "real": {"detail_levels": detail_levels(reals[index])}}
-            )
+                {
+                    "id": tile_id, "scene": row.scene, "place": row.place, "window": list(row.window),
+                    "image": images.names[some[at[index]]], "generated": scores,
+                    "mean_colours": floor_scores, "real": {"detail_levels": detail_levels(reals[index])},
+                }
+            )  # fmt: skip
         return part
 
     def of_tiles(some: range) -> _Part:
@@ -101,7 +162,7 @@ def measure(
         tensor, _, vectors = look(np.stack([store.tile(tile_ids[number])[0] for number in numbers]))
         return _Part(reals=numbers, real_seen=real.see(numbers, vectors, tensor))
 
-    tiles: list[dict[str, Any]] = []
+    tiles: list[TileScores] = []
     for count, function in ((len(images), of_images), (len(rest), of_tiles)):
         for part in in_order(function, batches(count, BATCH), workers=workers):
             if part.fake_seen is not None:
@@ -135,3 +196,18 @@ def in_order(function: Callable[[T], R], items: Iterable[T], *, workers: int) ->
             for future in waiting:
                 future.cancel()
             torch.set_num_threads(threads)  # the number is also the process's, for threads to come
+
+
+def batches(count: int, size: int) -> Iterator[range]:
+    """Numbers from 0 to ``count`` in groups of ``size``."""
+    for begin in range(0, count, size):
+        yield range(begin, min(begin + size, count))
+
+
+def _open_lpips(folder: Path | None, store: TileStore, device: str) -> Lpips | None:
+    if folder is None:
+        return None
+    lpips = load_lpips(folder, device=device)
+    if store.size_px < lpips.least_px:
+        raise ConfigError(f"{store.path}: its tiles have {store.size_px} px; LPIPS by {lpips.network} needs {lpips.least_px} px.")
+    return lpips

@@ -1,26 +1,43 @@
-"""The page of ``evaluate``: its tables, and what they say in words."""
+"""The page of ``evaluate``: what was measured, in words and figures, and the images themselves."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Sequence
+
+import numpy as np
 
 from orthoforge.bands import unseen_bands
-from orthoforge.evaluation.paired import circumstances, made_at_other_scale, overlap_statement, score_parts
-from orthoforge.measures.realism.realism import FIGURES, RELIABLE_IMAGES, is_reliable
+from orthoforge.evaluation.result import (
+    DiversitySeen,
+    Evaluation,
+    FidelitySeen,
+    MemorisationSeen,
+    NoDiversity,
+    NoMemorisation,
+    TileScores,
+)
+from orthoforge.evaluation.subject import Subject
+from orthoforge.evaluation.tables import circumstances, counted, few_images, overlap_statement, realism_section, score_parts
+from orthoforge.geo.grid import other_scale
+from orthoforge.measures.paired import mean_colours
+from orthoforge.measures.realism.memorisation import levels_apart
+from orthoforge.measures.realism.realism import is_reliable
 from orthoforge.measures.realism.verdict import LEAST_IMAGES
-from orthoforge.measures.realism.verdict import words as verdict_words
-from orthoforge.pages import html as report
-from orthoforge.pages.html import Html, Text
+from orthoforge.measures.segmenter.fidelity import Compared, Fidelity
+from orthoforge.pages import html
+from orthoforge.pages.html import Html, Picture
+from orthoforge.tiles.store import TileStore
 
-_HEADINGS = {
-    "frechet": "Fréchet distance", "kernel_x1000": "Kernel distance × 1000", "precision": "Precision", "recall": "Recall",
-    "density": "Density", "coverage": "Coverage",
-}  # fmt: skip
-_DIGITS = {"frechet": 1, "kernel_x1000": 1}
-# A checkerboard so many times its surroundings, and the real images', is worth a sentence.
-_BOARD = 2
+# So many tiles or images are shown of each kind.
+SHOWN = 5
 
 
-def lead(result: Mapping[str, Any]) -> str:
+def page(result: Evaluation, subject: Subject, store: TileStore) -> Html:
+    """The whole page."""
+    return html.page(
+        f"Evaluation of {subject.path.name}", lead(result), *sections(result), *picture_sections(result, subject, store)
+    )
+
+
+def lead(result: Evaluation) -> str:
     """What was scored, in a sentence."""
     data, images, checkpoint = result["data"], result["images"], result["checkpoint"]
     against = f"the {counted(data['n'], 'tile')} of split {data['split']} in {data['tiles']}"
@@ -30,18 +47,16 @@ def lead(result: Mapping[str, Any]) -> str:
     return f"{counted(images['n'], 'image')} of the folder {images['source']}, scored against {against}; {paired}."
 
 
-def sections(result: Mapping[str, Any]) -> list[Html]:
+def sections(result: Evaluation) -> list[Html]:
     """The sections with numbers."""
     if result["scores"]:
-        parts = [report.section("Scores pixel by pixel", *score_parts(result))]
+        parts = [html.section("Scores pixel by pixel", *score_parts(result))]
     else:
-        text, warning = overlap_statement(result["data"])
+        text, warning = overlap_statement(result["data"], result["data"]["trained_tiles"])
         words = "No image is named as a tile, so none is compared pixel by pixel, and there is no perceptual distance."
-        parts = [
-            report.section("Circumstances", report.note(text, warning=warning), report.paragraph(words), circumstances(result))
-        ]
+        parts = [html.section("Circumstances", html.note(text, warning=warning), html.paragraph(words), circumstances(result))]
     return [
-        _realism(result),
+        realism_section(result["realism"]),
         *parts,
         *_fidelity(result["fidelity"]),
         _diversity(result["diversity"]),
@@ -49,23 +64,16 @@ def sections(result: Mapping[str, Any]) -> list[Html]:
     ]
 
 
-def realism_lines(realism: Mapping[str, Any]) -> list[str]:
-    """The figures of realism for a terminal: value, interval and floor; and the verdict."""
-    lines = []
-    for name in ("frechet", "kernel_x1000", "precision", "recall"):
-        figure = realism[name]
-        if figure["value"] is None:
-            lines.append(f"{_HEADINGS[name]:24} not measured: {figure['why']}")
-            continue
-        floor = ""
-        if figure["floor"]:  # the figure of all images is lower than that of halves; these two compare
-            halves = f"two real halves {_spread(figure['floor'], name)}"
-            floor = f"  one half generated {_spread(figure['matched'], name)}, {halves}"
-        lines.append(f"{_HEADINGS[name]:24} {_value(figure, name)} {_interval(figure, name)}{floor}")
-    return [*lines, verdict_words(realism["verdict"])]
+def picture_sections(result: Evaluation, subject: Subject, store: TileStore) -> list[Html]:
+    """The sections that show images."""
+    parts = [_worst_to_best(result["tiles"], subject, store) if result["tiles"] else _examples(subject)]
+    memorised = result["memorisation"]
+    if "nearest" in memorised:
+        parts.append(_nearest_tiles(memorised, subject, store))
+    return parts
 
 
-def fidelity_line(figures: Mapping[str, Any]) -> str:
+def fidelity_line(figures: Fidelity) -> str:
     """The ratio with its interval, and the segmenter's IoU on generated images, real ones and other tiles' masks, as a line."""
     ratio = figures["ratio"]["iou"]
     value = "not measured" if ratio["value"] is None else f"{ratio['value']:.2f}"
@@ -76,22 +84,22 @@ def fidelity_line(figures: Mapping[str, Any]) -> str:
     )
 
 
-def warnings_of(result: Mapping[str, Any]) -> list[str]:
+def warnings_of(result: Evaluation) -> list[str]:
     """What a reader of the figures must know first."""
-    data = result["data"]
-    text, is_warning = overlap_statement(data)
+    data, checkpoint = result["data"], result["checkpoint"]
+    text, is_warning = overlap_statement(data, data["trained_tiles"])
     warnings = [text] if is_warning else []
     if data["allowed_trained"] and data["trained_tiles"]:
         warnings.append(f"{data['trained_tiles']} scored tiles were trained on; --allow-trained was given.")
-    styles = (result["checkpoint"] or {}).get("styles")
+    styles = checkpoint.get("styles") if checkpoint else None
     if styles and styles["tiles_in_own"] < data["n"]:
         warnings.append(
             f"{data['n'] - styles['tiles_in_own']} of {data['n']} tiles are of places whose style the run does not know; they were "
             "made in any of its styles."
         )
-    if made_at_other_scale(result):
+    if checkpoint and other_scale(data["gsd_m"], checkpoint["gsd_m"]):
         warnings.append(
-            f"The run was trained at {result['checkpoint']['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
+            f"The run was trained at {checkpoint['gsd_m']:.3g} m a pixel, the tiles have {data['gsd_m']:.3g} m: "
             "buildings are made in the wrong size."
         )
     if unseen := unseen_bands(data["band_count"], data["bands"]):
@@ -102,100 +110,15 @@ def warnings_of(result: Mapping[str, Any]) -> list[str]:
     return warnings
 
 
-def few_images(n_generated: int, n_real: int) -> str:
-    """The warning below ``RELIABLE_IMAGES``."""
-    return (
-        f"{n_generated} generated and {n_real} real images are fewer than {RELIABLE_IMAGES}: the Fréchet distance is mostly the "
-        "bias of few images, and compares only with its own floor. The kernel distance has no such bias; read its interval."
-    )
-
-
-def counted(n: int, what: str) -> str:
-    """'1 tile', '2 tiles'."""
-    return f"{n} {what}{'s' * (n != 1)}"
-
-
-def _realism(result: Mapping[str, Any]) -> Html:
-    realism = result["realism"]
-    network = realism["circumstances"]
-    n_generated, n_real = realism["frechet"]["n_generated"], realism["frechet"]["n_real"]
-    rows: list[list[Text]] = []
-    for name, heading in _HEADINGS.items():
-        figure = realism[name]
-        if figure["value"] is None:
-            rows.append([heading, "–", "–", "–", "–"])
-            continue
-        rows.append(
-            [
-                heading,
-                _value(figure, name),
-                _interval(figure, name),
-                _spread(figure["matched"], name),
-                _spread(figure["floor"], name),
-            ]
-        )
-    spectrum, board = realism["spectrum_db"], realism["checkerboard"]
-    floor = "–" if spectrum["floor"] is None else f"{spectrum['floor']:.1f}"
-    rows.append(["Power spectrum, dB apart", f"{spectrum['value']:.1f}", "–", "–", floor])
-    if board["value"] is not None:
-        rows.append(["Checkerboard, 1 is none", f"{board['value']:.2f}", "–", "–", f"{board['real']:.2f}"])
-    halves = realism.get("halves", {})
-    split = (
-        f"two disjoint halves of the real ones, split by {halves['by']} {halves['splits']} times ({halves['n'][0]:.0f} and "
-        f"{halves['n'][1]:.0f} images), mean ± standard deviation"
-        if "splits" in halves
-        else f"two halves of the real ones ({halves.get('why', 'too few images')})"
-    )
-    method = realism.get("interval", {})
-    resampled = f" drawing {method['resampled']} anew {method['rounds']} times" if method.get("resampled") else " (none: too few)"
-    table = report.table(
-        ["", ">Generated", ">95 % interval", ">One half", ">Real halves"],
-        rows,
-        f"{counted(n_generated, 'generated image')} against {counted(n_real, 'real one')}, as {network['network']} sees them "
-        f"({network['layer']}). The interval comes from{resampled}. The floor, at the right, is {split}. Beside it generated "
-        "images take the place of one half: this compares with the floor.",
-    )
-    parts = [table, *(report.paragraph(text) for text in _reading(realism))]
-    if min(n_generated, n_real) < RELIABLE_IMAGES:
-        parts.append(report.note(few_images(n_generated, n_real), warning=True))
-    meanings = report.table(["Figure", "What it is"], [[_HEADINGS[name], words] for name, words in FIGURES.items()])
-    return report.section("Realism", *parts, report.details("What the figures are", meanings))
-
-
-def _reading(realism: Mapping[str, Any]) -> list[str]:
-    """What the table says, in sentences."""
-    lines = []
-    lines.append(verdict_words(realism["verdict"]))
-    precision, recall = realism["precision"], realism["recall"]
-    if precision["value"] is not None:
-        lines.append(
-            f"{100 * precision['value']:.0f} % of the generated images lie among the real ones (precision), and "
-            f"{100 * recall['value']:.0f} % of the real ones among the generated (recall: variety)."
-        )
-    by_frequency = realism["spectrum_db"]["by_frequency"]
-    change = "lack" if by_frequency[-1] < 0 else "have too much"
-    lines.append(
-        f"In the finest quarter of the spectrum the generated images {change} {abs(by_frequency[-1]):.1f} dB of power against the "
-        f"real ones, in the coarsest they have {abs(by_frequency[0]):.1f} dB {'less' if by_frequency[0] < 0 else 'more'}."
-    )
-    board = realism["checkerboard"]
-    if board["value"] is not None and board["value"] > _BOARD * max(1, board["real"]):
-        lines.append(
-            f"A pattern that repeats every 2 or 4 px stands out of the generated images' spectrum: {board['value']:.1f} times what "
-            f"lies around it; of the real ones' {board['real']:.1f}."
-        )
-    return lines
-
-
-def _diversity(figures: Mapping[str, Any]) -> Html:
-    if figures["value"] is None:
-        return report.section("Diversity", report.paragraph(f"Not measured: {figures['why']}."))
+def _diversity(figures: DiversitySeen | NoDiversity) -> Html:
+    if "why" in figures:
+        return html.section("Diversity", html.paragraph(f"Not measured: {figures['why']}."))
     if figures["deterministic"]:
         text = (
             f"0: the network makes one image of a mask, whatever the seed ({counted(figures['masks'], 'mask')} with "
             f"{len(figures['seeds'])} seeds each gave the same image to the bit). Variety comes from the masks alone."
         )
-        return report.section("Diversity", report.paragraph(text))
+        return html.section("Diversity", html.paragraph(text))
     error = f" ± {figures['standard_error']:.3f}" if figures["standard_error"] is not None else ""
     between = f" Two real images of different masks are {figures['between_masks']:.3f} apart." if figures["between_masks"] else ""
     text = (
@@ -203,18 +126,20 @@ def _diversity(figures: Mapping[str, Any]) -> Html:
         f"{counted(figures['masks'], 'mask')} and all pairs of {len(figures['seeds'])} seeds), {figures['levels']:.1f} levels "
         f"pixel by pixel.{between}"
     )
-    return report.section("Diversity", report.paragraph(text))
+    return html.section("Diversity", html.paragraph(text))
 
 
-def _memorisation(figures: Mapping[str, Any]) -> list[Html]:
+def _memorisation(figures: MemorisationSeen | NoMemorisation) -> list[Html]:
+    if "why" in figures:
+        return [html.section("Memorisation", html.paragraph(f"Not measured: {figures['why']}."))]
     if figures["ratio"] is None:
-        return [report.section("Memorisation", report.paragraph(f"Not measured: {figures.get('why', 'the yardstick is 0')}."))]
+        return [html.section("Memorisation", html.paragraph("Not measured: the yardstick is 0."))]
     rows = [
         ["Generated", f"{figures['median_generated']:.2f}", f"{figures['least_generated']:.2f}", f"{figures['n_generated']}"],
         ["Real test tiles", f"{figures['median_real']:.2f}", f"{figures['least_real']:.2f}", f"{figures['n_real']}"],
     ]
     some = "" if figures["searched"] == figures["training_tiles"] else f" (of {figures['training_tiles']}, spread over them)"
-    table = report.table(
+    table = html.table(
         ["Distance to the nearest training tile", ">Median", ">Least", ">Images"],
         rows,
         f"Euclidean, in the vectors of {figures['circumstances']['network']}; {figures['searched']} training tiles{some}.",
@@ -224,8 +149,8 @@ def _memorisation(figures: Mapping[str, Any]) -> list[Html]:
         f"{100 * share:.1f} % of the generated images lie nearer to a training tile than all but {100 * expected:.0f} % of the "
         "real test tiles do. " + _copies(share, expected, figures["n_generated"], figures["n_real"])
     )
-    assumed = [report.note(f"Assumed: {figures['assumed']}.")] if "assumed" in figures else []
-    return [report.section("Memorisation", table, report.paragraph(text), *assumed)]
+    assumed = [html.note(f"Assumed: {figures['assumed']}.")] if "assumed" in figures else []
+    return [html.section("Memorisation", table, html.paragraph(text), *assumed)]
 
 
 def _copies(share: float, expected: float, n_generated: int, n_real: int) -> str:
@@ -239,17 +164,18 @@ def _copies(share: float, expected: float, n_generated: int, n_real: int) -> str
     return f"That is no sign of copies; of more than {shown:.1f} % of all images they would have shown."
 
 
-def _fidelity(figures: Mapping[str, Any] | None) -> list[Html]:
+def _fidelity(figures: FidelitySeen | None) -> list[Html]:
     if figures is None:
         return []
     rows: list[list[str]] = []
-    for place, part in {"everywhere": figures, **figures["by_place"]}.items():
+    everywhere: Compared = figures
+    for place, part in {"everywhere": everywhere, **figures["by_place"]}.items():
         ratio = part["ratio"]["iou"]
         shown = "–" if ratio["value"] is None else f"{ratio['value']:.2f}"
         interval = f"{ratio['interval'][0]:.2f} to {ratio['interval'][1]:.2f}" if ratio["interval"] else "–"
-        scores = [f"{part[kind][name]:.3f}" for name in ("iou", "boundary_f") for kind in ("generated", "real")]
+        scores = [f"{kind[name]:.3f}" for name in ("iou", "boundary_f") for kind in (part["generated"], part["real"])]
         rows.append([place, str(part["n"]), *scores, shown, interval])
-    table = report.table(
+    table = html.table(
         ["Place", ">Tiles", ">IoU", ">real", ">Boundary F", ">real", ">IoU, ratio", ">95 %"],
         rows,
         f"A segmenter trained on {figures['segmenter']['n']} real tiles that the run was not trained on. It errs on real images "
@@ -261,30 +187,77 @@ def _fidelity(figures: Mapping[str, Any] | None) -> list[Html]:
             [name, str(part["n"]), f"{100 * part['generated']['found']:.0f} %", f"{100 * part['real']['found']:.0f} %"]
             for name, part in figures["by_size"].items()
         ]
-        parts.append(report.table(["Buildings", ">Number", ">Found in generated", ">in real"], found))
+        parts.append(html.table(["Buildings", ">Number", ">Found in generated", ">in real"], found))
     chance = figures["shuffled"]["chance_iou"]
     parts.append(
-        report.paragraph(
+        html.paragraph(
             f"Against the mask of another tile the generated images get {figures['shuffled']['iou']:.3f}; as many pixels strewn at "
             f"random would get {chance:.3f}."
         )
     )
-    return [report.section("Fidelity to the mask", *parts, *(report.note(text) for text in figures["notes"]))]
+    return [html.section("Fidelity to the mask", *parts, *(html.note(text) for text in figures["notes"]))]
 
 
-def _value(figure: Mapping[str, Any], name: str) -> str:
-    return f"{figure['value']:.{_DIGITS.get(name, 2)}f}"
+def _worst_to_best(tiles: Sequence[TileScores], subject: Subject, store: TileStore) -> Html:
+    """Pictures of tiles at equal steps of the ranking by SSIM: mask, generated image, real one, and what mean colours give."""
+    text = "Tiles at equal steps of the ranking by SSIM, from the worst of all to the best of all. Click to enlarge."
+    parts = [html.paragraph(text)]
+    floor, _ = mean_colours(store, np.array([row["id"] for row in tiles]))
+    numbers = {name: number for number, name in enumerate(subject.images.names)}
+    order = sorted(tiles, key=lambda row: row["generated"]["ssim"])
+    for row in (order[place] for place in _equal_steps(len(order))):
+        real, mask = store.tile(row["id"])
+        scores = row["generated"]
+        caption = f"generated: {scores['psnr']:.1f} dB, SSIM {scores['ssim']:.3f}, perceptual {scores['perceptual']:.3f}"
+        pictures = [
+            Picture(store.mask_rgb(mask), "mask", lossless=True),
+            Picture(subject.images.read(numbers[row["image"]]), caption),
+            Picture(real, "real"),
+            Picture(floor[row["place"]][mask], f"floor: {row['mean_colours']['psnr']:.1f} dB", lossless=True),
+        ]
+        parts.append(html.picture_row(pictures, heading=store.describe(row["id"])))
+    return html.section("From worst to best", *parts)
 
 
-def _interval(figure: Mapping[str, Any], name: str) -> str:
-    if figure["low"] is None:
-        return "–"
-    return f"{figure['low']:.{_DIGITS.get(name, 2)}f} to {figure['high']:.{_DIGITS.get(name, 2)}f}"
+def _examples(subject: Subject) -> Html:
+    """Images without a real one beside them, below their masks where these are known."""
+    chosen = _equal_steps(len(subject.images))
+    rows = []
+    if subject.mask:
+        rows.append(html.picture_row([Picture(subject.mask(number), "mask") for number in chosen]))
+    rows.append(html.picture_row([Picture(subject.images.read(number), subject.images.names[number]) for number in chosen]))
+    return html.section("Some of the images", html.paragraph("At equal steps of the folder, none picked."), *rows)
 
 
-def _spread(values: Mapping[str, float] | None, name: str) -> str:
-    if values is None:
-        return "–"
-    digits = _DIGITS.get(name, 2)
-    error = "" if values["standard_deviation"] is None else f" ± {values['standard_deviation']:.{digits}f}"
-    return f"{values['mean']:.{digits}f}{error}"
+def _nearest_tiles(memorised: MemorisationSeen, subject: Subject, store: TileStore) -> Html:
+    """The images that lie nearest to a training tile, each beside that tile."""
+    training = subject.ground.training if subject.ground else store
+    assert training is not None
+    parts = [
+        html.paragraph(
+            "The images that lie nearest to any training tile, nearest first. A copy would show here as the same picture; two "
+            "pictures of the same kind of ground are none. Real test tiles have their nearest training tile at "
+            f"{memorised['median_real']:.2f} in the middle, and at {memorised['least_real']:.2f} at the least."
+        )
+    ]
+    for entry in memorised["nearest"]:
+        number, near = entry["number"], entry["training_tile"]
+        heading = f"{entry['image']}: distance {entry['distance']:.2f} from {training.describe(near)}"
+        parts.append(html.picture_row(_nearest_row(subject, store, number, training.tile(near)[0]), heading=heading))
+    return html.section("Nearest training tiles", *parts)
+
+
+def _nearest_row(subject: Subject, store: TileStore, number: int, tile: np.ndarray) -> list[Picture]:
+    """An image beside its nearest training tile; mask and real image around them where they are known."""
+    image, tile_id = subject.images.read(number), subject.images.tile_ids[number]
+    same = f", {levels_apart(image, tile):.0f} levels apart pixel by pixel" if image.shape == tile.shape else ""
+    row = [Picture(image, "generated"), Picture(tile, f"training tile{same}")]
+    if tile_id is not None:
+        real, mask = store.tile(tile_id)
+        return [Picture(store.mask_rgb(mask), "mask", lossless=True), *row, Picture(real, "real")]
+    return [Picture(subject.mask(number), "mask", lossless=True), *row] if subject.mask else row
+
+
+def _equal_steps(count: int) -> list[int]:
+    """At most ``SHOWN`` numbers below ``count``, at equal steps."""
+    return np.unique(np.linspace(0, count - 1, min(SHOWN, count)).astype(int)).tolist()

@@ -26,7 +26,6 @@ from orthoforge.generation.outputs import (
     side_files,
     synthetic_tags,
 )
-from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
 from orthoforge.generation.scene_masks import at_resolution, open_scene_mask
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
@@ -35,6 +34,7 @@ from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
 from orthoforge.masks.opening import Extent, SceneMask
+from orthoforge.progress import Progress
 from orthoforge.runs import Run
 from orthoforge.trained_generator import TrainedGenerator, require_device
 

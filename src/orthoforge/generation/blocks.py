@@ -12,10 +12,10 @@ from typing import Any
 
 from orthoforge.errors import DataError
 from orthoforge.files import lock, new_file, sync, writable
-from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene, blocks_of
 from orthoforge.geo.cog import read_block, write_block
 from orthoforge.geo.grid import Window
+from orthoforge.progress import Progress
 
 SETTINGS = "scene.json"
 _LONGEST_NAME = 230  # in bytes, with room below the 255 that disks allow for what is put around it

@@ -1,6 +1,5 @@
 """The look that images are asked to have: that of a place of the run, or of a reference image."""
 
-import hashlib
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,11 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.generation.scene_masks import other_scale
-from orthoforge.geo.grid import Window
+from orthoforge.geo.grid import Window, other_scale
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import source_sha256
-from orthoforge.models.styles import bank_of
 from orthoforge.scenes.sources import place_key
 from orthoforge.trained_generator import LEAST_REFERENCE_PX, TrainedGenerator
 
@@ -50,7 +47,7 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
     a file that is no image of 8 bits in the run's bands, or has too little data.
     """
     if style is None:
-        return generator, own_style(generator)
+        return generator, Style(*generator.own_style)
     if not generator.styles or str(style) in generator.styles:
         return generator.with_style(str(style)), Style(str(style), str(style))
     path = Path(style)
@@ -71,7 +68,7 @@ def styles_of(generator: TrainedGenerator, masks: Sequence[Path], style: str | P
     Where several masks get one look of which nobody said which, stderr does. Raises ``ConfigError`` for a name without a style.
     """
     if style != BY_NAME:
-        if style is None and len(masks) > 1 and len(generator.styles) > 1 and not own_style(generator).name:
+        if style is None and len(masks) > 1 and len(generator.styles) > 1 and not generator.own_style[0]:
             print(
                 f"all {len(masks)} masks get one look, by the seed; --style chooses it ({', '.join(generator.styles)}), and "
                 f"--style {BY_NAME} takes each mask's place from its name",
@@ -85,18 +82,6 @@ def styles_of(generator: TrainedGenerator, masks: Sequence[Path], style: str | P
             "it, as in PLACE_1.tif, or choose one style for all masks."
         )
     return list(places)
-
-
-def own_style(generator: TrainedGenerator) -> Style:
-    """That of a generator which was given one before it came here."""
-    if not generator.styles:
-        return Style()
-    bank = bank_of(generator.network)
-    assert bank is not None
-    if bank.fixed is not None:
-        return Style("reference image", hashlib.sha256(bank.fixed.code.cpu().numpy().tobytes()).hexdigest())
-    place = "" if bank.place is None else generator.styles[bank.place]
-    return Style(place, place)
 
 
 def _reference(raster: Raster, bands: int) -> np.ndarray:

@@ -4,12 +4,10 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 from orthoforge.errors import GridError
+from orthoforge.geo.grid import GSD_TOLERANCE
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.masks.resampled import ResampledMask
 from orthoforge.trained_generator import TrainedGenerator
-
-# Pixels more than this much larger or smaller than those of the training tiles would give houses of the wrong size.
-GSD_TOLERANCE = 0.15
 
 
 def open_scene_mask(
@@ -17,11 +15,6 @@ def open_scene_mask(
 ) -> AbstractContextManager[SceneMask]:
     """``open_mask`` of buildings or of the run's classes; footprints at the run's resolution where ``extent`` says no other."""
     return open_mask(path, classes=generator.classes, threshold=threshold, extent=extent, gsd_m=_called_gsd_m(generator))
-
-
-def other_scale(one_m: float | None, other_m: float | None) -> bool:
-    """Whether pixels of these sizes would show buildings at different scales; of an unknown one nothing is said."""
-    return bool(one_m and other_m and abs(one_m / other_m - 1) > GSD_TOLERANCE)
 
 
 def _called_gsd_m(generator: TrainedGenerator) -> float | None:

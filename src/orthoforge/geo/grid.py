@@ -16,6 +16,8 @@ from orthoforge.errors import GridError
 _SEMI_MAJOR_M, _ECCENTRICITY_2 = 6378137.0, 6.69437999014e-3
 # Two transforms agree when no corner moves by more than this share of a pixel: room for the rounding of other people's writers.
 _SAME_PLACE_PX = 0.01
+# Pixels whose sides differ by a larger share show buildings at another scale.
+GSD_TOLERANCE = 0.15
 # A pixel from a micrometre to a thousand kilometres, and coordinates no further than 25 times around the Earth, in any unit in use.
 _PIXEL_SIDES, _FURTHEST = (1e-11, 1e7), 1e9
 
@@ -169,6 +171,11 @@ def _impossible(grid: Grid) -> str | None:
     if reach > _FURTHEST or reach * 2**-52 > _SAME_PLACE_PX * min(sides):
         return f"its coordinates reach {reach:.3g}"
     return None
+
+
+def other_scale(one_m: float | None, other_m: float | None) -> bool:
+    """Whether pixels of these sizes would show buildings at different scales; of an unknown one nothing is said."""
+    return bool(one_m and other_m and abs(one_m / other_m - 1) > GSD_TOLERANCE)
 
 
 def crs_name(crs: CRS | None) -> str:

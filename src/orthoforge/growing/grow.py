@@ -11,7 +11,6 @@ from typing import get_args
 
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
 from orthoforge.files import lock, new_file, require_free_space, require_place
-from orthoforge.generation.progress import Progress
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
@@ -22,6 +21,7 @@ from orthoforge.growing.records import CandidateRow, Counts, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, Rule, training_ground
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
+from orthoforge.progress import Progress
 
 ROWS = "synthetic.jsonl"
 # Bytes a pixel of an image, a mask and what they need on the way; textures hardly shrink.

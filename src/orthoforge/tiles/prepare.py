@@ -16,13 +16,12 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-from rich.console import Console
-from rich.progress import Progress
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
 from orthoforge.masks.classes import load_classes, plain_classes
+from orthoforge.progress import Progress
 from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
 from orthoforge.tiles.cutting import LEAST_DATA
@@ -155,14 +154,9 @@ def _for_each(
     """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
     results: dict[str, _Result] = {}
     errors: dict[str, str] = {}
-    console = Console()
     names = [item.name for item in items]
     # Threads: GDAL and torch let others run, and all share one import of torch.
-    with (
-        Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        bar = progress.add_task(title, total=len(items))
+    with Progress().task(title, len(items)) as step, ThreadPoolExecutor(workers) as pool:
         futures = [pool.submit(work, item) for item in items]
         try:
             for name, future in zip(names, futures, strict=True):  # in order: of several bad scenes the first is named
@@ -172,7 +166,7 @@ def _for_each(
                     if not skip_bad:
                         raise
                     errors[name] = str(error)
-                progress.advance(bar)
+                step()
         except BaseException:
             pool.shutdown(cancel_futures=True)  # waits for the scenes under way, some seconds
             raise

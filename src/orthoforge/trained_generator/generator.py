@@ -1,6 +1,7 @@
 """A trained generator at work: masks to images."""
 
 import copy
+import hashlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -164,6 +165,17 @@ class TrainedGenerator:
     def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> "TrainedGenerator":
         """``load_generator`` under the name that other libraries have for it."""
         return load_generator(source, device=device, revision=revision)
+
+    @property
+    def own_style(self) -> tuple[str, str]:
+        """Name and identity of the style that it was given (``with_style``), which tells it from others; empty by the seed."""
+        bank = self.network.styles if self.styles else None
+        if bank is None:
+            return "", ""
+        if bank.fixed is not None:
+            return "reference image", hashlib.sha256(bank.fixed.code.cpu().numpy().tobytes()).hexdigest()
+        place = "" if bank.place is None else self.styles[bank.place]
+        return place, place
 
     @property
     def stride_px(self) -> int:

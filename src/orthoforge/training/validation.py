@@ -10,9 +10,10 @@ from torch import nn
 from orthoforge import run_files
 from orthoforge.bands import shown_bands
 from orthoforge.config import Recipe
-from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr, ssim
+from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, detail, outlines_seen, psnr
 from orthoforge.measures.realism.distances import kernel_distance
 from orthoforge.measures.realism.features import LiteFeatures, perceptual_distance
+from orthoforge.measures.similarity import validation_ssim
 from orthoforge.models.conditions import decode_image
 from orthoforge.models.styles import Style, bank_of
 from orthoforge.tiles.store import Batch, TileStore, centre_batch
@@ -47,7 +48,7 @@ def validate(training: Training) -> dict[str, float] | None:
             condition, real = to_tensors(batch, store, training.fabric.device)
             fake = _fakes(training, batch, condition).float()
             scores["psnr"] += psnr(fake, real).tolist()
-            scores["ssim"] += ssim(fake, real).tolist()
+            scores["ssim"] += validation_ssim(fake, real).tolist()
             scores["detail_fake"] += detail(fake).tolist()
             scores["detail_real"] += detail(real).tolist()
             outlines += outlines_seen(fake, condition).sum(dim=0).cpu()

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from orthoforge.measures.segmenter.mask_scores import components
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import Flips, TileStore, crop_batch, epoch_order
 from orthoforge.tiles.subset import balanced_subset
@@ -151,29 +152,6 @@ def copy_paste(
         if not len(values):
             continue
         objects = components(other_mask == rng.choice(values))
-        numbers = np.unique(objects[objects >= 0])
+        numbers = np.arange(1, objects.max() + 1)
         chosen = np.isin(objects, numbers[rng.random(len(numbers)) < _PASTED_SHARE])
         image[chosen], mask[chosen] = other_image[chosen], other_mask[chosen]
-
-
-def components(mask: np.ndarray) -> np.ndarray:
-    """A number for each patch (4 neighbours) of a mask (H, W) of bool, and −1 outside.
-
-    The smallest number spreads along rows and columns, run by run, until nothing changes: few rounds for shapes like buildings.
-    """
-    outside = mask.size
-    labels = np.where(mask, np.arange(mask.size).reshape(mask.shape), outside)
-    while True:
-        spread = _least_of_runs(_least_of_runs(labels, mask).T, mask.T).T
-        if np.array_equal(spread, labels):
-            return np.where(mask, labels, -1)
-        labels = spread
-
-
-def _least_of_runs(labels: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Each pixel's label, or the least in its run of equal mask values along its row."""
-    begins = np.ones(mask.shape, bool)
-    begins[:, 1:] = mask[:, 1:] != mask[:, :-1]
-    starts = np.flatnonzero(begins)
-    least = np.minimum.reduceat(labels.ravel(), starts)
-    return np.repeat(least, np.diff(starts, append=mask.size)).reshape(mask.shape)

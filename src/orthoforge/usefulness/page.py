@@ -1,42 +1,44 @@
 """The page of ``utility``: the verdict in words, the curves, the table, and what the segmenter was shown."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
+from orthoforge.measures.means import Mean
 from orthoforge.measures.segmenter.mask_scores import BOUNDARY_PX
-from orthoforge.pages import html as report
+from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture, Text
 from orthoforge.pages.line_drawings import Curve, curves_plot, legend
 from orthoforge.tiles.store import TileStore
+from orthoforge.usefulness.findings import ArmRow, FractionFound, FractionSaid, Utility, UtilityFound
+from orthoforge.usefulness.paired_statistics import Difference
 
 _SHOWN = 6
 _EFFECT = {"gain": "helps", "loss": "harms"}
 
 
-def fraction_verdict(entry: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> str:
+def fraction_verdict(entry: FractionFound, rows: Sequence[ArmRow]) -> str:
     """What was found at one fraction: of all ratios together, of one that stands out, and of copy-paste."""
     together = entry["difference"]
-    mixed = [row for row in rows if row["kind"] == "mixed"]
+    mixed = [(row["ratio"], apart) for row in rows if row["kind"] == "mixed" and (apart := row["difference"])]
     averaged = f", on average over {len(mixed)} ratios" if len(mixed) > 1 else ""
     tiles = f"{entry['real_tiles']} tile{'s' * (entry['real_tiles'] != 1)}"
     text = f"{percent(entry['fraction'])} of the real tiles ({tiles}): {_finding(together)}{averaged}."
-    best = max(mixed, key=lambda row: row["difference"]["mean"])
-    if len(mixed) > 1 and together["verdict"] != "gain" and best["difference"]["verdict"] == "gain":
+    ratio, best = max(mixed, key=lambda one: one[1]["mean"])
+    if len(mixed) > 1 and together["verdict"] != "gain" and best["verdict"] == "gain":
         text += (
-            f" Ratio 1:{best['ratio']:g} by itself shows a gain of {_signed(best['difference']['mean'])}, but is the best of "
+            f" Ratio 1:{ratio:g} by itself shows a gain of {_signed(best['mean'])}, but is the best of "
             f"{len(mixed)}: confirm it with other seeds."
         )
-    pasted = next(row for row in rows if row["kind"] == "copy-paste")
-    text += f" Copy-paste of real buildings: {_finding(pasted['difference'])}."
-    if together["verdict"] == "gain" and pasted["difference"]["verdict"] == "gain":
+    pasted = next(apart for row in rows if row["kind"] == "copy-paste" and (apart := row["difference"]))
+    text += f" Copy-paste of real buildings: {_finding(pasted)}."
+    if together["verdict"] == "gain" and pasted["verdict"] == "gain":
         more = entry["to_copy_paste"]
         text += f" Synthetic images against copy-paste: {_finding(more)}."
     return text
 
 
-def overall_verdict(by_fraction: Sequence[Mapping[str, Any]]) -> str:
+def overall_verdict(by_fraction: Sequence[FractionSaid]) -> str:
     """One sentence or two for all fractions."""
     found: dict[str, list[str]] = {}
     for entry in by_fraction:
@@ -53,7 +55,7 @@ def overall_verdict(by_fraction: Sequence[Mapping[str, Any]]) -> str:
     return text
 
 
-def page(result: Mapping[str, Any], store: TileStore, synthetic: TileStore) -> Html:
+def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
     """The whole page."""
     data, settings = result["data"], result["settings"]
     seeds = len(settings["seeds"])
@@ -61,18 +63,18 @@ def page(result: Mapping[str, Any], store: TileStore, synthetic: TileStore) -> H
         f"The same segmenter, trained {result['trainings']['n']} times for {settings['segmenter']['steps']} steps each, tested on "
         f"{data['test_tiles']} tiles of {data['test_scenes']} scenes that no training saw."
     )
-    return report.page(
+    return html.page(
         "Does training on synthetic images help?",
         lead,
-        report.section(
+        html.section(
             "Verdict",
-            report.note(result["verdict"]),
-            *(report.note(text, warning=True) for text in result["warnings"]),
-            *(report.paragraph(entry["text"]) for entry in result["by_fraction"]),
+            html.note(result["verdict"]),
+            *(html.note(text, warning=True) for text in result["warnings"]),
+            *(html.paragraph(entry["text"]) for entry in result["by_fraction"]),
         ),
-        report.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
-        report.section("What the segmenter was shown", *_examples(store, synthetic)),
-        report.section("Circumstances", _circumstances(result)),
+        html.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
+        html.section("What the segmenter was shown", *_examples(store, synthetic)),
+        html.section("Circumstances", _circumstances(result)),
     )
 
 
@@ -81,7 +83,7 @@ def percent(share: float) -> str:
     return f"{100 * share:g} %"
 
 
-def _finding(figures: Mapping[str, Any]) -> str:
+def _finding(figures: Difference) -> str:
     if figures["verdict"] == "undecided":
         return f"undecided, {_signed(figures['mean'])} IoU with one seed"
     scenes = figures["bootstrap_interval"]
@@ -95,7 +97,7 @@ def _listed(words: Sequence[str]) -> str:
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
-def _curves(result: Mapping[str, Any]) -> list[Html]:
+def _curves(result: UtilityFound) -> list[Html]:
     fractions = result["settings"]["fractions"]
     if len(fractions) < 2:
         return []
@@ -105,17 +107,18 @@ def _curves(result: Mapping[str, Any]) -> list[Html]:
     for number, name in enumerate(names):
         mine = sorted((row for row in result["arms"] if row["arm"] == name), key=lambda row: row["fraction"])
         scores.append(Curve(name, x, [row["iou"]["mean"] for row in mine], number))
-        if mine[0]["difference"]:
-            gains.append(Curve(name, x, [row["difference"]["mean"] for row in mine], number))
+        beyond = [apart["mean"] for row in mine if (apart := row["difference"])]
+        if beyond:
+            gains.append(Curve(name, x, beyond, number))
     label = "% of the real training tiles"
     both = [curves_plot("IoU on the test tiles", label, scores), curves_plot("IoU beyond that of real alone", label, gains)]
     return [
-        report.plots(both),
+        html.plots(both),
         legend([(name, number) for number, name in enumerate(names)]),
     ]
 
 
-def _table(result: Mapping[str, Any]) -> Html:
+def _table(result: UtilityFound) -> Html:
     columns = ["Trained on", ">IoU", ">Beyond real", ">Over seeds", ">Seeds and scenes", "Finding", ">Boundary F", ">Beyond real",
                ">Real crops", ">Synthetic"]  # fmt: skip
     parts = []
@@ -125,7 +128,7 @@ def _table(result: Mapping[str, Any]) -> Html:
             if row["fraction"] != entry["fraction"]:
                 continue
             apart, drawn = row["difference"], row["drawn"]
-            intervals = [_interval(apart[name]) for name in ("t_interval", "bootstrap_interval")] if apart else ["–", "–"]
+            intervals = [_interval(apart["t_interval"]), _interval(apart["bootstrap_interval"])] if apart else ["–", "–"]
             beyond = f"{_signed(apart['mean'])}{_error(apart)}" if apart else "–"
             finding = _mark(apart["verdict"]) if apart else "–"
             score = f"{row['iou']['mean']:.3f}{_error(row['iou'])}"
@@ -134,15 +137,15 @@ def _table(result: Mapping[str, Any]) -> Html:
             rows.append([row["arm"], score, beyond, *intervals, finding, *at_edges, str(drawn["real"]), str(drawn["synthetic"])])
         tiles = entry["real_tiles"]
         caption = f"{percent(entry['fraction'])} of the real tiles: {tiles} tile{'s' * (tiles != 1)}"
-        parts.append(report.table(columns, rows, caption))
-    return report.join(parts)
+        parts.append(html.table(columns, rows, caption))
+    return html.join(parts)
 
 
 def _mark(verdict: str) -> Text:
-    return report.marked(verdict) if verdict in _EFFECT else verdict
+    return html.marked(verdict) if verdict in _EFFECT else verdict
 
 
-def _error(figures: Mapping[str, Any]) -> str:
+def _error(figures: Mean) -> str:
     return "" if figures["standard_error"] is None else f" ± {figures['standard_error']:.3f}"
 
 
@@ -154,10 +157,10 @@ def _signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _how_to_read(result: Mapping[str, Any], seeds: int) -> list[Html]:
+def _how_to_read(result: UtilityFound, seeds: int) -> list[Html]:
     chance = sum(row["difference"] is not None for row in result["arms"])
     return [
-        report.paragraph(
+        html.paragraph(
             f"Means ± standard errors over {seeds} seed{'s' * (seeds != 1)}. A seed decides which real tiles are taken, the order "
             "of crops and the network's first weights, and all arms share it: differences to `real` (turned and mirrored) are "
             "taken seed by seed. The first interval is Student's over seeds, the second a bootstrap over seeds and test scenes, "
@@ -166,7 +169,7 @@ def _how_to_read(result: Mapping[str, Any], seeds: int) -> list[Html]:
             f"at each fraction. Boundary F is the share of edge pixels within {BOUNDARY_PX} px of an edge of the other mask, the "
             "harmonic mean of both ways; no verdict rests on it."
         ),
-        report.paragraph(
+        html.paragraph(
             "Every arm takes the same number of steps with the same batch. Ratio 1:2 means one real image for two synthetic ones "
             "among them, so that it sees a third of the real crops that `real` sees, as the last columns say. All arms but "
             "`no flips` turn and mirror."
@@ -181,11 +184,11 @@ def _examples(store: TileStore, synthetic: TileStore) -> list[Html]:
         pictures = [tiles.tile(tile_id) for tile_id in shown]
         images = [Picture(image, tiles.rows[tile_id].place) for (image, _), tile_id in zip(pictures, shown, strict=True)]
         masks = [Picture(tiles.mask_rgb(mask), "its mask", lossless=True) for _, mask in pictures]
-        parts += [report.picture_row(images, heading=name), report.picture_row(masks)]
-    return [report.paragraph("At equal steps of the tiles, none picked."), *parts]
+        parts += [html.picture_row(images, heading=name), html.picture_row(masks)]
+    return [html.paragraph("At equal steps of the tiles, none picked."), *parts]
 
 
-def _circumstances(result: Mapping[str, Any]) -> Html:
+def _circumstances(result: UtilityFound) -> Html:
     data, source, segmenter = result["data"], result["synthetic"], result["settings"]["segmenter"]
     spent = result["trainings"]
     rows: list[list[Text]] = [
@@ -198,4 +201,4 @@ def _circumstances(result: Mapping[str, Any]) -> Html:
         ["Time", f"{spent['seconds'] / 60:.1f} min for {spent['n']} trainings and tests, {spent['cpu_seconds'] / 60:.1f} CPU min"],
         ["Made by", result["made_by"]],
     ]  # fmt: skip
-    return report.table(["", "What"], rows)
+    return html.table(["", "What"], rows)

@@ -5,18 +5,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from importlib.metadata import version
-from typing import Any
 
 import numpy as np
 import torch
 
+from orthoforge.measures.means import mean_and_error
 from orthoforge.measures.segmenter.mask_scores import BOUNDARY_PX
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.tiles.store import TileStore
 from orthoforge.usefulness import page as utility_page
 from orthoforge.usefulness.design import REFERENCE, Arm, Job
-from orthoforge.usefulness.images import Pool, Source
-from orthoforge.usefulness.statistics import LEVEL, ROUNDS, boundary_f, difference, iou, mean_and_error
+from orthoforge.usefulness.findings import ArmRow, FractionFound, FractionSaid, Outcome, UtilityFound
+from orthoforge.usefulness.paired_statistics import LEVEL, ROUNDS, boundary_f, difference, iou
+from orthoforge.usefulness.synthetic_tiles import Pool, Source
 
 FORMAT = 2
 # Below, the bootstrap draws the same scenes over and over.
@@ -25,7 +26,7 @@ _FEW_SEEDS = 3
 
 
 def result_of(
-    done: Mapping[Job, Mapping[str, Any]],
+    done: Mapping[Job, Outcome],
     store: TileStore,
     test_ids: np.ndarray,
     source: Source,
@@ -35,7 +36,7 @@ def result_of(
     split: str,
     allow_leaks: bool,
     device: str,
-) -> dict[str, Any]:
+) -> UtilityFound:
     """Everything that the report says, in numbers and words, from the outcome of each training on ``test_ids`` of ``split``."""
     distinct = list({json.dumps(one): one for one in done.values()}.values())  # synthetic alone may serve several fractions
     fractions, arms = sorted({job.fraction for job in done}), list(dict.fromkeys(job.arm for job in done))
@@ -44,28 +45,31 @@ def result_of(
     outcomes = {(job.arm, job.fraction): [done[replace(job, seed=seed)] for seed in seeds] for job in done}
     # (seeds, scenes, classes, 6): for IoU the first two, for the edges the others
     counts = {key: np.array([[one["scenes"][scene] for scene in scenes] for one in ones]) for key, ones in outcomes.items()}
-    rows, by_fraction = [], []
+    rows: list[ArmRow] = []
+    by_fraction: list[FractionSaid] = []
     for fraction in fractions:
         reference, reference_edges = np.split(counts[REFERENCE, fraction], [2], axis=-1)
         for arm in arms:
             ones, (own, edges) = outcomes[arm, fraction], np.split(counts[arm, fraction], [2], axis=-1)
             scores, edge_scores = iou(own.sum(axis=1)).tolist(), boundary_f(edges.sum(axis=1)).tolist()
             rows.append(
-                {"arm": arm.name, "kind": arm.kind, "ratio": arm.ratio, "fraction": fraction}
-                | {name: ones[0][name] for name in ("real_tiles", "synthetic_tiles", "drawn")}
-                | {"iou": mean_and_error(scores) | {"by_seed": scores}}
-                | {"difference": difference(own, reference) if arm != REFERENCE else None}
-                | {"boundary_f": mean_and_error(edge_scores) | {"by_seed": edge_scores}}
-                | {"boundary_difference": difference(edges, reference_edges, score=boundary_f) if arm != REFERENCE else None}
-            )
+                {
+                    "arm": arm.name, "kind": arm.kind, "ratio": arm.ratio, "fraction": fraction,
+                    "real_tiles": ones[0]["real_tiles"], "synthetic_tiles": ones[0]["synthetic_tiles"], "drawn": ones[0]["drawn"],
+                    "iou": {**mean_and_error(scores), "by_seed": scores},
+                    "difference": difference(own, reference) if arm != REFERENCE else None,
+                    "boundary_f": {**mean_and_error(edge_scores), "by_seed": edge_scores},
+                    "boundary_difference": difference(edges, reference_edges, score=boundary_f) if arm != REFERENCE else None,
+                }
+            )  # fmt: skip
         mixed = np.stack([counts[arm, fraction][..., :2] for arm in arms if arm.kind == "mixed"])
         together = difference(mixed, reference)
-        entry = {
+        entry: FractionFound = {
             "fraction": fraction, "real_tiles": outcomes[REFERENCE, fraction][0]["real_tiles"], "difference": together,
             "to_copy_paste": difference(mixed, counts[Arm("copy-paste"), fraction][..., :2]),
         }  # fmt: skip
         mine = [row for row in rows if row["fraction"] == fraction]
-        by_fraction.append(entry | {"text": utility_page.fraction_verdict(entry, mine)})
+        by_fraction.append({**entry, "text": utility_page.fraction_verdict(entry, mine)})
     return {
         "format": FORMAT,
         "made_by": f"orthoforge {version('orthoforge')}, torch {torch.__version__}, {torch.get_num_threads()} threads, {device}",
@@ -75,7 +79,7 @@ def result_of(
             "test_places": len({store.rows[tile_id].place for tile_id in test_ids.tolist()}),
             "size_px": store.size_px, "gsd_m": store.gsd_m, "allowed_leaks": allow_leaks,
         },
-        "synthetic": source.facts | {"tiles_fingerprint": pool.store.fingerprint, "n": len(pool.store.rows)},
+        "synthetic": {**source.facts, "tiles_fingerprint": pool.store.fingerprint, "n": len(pool.store.rows)},
         "settings": {"segmenter": asdict(settings), "seeds": seeds, "fractions": fractions,
                      "ratios": [arm.ratio for arm in arms if arm.kind == "mixed"]},
         "method": {
@@ -96,7 +100,7 @@ def result_of(
     }  # fmt: skip
 
 
-def design_warnings(result: Mapping[str, Any]) -> list[str]:
+def design_warnings(result: UtilityFound) -> list[str]:
     """What the number of scenes, seeds and tiles leaves unsaid."""
     warnings = []
     n, seeds = result["data"]["test_scenes"], result["settings"]["seeds"]

@@ -7,7 +7,8 @@ from torch.nn import functional as F
 
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.measures.realism.features import LiteFeatures
-from orthoforge.measures.realism.realism import FIGURES, KEPT_VECTORS, Vectors, is_reliable, realism, split_halves
+from orthoforge.measures.realism.figures import FIGURES
+from orthoforge.measures.realism.realism import KEPT_VECTORS, Vectors, is_reliable, realism, split_halves
 from orthoforge.models.conditions import encode_image
 from orthoforge.scenes.simulate import simulate
 

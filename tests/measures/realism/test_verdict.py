@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from orthoforge.evaluation.page import _copies, realism_lines
+from orthoforge.evaluation.page import _copies
+from orthoforge.evaluation.tables import realism_lines
 from orthoforge.measures.realism.distances import kernel_distance
 from orthoforge.measures.realism.features import LiteFeatures
 from orthoforge.measures.realism.realism import Vectors, realism

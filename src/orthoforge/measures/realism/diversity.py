@@ -3,17 +3,30 @@
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from orthoforge.measures.means import mean_and_error
 from orthoforge.measures.realism.features import perceptual_distance
 
 MASKS, SEEDS = 16, 4
 # So many masks without any difference are enough to call a network deterministic.
 PROBED = 2
+
+
+class Diversity(TypedDict):
+    """Mean perceptual distance of two images of one mask, ``between_masks`` that of two real ones; ``levels`` pixel by pixel."""
+
+    value: float
+    standard_error: float | None
+    levels: float
+    between_masks: float | None
+    masks: int
+    seeds: list[int]
+    deterministic: bool
 
 
 def diversity(
@@ -22,8 +35,8 @@ def diversity(
     maps_of: Callable[[np.ndarray], list[Tensor]],
     *,
     first_seed: int,
-) -> dict[str, Any]:
-    """Mean perceptual distance between all pairs of images of one mask, over some masks. Plain values.
+) -> Diversity:
+    """Mean perceptual distance between all pairs of images of one mask, over some masks.
 
     ``draw(number, seed)`` makes image ``number`` (H, W, 3); ``maps_of`` gives the maps of a batch (N, H, W, 3). ``reals`` are the
     real images of the same masks: the distance between two of them, of different masks, says what the figure could grow to.
@@ -38,11 +51,10 @@ def diversity(
         pairs = list(itertools.combinations(range(SEEDS), 2))
         levels.append(float(np.mean([np.abs(images[a].astype(np.int16) - images[b]).mean() for a, b in pairs])))
         distances.append(float(_pairs(maps_of(images), pairs).mean()) if levels[-1] else 0.0)
-    mean = math.fsum(distances) / len(distances)
-    error = float(np.std(distances, ddof=1)) / math.sqrt(len(distances)) if len(distances) > 1 else None
+    apart = mean_and_error(distances)
     return {
-        "value": mean,
-        "standard_error": error,
+        "value": apart["mean"],
+        "standard_error": apart["standard_error"],
         "levels": math.fsum(levels) / len(levels),
         "between_masks": _between(reals, maps_of),
         "masks": len(distances),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -12,6 +12,22 @@ from orthoforge.measures.realism.distances import squared_distances
 MOST_TRAINING_TILES = 4000
 # Nearer to a training tile than all but so many of the real test tiles are.
 _NEAR_SHARE = 0.01
+
+
+class Memorisation(TypedDict):
+    """Distances of generated and of real images to their nearest training tile."""
+
+    median_generated: float
+    median_real: float
+    ratio: float | None
+    least_generated: float
+    least_real: float
+    nearer_than_real: float
+    expected_nearer: float
+    n_generated: int
+    n_real: int
+    searched: int
+    training_tiles: int
 
 
 @dataclass(frozen=True)
@@ -49,8 +65,8 @@ def chosen_training_tiles(tile_ids: np.ndarray) -> np.ndarray:
     return tile_ids[np.linspace(0, len(tile_ids) - 1, MOST_TRAINING_TILES).round().astype(int)]
 
 
-def memorisation(fake: Neighbours, real: Neighbours, *, searched: int, training_tiles: int) -> dict[str, Any]:
-    """Plain values: medians of both distances, their ratio, and the share of images that lie nearer than real ones ever do.
+def memorisation(fake: Neighbours, real: Neighbours, *, searched: int, training_tiles: int) -> Memorisation:
+    """Medians of both distances, their ratio, and the share of images that lie nearer than real ones ever do.
 
     ``real`` is the yardstick: test tiles were not trained on, and resemble the training tiles as strangers of the same place do.
     The ratio is 1 when the generated images are as far from the training tiles as they are, and 0 for copies.

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
@@ -22,6 +21,22 @@ from orthoforge.measures.realism.distances import (
     mean_interval,
     resample,
 )
+from orthoforge.measures.realism.figures import (
+    FIGURES,
+    Checkerboard,
+    FigureName,
+    Figures,
+    Floor,
+    Halves,
+    OfSpectra,
+    Realism,
+    Resampled,
+    Spectrum,
+    Spread,
+    figures_of,
+    measured,
+    unmeasured,
+)
 from orthoforge.measures.realism.verdict import LEAST_IMAGES, spread, verdict
 
 # Below it a Fréchet distance is mostly the bias of its own covariances.
@@ -35,14 +50,6 @@ CHECKERBOARD_LEAST_PX = 40
 _SPLITS_FEW, _SPLITS_MANY, _MANY = 20, 5, 250
 LEAST_SET, LEAST_FLOOR = 2, 4
 KERNEL_UNIT = 1000
-FIGURES = {
-    "frechet": "Fréchet distance of two normal distributions fitted to the vectors; lower is closer. Grows when images are few",
-    "kernel_x1000": "kernel distance of the vectors × 1000, without bias: 0 for one distribution, also for few images",
-    "precision": "share of the generated images that lie among the real ones (k = 3); higher is better",
-    "recall": "share of the real images that lie among the generated ones (k = 3); higher is better",
-    "density": "how densely real images lie around the generated ones (k = 5); about 1 for real ones",
-    "coverage": "share of the real images with a generated one in their neighbourhood (k = 5); higher is better",
-}
 
 
 @dataclass
@@ -141,10 +148,10 @@ def _spectra(images: Tensor) -> tuple[Tensor, Tensor | None]:
     return decibels, spectra.checkerboard_power(power)
 
 
-def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dict[str, Any]:
+def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> Realism:
     """Every figure of ``FIGURES`` with interval, floor and the numbers of images, a verdict, and the two of the spectrum.
 
-    Plain values. ``paired`` says that both sets show the same masks in the same order.
+    ``paired`` says that both sets show the same masks in the same order.
 
     ``floor`` is the same figure of two disjoint halves of the real images, which share no scene where there are several.
     ``matched`` is that of generated images in place of one of the halves: as many, of the same masks where ``paired``. It is what
@@ -153,15 +160,15 @@ def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dic
     """
     by_scene = len(set(real.kept_scenes)) > 1
     x, y = fake.array, real.array
-    counts = {"n_generated": fake.moments.n, "n_real": real.moments.n}
-    if min(fake.moments.n, real.moments.n) < LEAST_SET:
-        why = f"needs {LEAST_SET} images of each kind; there are {fake.moments.n} generated and {real.moments.n} real"
-        nothing: dict[str, Any] = {name: {"value": None, "why": why, **counts} for name in FIGURES}
-        return nothing | {"verdict": verdict(nothing["kernel_x1000"], 0.0)} | _spectrum(fake, real, seed=seed)
+    counts = fake.moments.n, real.moments.n
+    if min(counts) < LEAST_SET:
+        why = f"needs {LEAST_SET} images of each kind; there are {counts[0]} generated and {counts[1]} real"
+        nothing = figures_of({name: unmeasured(why, counts) for name in FIGURES})
+        return {**nothing, "verdict": verdict(nothing["kernel_x1000"], 0.0), **_spectrum(fake, real, seed=seed)}
     groups = (fake.kept_scenes, real.kept_scenes) if by_scene else (list(map(str, fake.kept)), list(map(str, real.kept)))
     drawn = resample(*groups, together=paired, seed=seed)
     distance = frechet_distance(fake.gaussian(), real.gaussian())
-    values: dict[str, tuple[float, tuple[float, float] | None]] = {
+    values: dict[FigureName, tuple[float, tuple[float, float] | None]] = {
         "frechet": (distance, frechet_interval(x, y, drawn, around=distance) if drawn else None),
         "kernel_x1000": (
             KERNEL_UNIT * kernel_distance(x, y),
@@ -173,21 +180,19 @@ def realism(fake: Vectors, real: Vectors, *, paired: bool, seed: int = 0) -> dic
         for name, scores, draws in _by_image(near, None if drawn is None else (drawn.x, drawn.y)):
             values[name] = float(scores.mean()), None if draws is None else mean_interval(scores, draws)
     floors, halves = _floors(x, y, real.kept_scenes, by_scene=by_scene, paired=paired, seed=seed)
-    result = {}
-    for name in FIGURES:
-        if name not in values:
-            why = f"needs {LEAST_IMAGES} images of each kind; there are {len(x)} generated and {len(y)} real"
-            result[name] = {"value": None, "why": why, **counts}
-            continue
-        value, interval = values[name]
-        result[name] = {"value": value, "low": interval and interval[0], "high": interval and interval[1], **counts} | floors[name]
-    resampled = ("scenes" if by_scene else "images") if drawn else None
-    method = {"resampled": resampled, "rounds": len(drawn.x) if drawn else 0, "frechet_axes": min(SPREAD_AXES, fake.channels)}
-    said = verdict(result["kernel_x1000"], KERNEL_UNIT * spread(y))
-    return result | {"verdict": said, "interval": method, "halves": halves} | _spectrum(fake, real, seed=seed)
+    why = f"needs {LEAST_IMAGES} images of each kind; there are {len(x)} generated and {len(y)} real"
+    found = figures_of(
+        {name: measured(*values[name], counts, floors[name]) if name in values else unmeasured(why, counts) for name in FIGURES}
+    )
+    method: Resampled = {
+        "resampled": ("scenes" if by_scene else "images") if drawn else None, "rounds": len(drawn.x) if drawn else 0,
+        "frechet_axes": min(SPREAD_AXES, fake.channels),
+    }  # fmt: skip
+    said = verdict(found["kernel_x1000"], KERNEL_UNIT * spread(y))
+    return {**found, "verdict": said, "interval": method, "halves": halves, **_spectrum(fake, real, seed=seed)}
 
 
-def is_reliable(result: dict[str, Any]) -> bool:
+def is_reliable(result: Figures) -> bool:
     """Whether there were images enough for a Fréchet distance that compares with other people's."""
     return min(result["frechet"]["n_generated"], result["frechet"]["n_real"]) >= RELIABLE_IMAGES
 
@@ -212,15 +217,15 @@ def _floors(
     by_scene: bool,
     paired: bool,
     seed: int,
-) -> tuple[dict[str, dict[str, Any]], dict[str, Any]]:
+) -> tuple[dict[FigureName, Floor], Halves]:
     """``floor`` and ``matched`` of every figure, and how the halves were made."""
-    nothing: dict[str, dict[str, Any]] = {name: {"floor": None, "matched": None} for name in FIGURES}
+    nothing = {name: Floor(None, None) for name in FIGURES}
     if len(y) < LEAST_FLOOR:
         return nothing, {"why": f"needs {LEAST_FLOOR} real images; there are {len(y)}"}
     rng = np.random.default_rng(seed)
     splits = _SPLITS_FEW if len(y) <= 2 * _MANY else _SPLITS_MANY
-    floors: dict[str, list[float]] = {name: [] for name in FIGURES}
-    matched: dict[str, list[float]] = {name: [] for name in FIGURES}
+    floors: dict[FigureName, list[float]] = {name: [] for name in FIGURES}
+    matched: dict[FigureName, list[float]] = {name: [] for name in FIGURES}
     sizes = []
     for _ in range(splits):
         one, other = split_halves(y_scenes, rng, by_scene=by_scene)
@@ -234,16 +239,16 @@ def _floors(
                     into[name].append(value)
     if not sizes:
         return nothing, {"why": "the real images of all but one scene are fewer than 2"}
-    described = {
+    described: Halves = {
         "splits": len(sizes),
         "by": "scene" if by_scene else "image",
         "n": [round(float(n), 1) for n in np.mean(sizes, axis=0)],
     }
-    return {name: {"floor": _spread(floors[name]), "matched": _spread(matched[name])} for name in FIGURES}, described
+    return {name: Floor(_spread(floors[name]), _spread(matched[name])) for name in FIGURES}, described
 
 
-def _figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
-    values = {
+def _figures(x: np.ndarray, y: np.ndarray) -> dict[FigureName, float]:
+    values: dict[FigureName, float] = {
         "frechet": frechet_distance(Gaussian.fitted(x), Gaussian.fitted(y)),
         "kernel_x1000": KERNEL_UNIT * kernel_distance(x, y),
     }
@@ -252,7 +257,9 @@ def _figures(x: np.ndarray, y: np.ndarray) -> dict[str, float]:
     return values
 
 
-def _by_image(near: Manifolds, draws: tuple[np.ndarray, np.ndarray] | None) -> list[tuple[str, np.ndarray, np.ndarray | None]]:
+def _by_image(
+    near: Manifolds, draws: tuple[np.ndarray, np.ndarray] | None
+) -> list[tuple[FigureName, np.ndarray, np.ndarray | None]]:
     """Name, scores of the images that it is a mean over, and their draws."""
     of_fakes, of_reals = draws or (None, None)
     return [
@@ -263,7 +270,7 @@ def _by_image(near: Manifolds, draws: tuple[np.ndarray, np.ndarray] | None) -> l
     ]
 
 
-def _spread(values: Sequence[float]) -> dict[str, float | None] | None:
+def _spread(values: Sequence[float]) -> Spread | None:
     if not values:
         return None
     return {"mean": float(np.mean(values)), "standard_deviation": float(np.std(values, ddof=1)) if len(values) > 1 else None}
@@ -273,23 +280,27 @@ def _scaled(interval: tuple[float, float]) -> tuple[float, float]:
     return KERNEL_UNIT * interval[0], KERNEL_UNIT * interval[1]
 
 
-def _spectrum(fake: Vectors, real: Vectors, *, seed: int) -> dict[str, Any]:
+def _spectrum(fake: Vectors, real: Vectors, *, seed: int) -> OfSpectra:
     """Root mean square difference of mean power over the rings, in dB, and how far a checkerboard stands out."""
     powers = fake.decibels, real.decibels
     difference = powers[0].mean(axis=0) - powers[1].mean(axis=0)
-    measured: dict[str, Any] = {
+    apart: Spectrum = {
         "value": _root_mean_square(difference),
         "floor": _spectrum_floor(real, seed),
-        # A quarter of the rings each, coarse to fine: below 0 the generated images lack power there, above it they have too much.
         "by_frequency": [float(part.mean()) for part in np.array_split(difference, 4) if len(part)],
         "n_generated": len(powers[0]),
         "n_real": len(powers[1]),
     }
     boards = fake.checkerboards, real.checkerboards
-    board: dict[str, Any] = {"value": None, "real": None, "why": f"needs sides of {CHECKERBOARD_LEAST_PX} px"}
-    if min(map(len, boards)):
-        board = {"value": float(np.median(boards[0])), "real": float(np.median(boards[1]))}
-    return {"spectrum_db": measured, "checkerboard": board | {"n_generated": len(boards[0]), "n_real": len(boards[1])}}
+    sizes = len(boards[0]), len(boards[1])
+    board: Checkerboard
+    if min(sizes):
+        middles = float(np.median(boards[0])), float(np.median(boards[1]))
+        board = {"value": middles[0], "real": middles[1], "n_generated": sizes[0], "n_real": sizes[1]}
+    else:
+        why = f"needs sides of {CHECKERBOARD_LEAST_PX} px"
+        board = {"value": None, "real": None, "why": why, "n_generated": sizes[0], "n_real": sizes[1]}
+    return {"spectrum_db": apart, "checkerboard": board}
 
 
 def _spectrum_floor(real: Vectors, seed: int) -> float | None:

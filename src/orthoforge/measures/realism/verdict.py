@@ -1,11 +1,9 @@
 """Whether generated images can be told from real ones by their kernel distance, and what difference could have been seen at all."""
 
-from collections.abc import Mapping
-from typing import Any, Literal
-
 import numpy as np
 
 from orthoforge.measures.realism.distances import polynomial_kernel
+from orthoforge.measures.realism.figures import Figure, Verdict
 
 # Of each kind. Below it halves hold so few images that a ball around each reaches over a fifth of them, and distances are chance.
 LEAST_IMAGES = 30
@@ -16,8 +14,6 @@ WORTH_SEEING = 0.25
 DEVIATIONS, _FOUR_OF_FIVE = 2, 0.84
 _WIDTH_IN_DEVIATIONS = 3.92  # of a 95 % interval
 _MOST_VECTORS = 1000
-
-Said = Literal["told", "not told", "no verdict"]
 
 
 def spread(vectors: np.ndarray) -> float:
@@ -32,14 +28,14 @@ def spread(vectors: np.ndarray) -> float:
     return float(kernel.trace() / n - (kernel.sum() - kernel.trace()) / (n * (n - 1)))
 
 
-def verdict(figure: Mapping[str, Any], spread_x1000: float) -> dict[str, Any]:
+def verdict(figure: Figure, spread_x1000: float) -> Verdict:
     """Plain values for a ``kernel_x1000`` of ``realism``: what is ``said``, ``why``, and what was ``seen_from``.
 
     *Told* where one half lies more than ``DEVIATIONS`` above real halves. ``seen_from`` is what a half would have to lie above them
     to be told in four of five cases. *Not told* is said only where that is at most ``WORTH_SEEING`` of the spread, and the interval
     reaches down to the real halves: the wider it is, the less is said. Nothing is said of fewer than ``LEAST_IMAGES`` of a kind.
     """
-    result: dict[str, Any] = {
+    result: Verdict = {
         "said": "no verdict", "why": "", "seen_from_x1000": None, "seen_from_share": None, "spread_x1000": spread_x1000,
         "least_images": LEAST_IMAGES, "worth_seeing": WORTH_SEEING,
     }  # fmt: skip
@@ -49,16 +45,17 @@ def verdict(figure: Mapping[str, Any], spread_x1000: float) -> dict[str, Any]:
             f"{counts[0]} generated and {counts[1]} real images are fewer than the {LEAST_IMAGES} of each kind that a verdict needs"
         )
         return result | {"why": why}
-    if figure["value"] is None or not figure["floor"] or not figure["matched"] or figure["low"] is None:
+    low, high = figure.get("low"), figure.get("high")
+    if figure["value"] is None or not figure["floor"] or not figure["matched"] or low is None or high is None:
         return result | {"why": "the real images lie in too few scenes for halves and an interval"}
     floor, half = figure["floor"], figure["matched"]
     deviations = floor["standard_deviation"] or 0.0, half["standard_deviation"] or 0.0
-    width = (figure["high"] - figure["low"]) / _WIDTH_IN_DEVIATIONS
+    width = (high - low) / _WIDTH_IN_DEVIATIONS
     seen_from = DEVIATIONS * deviations[0] + _FOUR_OF_FIVE * max(*deviations, width)
     result |= {"seen_from_x1000": seen_from, "seen_from_share": seen_from / spread_x1000 if spread_x1000 > 0 else None}
     if half["mean"] - floor["mean"] > DEVIATIONS * deviations[0]:
         return result | {"said": "told"}
-    if figure["low"] > floor["mean"]:
+    if low > floor["mean"]:
         return result | {
             "why": "all images together lie above the real halves, but halves of them differ by about as much by chance"
         }
@@ -67,7 +64,7 @@ def verdict(figure: Mapping[str, Any], spread_x1000: float) -> dict[str, Any]:
     return result | {"said": "not told"}
 
 
-def words(found: Mapping[str, Any]) -> str:
+def words(found: Verdict) -> str:
     """The verdict as a sentence or two."""
     seen = ""
     if found["seen_from_x1000"] is not None:

@@ -171,7 +171,7 @@ class Segmenter:
         for start in range(0, len(images), _BATCH):
             yield _padded(_encoded(images[start : start + _BATCH]).to(self.device))
 
-    def _description(self) -> dict[str, Any]:
+    def _description(self) -> dict[str, object]:
         return {"format": FORMAT, "settings": dataclasses.asdict(self.settings), "class_count": self.class_count}
 
     def _payload(self) -> bytes:

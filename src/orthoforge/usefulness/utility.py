@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -19,9 +18,10 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 from orthoforge.usefulness import page as utility_page
 from orthoforge.usefulness.design import Job, arm_sample, arms_of, real_subset, synthetic_count
-from orthoforge.usefulness.images import Pool, open_source, pool_of
+from orthoforge.usefulness.findings import Outcome, Utility
+from orthoforge.usefulness.paired_statistics import iou
 from orthoforge.usefulness.result import design_warnings, result_of
-from orthoforge.usefulness.statistics import iou
+from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400
@@ -33,6 +33,8 @@ Train = Callable[..., Predict]
 OUTCOMES = 2
 _SETTINGS, _ARMS, _SYNTHETIC = "settings.json", "arms", "synthetic"
 _TEST_BATCH = 8
+_Signature = dict[str, object]
+"""What must be the same for finished trainings to be kept."""
 
 
 def utility(
@@ -52,12 +54,12 @@ def utility(
     overwrite: bool = False,
     segmenter: SegmenterSettings | None = None,
     train: Train = train_segmenter,
-) -> dict[str, Any]:
+) -> Utility:
     """Train one segmenter on real, on both, and on synthetic tiles; writes ``utility.json`` and ``utility.html`` to ``out``.
 
-    ``synthetic`` is a run, which is given masks of training tiles (``utility_images.pool_of``), or a folder of tiles that
+    ``synthetic`` is a run, which is given masks of training tiles (``synthetic_tiles.pool_of``), or a folder of tiles that
     `orthoforge prepare` cut from synthetic pairs. All arms take ``steps`` optimizer steps of one batch size; a ratio is synthetic
-    images per real one within them (``utility_design.synthetic_count``). All are tested on the tiles of ``splits`` in ``data``
+    images per real one within them (``design.synthetic_count``). All are tested on the tiles of ``splits`` in ``data``
     (``test``, ``val`` or both: the segmenter is steered by neither), and compared with training on the same real tiles, turned and
     mirrored, paired by seed; the seeds are ``seeds`` numbers from ``first_seed`` on. ``quick`` keeps the smallest and the largest
     fraction, the ratio nearest to 1 and a quarter of the steps: enough to see that everything runs. ``segmenter`` replaces what
@@ -86,13 +88,13 @@ def utility(
     source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks)
     settings = segmenter or SegmenterSettings()
     settings = replace(settings, steps=steps, crop_px=min(settings.crop_px, store.size_px), seed=0)
-    signature = {
+    signature: _Signature = {
         "tiles": store.fingerprint, "split": split, "synthetic": source.identity,
         "outcomes": OUTCOMES, "segmenter": asdict(settings), "train": f"{train.__module__}.{train.__qualname__}",
     }  # fmt: skip
     with lock(out / REPORT_JSON.removesuffix(".json")):
         _keep_or_begin(out, signature, overwrite)
-        pool = pool_of(source, store, train_ids, out / _SYNTHETIC, _say)
+        pool = pool_of(source, store, train_ids, out / _SYNTHETIC)
         jobs = [
             Job(arm, fraction, seed)
             for seed in range(first_seed, first_seed + seeds)
@@ -100,16 +102,18 @@ def utility(
             for arm in arms_of(ratios)
         ]  # fmt: skip
         done = _run_all(jobs, store, pool, settings, train, test_ids, train_ids, out / _ARMS, device)
-        result = result_of(done, store, test_ids, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
-        result["warnings"] = [*warnings, *source.warnings, *design_warnings(result)]
-        result["this_call"] = {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began}
+        found = result_of(done, store, test_ids, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
+        result: Utility = {
+            **found, "warnings": [*warnings, *source.warnings, *design_warnings(found)],
+            "this_call": {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began},
+        }  # fmt: skip
         with new_file(out / REPORT_JSON, overwrite=True) as partial:
             partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
         write_page(out / REPORT_HTML, utility_page.page(result, store, pool.store), overwrite=True)
     return result
 
 
-def summary_lines(result: dict[str, Any]) -> list[str]:
+def summary_lines(result: Utility) -> list[str]:
     """The verdicts, for a terminal."""
     return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"])]
 
@@ -151,7 +155,7 @@ def _test_split(store: TileStore, splits: Sequence[str], allow_leaks: bool) -> t
     return "val", warnings
 
 
-def _keep_or_begin(out: Path, signature: dict[str, Any], overwrite: bool) -> None:
+def _keep_or_begin(out: Path, signature: _Signature, overwrite: bool) -> None:
     """Leave finished trainings of the same experiment where they are; clear away those of another one if that is wanted.
 
     Trainings on real tiles alone stay when nothing but the synthetic images changed: they never saw any.
@@ -184,9 +188,9 @@ def _run_all(
     train_ids: np.ndarray,
     folder: Path,
     device: str,
-) -> dict[Job, dict[str, Any]]:
+) -> dict[Job, Outcome]:
     """The outcome of each job: read where it is finished, else trained, tested and kept."""
-    done: dict[Job, dict[str, Any]] = {}
+    done: dict[Job, Outcome] = {}
     spent: list[float] = []
     # Synthetic tiles that do not depend on the real ones make the same training at every fraction.
     same = {job: replace(job, fraction=1.0) if job.arm.kind == "synthetic" and not pool.depends_on_subset else job for job in jobs}
@@ -223,7 +227,7 @@ def _train_and_test(
     test_ids: np.ndarray,
     train_ids: np.ndarray,
     device: str,
-) -> dict[str, Any]:
+) -> Outcome:
     began, cpu_began = time.monotonic(), time.process_time()
     settings = replace(settings, seed=job.seed)
     subset = real_subset(store.rows, train_ids, fraction=job.fraction, seed=job.seed)

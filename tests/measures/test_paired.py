@@ -1,4 +1,4 @@
-"""Scores of pairs: the numbers are those of the images, and their words say what they are worth."""
+"""Scores of pairs: the numbers are those of the images."""
 
 import shutil
 
@@ -8,16 +8,15 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from conftest import make_dataset
-from orthoforge.evaluation import paired
-from orthoforge.evaluation.paired import (
+from orthoforge.measures import paired
+from orthoforge.measures.paired import (
     METRICS,
-    detail_levels,
     mean_colours,
     mean_scores,
-    overlap_statement,
     pair_scores,
     tile_scores,
 )
+from orthoforge.measures.pixels import detail_levels
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 
@@ -65,23 +64,6 @@ def test_scores_of_known_pictures():
     assert tile_scores(brighter, flat)["psnr"] == pytest.approx(20 * np.log10(255 / 10), abs=1e-3)
     assert tile_scores(brighter, flat)["l1_levels"] == 10
     assert (detail_levels(flat), detail_levels(stripes)) == (0, 10)
-
-
-@pytest.mark.parametrize(
-    ("same", "split", "method", "words", "is_warning"),
-    [
-        (True, "test", "blocks", "kept out of its training", False),
-        (True, "val", "blocks", "chose its best checkpoint", False),
-        (True, "train", "blocks", "measure memory", True),
-        (True, "test", "random", "neighbours", True),
-        (False, "test", "blocks", "unknown", True),
-        (None, "test", "blocks", "What made these images is not known", True),
-    ],
-)
-def test_the_report_says_whether_tiles_were_trained_on(same, split, method, words, is_warning):
-    text, warned = overlap_statement({"trained_on_these": same, "split": split, "split_method": method})
-    assert words in text
-    assert warned == is_warning
 
 
 def test_pixel_scores_are_scikit_images_to_the_fourth_digit():
@@ -135,13 +117,3 @@ def test_means_are_over_the_tiles_that_have_a_score():
     means = mean_scores(rows)
     assert means["generated"]["psnr"] == {"mean": 15.0, "standard_error": pytest.approx(5.0), "n": 2}
     assert means["mean_colours"]["perceptual"] == {"mean": 0.5, "standard_error": None, "n": 1}
-
-
-@pytest.mark.parametrize(
-    ("seen", "words", "is_warning"), [(0, "none shows ground", False), (3, "that 3 of these tiles show", True)]
-)
-def test_other_tiles_whose_ground_is_known_are_spoken_of_so(seen, words, is_warning):
-    data = {"trained_on_these": False, "trained_tiles": seen, "split": "test", "split_method": "blocks"}
-    text, warned = overlap_statement(data)
-    assert words in text
-    assert warned == is_warning

@@ -1,39 +1,24 @@
-"""Images to be scored, whoever made them, read one by one: tiles, what a run makes of their masks, files in a folder."""
+"""Images of a folder to be scored, whoever made them, read one by one, and the masks that belong to them."""
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.evaluation.tile_images import TileImages
+from orthoforge.evaluation.subject import ImageSet, Subject
 from orthoforge.geo.rasters import DRIVERS, Raster, open_raster, read_image, read_mask
 from orthoforge.tiles.store import TileStore
 
 _SHOWN_NAMES = 3
 
 
-@dataclass(frozen=True)
-class ImageSet:
-    """Images of one size (H, W, 3) uint8. Only what ``read`` is asked for is in memory."""
-
-    names: tuple[str, ...]
-    scenes: tuple[str, ...]
-    """The scene that each belongs to; of a foreign image its own name, because more is not known."""
-    size_px: tuple[int, int]
-    tile_ids: tuple[int | None, ...]
-    """The tile whose mask each shows, where it is known."""
-    read: Callable[[int], np.ndarray]
-
-    def __len__(self) -> int:
-        return len(self.names)
-
-
-def generated_images(images: TileImages, store: TileStore, tile_ids: Sequence[int], seed: int) -> ImageSet:
-    """What a generator makes of the masks of some tiles."""
-    return _of_tiles(store, tile_ids, lambda index: images.of_tile(store, tile_ids[index], seed))
+def folder_subject(path: Path, store: TileStore, split: str, *, masks: Path | None = None, threshold: int | None = None) -> Subject:
+    """The images of a folder, and the ``masks`` of their names. Raises as ``folder_images`` and ``folder_masks`` do."""
+    images = folder_images(path, store, split)
+    mask = folder_masks(masks, images, threshold=threshold) if masks is not None else None
+    return Subject(path, None, images, mask, None)
 
 
 def folder_images(folder: Path, store: TileStore, split: str) -> ImageSet:
@@ -126,18 +111,6 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     if not files:
         raise DataError(f"{folder}: no GeoTIFF, PNG or JPEG in it.")
     return files
-
-
-def batches(count: int, size: int) -> Iterator[range]:
-    """Numbers from 0 to ``count`` in groups of ``size``."""
-    for begin in range(0, count, size):
-        yield range(begin, min(begin + size, count))
-
-
-def _of_tiles(store: TileStore, tile_ids: Sequence[int], read: Callable[[int], np.ndarray]) -> ImageSet:
-    rows = [store.rows[tile_id] for tile_id in tile_ids]
-    names = tuple(f"{row.scene}_{row.window.row}_{row.window.col}" for row in rows)
-    return ImageSet(names, tuple(row.scene for row in rows), (store.size_px, store.size_px), tuple(tile_ids), read)
 
 
 def _read_file(path: Path, store: TileStore) -> np.ndarray:

@@ -2,9 +2,11 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
+
+from orthoforge.measures.means import Mean, mean_and_error
 
 Score = Callable[[np.ndarray], np.ndarray]
 Verdict = Literal["gain", "loss", "no measurable gain", "undecided"]
@@ -12,6 +14,15 @@ LEVEL = 0.95
 ROUNDS = 2000
 # With fewer test scenes a bootstrap over them mostly repeats the same ones.
 LEAST_SCENES = 2
+
+
+class Difference(Mean):
+    """A mean of differences paired by seed, with both intervals and what they say."""
+
+    t_interval: tuple[float, float] | None
+    bootstrap_interval: tuple[float, float] | None
+    by_seed: list[float]
+    verdict: Verdict
 
 
 def iou(counts: np.ndarray) -> np.ndarray:
@@ -37,13 +48,6 @@ def boundary_f(counts: np.ndarray) -> np.ndarray:
     inverses = [np.divide(all_of, near, where=hit, out=np.ones_like(near)) for all_of, near in ((predicted, right), (real, found))]
     total = np.where(hit, 2 / sum(inverses), 0).sum(axis=-1)
     return np.where(present.any(axis=-1), total / np.maximum(present.sum(axis=-1), 1), 1.0)
-
-
-def mean_and_error(values: Sequence[float]) -> dict[str, Any]:
-    """Mean, its standard error (sample standard deviation / √n; ``None`` for one value) and n."""
-    n = len(values)
-    error = float(np.std(values, ddof=1) / math.sqrt(n)) if n > 1 else None
-    return {"mean": float(np.mean(values)), "standard_error": error, "n": n}
 
 
 def t_interval(differences: Sequence[float]) -> tuple[float, float] | None:
@@ -79,7 +83,7 @@ def bootstrap_interval(
     return float(low), float(high)
 
 
-def difference(arms: np.ndarray, references: np.ndarray, *, score: Score = iou) -> dict[str, Any]:
+def difference(arms: np.ndarray, references: np.ndarray, *, score: Score = iou) -> Difference:
     """Paired difference of one arm (or the mean of several) to a reference, with both intervals and what they say.
 
     Shapes as in ``bootstrap_interval``.
@@ -87,8 +91,10 @@ def difference(arms: np.ndarray, references: np.ndarray, *, score: Score = iou) 
     several = arms if arms.ndim == references.ndim + 1 else arms[None]
     by_seed = (score(several.sum(axis=2)).mean(axis=0) - score(references.sum(axis=1))).tolist()
     t, bootstrap = t_interval(by_seed), bootstrap_interval(arms, references, score=score)
-    figures = mean_and_error(by_seed)
-    return figures | {"t_interval": t, "bootstrap_interval": bootstrap, "by_seed": by_seed, "verdict": verdict(t, bootstrap)}
+    return {
+        **mean_and_error(by_seed), "t_interval": t, "bootstrap_interval": bootstrap, "by_seed": by_seed,
+        "verdict": verdict(t, bootstrap),
+    }  # fmt: skip
 
 
 def verdict(t: tuple[float, float] | None, bootstrap: tuple[float, float] | None) -> Verdict:

@@ -1,22 +1,21 @@
 """The synthetic side of the augmentation experiment: tiles that a generator makes of training masks, or tiles that are ready."""
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
-from orthoforge.evaluation.tile_images import TileImages
+from orthoforge.evaluation.subject import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
-from orthoforge.generation.chosen_styles import own_style
-from orthoforge.generation.scene_masks import other_scale
+from orthoforge.geo.grid import other_scale
 from orthoforge.masks.classes import plain_classes
+from orthoforge.progress import Progress
 from orthoforge.runs import Run
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
@@ -29,7 +28,22 @@ MOST_TILES = 500
 _TURNED = "-turned"
 _STREAM = 11
 _SHIFT_SHARE = 0.25
-_TELL_EVERY_S = 10
+
+
+class SourceFacts(TypedDict):
+    """Where synthetic images come from; of a run the weights and what it was trained on, of tiles their fingerprint."""
+
+    kind: Literal["run", "tiles"]
+    source: str | None
+    leaked_tiles: int | None
+    sha256: NotRequired[str]
+    recipe: NotRequired[str]
+    step: NotRequired[int]
+    style: NotRequired[str | None]
+    trained_on_these: NotRequired[bool | None]
+    fingerprint: NotRequired[str]
+    n: NotRequired[int]
+    overlapping_tiles: NotRequired[int]
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Source:
 
     generator: TrainedGenerator | None
     ready: TileStore | None
-    facts: dict[str, Any]
+    facts: SourceFacts
     warnings: tuple[str, ...]
 
     @property
@@ -46,7 +60,7 @@ class Source:
         """A checksum that changes when the images would."""
         if self.generator is None:
             return self.facts["fingerprint"]
-        style = own_style(self.generator).identity
+        _, style = self.generator.own_style
         weights, material = self.generator.sha256, self.generator.material_sha256
         return weights + (f" in style {style}" if style else "") + (f" of material {material}" if material else "")
 
@@ -99,9 +113,9 @@ def open_source(
             "its images would carry them into training. Take a run that was trained without them, or pass --allow-leaks, which the "
             "report will say."
         )
-    facts = {
+    facts: SourceFacts = {
         "kind": "run", "source": str(path) if path else None, "sha256": generator.sha256, "recipe": generator.recipe.name,
-        "step": generator.step, "style": own_style(generator).name or None,
+        "step": generator.step, "style": generator.own_style[0] or None,
         "trained_on_these": ground.same_store if ground else None, "leaked_tiles": ground.tiles if ground else None,
     }  # fmt: skip
     warnings = []
@@ -116,7 +130,7 @@ def open_source(
     return Source(generator.showing(store.shown), None, facts, tuple(warnings))
 
 
-def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Path, say: Callable[[str], None]) -> Pool:
+def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Path) -> Pool:
     """The pool of a source. What a generator has to make is written to ``folder``, as tiles; what is there is kept.
 
     For a subset of real tiles, a generator is given the masks of the training tiles outside it, and turned and shifted copies of
@@ -128,7 +142,7 @@ def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Pat
     assert source.generator is not None
     places = len({store.rows[tile_id].place for tile_id in train_ids.tolist()})
     chosen = balanced_subset(store.rows, train_ids, tiles_per_place=-(-MOST_TILES // places), seed=0)
-    made = _make(source.generator, store, chosen, folder, say)
+    made = _make(source.generator, store, chosen, folder)
     number = {(row.scene, row.window): made_id for made_id, row in enumerate(made.rows)}
 
     def ids(subset: np.ndarray) -> np.ndarray:
@@ -150,9 +164,7 @@ def turned_mask(mask: np.ndarray, tile_id: int) -> np.ndarray:
     return np.ascontiguousarray(padded[row : row + mask.shape[0], col : col + mask.shape[1]])
 
 
-def _make(
-    generator: TrainedGenerator, store: TileStore, tile_ids: np.ndarray, folder: Path, say: Callable[[str], None]
-) -> TileStore:
+def _make(generator: TrainedGenerator, store: TileStore, tile_ids: np.ndarray, folder: Path) -> TileStore:
     """Two images a tile, scene by scene. A scene whose shards are there was finished; ``store.json`` comes last."""
     scenes: dict[str, list[int]] = {}
     for suffix in ("", _TURNED):
@@ -160,31 +172,30 @@ def _make(
             # Masks that are held out must not come in here, whatever the caller did.
             assert store.rows[tile_id].split == "train", store.describe(tile_id)
             scenes.setdefault(store.rows[tile_id].scene + suffix, []).append(tile_id)
-    rows: list[TileRow] = []
     made_by = TileImages(generator)
-    made, total = 0, 2 * len(tile_ids)
-    began = told = time.monotonic()
-    for scene, ids in scenes.items():
-        paths, shapes = manifest.shard_paths(folder, scene), manifest.shard_shapes(len(ids), store.size_px)
-        if not all(map(manifest.has_size, paths, shapes)):
-            masks = [store.tile(tile_id)[1] for tile_id in ids]
-            if scene.endswith(_TURNED):
-                masks = [turned_mask(mask, tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
-            of_place = made_by.of_place(store.rows[ids[0]].place)
-            images = [of_place(mask, seed=tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
-            for path, arrays in zip(paths, (images, masks), strict=True):
-                with new_file(path, overwrite=True) as partial, open(partial, "wb") as file:
-                    np.save(file, np.stack(arrays))
-            made += len(ids)
-            now, ready = time.monotonic(), len(rows) + len(ids)
-            if now - told > _TELL_EVERY_S or ready == total:
-                told, left = now, (now - began) / made * (total - ready)
-                say(f"{ready} of {total} synthetic images; about {left / 60:.0f} min left for them")
-        shards = [np.load(path, mmap_mode="r") for path in paths]
-        for index, tile_id in enumerate(ids):
-            sha256 = manifest.tile_sha256(shards[0][index], shards[1][index])
-            share = float((shards[1][index] > 0).mean())
-            rows.append(replace(store.rows[tile_id], scene=scene, index=index, building_share=share, sha256=sha256))
+    missing = {scene for scene, ids in scenes.items() if not _is_finished(folder, scene, len(ids), store.size_px)}
+    ready = sum(len(ids) for scene, ids in scenes.items() if scene not in missing)
+    rows: list[TileRow] = []
+    with Progress("synthetic").task("images", 2 * len(tile_ids), done=ready) as step:
+        for scene, ids in scenes.items():
+            paths = manifest.shard_paths(folder, scene)
+            if scene in missing:
+                masks = [store.tile(tile_id)[1] for tile_id in ids]
+                if scene.endswith(_TURNED):
+                    masks = [turned_mask(mask, tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
+                of_place = made_by.of_place(store.rows[ids[0]].place)
+                images = []
+                for mask, tile_id in zip(masks, ids, strict=True):
+                    images.append(of_place(mask, seed=tile_id))
+                    step()
+                for path, arrays in zip(paths, (images, masks), strict=True):
+                    with new_file(path, overwrite=True) as partial, open(partial, "wb") as file:
+                        np.save(file, np.stack(arrays))
+            shards = [np.load(path, mmap_mode="r") for path in paths]
+            for index, tile_id in enumerate(ids):
+                sha256 = manifest.tile_sha256(shards[0][index], shards[1][index])
+                share = float((shards[1][index] > 0).mean())
+                rows.append(replace(store.rows[tile_id], scene=scene, index=index, building_share=share, sha256=sha256))
     lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
     body = {
         "format": manifest.FORMAT, "size_px": store.size_px, "gsd_m": store.gsd_m, "classes": plain_classes(store.classes),
@@ -196,6 +207,11 @@ def _make(
         with new_file(folder / name, overwrite=True) as partial:
             partial.write_bytes(content)
     return TileStore.open(folder)
+
+
+def _is_finished(folder: Path, scene: str, count: int, size_px: int) -> bool:
+    paths, shapes = manifest.shard_paths(folder, scene), manifest.shard_shapes(count, size_px)
+    return all(map(manifest.has_size, paths, shapes))
 
 
 def _ready(path: Path, store: TileStore, held_out: Sequence[int], allow_leaks: bool) -> Source:
@@ -224,7 +240,7 @@ def _ready(path: Path, store: TileStore, held_out: Sequence[int], allow_leaks: b
             "generator that was trained there, the scores measure memory: cut the synthetic tiles elsewhere."
         )
     warnings.append("Whoever made the synthetic tiles: that it was not trained on ground of the test tiles is not known here.")
-    facts = {
+    facts: SourceFacts = {
         "kind": "tiles", "source": str(path), "fingerprint": ready.fingerprint, "n": len(ready.rows), "leaked_tiles": len(leaked),
         "overlapping_tiles": len(there),
     }  # fmt: skip

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from conftest import make_dataset
-from orthoforge.comparison.ground import (
+from orthoforge.comparison.shared_ground import (
     Ground,
     chosen_splits,
     covering_tile,

@@ -1,0 +1,131 @@
+"""The form of what ``utility`` finds: a training's outcome, and ``utility.json``. docs/utility.md says what each part means."""
+
+from typing import TypedDict
+
+from orthoforge.measures.means import Mean
+from orthoforge.usefulness.design import Kind
+from orthoforge.usefulness.paired_statistics import Difference
+from orthoforge.usefulness.synthetic_tiles import SourceFacts
+
+
+class Drawn(TypedDict):
+    """How many crops of real and of synthetic tiles a training saw."""
+
+    real: int
+    synthetic: int
+
+
+class Spent(TypedDict):
+    """Time, by the clock and of the processor."""
+
+    seconds: float
+    cpu_seconds: float
+
+
+class Outcome(Spent):
+    """One training, tested: what its file holds."""
+
+    arm: str
+    fraction: float
+    seed: int
+    real_tiles: int
+    synthetic_tiles: int
+    drawn: Drawn
+    scenes: dict[str, list[list[int]]]
+    """``held_out_counts``."""
+
+
+class MeanBySeed(Mean):
+    """A mean over seeds, and what it is a mean of."""
+
+    by_seed: list[float]
+
+
+class ArmRow(TypedDict):
+    """An arm at one fraction; differences are to the reference, which has none itself."""
+
+    arm: str
+    kind: Kind
+    ratio: float
+    fraction: float
+    real_tiles: int
+    synthetic_tiles: int
+    drawn: Drawn
+    iou: MeanBySeed
+    difference: Difference | None
+    boundary_f: MeanBySeed
+    boundary_difference: Difference | None
+
+
+class FractionFound(TypedDict):
+    """What synthetic images of all ratios together did at one fraction of the real tiles."""
+
+    fraction: float
+    real_tiles: int
+    difference: Difference
+    to_copy_paste: Difference
+
+
+class FractionSaid(FractionFound):
+    """That, and the verdict in words."""
+
+    text: str
+
+
+class TestedOn(TypedDict):
+    """The real tiles."""
+
+    tiles: str
+    fingerprint: str
+    split: str
+    split_method: str
+    training_tiles: int
+    test_tiles: int
+    test_scenes: int
+    test_places: int
+    size_px: int
+    gsd_m: float | None
+    allowed_leaks: bool
+
+
+class SyntheticUsed(SourceFacts):
+    """The synthetic tiles."""
+
+    tiles_fingerprint: str
+
+
+class SettingsUsed(TypedDict):
+    """Of the experiment; ``segmenter`` as ``SegmenterSettings``."""
+
+    segmenter: dict[str, float]
+    seeds: list[int]
+    fractions: list[float]
+    ratios: list[float]
+
+
+class Trainings(Spent):
+    """How many there were, and their time together."""
+
+    n: int
+
+
+class UtilityFound(TypedDict):
+    """What the trainings say."""
+
+    format: int
+    made_by: str
+    data: TestedOn
+    synthetic: SyntheticUsed
+    settings: SettingsUsed
+    method: dict[str, str | float]
+    verdict: str
+    by_fraction: list[FractionSaid]
+    arms: list[ArmRow]
+    trainings: Trainings
+
+
+class Utility(UtilityFound):
+    """What ``utility`` returns and ``utility.json`` holds."""
+
+    warnings: list[str]
+    this_call: Spent
