@@ -39,7 +39,8 @@ class Classes:
     def plain(self) -> dict[str, list]:
         """``names`` and ``colours``, and ``values`` where there are some, as they are written."""
         colours = [[list(colour) for colour in of_class] for of_class in self.colours]
-        return {"names": list(self.names), "colours": colours} | ({"values": self.values} if self.values else {})
+        plain: dict[str, list] = {"names": list(self.names), "colours": colours}
+        return plain | ({"values": self.values} if self.values else {})
 
 
 @dataclass(frozen=True)

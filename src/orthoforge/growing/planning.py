@@ -82,7 +82,9 @@ def plan_of(
         threshold = store.settings.get("threshold")
     image_folder, mask_folder = folders(data)
     layout = image_folder.relative_to(data).as_posix(), mask_folder.relative_to(data).as_posix()
-    given = [] if how else [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in mask_files(Path(masks))]
+    given: list[list[str | int]] = (
+        [] if how else [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in mask_files(Path(masks))]
+    )
     settings: GrowSettings = {
         "model_sha256": generator.sha256, "ratio": ratio, "variants": variants, "masks": str(masks), "split": split,
         "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout), "given": given,

@@ -1,6 +1,6 @@
 """What a grown data set says of itself, as plain values: its settings, a row a candidate, and the counts."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from orthoforge.forging.records import Parameters
 
@@ -47,7 +47,7 @@ class GrowSettings(TypedDict):
     ratio: float
     variants: int
     masks: str
-    split: str | None
+    split: Literal["digits", "inria"] | None
     least_agreement: float
     seed: int
     threshold: int | None

@@ -51,7 +51,10 @@ class Classes:
 
     def plain(self) -> dict[str, list[Any]]:
         """As ``of_plain`` takes it."""
-        plain = {"names": list(self.names), "colours": [[list(colour) for colour in of_class] for of_class in self.colours]}
+        plain: dict[str, list[Any]] = {
+            "names": list(self.names),
+            "colours": [[list(colour) for colour in of_class] for of_class in self.colours],
+        }
         return plain | ({"values": [list(of_class) for of_class in self.values]} if self.values else {})
 
     @property

@@ -137,7 +137,7 @@ def _read(
     bands: Sequence[int] | None,
 ) -> bool:
     """Read all pixels of one raster, or of two of one size side by side. False when some could not be read."""
-    guide = image or (mask and mask.raster)
+    guide = image if image else mask.raster if mask else None
     if guide is None:
         return True
     intact = True
