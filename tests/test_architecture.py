@@ -37,7 +37,7 @@ ALLOWED = {
         "errors", "files", "progress", "config", "geo", "vectors", "models", "trained_generator", "scenes.palette",
         "scenes.sources",
     },
-    "forging": {"errors", "files", "config", "geo", "scenes"},
+    "forging": {"errors", "files", "config", "geo", "scenes", "pages"},
     "growing": {
         "errors", "bands", "files", "progress", "config", "geo", "scenes", "tiles", "checkpoints", "trained_generator", "runs",
         "generation", "forging", "measures",
