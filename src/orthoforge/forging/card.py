@@ -1,14 +1,11 @@
 """The quality card: forged masks beside real ones, property by property, and how far real ones are from each other."""
 
-import base64
-import html
-import io
 import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from PIL import Image
@@ -16,6 +13,8 @@ from PIL import Image
 from orthoforge.files import new_file
 from orthoforge.forging.distributions import distribution_plot
 from orthoforge.forging.statistics import PROPERTIES, Floor, PlaceStatistics, floor_of, plain
+from orthoforge.pages import html
+from orthoforge.pages.html import Html, Picture, Text, Tone
 
 PICTURED = 8  # masks of each kind, the first ones
 _THUMBNAIL_PX = 200
@@ -29,7 +28,29 @@ _NOTHING = {"relative": 0.02, "log": 0.02, "level": 0.02, "circular": 1.0}
 LEAST_REAL_WINDOWS, LEAST_BUILDINGS = 6, 30
 # What must be able to show, in the same units: where real parts are further apart by chance, "as real" says nothing.
 _WORTH_SEEING = {"relative": 0.5, "log": 0.5, "level": 0.25, "circular": 20.0}
-_ROOM = Path(__file__).parent
+
+
+class JudgedProperty(TypedDict):
+    """A ``Verdict`` in JSON; ``None`` for what is no number."""
+
+    distance: float | None
+    floor: float | None
+    floor_highest: float | None
+    difference: float | None
+    as_real: bool | None
+    verdict: str
+
+
+class CardValues(TypedDict):
+    """A ``Card`` in JSON."""
+
+    how: str
+    density: float
+    passed: bool | None
+    real: dict[str, object]
+    forged: dict[str, object]
+    floor_windows: list[int]
+    properties: dict[str, JudgedProperty]
 
 
 @dataclass(frozen=True)
@@ -87,7 +108,7 @@ class Card:
             parts.append(f"no verdict on {which}: {silent[0].words.removeprefix('no verdict: ')}")
         return "; ".join(parts)
 
-    def values(self) -> dict[str, Any]:
+    def values(self) -> CardValues:
         """For JSON."""
         return {
             "how": self.how, "density": self.density, "passed": self.passed, "real": self.real.summary(),
@@ -125,8 +146,7 @@ def write_cards(
     """
     with new_file(out / "card.json", overwrite=overwrite) as partial:
         partial.write_text(json.dumps({card.place: card.values() for card in cards}, indent=1) + "\n", encoding="utf-8")
-    with new_file(out / "card.html", overwrite=overwrite) as partial:
-        partial.write_text(_page(cards, pictures), encoding="utf-8")
+    html.write_page(out / "card.html", _page(cards, pictures), overwrite=overwrite)
 
 
 def _judged(
@@ -193,94 +213,62 @@ def _short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _page(cards: Sequence[Card], pictures: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]) -> str:
-    places = ", ".join(card.place for card in cards)
-    style = (_ROOM / "card.css").read_text(encoding="utf-8")
-    sections = "\n".join(_section(card, *pictures[card.place]) for card in cards)
-    lead = (
+def _page(cards: Sequence[Card], pictures: Mapping[str, tuple[Sequence[np.ndarray], Sequence[np.ndarray]]]) -> Html:
+    return html.page(
+        f"Forged masks: {', '.join(card.place for card in cards)}",
         "Forged masks beside the place's real ones. The floor is the distance between two parts of the real masks: what chance "
         "alone makes of it. A property is as real when it is no further than 19 of 20 such pairs of real parts are, or less than "
-        "anyone would see: 2 %, 0.02 of a cosine, 1°."
+        "anyone would see: 2 %, 0.02 of a cosine, 1°.",
+        *(html.section(card.place, *_parts(card, *pictures[card.place])) for card in cards),
     )
-    return f"""<!DOCTYPE html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
-<link rel="icon" href="data:,">
-<title>Forged masks: {html.escape(places)}</title>
-<style>
-{style}</style>
-</head>
-<body>
-<main>
-<h1>Forged masks: {html.escape(places)}</h1>
-<p class="lead">{lead}</p>
-{sections}
-</main>
-</body>
-</html>
-"""
 
 
-def _section(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> str:
+def _parts(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> list[Html]:
     off, silent = (sum(verdict.as_real is known for verdict in card.verdicts) for known in (False, None))
     summary = f"{off} of {len(card.verdicts)} properties are not as real." if off else ""
     if silent:
         summary += f" {silent} of {len(card.verdicts)} have no verdict, for lack of evidence."
     summary = summary.strip() or "Every property is as real, as far as these masks can tell."
     dense = f", at {card.density:g} times its density" * (card.density != 1)
-    rows = "".join(_row(card, verdict) for verdict in card.verdicts)
-    head = "".join(
-        f'<th scope="col"{kind}>{name}</th>'
-        for name, kind in (
-            ("property", ""), ("real", ""), ("forged", ""), ("distance", ' class="number"'), ("floor", ' class="number"'),
-            ("verdict", ""),
-        )
-    )  # fmt: skip
     first, rest = card.floor.windows
     note = (
         f"Medians and, in brackets, quartiles. {card.real.buildings} real and {card.forged.buildings} forged buildings on "
         f"{card.real.windows} and {card.forged.windows} windows. The floor compares {first} real windows with {rest} others, 40 "
         "times: median – 95th percentile."
     )
-    return f"""<section>
-<h2>{html.escape(card.place)}</h2>
-<p>Made by <code>{html.escape(card.how)}</code>{dense}. {summary}</p>
-<div class="scroll" tabindex="0"><table><thead><tr>{head}</tr></thead><tbody>
-{rows}</tbody></table></div>
-<p class="quiet">{note}</p>
-<h3>The first masks of each, unpicked</h3>
-<div class="kinds">
-<figure><img alt="The first {len(real)} real masks" src="{_sheet(real)}"><figcaption>real</figcaption></figure>
-<figure><img alt="The first {len(forged)} forged masks" src="{_sheet(forged)}"><figcaption>forged</figcaption></figure>
-</div>
-<h3>Distributions</h3>
-<p class="quiet legend"><span class="real">real</span> <span class="forged">forged</span> Lines: how many in a hundred are at \
-most so large.</p>
-<div class="plots">
-{_plots(card)}
-</div>
-</section>"""
+    columns = ["property", "real", "forged", ">distance", ">floor", "verdict"]
+    sheets = [Picture(_sheet(masks), kind, alt=f"The first {len(masks)} {kind} masks") for masks, kind in
+              ((real, "real"), (forged, "forged"))]  # fmt: skip
+    return [
+        html.paragraph(f"Made by `{card.how}`{dense}. {summary}"),
+        html.table(columns, [_row(card, verdict) for verdict in card.verdicts]),
+        html.aside(note),
+        html.picture_row(sheets, heading="The first masks of each, unpicked", stack=True),
+        html.subheading("Distributions"),
+        html.aside(
+            Html(
+                f"{html.toned('real', 'real')} {html.toned('forged', 'forged')} Lines: how many in a hundred are at most so large."
+            )
+        ),
+        html.plots(_plots(card)),
+    ]
 
 
-def _row(card: Card, verdict: Verdict) -> str:
+def _row(card: Card, verdict: Verdict) -> list[Text]:
     name = verdict.name
-    cells = (
-        ("real", "", _middle(name, card.real)), ("forged", "", _middle(name, card.forged)),
-        ("distance", "number", _figure(name, verdict.distance)),
-        ("floor", "number", f"{_figure(name, verdict.floor)} – {_figure(name, verdict.highest)}"),
-    )  # fmt: skip
-    told = "".join(f'<td class="{kind}" data-label="{label}">{html.escape(text)}</td>' for label, kind, text in cells)
-    looks = {True: "good", False: "off", None: "quiet"}[verdict.as_real]
-    judged = f'<td class="{looks}">{html.escape(verdict.words)}</td>'
-    return f'<tr><th scope="row">{html.escape(verdict.title)}</th>{told}{judged}</tr>\n'
+    tones: dict[bool | None, Tone] = {True: "good", False: "off", None: "quiet"}
+    return [
+        verdict.title,
+        _middle(name, card.real),
+        _middle(name, card.forged),
+        _figure(name, verdict.distance),
+        f"{_figure(name, verdict.floor)} – {_figure(name, verdict.highest)}",
+        html.toned(tones[verdict.as_real], verdict.words),
+    ]
 
 
-def _sheet(masks: Sequence[np.ndarray]) -> str:
-    """Masks in rows of four, each reduced to a thumbnail, as a data address."""
+def _sheet(masks: Sequence[np.ndarray]) -> np.ndarray:
+    """Masks in rows of four, each reduced to a thumbnail: (H, W) uint8."""
     step, columns = _THUMBNAIL_PX + 6, 4
     rows = max(1, -(-len(masks) // columns))
     sheet = np.full((rows * step - 6, columns * step - 6), 128, np.uint8)
@@ -290,12 +278,10 @@ def _sheet(masks: Sequence[np.ndarray]) -> str:
         size = max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale))
         small = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.BOX))
         sheet[row * step : row * step + size[1], column * step : column * step + size[0]] = small
-    buffer = io.BytesIO()
-    Image.fromarray(sheet).save(buffer, "PNG")
-    return _data_uri(buffer.getvalue())
+    return sheet
 
 
-def _plots(card: Card) -> str:
+def _plots(card: Card) -> list[Html]:
     """Cumulative distributions of the main properties, real and forged."""
     plots = []
     for name in _PLOTTED:
@@ -306,8 +292,4 @@ def _plots(card: Card) -> str:
         )
         title = PROPERTIES[name].title + (f", {unit}" if unit else "")
         plots.append(distribution_plot(title, real, forged, logarithmic=name in _LOGARITHMIC))
-    return "\n".join(plots)
-
-
-def _data_uri(payload: bytes) -> str:
-    return f"data:image/png;base64,{base64.b64encode(payload).decode()}"
+    return plots

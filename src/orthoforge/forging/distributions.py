@@ -1,9 +1,10 @@
 """Real and forged distributions as drawings inside the card: sharp at any size, in the page's own colours."""
 
-import html
 import math
 
 import numpy as np
+
+from orthoforge.pages.html import Html, escape
 
 _WIDTH, _HEIGHT = 340, 200
 _LEFT, _RIGHT, _TOP, _BOTTOM = 38, 322, 30, 174
@@ -11,7 +12,7 @@ _LEVELS = np.linspace(0, 1, 201)  # more points than pixels show nothing more
 _ROOM_FOR_TICKS = 6
 
 
-def distribution_plot(title: str, real: np.ndarray, forged: np.ndarray, *, logarithmic: bool = False) -> str:
+def distribution_plot(title: str, real: np.ndarray, forged: np.ndarray, *, logarithmic: bool = False) -> Html:
     """An SVG of both cumulative distributions: how many in a hundred are at most x. Values (n,) are finite, for a logarithmic axis
     above 0; either may be empty."""
     drawn = (("real", real), ("forged", forged))
@@ -28,7 +29,7 @@ def distribution_plot(title: str, real: np.ndarray, forged: np.ndarray, *, logar
     def to_y(level: np.ndarray | float) -> np.ndarray:
         return np.asarray(_BOTTOM - np.asarray(level) * (_BOTTOM - _TOP))
 
-    parts = [f'<text class="title" x="0" y="15">{html.escape(title)}</text>']
+    parts = [f'<text class="title" x="0" y="15">{escape(title)}</text>']
     for level in (0.0, 0.5, 1.0):
         y = float(to_y(level))
         parts.append(f'<line x1="{_LEFT}" x2="{_RIGHT}" y1="{y:.1f}" y2="{y:.1f}"></line>')
@@ -43,8 +44,9 @@ def distribution_plot(title: str, real: np.ndarray, forged: np.ndarray, *, logar
             path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
             parts.append(f'<polyline class="{name}" points="{path}"></polyline>')
     told = "; ".join(f"{name}, median {np.median(values):.3g}" for name, values in drawn if len(values))
-    label = html.escape(f"{title}: {told}", quote=True)
-    return f'<svg class="plot" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+    label = escape(f"{title}: {told}")
+    box = f'viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}"'
+    return Html(f'<figure><svg class="plot" {box}>{"".join(parts)}</svg></figure>')
 
 
 def _ticks(low: float, high: float) -> list[float]:

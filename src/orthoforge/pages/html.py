@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Literal
 
 import numpy as np
 from PIL import Image
@@ -19,10 +19,6 @@ from PIL import Image
 from orthoforge.files import new_file
 
 _ROOM = Path(__file__).parent
-# At 90 a photo is a fifth of its PNG and no difference shows; without chroma subsampling, red roofs keep their edges.
-# Not optimized: Pillow's buffer for that is too small for noise.
-_JPEG: dict[str, Any] = {"format": "JPEG", "quality": 90, "subsampling": 0}
-_PNG: dict[str, Any] = {"format": "PNG", "optimize": True}
 # Nothing may be fetched, even if a later edit of this file asks for it.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src 'unsafe-inline'"
 # Text and grid of a plot on a light and on a dark page; the lines' colours are read well on both.
@@ -37,6 +33,7 @@ class Html(str):
 
 
 Text = str | Html
+Tone = Literal["good", "off", "quiet", "real", "forged"]
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,8 @@ class Picture:
     pixelated: bool = False
     """Enlarged to its column as squares, not smoothed: smoothed, few pixels look like a blurred image."""
     quality: int = 90
-    """Of the JPEG; lower where a page holds hundreds."""
+    """Of the JPEG; lower where a page holds hundreds. At 90 a photo is a fifth of its PNG and no difference shows; without chroma
+    subsampling, red roofs keep their edges."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,16 @@ def subheading(text: Text) -> Html:
 def note(text: Text, *, warning: bool = False) -> Html:
     """A paragraph set apart: something to know before reading on."""
     return Html(f'<p class="note{" warning" * warning}">{escape(text)}</p>')
+
+
+def aside(text: Text) -> Html:
+    """A paragraph that is said more quietly: how to read what stands beside it."""
+    return Html(f'<p class="quiet">{escape(text)}</p>')
+
+
+def toned(tone: Tone, text: Text) -> Html:
+    """Words in a colour of their own: as a judgement, or to name the line of a plot."""
+    return Html(f'<span class="{tone}">{escape(text)}</span>')
 
 
 def link(path: str, text: str = "") -> Html:
@@ -242,7 +250,10 @@ def _figure(picture: Picture, natural: bool) -> str:
     assert pixels.dtype == np.uint8 and (pixels.ndim == 2 or pixels.shape[2:] == (3,)), (pixels.dtype, pixels.shape)
     exact = picture.lossless or pixels.ndim == 2
     buffer = io.BytesIO()
-    Image.fromarray(pixels).save(buffer, **(_PNG if exact else _JPEG | {"quality": picture.quality}))
+    if exact:
+        Image.fromarray(pixels).save(buffer, "PNG", optimize=True)
+    else:  # not optimized: Pillow's buffer for that is too small for noise
+        Image.fromarray(pixels).save(buffer, "JPEG", quality=picture.quality, subsampling=0)
     uri = _data_uri(buffer.getvalue(), "png" if exact else "jpeg")
     height, width = pixels.shape[:2]
     plain = re.sub(r"<[^>]*>", "", picture.caption) if isinstance(picture.caption, Html) else html.escape(picture.caption)
