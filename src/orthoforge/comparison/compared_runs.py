@@ -9,6 +9,7 @@ from typing import Any
 from orthoforge.bands import unseen_bands
 from orthoforge.checkpoints import STATE, bands_of, checkpoint_folder, read_state
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
+from orthoforge.files import real_path
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
 from orthoforge.tiles.store import TileStore
@@ -80,9 +81,9 @@ def read_runs(paths: Sequence[Path], data: Path | None) -> tuple[list[ComparedRu
     left_out: list[str] = []
     known: set[Path] = set()
     for path in (Path(path) for path in paths):
-        if path.resolve() in known:
+        if real_path(path) in known:
             continue
-        known.add(path.resolve())
+        known.add(real_path(path))
         try:
             found.append(_read_run(path))
         except OrthoforgeError as error:
@@ -97,7 +98,7 @@ def read_runs(paths: Sequence[Path], data: Path | None) -> tuple[list[ComparedRu
 
 
 def _read_run(path: Path) -> ComparedRun:
-    inside = path.resolve()
+    inside = real_path(path)
     is_checkpoint = (path / STATE).is_file()
     folder = inside.parent.parent if is_checkpoint and inside.parent.name == "weights" else inside
     remarks = []
