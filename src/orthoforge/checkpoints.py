@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -239,9 +240,20 @@ def read_tensors(folder: Path, name: str, state: Mapping[str, Any]) -> dict[str,
     if hashlib.sha256(payload).hexdigest() != state["checksums"].get(name):
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     try:
-        return load(payload)
+        tensors = load(payload)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not readable as safetensors: {error}") from error
+    _require_each_once(payload, path)
+    return tensors
+
+
+def _require_each_once(payload: bytes, path: Path) -> None:
+    """``CheckpointError`` for a header that names a tensor twice: which of them is meant, every reader decides for itself."""
+    length = int.from_bytes(payload[:8], "little")
+    names: list[str] = json.loads(payload[8 : 8 + length], object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise CheckpointError(f"{path}: names {twice!r} twice. Other software wrote or changed it; take another checkpoint.")
 
 
 def _bytes_of(path: Path) -> bytes:

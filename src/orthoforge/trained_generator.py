@@ -25,7 +25,7 @@ from orthoforge.checkpoints import (
     recipe_of,
 )
 from orthoforge.config import Recipe
-from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
+from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError, is_out_of_memory
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.material.canvas import Composer
@@ -117,7 +117,9 @@ class TrainedGenerator:
             with torch.inference_mode():
                 image = self._made(self._condition(values[None]), *around, NoiseField(seed, *origin), told)
                 image = decode_image(image)[0]
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
             raise ResourceError(
                 f"generating {width}×{height} px needs more memory than {self.device} has left (about "

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -75,6 +76,12 @@ def test_a_palette_that_cannot_be_used_says_why(tmp_path, entries, message):
         load_palette(write_palette(tmp_path, entries))
     with pytest.raises(DataError, match="no such file"):
         load_palette(tmp_path / "other.json")
+
+
+def test_a_palette_from_a_pipe_is_refused_for_it_may_never_end(tmp_path):
+    os.mkfifo(tmp_path / "palette.json")
+    with pytest.raises(DataError, match=r"palette\.json: not a readable palette .*it is a device or a pipe; copy it into a file"):
+        load_palette(tmp_path / "palette.json")
 
 
 def test_a_palette_png_reads_as_the_same_colours_as_rgb(tmp_path):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.files import no_such_file
+from orthoforge.files import no_such_file, require_end
 from orthoforge.geo.rasters import percent
 
 Colour = tuple[int, int, int]
@@ -49,6 +49,7 @@ def load_palette(path: Path) -> Palette:
     """
     path = Path(path)
     try:
+        require_end(path)
         entries = json.loads(path.read_text("utf-8"), object_pairs_hook=list)
     except FileNotFoundError:
         raise DataError(no_such_file(path)) from None
