@@ -1,6 +1,7 @@
 """A checkpoint comes back to the bit, or is refused; what was good stays good."""
 
 import contextlib
+import hashlib
 import json
 import os
 import random
@@ -145,6 +146,32 @@ def test_a_state_that_lacks_what_a_generator_needs_is_refused_and_one_from_befor
     with pytest.raises(
         CheckpointError, match=r"state\.json: does not describe a generator.*tiles\.gsd_m is missing.*`orthoforge train`"
     ):
+        load_generator(tmp_path)
+
+
+def test_a_resolution_that_cannot_be_is_refused(tmp_path):
+    last = save_run(tmp_path)
+    body = json.loads((last / STATE).read_bytes())
+    del body["sha256"]
+    body["tiles"]["gsd_m"] = 1e-300
+    (last / STATE).write_bytes(checkpoints.state_bytes(body))
+    with pytest.raises(CheckpointError, match=r"tiles\.gsd_m"):
+        load_generator(tmp_path)
+
+
+def test_weights_that_name_a_tensor_twice_are_refused(tmp_path):
+    last = save_run(tmp_path)
+    payload = (last / MODEL).read_bytes()
+    length = int.from_bytes(payload[:8], "little")
+    header = payload[8 : 8 + length].rstrip()
+    twice = header[:-1] + b"," + header[1:]
+    payload = len(twice).to_bytes(8, "little") + twice + payload[8 + length :]
+    (last / MODEL).write_bytes(payload)
+    body = json.loads((last / STATE).read_bytes())
+    del body["sha256"]
+    body["checksums"][MODEL] = hashlib.sha256(payload).hexdigest()
+    (last / STATE).write_bytes(checkpoints.state_bytes(body))
+    with pytest.raises(CheckpointError, match=r"model\.safetensors: names '.*' twice"):
         load_generator(tmp_path)
 
 

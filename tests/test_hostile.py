@@ -15,10 +15,10 @@ import pytest
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="inotify and capabilities are Linux's")
 sys.path.append(str(Path(__file__).parents[1]))
 
-from bench.hostile import table  # noqa: E402
+from bench.hostile import log, table  # noqa: E402
 from bench.hostile.bench import SHORT, Harness, all_inputs  # noqa: E402
 from bench.hostile.case import Command, Input, draw  # noqa: E402
-from bench.hostile.material import Material  # noqa: E402
+from bench.hostile.material import OSM_FILES, Material  # noqa: E402
 from bench.hostile.mutations import BYTES, TEXT, TIFF_FIELDS, tiff_field  # noqa: E402
 from bench.hostile.table import judge  # noqa: E402
 
@@ -169,9 +169,19 @@ def test_real_commands_are_told_apart(harness, tmp_path):
     found = list(harness.findings(Input("test/footprints", "footprints", build)))
     assert [finding.kinds for finding in found] == [("right result",), ("clear error",), ("unclear",)]
     assert [finding.is_fault for finding in found] == [False, False, True]
-    text = table.table(found)
+    text = table.table([finding.row for finding in found])
     assert text.splitlines()[1].split()[:5] == ["footprints", "1", "3", "1", "1"]
     assert "test/footprints" in found[2].line() and "cut.tif" in found[2].line()
+
+
+def test_a_log_holds_the_latest_of_every_input_that_is_done(tmp_path):
+    first, again = (table.Row("runs", "a", (kind,), 1.5, 10) for kind in ("hang", "clear error"))
+    assert log.read(tmp_path / "log") == []
+    for rows in ([first], [table.Row("runs", "b\udcff", ("memory", "outside"), 2, 20)] * 2, [again]):
+        log.append(tmp_path / "log", rows)
+    assert [(row.name, row.kinds[0], row.is_fault) for row in log.read(tmp_path / "log")] == [
+        ("a", "clear error", False), ("b\udcff", "memory", True), ("b\udcff", "memory", True),
+    ]  # fmt: skip
 
 
 def test_an_input_that_cannot_be_made_is_said_to_be(harness):
@@ -207,3 +217,7 @@ def test_a_field_of_a_tiff_says_what_it_was_made_to_say(tmp_path):
     with warnings.catch_warnings(action="ignore"), open_raster(path) as raster:
         assert raster.grid.width == 49_000
     assert Material(tmp_path).tiles == tmp_path / "tiles"
+
+
+def test_the_module_that_writes_osm_files_is_where_the_material_looks_for_it():
+    assert (OSM_FILES / "test_footprint_osm.py").is_file()

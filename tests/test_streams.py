@@ -67,6 +67,8 @@ def test_a_terminal_keeps_colours_and_nothing_else(is_terminal, kept, tmp_path):
         (OSError(24, "Too many open files", "a.tif"), "a.tif: too many files are open. Allow more with `ulimit -n 1024`"),
         (OSError(36, "File name too long", "a.tif"), "a.tif: the name is too long for the disk"),
         (MemoryError(), "out of memory."),
+        (RuntimeError("could not create a primitive"), "out of memory"),
+        (RuntimeError("can't start new thread"), "out of memory"),
         (UnicodeEncodeError("utf-8", "town\udcff.tif", 4, 5, "surrogates not allowed"), "town\\udcff.tif: holds a file's name"),
     ],
 )

@@ -14,10 +14,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.hostile import attacks, bombs, large, rasters, references, stores, texts, vectors, weights
+from bench.hostile import attacks, bombs, large, log, rasters, references, stores, texts, vectors, weights
 from bench.hostile.case import Command, Input, Surroundings
 from bench.hostile.material import MODULES, Material, make_material
-from bench.hostile.table import Finding, judge
+from bench.hostile.table import Finding, Row, judge
 from bench.hostile.trial import SECONDS, Outcome, prepare_folder, run
 from bench.hostile.watch import FolderWatch, Listener
 
@@ -148,20 +148,28 @@ def _import(names: Sequence[str]) -> None:
                 importlib.import_module(name)
 
 
-def run_inputs(inputs: Sequence[Input], folder: Path, out: Path | None, *, seconds: float, show: bool = False) -> list[Finding]:
-    """Run them all; a line on each fault goes to ``out`` at once, and a count to stderr."""
-    found: list[Finding] = []
+def run_inputs(
+    inputs: Sequence[Input], folder: Path, out: Path | None, log_file: Path | None, *, seconds: float, show: bool = False
+) -> list[Row]:
+    """Run them all. A line on each fault goes to ``out`` at once, every finished input to the log, and a count to stderr."""
+    rows: list[Row] = []
+    if not inputs:
+        return rows
     with ready(folder, seconds) as harness:
-        if out:
-            out.write_text("")
         for number, each in enumerate(inputs, 1):
-            for finding in harness.findings(each):
-                found.append(finding)
-                if finding.is_fault and out:
-                    with open(out, "a", encoding="utf-8") as file:
-                        file.write(finding.line() + "\n")
-                if show:
-                    print(finding.line(), finding.outcome.stderr, sep="\n", flush=True)
+            found = [_told(finding, out, show) for finding in harness.findings(each)]
+            rows += found
+            if log_file:
+                log.append(log_file, found)
             if sys.stderr.isatty() or number % 50 == 0:
-                print(f"{number} of {len(inputs)}, faults: {sum(each.is_fault for each in found)}", file=sys.stderr, flush=True)
-    return found
+                print(f"{number} of {len(inputs)}, faults: {sum(row.is_fault for row in rows)}", file=sys.stderr, flush=True)
+    return rows
+
+
+def _told(finding: Finding, out: Path | None, show: bool) -> Row:
+    if finding.is_fault and out:
+        with open(out, "a", encoding="utf-8") as file:
+            file.write(finding.line() + "\n")
+    if show:
+        print(finding.line(), finding.outcome.stderr, sep="\n", flush=True)
+    return finding.row

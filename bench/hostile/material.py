@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _TESTS = Path(__file__).parents[2] / "tests"
+OSM_FILES = _TESTS / "vectors"  # of test_footprint_osm, which writes OpenStreetMap's formats
 RECIPE = """name: speck
 crop_px: 32
 batch_size: 2
@@ -41,7 +42,7 @@ class Material:
 
 def make_material(root: Path) -> int:
     """Write everything below ``root``; in a process of its own, for it starts threads."""
-    sys.path[:0] = [str(_TESTS), str(_TESTS / "geo" / "footprints")]
+    sys.path[:0] = [str(_TESTS), str(OSM_FILES)]
     from conftest import make_dataset
     from orthoforge.cli import main
     from orthoforge.evaluation.evaluate import evaluate

@@ -81,7 +81,9 @@ def _number(text: bytes) -> Mutation:
 
 
 def _all_numbers(text: bytes) -> Mutation:
-    return lambda data, draw: re.sub(rb"-?\d+\.\d+(?:[eE][-+]?\d+)?", text, data)
+    """All that have a point, or all where none has."""
+    broken, whole = rb"-?\d+\.\d+(?:[eE][-+]?\d+)?", rb"-?\d+"
+    return lambda data, draw: re.sub(broken if re.search(broken, data) else whole, text, data)
 
 
 def _nest(data: bytes, draw: Draw) -> bytes:

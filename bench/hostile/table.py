@@ -1,7 +1,7 @@
 """What an outcome is, and the table of all of them."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,6 +16,22 @@ _TRACEBACK = "Traceback (most recent call last)"
 
 
 @dataclass(frozen=True)
+class Row:
+    """What a table takes of a command: plain values, as they stand in a log."""
+
+    area: str
+    name: str
+    kinds: tuple[str, ...]
+    seconds: float
+    peak_bytes: int
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether anything of it has the goal of none."""
+        return any(kind not in GOOD for kind in self.kinds)
+
+
+@dataclass(frozen=True)
 class Finding:
     """One command of an input and what it came to."""
 
@@ -27,7 +43,12 @@ class Finding:
     @property
     def is_fault(self) -> bool:
         """Whether anything of it has the goal of none."""
-        return any(kind not in GOOD for kind in self.kinds)
+        return self.row.is_fault
+
+    @property
+    def row(self) -> "Row":
+        """What the table takes of it."""
+        return Row(self.input.area, self.input.name, self.kinds, self.outcome.seconds, self.outcome.peak_bytes)
 
     def line(self) -> str:
         """Area, input, kinds, command and the last line that was said, on one line."""
@@ -85,22 +106,21 @@ def _holds(folder: Path, text: bytes) -> bool:
     return any(text in path.read_bytes() for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
-def table(findings: Sequence[Finding]) -> str:
+def table(rows: Sequence[Row]) -> str:
     """A row an area: how many inputs and commands, and what they came to."""
     kinds = (*GOOD, *FAULTS, *ALSO)
     heads = ("area", "inputs", "commands", *(f"{kind} (0)" if kind not in GOOD else kind for kind in kinds))
-    areas = sorted({finding.input.area for finding in findings})
-    rows = [_row(area, [finding for finding in findings if finding.input.area == area], kinds) for area in areas]
-    rows.append(_row("all", findings, kinds))
-    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
-    lines = ["  ".join(cell.rjust(width) for cell, width in zip(row, widths, strict=True)) for row in (heads, *rows)]
-    slowest = max((finding.outcome.seconds for finding in findings), default=0.0)
-    largest = max((finding.outcome.peak_bytes for finding in findings), default=0)
+    areas = sorted({row.area for row in rows})
+    cells = [_cells(area, [row for row in rows if row.area == area], kinds) for area in areas]
+    cells.append(_cells("all", rows, kinds))
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+    lines = ["  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)) for line in (heads, *cells)]
+    slowest = max((row.seconds for row in rows), default=0.0)
+    largest = max((row.peak_bytes for row in rows), default=0)
     return "\n".join([*lines, f"slowest command: {slowest:.1f} s; highest peak of memory: {largest / 1e6:.0f} MB"])
 
 
-def _row(name: str, findings: Iterable[Finding], kinds: Sequence[str]) -> tuple[str, ...]:
-    findings = list(findings)
-    counts = Counter(kind for finding in findings for kind in finding.kinds)
-    inputs = len({finding.input.name for finding in findings})
-    return (name, str(inputs), str(len(findings)), *(str(counts[kind]) for kind in kinds))
+def _cells(name: str, rows: Sequence[Row], kinds: Sequence[str]) -> tuple[str, ...]:
+    counts = Counter(kind for row in rows for kind in row.kinds)
+    inputs = len({row.name for row in rows})
+    return (name, str(inputs), str(len(rows)), *(str(counts[kind]) for kind in kinds))

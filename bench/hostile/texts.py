@@ -57,7 +57,7 @@ def _palette(mutation: str, here: Path, material: Material, around: Surroundings
         (here / "palette.json").write_bytes(_text("palette", json.dumps(PALETTE, indent=1), mutation))
     options = ("--size", "64", "--split", "digits", "--workers", "1", "--palette", "palette.json")
     return [
-        command("check", "data", "--palette", "palette.json", names="palette.json"),
+        command("check", "data", "--palette", "palette.json", names="palette"),
         command("prepare", "data", "tiles", *options, names="", out="tiles/store.json"),
     ]
 

@@ -85,6 +85,11 @@ class Listener:
         self._socket.close()
 
 
+def _hidden(root: str) -> str:
+    folder, name = os.path.split(root)
+    return os.path.join(folder, f".{name}.")
+
+
 def audit(log: int, allowed: tuple[Path, ...]) -> None:
     """From here on, write to the descriptor ``log`` what this process changes outside ``allowed``, and what it connects to."""
     roots = tuple(os.path.realpath(path) for path in allowed)
@@ -94,13 +99,18 @@ def audit(log: int, allowed: tuple[Path, ...]) -> None:
             return True  # a descriptor
         folder, name = os.path.split(os.path.abspath(os.fsdecode(path)))  # not through a link: that is changed itself
         real = os.path.join(os.path.realpath(folder), name)
-        return real.startswith(("/dev/", "/proc/")) or any(real == root or real.startswith(root + os.sep) for root in roots)
+        if f"{real}/".startswith(("/dev/", "/proc/")):  # only what an input names as its output
+            return True
+        # A lock, and what is not finished, lie beside an output under its name with a dot: beside the folder where that is ".".
+        return any(real == root or real.startswith((root + os.sep, _hidden(root))) for root in roots)
 
     def hook(event: str, arguments: tuple) -> None:
         if event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & _WRITES and not is_allowed(path):
                 os.write(log, f"write {os.fsdecode(path)}\n".encode("utf-8", "replace"))
+        elif event == "os.mkdir" and os.path.isdir(arguments[0]):
+            pass  # changes nothing
         elif event in _CHANGES:
             for path in arguments[:2]:
                 if isinstance(path, str | bytes | os.PathLike) and not is_allowed(path) and event != "os.symlink":

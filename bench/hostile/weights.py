@@ -64,7 +64,7 @@ def _tensor(name: str, here: Path, material: Material, around: Surroundings) -> 
     shutil.copytree(material.run, here / "run")
     path = here / "run" / "weights" / "last" / "model.safetensors"
     tensors = load_file(path)
-    one = next(name for name, tensor in tensors.items() if tensor.ndim == 4)
+    one = next(name for name, tensor in tensors.items() if tensor.ndim == 4 and tensor.shape[0] != tensor.shape[1])
     save_file(tensors | {one: _TENSORS[name](tensors[one])}, path)
     write_state(path.with_name("state.json"), read_state(path.with_name("state.json")))
     return run_commands(here, material, 1, refuse=name != "huge")

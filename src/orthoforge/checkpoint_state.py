@@ -48,7 +48,7 @@ class Tiles:
     """What a generator knows of the tiles that it learnt from."""
 
     fingerprint: str
-    gsd_m: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None
+    gsd_m: Annotated[float, Field(ge=1e-11, le=1e8, allow_inf_nan=False)] | None  # as a store's, ``tiles.forms``
     classes: Classes | None
     attribution: str
     places: list[str] = field(default_factory=list)  # not in runs from before there were styles

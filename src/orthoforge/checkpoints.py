@@ -15,6 +15,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,7 @@ from torch import Tensor
 from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, require_state
 from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
-from orthoforge.files import require_free_space, sync, writable
+from orthoforge.files import real_path, require_free_space, sync, writable
 from orthoforge.masks.classes import Classes, class_count
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.generator import Generator
@@ -132,7 +133,7 @@ def checkpoint_folder(run: Path) -> Path:
 
 def run_folder(path: Path) -> Path:
     """The folder of the run that ``path`` is, or is a checkpoint of; of a pretrained folder itself. Links are followed."""
-    inside = path.resolve()
+    inside = real_path(path)
     return inside.parent.parent if (path / STATE).is_file() and inside.parent.name == "weights" else inside
 
 
@@ -244,9 +245,20 @@ def read_tensors(folder: Path, name: str, state: CheckpointState) -> dict[str, T
     if hashlib.sha256(payload).hexdigest() != state.checksums.of(name):
         raise CheckpointError(f"{path}: its checksum does not fit: the file was cut short or changed.{_alternative(folder)}")
     try:
-        return load(payload)
+        tensors = load(payload)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not readable as safetensors: {error}") from error
+    _require_each_once(payload, path)
+    return tensors
+
+
+def _require_each_once(payload: bytes, path: Path) -> None:
+    """``CheckpointError`` for a header that names a tensor twice: which of them is meant, every reader decides for itself."""
+    length = int.from_bytes(payload[:8], "little")
+    names: list[str] = json.loads(payload[8 : 8 + length], object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise CheckpointError(f"{path}: names {twice!r} twice. Other software wrote or changed it; take another checkpoint.")
 
 
 def _bytes_of(path: Path) -> bytes:

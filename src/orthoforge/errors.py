@@ -45,6 +45,17 @@ class DivergedError(OrthoforgeError):
     """Training produced NaN or Inf and went on doing so after rolling back."""
 
 
+# What torch and oneDNN say where memory, or the address space for it, has run out; and Python, of a thread's stack.
+_OUT_OF_MEMORY = ("allocate memory", "out of memory", "could not create a primitive", "bad_alloc", "can't start new thread")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether any library's error says that memory has run out."""
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
+    )
+
+
 # One row per error: (exit code of the command line, HTTP status of the server). A subclass without a row uses its parent's.
 CODES: dict[type[OrthoforgeError], tuple[int, int]] = {
     OrthoforgeError: (1, 500),

@@ -248,6 +248,18 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def require_end(path: Path) -> None:
+    """Raise ``OSError`` for a device or a pipe: reading it might never end."""
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise OSError(errno.EINVAL, "it is a device or a pipe; copy it into a file", str(path))
+
+
+def real_path(path: Path) -> Path:
+    """``path.resolve()``, but of links that lead in a circle too, which are left as they are: whoever opens them says so."""
+    return Path(os.path.realpath(path))
+
+
 def no_such_file(path: Path) -> str:
     """What is said of a file that is not there: that it is a link without a target, or the most similar name in its folder."""
     if path.is_symlink():

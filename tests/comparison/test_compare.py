@@ -290,6 +290,7 @@ def test_checkpoints_and_runs_of_one_name_are_told_apart(world, tmp_path):
         ({"split": "tset"}, ConfigError, "train, val or test"),
         ({"runs": []}, ConfigError, "no run"),
         ({"runs": ["nowhere"]}, CheckpointError, "nothing to compare"),
+        ({"runs": ["circle"]}, CheckpointError, "nothing to compare"),
         ({"data": "nowhere"}, DataError, "no such folder"),
         ({"data": "runs"}, DataError, "holds no tiles"),
         ({"out": "report.html"}, OutputExistsError, "overwrite"),
@@ -297,6 +298,8 @@ def test_checkpoints_and_runs_of_one_name_are_told_apart(world, tmp_path):
 )
 def test_what_cannot_be_is_said(world, options, error, words):
     given = {"runs": ["runs/first"], "out": "new.html"} | options
+    if "circle" in given["runs"]:
+        (world / "circle").symlink_to("circle")
     paths = {name: world / given.pop(name) for name in ("out", "data") if name in given}
     before = (world / "report.html").read_bytes()
     with pytest.raises(error, match=words):

@@ -107,6 +107,8 @@ def test_bad_input(place, tmp_path):
     out = tmp_path / "out"
     with pytest.raises(ConfigError, match="density goes with recombine and streets"):
         forge(place, out, how="transform", density=2)
+    with pytest.raises(ConfigError, match="count is 1000000000000; it must be 1 to 1000000"):
+        forge(place, out, count=10**12)
     with pytest.raises(ConfigError, match="how is 'magic'"):
         forge(place, out, how="magic")
     with pytest.raises(ConfigError, match="a changed mask is no larger"):

@@ -25,6 +25,8 @@ from orthoforge.vectors import write_footprints
 from saved_runs import save_run
 from small_disk import small_disk
 
+HOUSE = shapely.box(500_001, 4_999_990, 500_009, 4_999_999)
+
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
@@ -93,6 +95,21 @@ def test_several_masks_go_into_a_folder_by_stem(run, tmp_path):
     masks = [write_tiff(tmp_path / f"{name}.tif", make_mask(32), make_grid(32)) for name in ("a", "b")]
     assert generate(run, masks, tmp_path / "out") == [tmp_path / "out" / "a.tif", tmp_path / "out" / "b.tif"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a.json", "a.tif", "b.json", "b.tif"]  # STAC items
+
+
+def test_masks_whose_names_are_not_utf_8_do_not_stop_the_others(run, tmp_path):
+    masks = tmp_path / "masks"
+    for name in ("a", "b", "c"):
+        write_tiff(masks / f"{name}.tif", make_mask(32), make_grid(32))
+    (masks / "b.tif").rename(masks / "b\udcff.tif")
+    with pytest.raises(DataError, match=r"1 of 3 masks failed(?s:.*)masks/b\udcff.tif: its name, or a folder's, is not UTF-8"):
+        generate(run, [masks], tmp_path / "out")
+    for name in ("d", "e"):
+        write_footprints(tmp_path / f"{name}.gpkg", [HOUSE], UTM)
+    odd = (tmp_path / "d.gpkg").rename(tmp_path / "d\udcff.gpkg")  # can be read, but no image of that name can be written
+    with pytest.raises(DataError, match=r"1 of 2 masks failed(?s:.*)out/d\udcff.tif: its name, or a folder's, is not UTF-8"):
+        generate(run, [odd, tmp_path / "e.gpkg"], tmp_path / "out", gsd=0.3)
+    assert [path.name for path in sorted((tmp_path / "out").glob("*.tif"))] == ["a.tif", "c.tif", "e.tif"]
 
 
 def test_best_weights_can_be_named(tmp_path, mask_path):

@@ -1,5 +1,7 @@
 """Masks out of footprints and at other resolutions become images at their place."""
 
+import os
+
 import numpy as np
 import pytest
 import rasterio
@@ -109,6 +111,8 @@ def test_variants_need_noise_and_differ(run, tmp_path):
     with pytest.raises(ConfigError, match="has no noise: its 2 variants would be one image"):
         generate(run, [mask], tmp_path / "out", variants=2)
     noisy = save_run(tmp_path / "noisy", Recipe(name="noisy", generator="unet256", generator_width=4, norm="instance")).parents[1]
+    with pytest.raises(ConfigError, match="1 masks with 1000000000 variants each are more than 1000000 images"):
+        generate(noisy, [mask], tmp_path / "out", variants=10**9)
     paths = generate(noisy, [mask], tmp_path / "out", variants=2, seed=5)
     assert [path.name for path in paths] == ["town_v1.tif", "town_v2.tif"]
     images = [read(path)[0] for path in paths]
@@ -156,5 +160,8 @@ def test_lists_that_cannot_be_read(run, tmp_path):
         (tmp_path / "list.txt").write_bytes(content)
         with pytest.raises(DataError, match=message):
             generate(run, [tmp_path / "list.txt"], tmp_path / "out")
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(DataError, match=r"pipe\.txt: the list of masks cannot be read \(it is a device or a pipe"):
+        generate(run, [tmp_path / "pipe.txt"], tmp_path / "out")
     (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbftown.tif\r\n")  # as Windows' editor saves it
     assert generate(run, [tmp_path / "list.txt"], tmp_path / "out.tif") == [tmp_path / "out.tif"]

@@ -365,6 +365,7 @@ def test_another_scene_of_the_same_name_is_no_training_ground(town, tmp_path):
     ("options", "error", "message"),
     [
         ({"ratio": 0}, ConfigError, "ratio is 0"),
+        ({"ratio": 1e308}, ConfigError, r"ratio is 1e\+308.* up to 1000000"),
         ({"ratio": -1}, ConfigError, "ratio is -1"),
         ({"ratio": float("nan")}, ConfigError, "ratio is nan"),
         ({"ratio": 1.5}, ConfigError, "austin: 11 pairs are wanted and 7 masks train"),
@@ -464,6 +465,36 @@ def test_links_that_lead_out_of_the_data_are_refused_and_those_within_are_follow
     ):
         grow(run, copied, tmp_path / "more", ratio=0.1, least_agreement=0)
     assert not (tmp_path / "more").exists()
+
+
+def test_links_to_nothing_and_in_a_circle_are_named(town, tmp_path):
+    data, _, run = town
+    shutil.copytree(data, tmp_path / "data")
+    image = tmp_path / "data/AerialImageDataset/train/images/austin2.tif"
+    for target in ("nothing.tif", "austin2.tif"):
+        image.unlink()
+        image.symlink_to(target)
+        with pytest.raises(DataError, match=rf"austin2\.tif: is a link to {target}, which is not there"):
+            grow(run, tmp_path / "data", tmp_path / "more", ratio=0.1, least_agreement=0)
+    (tmp_path / "circle").symlink_to("circle")
+    with pytest.raises(DataError, match="circle: no such folder"):
+        grow(run, data, tmp_path / "more", masks=tmp_path / "circle", least_agreement=0)
+
+
+def test_sources_are_known_by_what_they_hold(town, tmp_path):
+    """Neither other pixels under an old time, nor the same ones under a new time, deceive it."""
+    data, _, run = town
+    shutil.copytree(data, tmp_path / "data")
+    image = tmp_path / "data/AerialImageDataset/train/images/austin2.tif"
+    settings = {"ratio": 0.1, "least_agreement": 0}
+    out = grow(run, tmp_path / "data", tmp_path / "more", **settings).path
+    os.utime(image, (1, 1))
+    assert grow(run, tmp_path / "data", out, **settings).path == out
+    payload = image.read_bytes()
+    image.write_bytes(payload[:-1] + bytes([payload[-1] ^ 1]))  # the grown data set's is a link to it
+    os.utime(image, (1, 1))
+    with pytest.raises(OutputExistsError, match="or from other data"):
+        grow(run, tmp_path / "data", out, **settings)
 
 
 def test_where_there_are_no_links_originals_are_copied(town, tmp_path, monkeypatch):

@@ -1,4 +1,5 @@
 import json
+import os
 
 import numpy as np
 import pytest
@@ -88,6 +89,12 @@ def test_classes_come_back_from_plain_values_as_they_were(tmp_path):
     assert classes.rgb(classes.indices(np.zeros((1, 1, 3), np.uint8))).tolist() == [[COLOURS["Road"]]]  # its first colour
     assert (class_count(classes), building_value(classes)) == (3, 1)
     assert (Classes.of_plain(None), class_count(None), building_value(None)) == (None, None, 255)
+
+
+def test_a_palette_from_a_pipe_is_refused_for_it_may_never_end(tmp_path):
+    os.mkfifo(tmp_path / "palette.json")
+    with pytest.raises(DataError, match=r"palette\.json: not a readable palette .*it is a device or a pipe; copy it into a file"):
+        load_palette(tmp_path / "palette.json")
 
 
 def test_a_palette_png_reads_as_the_same_colours_as_rgb(tmp_path):

@@ -150,6 +150,16 @@ def test_lonely_files_and_twins_are_faults_and_the_rest_is_checked(tmp_path):
     assert any("masks/b4.tif: has no image" in fault for fault in faults)
 
 
+def test_a_name_that_is_not_utf_8_is_a_fault_and_the_rest_is_checked(tmp_path):
+    make_dataset(tmp_path, ["b1", "b2"])
+    for folder in ("images", "masks"):
+        (tmp_path / folder / "b2.tif").rename(tmp_path / folder / "b2\udcff.tif")
+    report = check(tmp_path)
+    faults = messages(report, "fault")
+    assert len(faults) == 2 and all("b2\udcff.tif: its name, or a folder's, is not UTF-8" in fault for fault in faults)
+    assert row(report, "b1").building_share > 0
+
+
 def test_files_that_cannot_be_opened_are_faults_and_the_rest_is_checked(tmp_path, monkeypatch):
     make_dataset(tmp_path, ["b1", "b2", "b3"])
     (tmp_path / "masks/b1.tif").rename(tmp_path / "elsewhere.tif")

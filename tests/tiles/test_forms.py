@@ -141,7 +141,7 @@ def test_what_does_not_fit_is_named(made, tiles, field, value, message):
     "change",
     [
         {"size_px": -1}, {"size_px": "8"}, {"settings": []}, {"classes": {"names": ["a"], "colours": []}}, {"format": None},
-        {"gsd_m": -0.3}, {"settings": {"attribution": 1, "split": "blocks"}},
+        {"gsd_m": -0.3}, {"gsd_m": 1e-300}, {"settings": {"attribution": 1, "split": "blocks"}},
     ],
 )  # fmt: skip
 def test_a_description_that_does_not_fit_is_named(made, tiles, change):

@@ -15,7 +15,7 @@ from tyro.conf import FlagCreatePairsOff
 
 from orthoforge.cli import data, images, masks, publishing, scores, training
 from orthoforge.cli.streams import printable, safe_streams, words_on_loss
-from orthoforge.errors import OrthoforgeError, ResourceError, exit_code
+from orthoforge.errors import OrthoforgeError, ResourceError, exit_code, is_out_of_memory
 
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -50,7 +50,7 @@ def _answer(argv: list[str]) -> int:
     except OrthoforgeError as error:
         print(f"error: {printable(str(error))}", file=sys.stderr)
         return exit_code(error)
-    except (OSError, MemoryError, UnicodeEncodeError) as error:
+    except (OSError, MemoryError, RuntimeError, UnicodeEncodeError) as error:
         words = _system_words(error)
         if words is None:
             raise
@@ -63,10 +63,11 @@ def _answer(argv: list[str]) -> int:
         return 130
 
 
-def _system_words(error: OSError | MemoryError | UnicodeEncodeError) -> str | None:
+def _system_words(error: OSError | MemoryError | RuntimeError | UnicodeEncodeError) -> str | None:
     """What to say of limits of the machine that any line of any command may meet; ``None`` for a fault of ours."""
-    if isinstance(error, MemoryError):
-        return "out of memory. Give the process more, or ask for something smaller."
+    if isinstance(error, MemoryError | RuntimeError):
+        words = "out of memory. Give the process more, or ask for something smaller."
+        return words if is_out_of_memory(error) else None
     if isinstance(error, UnicodeEncodeError):
         is_name = any("\udc80" <= character <= "\udcff" for character in error.object[error.start : error.end])
         return f"{error.object[:300]}: holds a file's name that is not in UTF-8. Rename the file." if is_name else None

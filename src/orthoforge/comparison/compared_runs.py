@@ -101,9 +101,9 @@ def read_runs(paths: Sequence[Path], data: Path | None) -> tuple[list[ComparedRu
     left_out: list[str] = []
     known: set[Path] = set()
     for path in (Path(path) for path in paths):
-        if path.resolve() in known:
+        if real_path(path) in known:
             continue
-        known.add(path.resolve())
+        known.add(real_path(path))
         try:
             found.append(_read_run(path))
         except OrthoforgeError as error:
@@ -139,7 +139,7 @@ def _read_run(path: Path) -> ComparedRun:
     recorded = args.recipe if args and args.recipe else opened.state.recipe if opened else {}
     run = ComparedRun(
         folder=folder,
-        label=folder.name if folder == path.resolve() else f"{folder.name}/{path.resolve().name}",
+        label=folder.name if folder == real_path(path) else f"{folder.name}/{real_path(path).name}",
         settings=dict(recorded),
         args=args,
         results=results,

@@ -26,6 +26,8 @@ from orthoforge.masks.opening import open_raster_mask
 from orthoforge.scenes.sources import number_of
 
 _SMALLEST_MASK_PX = 16
+# The rows of all masks are held in memory; at a hundred masks a second this many take three hours.
+_MOST_MASKS = 10**6
 _SETTINGS_TAG = "FORGED_SETTINGS"
 
 
@@ -121,8 +123,8 @@ def forge(
 def _require_sound(how: str, count: int, size: int | None, density: float, seed: int, drawn: object) -> None:
     if how not in get_args(How):
         raise ConfigError(f"how is {how!r}; there are {', '.join(get_args(How))}.")
-    if count < 1:
-        raise ConfigError(f"count is {count}; it must be 1 or more.")
+    if not 1 <= count <= _MOST_MASKS:
+        raise ConfigError(f"count is {count}; it must be 1 to {_MOST_MASKS}. Forge more with another seed, into another folder.")
     if size is not None and size < _SMALLEST_MASK_PX:
         raise ConfigError(f"size is {size} px; it must be at least {_SMALLEST_MASK_PX}.")
     if not (math.isfinite(density) and density > 0):

@@ -41,6 +41,8 @@ from orthoforge.trained_generator import TrainedGenerator, require_device
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
 PIXELS = 2  # raised when the same request gives other pixels, so that blocks of two versions are not joined
+# The names of all images are held in memory before the first is made.
+_MOST_IMAGES = 10**6
 
 
 @dataclass(frozen=True)
@@ -121,6 +123,11 @@ def generate(
     if sign:
         require_signer(*sign)
     sources = listed_masks(masks)
+    if len(sources) * variants > _MOST_IMAGES:
+        raise ConfigError(
+            f"{len(sources)} masks with {variants} variants each are more than {_MOST_IMAGES} images. Ask for fewer, and for "
+            "others with another seed into another folder."
+        )
     targets = output_paths(sources, Path(out), variants)
     styles = styles_of(generator, sources, style)
     looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}

@@ -6,7 +6,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.files import no_such_file, readable
+from orthoforge.files import no_such_file, readable, require_end
 from orthoforge.generation.blocks import folder_of
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
@@ -150,6 +150,7 @@ def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
 def _listed_in(path: Path) -> list[Path]:
     """The paths in a text file, one a line, relative to it."""
     try:
+        require_end(path)
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise DataError(no_such_file(path)) from None

@@ -22,7 +22,7 @@ from rasterio.shutil import copy
 from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file, writable
 from orthoforge.geo.grid import Grid, Window, crs_name
-from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, READ_OPTIONS, open_quietly, open_raster
+from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, READ_OPTIONS, open_quietly, open_raster, require_name
 from orthoforge.geo.side_files import remove_side_files
 
 Compression = Literal["deflate", "zstd", "lzw", "jpeg", "webp"]
@@ -228,6 +228,7 @@ def _meanings(band_count: int) -> tuple[ColorInterp, ...]:
 @contextlib.contextmanager
 def _new_raster(path: Path, size_bytes: int, *, overwrite: bool) -> Iterator[Path]:
     """``new_file`` with GDAL set up for writing and its errors told as the disk's. What spoke of a replaced image goes with it."""
+    require_name(path)
     with new_file(path, overwrite=overwrite) as partial, rasterio.Env(**_WRITE_OPTIONS):
         # What GDAL wrote beside the file, the overviews, before it was killed.
         for leftover in partial.parent.glob(f"{glob.escape(partial.name)}.*"):

@@ -80,7 +80,7 @@ def grow(
         run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
         threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,
     )  # fmt: skip
-    staging = Staging(out, plan.settings)
+    staging = Staging(out, plan.settings, plan.former)
     with lock(out):
         if staging.begin(overwrite=overwrite):
             print(f"{out}: grown before from these pairs with these settings; nothing to do.")

@@ -1,11 +1,13 @@
 """What a data set will be grown from, and everything that would stop it, found out before the first image."""
 
-import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
+from orthoforge.files import no_such_file, readable, real_path
+from orthoforge.geo.stamps import source_sha256
 from orthoforge.growing.mask_streams import How, mask_files
 from orthoforge.growing.reading import MaskReader
 from orthoforge.growing.records import GrowSettings
@@ -16,6 +18,9 @@ from orthoforge.runs import Run
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
+
+# Far more than anybody wants, and far less than what floats cannot count.
+_HIGHEST_RATIO = 10**6
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Plan:
     reader: MaskReader
     layout: tuple[str, str]  # of images and of masks, from the data set's root
     settings: GrowSettings
+    former: GrowSettings
+    """The same settings, as earlier versions told them."""
     segmenter: SegmenterSettings
     device: str
 
@@ -82,20 +89,38 @@ def plan_of(
         threshold = store.settings.get("threshold")
     image_folder, mask_folder = folders(data)
     layout = image_folder.relative_to(data).as_posix(), mask_folder.relative_to(data).as_posix()
-    given: list[list[str | int]] = (
-        [] if how else [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in mask_files(Path(masks))]
-    )
+    given = [] if how else mask_files(Path(masks))
     settings: GrowSettings = {
         "model_sha256": generator.sha256, "ratio": ratio, "variants": variants, "masks": str(masks), "split": split,
-        "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout), "given": given,
+        "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout),
+        "given": [[path.name, _sha256(path)] for path in given],
+        "sources": {pair.name: [_sha256(pair.image), _sha256(pair.mask)] for pair in pairs},
         "tiles": store.fingerprint if store else None, "tiles_split": store.settings["split"] if store else None,
         "segmenter": asdict(segmenter) if least_agreement > 0 else None,
-        "sources": {pair.name: [[s.st_size, s.st_mtime_ns] for s in (pair.image.stat(), pair.mask.stat())] for pair in pairs},
     }  # fmt: skip
     if generator.material_sha256:  # settings of data sets from before there was material stay as they are
         settings["material_sha256"] = generator.material_sha256
     reader = MaskReader(generator.classes, threshold)
-    return Plan(generator, store, pairs, reader, layout, settings, segmenter, device)
+    return Plan(generator, store, pairs, reader, layout, settings, _former(settings, pairs, given), segmenter, device)
+
+
+def _former(settings: GrowSettings, pairs: Sequence[Pair], given: Sequence[Path]) -> GrowSettings:
+    """Settings as earlier versions told them: what the sources are by size and time, in place of checksums."""
+    former: GrowSettings = {**settings}
+    former["given"] = [[path.name, *_size_and_time(path)] for path in given]
+    former["sources"] = {pair.name: [_size_and_time(pair.image), _size_and_time(pair.mask)] for pair in pairs}
+    return former
+
+
+def _sha256(path: Path) -> str:
+    with readable(path):
+        if not path.is_file():
+            raise DataError(no_such_file(path))
+        return source_sha256(path)
+
+
+def _size_and_time(path: Path) -> list[int]:
+    return [path.stat().st_size, path.stat().st_mtime_ns]
 
 
 def _require_told(run: str | Path, data: Path, split: Rule | None, least_agreement: float) -> None:
@@ -113,8 +138,11 @@ def _require_told(run: str | Path, data: Path, split: Rule | None, least_agreeme
 
 
 def _require_sound(ratio: float, variants: int, split: object, least_agreement: float, seed: int) -> None:
-    if not (math.isfinite(ratio) and ratio > 0):
-        raise ConfigError(f"ratio is {ratio:g}; it is the number of synthetic pairs for each real one that trains, above 0.")
+    if not 0 < ratio <= _HIGHEST_RATIO:
+        raise ConfigError(
+            f"ratio is {ratio:g}; it is the number of synthetic pairs for each real one that trains, above 0 and up to "
+            f"{_HIGHEST_RATIO}."
+        )
     if variants < 1:
         raise ConfigError(f"variants is {variants}; it is the number of images a mask, 1 or more.")
     if split is not None and split not in get_args(Rule):
@@ -126,8 +154,8 @@ def _require_sound(ratio: float, variants: int, split: object, least_agreement: 
 
 
 def _require_apart(data: Path, out: Path, masks: Path | None) -> None:
-    whole = out.resolve()
-    for folder in [data.resolve()] + ([masks.resolve()] if masks else []):
+    whole = real_path(out)
+    for folder in [real_path(data)] + ([real_path(masks)] if masks else []):
         if whole == folder or folder in whole.parents:
             raise OutputExistsError(f"{out}: lies in {folder}, which is only read. Choose a folder beside it.")
         if whole in folder.parents:

@@ -52,11 +52,11 @@ class GrowSettings(TypedDict):
     seed: int
     threshold: int | None
     layout: list[str]
-    given: list[list[str | int]]  # names, sizes and times of the masks of a folder
+    given: list[list[str | int]]  # names and checksums of the masks of a folder (once, sizes and times)
     tiles: str | None  # fingerprint
     tiles_split: str | None
     segmenter: dict[str, Any] | None
-    sources: dict[str, list[list[int]]]
+    sources: dict[str, list[str] | list[list[int]]]
     material_sha256: NotRequired[str]
 
 

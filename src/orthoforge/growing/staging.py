@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orthoforge.errors import DataError, OutputExistsError
-from orthoforge.files import is_file_name, new_file, remove, sync_open, writable
+from orthoforge.files import is_file_name, new_file, real_path, remove, sync_open, writable
 from orthoforge.growing.records import CandidateRow, Done, GrowSettings, Summary
 from orthoforge.scenes.sources import Pair
 
@@ -29,8 +29,9 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP,
 class Staging:
     """The work folder of OUT. ``data`` is where the data set is put together, ``log`` the rows of finished candidates by name."""
 
-    def __init__(self, out: Path, settings: GrowSettings) -> None:
+    def __init__(self, out: Path, settings: GrowSettings, former: GrowSettings | None = None) -> None:
         self.out, self.work, self.settings = out, out / _WORK, settings
+        self._former = former  # the same, as an earlier version told them
         self.data = self.work / "data"
         self.log: dict[str, CandidateRow] = {}
 
@@ -43,7 +44,7 @@ class Staging:
         if done is None and begun is None and self.out.is_dir() and any(self.out.iterdir()):
             raise OutputExistsError(f"{self.out}: exists and was not made by grow. Choose another folder.")
         told = (done or {}).get("settings") or begun
-        if told is not None and told != self.settings:
+        if told not in (None, self.settings, self._former):
             if not overwrite and (done is not None or (self.work / _LOG).is_file()):
                 raise OutputExistsError(
                     f"{self.out}: holds a data set grown with other settings, or from other data. Pass --overwrite to replace it, "
@@ -127,12 +128,12 @@ def carry_over(pairs: Sequence[Pair], images: Path, masks: Path) -> bool:
 
 def require_inside(pairs: Sequence[Pair], data: Path) -> None:
     """``DataError`` for a link that leads out of ``data``: whatever lies there would be given away with the new data set."""
-    root = data.resolve()
+    root = real_path(data)
     for pair in pairs:
         for file in (*_with_side_files(pair.image), *_with_side_files(pair.mask)):
-            if not file.resolve().is_relative_to(root):
+            if not real_path(file).is_relative_to(root):
                 raise DataError(
-                    f"{file}: is a link to {file.resolve()}, outside {data}, and would be carried over into the new data set. Put "
+                    f"{file}: is a link to {real_path(file)}, outside {data}, and would be carried over into the new data set. Put "
                     "a copy in its place, or move it away."
                 )
 
@@ -154,7 +155,7 @@ def _link(source: Path, target: Path) -> None:
     """Link ``source``, or copy it."""
     with writable(target.parent):
         try:
-            os.link(source.resolve(), target)
+            os.link(real_path(source), target)
         except OSError as error:
             if error.errno not in _NO_LINK:
                 raise

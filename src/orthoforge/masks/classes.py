@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.files import no_such_file
+from orthoforge.files import no_such_file, require_end
 from orthoforge.geo.rasters import percent
 
 Colour = tuple[int, int, int]
@@ -169,6 +169,7 @@ def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:
 def _entries(path: Path) -> list[tuple[str, Any]]:
     """What a palette file holds, entries of the same name included."""
     try:
+        require_end(path)
         entries = json.loads(path.read_text("utf-8"), object_pairs_hook=list)
     except FileNotFoundError:
         raise DataError(no_such_file(path)) from None

@@ -11,7 +11,8 @@ _STRICT = ConfigDict(strict=True, allow_inf_nan=False)
 # Far beyond any raster that is read; products of them stay small numbers.
 _Pixel = Annotated[int, Field(ge=0, le=10**7)]
 _Length = Annotated[int, Field(ge=1, le=10**7)]
-_Metres = Annotated[float, Field(gt=0)]
+# Of a pixel; no raster with smaller or larger ones is read (``geo.grid.require_possible``), and squares of these stay numbers.
+_Metres = Annotated[float, Field(ge=1e-11, le=1e8)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A scene's name becomes those of its shards: it must not lead out of the store's folder.
 _Scene = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]

@@ -14,7 +14,7 @@ from torch import Tensor
 from orthoforge import hub
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.checkpoints import checkpoint_folder, is_pickled
-from orthoforge.errors import ConfigError, DataError, ResourceError
+from orthoforge.errors import ConfigError, DataError, ResourceError, is_out_of_memory
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.hub.remote import download, is_repository_name
@@ -86,7 +86,9 @@ class TrainedGenerator:
                 place = None if self.library is None else self._place(seed)
                 image = self.network.made(self._condition(values[None]), *around, field, told=beside, place=place)
                 image = decode_image(image)[0]
-        except torch.OutOfMemoryError as error:
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
             height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
             raise ResourceError(
                 f"generating {width}×{height} px needs more memory than {self.device} has left (about "

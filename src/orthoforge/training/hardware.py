@@ -10,7 +10,7 @@ import torch
 from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
-from orthoforge.errors import OutOfMemoryError
+from orthoforge.errors import OutOfMemoryError, is_out_of_memory
 
 
 def new_fabric(recipe: Recipe) -> Fabric:
@@ -61,8 +61,7 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
     try:
         yield
     except (RuntimeError, MemoryError) as error:
-        about_memory = isinstance(error, MemoryError | torch.OutOfMemoryError) or "allocate memory" in str(error)
-        if not about_memory:
+        if not is_out_of_memory(error):
             raise
         least = {"batch_size": 1, "crop_px": 32, "generator_width": 1}
         given = {name: getattr(recipe, name) for name in least}

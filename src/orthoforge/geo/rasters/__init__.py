@@ -4,7 +4,7 @@ Arrays are (H, W) for masks and (H, W, C) for images, uint8. A file is opened wi
 agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other file.
 """
 
-from orthoforge.geo.rasters.files import DRIVERS
+from orthoforge.geo.rasters.files import DRIVERS, require_name
 from orthoforge.geo.rasters.image_values import image_without_data, read_image
 from orthoforge.geo.rasters.mask_values import (
     MASK_VALUES,
@@ -41,5 +41,6 @@ __all__ = [
     "read_tags",
     "require_mask_values",
     "require_memory",
+    "require_name",
     "require_threshold",
 ]

@@ -18,6 +18,7 @@ _SIDE_FILES = (".msk", ".MSK", ".ovr", ".OVR")
 
 def driver_of(path: Path) -> str:
     """The driver that suffix and first bytes agree on."""
+    require_name(path)
     with readable(path):
         if path.is_dir():
             raise DataError(f"{path}: is a folder; name the files in it, for example {path}/*.tif.")
@@ -35,6 +36,14 @@ def driver_of(path: Path) -> str:
         right = next(suffix for suffix, name in DRIVERS.items() if name == found)
         raise DataError(f"{path}: holds {found} data under the name of a {driver} file. Rename it to {path.stem}{right}.")
     return driver
+
+
+def require_name(path: Path) -> None:
+    """Raise ``DataError`` for a path that GDAL cannot be told."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise DataError(f"{path}: its name, or a folder's, is not UTF-8, which GDAL needs. Rename it.") from None
 
 
 def require_own_side_files(path: Path) -> None:
