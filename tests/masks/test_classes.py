@@ -94,7 +94,7 @@ def test_classes_come_back_from_plain_values_as_they_were(tmp_path):
 def test_a_palette_from_a_pipe_is_refused_for_it_may_never_end(tmp_path):
     os.mkfifo(tmp_path / "palette.json")
     with pytest.raises(DataError, match=r"palette\.json: not a readable palette .*it is a device or a pipe; copy it into a file"):
-        load_palette(tmp_path / "palette.json")
+        load_classes(tmp_path / "palette.json")
 
 
 def test_a_palette_png_reads_as_the_same_colours_as_rgb(tmp_path):

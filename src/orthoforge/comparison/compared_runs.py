@@ -10,6 +10,7 @@ from orthoforge.bands import unseen_bands
 from orthoforge.checkpoint_state import Tiles
 from orthoforge.checkpoints import run_folder
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
+from orthoforge.files import real_path
 from orthoforge.masks.classes import Classes
 from orthoforge.run_files import ArgsTiles, RunArgs, read_args, read_results
 from orthoforge.runs import Run
