@@ -1,11 +1,9 @@
 """A generator as a checkpoint or a pretrained folder holds it: its network, and all that is known of it."""
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -77,7 +75,7 @@ def read_generator(folder: Path, state: CheckpointState | None = None) -> SavedG
     state = state or read_state(folder)
     tensors = read_tensors(folder, MODEL, state)
     recipe = recipe_of(state, folder)
-    classes: Mapping[str, Any] | None = state.tiles.classes.plain() if state.tiles.classes else None
+    classes = state.tiles.classes.plain() if state.tiles.classes else None
     build = partial(new_generator, recipe, classes, max(1, len(state.tiles.places)), state.tiles.bands)
     with torch.device("meta"):
         require_fitting(build().state_dict(), tensors, f"{folder / MODEL}")
