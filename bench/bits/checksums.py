@@ -16,7 +16,7 @@ from PIL import Image
 
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.rasters.raster import open_raster
-from orthoforge.runs import TIMING_COLUMNS
+from orthoforge.run_files import TIMING_COLUMNS
 
 # Of JSON, at any depth: when something was made, how long it took, by which program, and checksums of files that say so.
 CHANGING = {

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 
 import orthoforge
-from orthoforge import runs
+from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.generation import scene
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
-from orthoforge.runs import TIMING_COLUMNS
+from orthoforge.run_files import TIMING_COLUMNS
 
 SHORT = {
     "tiles": "", "crop_px": 32, "generator_width": 2, "discriminator_width": 2, "batch_size": 8, "crops_per_tile": 1, "epochs": 1,
@@ -34,7 +34,7 @@ def travel(folder: Path, say: Callable[[str], None]) -> None:
     with chdir(folder):
         # Blocks as small as they may be, so that a scene of a few hundred pixels has several.
         scene.BLOCK_BYTES, scene.FEWEST_MARGINS = 1.0, 1
-        runs.plot_results = lambda run: None  # the same numbers as in results.csv, drawn for seconds
+        run_files.plot_results = lambda run: None  # the same numbers as in results.csv, drawn for seconds
         for name, step in STEPS.items():
             say(name)
             step()

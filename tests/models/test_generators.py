@@ -190,6 +190,25 @@ def test_sides_are_multiples_of_the_stride_each_of_its_own(name):
             network(torch.zeros(1, 3, *wrong))
 
 
+@pytest.mark.parametrize("name", GENERATORS)
+def test_what_is_given_to_make_a_part_holds_all_that_it_looks_at(name):
+    network = without_weights(name)
+    for part in (slice(0, 5), slice(700, 703), slice(1023, 1024)):
+        rows = range(10_000)[network.around(part)]
+        assert rows.start % network.stride == 0 and rows.start <= max(0, part.start - network.reach)
+        assert rows.stop >= part.stop + network.reach
+
+
+@pytest.mark.parametrize("name", GENERATORS)
+def test_in_training_it_takes_what_it_is_shown(name):
+    network, conditions = small(name, "instance").train(), smallest(name, batch=3)
+    real = torch.rand(conditions.shape, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    own, told = network.shown(conditions, real, None)
+    assert network(conditions, **told).shape == real.shape
+    assert own == (2 if network.styles is not None else 3)
+    assert all(len(tensor) == 3 for tensor in told.values())
+
+
 def power_of_single_pixels(image):
     """Power of (H, W, C) at the highest frequencies of either axis, where every second pixel differs; Hann window."""
     side = image.shape[-1]

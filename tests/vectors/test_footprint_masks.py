@@ -13,7 +13,7 @@ from conftest import UTM, examples, make_grid
 from orthoforge.errors import DataError
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.scenes.simulate import PLACES, render_scene
-from orthoforge.vectors import FootprintMask, masks, rasterize_footprints
+from orthoforge.vectors import FootprintMask, footprint_mask, rasterize_footprints
 
 
 def test_a_pixel_belongs_to_the_polygon_that_holds_its_centre():
@@ -80,7 +80,7 @@ def test_any_window_is_that_part_of_the_whole_to_the_bit(transform, shapes, data
     grid = Grid(30, 34, transform, UTM)
     ground = [shapely.transform(polygon, lambda xy: np.column_stack(transform @ tuple(xy.T))) for polygon in polygons]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(masks, "_BLOCK_PX", 8)  # windows inside a block, and over many
+        patch.setattr(footprint_mask, "_BLOCK_PX", 8)  # windows inside a block, and over many
         mask = FootprintMask(ground, grid)
         whole = rasterize_footprints(ground, grid)
         row, col = data.draw(st.integers(0, 29)), data.draw(st.integers(0, 33))

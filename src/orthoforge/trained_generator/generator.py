@@ -157,6 +157,7 @@ class TrainedGenerator:
         """A copy on another device."""
         moved = copy.copy(self)
         moved.network, moved.device = copy.deepcopy(self.network).to(require_device(device)), device
+        moved.saved = replace(self.saved, network=moved.network)
         return moved
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
