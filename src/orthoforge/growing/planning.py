@@ -10,9 +10,8 @@ from orthoforge.files import no_such_file, readable, real_path
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.growing.mask_streams import How, mask_files
 from orthoforge.growing.reading import MaskReader
-from orthoforge.growing.records import GrowSettings
+from orthoforge.growing.records import GrowSettings, Rule
 from orthoforge.growing.staging import require_inside
-from orthoforge.growing.training_ground import Rule
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.runs import Run
 from orthoforge.scenes.sources import Pair, find_pairs, folders

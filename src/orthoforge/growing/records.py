@@ -4,6 +4,9 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from orthoforge.forging.records import Parameters
 
+Rule = Literal["digits", "inria"]
+"""By a scene's number, where the run's tiles do not say it: which scenes train."""
+
 
 class SceneOrigin(TypedDict):
     """A real training mask: its scene, and the window of it that trains (row, column, height, width; ``None`` for all)."""
@@ -47,7 +50,7 @@ class GrowSettings(TypedDict):
     ratio: float
     variants: int
     masks: str
-    split: Literal["digits", "inria"] | None
+    split: Rule | None
     least_agreement: float
     seed: int
     threshold: int | None
