@@ -10,6 +10,7 @@ from torch import nn
 
 from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
+from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.models.modulated import Modulation
 from orthoforge.models.styles import bank_of
 from orthoforge.runs import write_args
@@ -45,14 +46,15 @@ def make_run(
     columns: tuple[str, ...] = ("loss_d", "loss_g", "loss_g_l1"),
     drop: tuple[str, ...] = (),
     rollbacks: int = 0,
-    classes: dict[str, Any] | None = None,
+    classes: Classes | None = None,
     init_from: str | None = None,
     **changes: Any,
 ) -> Path:
     """A run folder as ``train`` leaves it after ``epochs`` epochs. ``drop`` are fields that its recipe did not have yet."""
     recipe = dataclasses.replace(RECIPE, **{"name": folder.name} | changes)
     values = {name: value for name, value in recipe_values(recipe).items() if name not in drop}
-    tiles = {name: getattr(store, name) for name in ("fingerprint", "size_px", "gsd_m", "attribution")} | {"classes": classes}
+    tiles = {name: getattr(store, name) for name in ("fingerprint", "size_px", "gsd_m", "attribution")}
+    tiles["classes"] = plain_classes(classes)
     tiles["places"] = places = sorted({store.rows[tile_id].place for tile_id in store.ids("train")})
     torch.manual_seed(seed)
     network = new_generator(recipe, classes, max(1, len(places)))

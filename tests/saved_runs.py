@@ -6,6 +6,7 @@ import torch
 
 from orthoforge.checkpoints import new_generator, save_checkpoint
 from orthoforge.config import Recipe, recipe_values
+from orthoforge.masks.classes import Classes
 from orthoforge.training.state import STYLE_BANKS
 
 RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
@@ -23,7 +24,7 @@ def save_run(run: Path, recipe=RECIPE, *, step=1, classes=None, places=None, nam
     """A run folder with one checkpoint; returns the checkpoint's folder. ``places`` have styles of their own, far apart."""
     torch.manual_seed(step)
     state = state_of(recipe, step, classes, places)
-    network = new_generator(recipe, state["tiles"]["classes"], len(places or ["somewhere"]))
+    network = new_generator(recipe, Classes.of_plain(state["tiles"]["classes"]), len(places or ["somewhere"]))
     if places:
         codes, *palettes = (network.get_buffer(name) for name in STYLE_BANKS)
         codes.copy_(torch.rand_like(codes) + torch.arange(len(places))[:, None, None])

@@ -14,6 +14,7 @@ from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, save_checkpoin
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.geo.grid import Window
+from orthoforge.masks.classes import Classes
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import bank_of
@@ -128,7 +129,7 @@ def test_too_little_memory_is_said_of_what_is_generated(generator, styled, monke
 def test_classes_are_indices(tmp_path):
     save_run(tmp_path, classes=["ground", "roof", "water"])
     generator = load_generator(tmp_path)
-    assert generator.classes == {"names": ["ground", "roof", "water"], "colours": [[[0, 0, 0]], [[1, 0, 0]], [[2, 0, 0]]]}
+    assert generator.classes == Classes(("ground", "roof", "water"), (((0, 0, 0),), ((1, 0, 0),), ((2, 0, 0),)))
     images = [generator(np.full((8, 8), index, np.uint8)) for index in range(3)]
     assert not np.array_equal(images[1], images[2])
     with pytest.raises(DataError, match=r"knows 3 classes \(0 to 2\); the mask has 3"):

@@ -28,10 +28,10 @@ from orthoforge.checkpoint_state import CONFIG, MODEL, STATE, TRAIN, require_sta
 from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import require_free_space, sync, writable
+from orthoforge.masks.classes import Classes, class_count
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.generators import build_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
-from orthoforge.scenes.palette import Palette
 
 MATERIAL = "material.zip"
 FORMAT = 1
@@ -145,17 +145,16 @@ def state_file(folder: Path) -> Path:
     return folder / (CONFIG if is_pretrained(folder) else STATE)
 
 
-def new_generator(recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> nn.Module:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes (``names``, ``colours``), and
+def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, bands: int = 3) -> nn.Module:
+    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes, and
     images of so many ``bands``.
 
     One with styles keeps those of so many ``places``, and is told colours of roofs and of ground where the recipe wants it and a
     class is called building.
     """
-    class_count = len(classes["names"]) if classes else None
-    building = Palette.of(classes["names"], classes["colours"]).building_index if classes else 0
+    building = classes.building if classes else 0  # the channel that shows it
     return build_generator(
-        recipe.generator, condition_channels(class_count), bands, width=recipe.generator_width, norm=recipe.norm,
+        recipe.generator, condition_channels(class_count(classes)), bands, width=recipe.generator_width, norm=recipe.norm,
         upsample=recipe.upsample, places=places, building=building, roof_colours=recipe.roof_colours,
         ground_colours=recipe.ground_colours, refines=recipe.material,
     )  # fmt: skip

@@ -28,6 +28,7 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
+from orthoforge.masks.classes import Classes, class_count
 from orthoforge.material.canvas import Composer
 from orthoforge.material.chance import uniform
 from orthoforge.material.packing import unpack
@@ -73,7 +74,7 @@ class TrainedGenerator:
         self.network = network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.recipe, self.sha256, self.device = recipe, sha256, device
         self.gsd_m: float | None = state["tiles"]["gsd_m"]
-        self.classes: dict[str, list] | None = state["tiles"]["classes"]
+        self.classes = Classes.of_plain(state["tiles"]["classes"])
         self.bands = bands_of(state)
         self.attribution: str = state["tiles"]["attribution"]
         self.styles: tuple[str, ...] = tuple(state["tiles"].get("places", ())) if bank_of(network) is not None else ()
@@ -246,7 +247,7 @@ class TrainedGenerator:
 
     def _condition(self, masks: np.ndarray) -> Tensor:
         """(N, H, W) mask values to the network's input (N, C, H', W'), padded to its stride."""
-        condition = encode_mask(torch.from_numpy(self._padded(masks)), self._class_count)
+        condition = encode_mask(torch.from_numpy(self._padded(masks)), class_count(self.classes))
         return condition.to(self.device, memory_format=torch.channels_last)
 
     def _padded(self, masks: np.ndarray) -> np.ndarray:
@@ -281,24 +282,19 @@ class TrainedGenerator:
         per_pixel = maps * 4 * self.recipe.generator_width + _IN_AND_OUT_BYTES
         return always + round(per_pixel * (height + 16) * (width + 16))
 
-    @property
-    def _class_count(self) -> int | None:
-        return len(self.classes["names"]) if self.classes else None
-
     def _mask_values(self, mask: np.ndarray) -> np.ndarray:
         if mask.ndim != 2 or 0 in mask.shape:
             raise DataError(f"a mask has shape (height, width); this one has {mask.shape}.")
         if mask.dtype != np.bool_ and mask.dtype != np.uint8:
             raise DataError(f"a mask is bool or uint8; this one is {mask.dtype}.")
-        if self._class_count is None:
+        if self.classes is None:
             values = np.unique(mask)
             if not set(values.tolist()) <= {0, 1, 255}:
                 raise DataError(f"a building mask holds 0 and 1, or 0 and 255; this one also has {values[-2:].tolist()}.")
             return np.where(mask > 0, np.uint8(255), np.uint8(0))
-        if mask.max() >= self._class_count:
-            raise DataError(
-                f"this run knows {self._class_count} classes (0 to {self._class_count - 1}); the mask has {mask.max()}."
-            )
+        count = self.classes.count
+        if mask.max() >= count:
+            raise DataError(f"this run knows {count} classes (0 to {count - 1}); the mask has {mask.max()}.")
         return mask.astype(np.uint8)
 
 
@@ -317,7 +313,7 @@ def load_generator(run: str | Path, *, device: str = "cpu") -> TrainedGenerator:
     state = read_state(folder)
     tensors = read_tensors(folder, MODEL, state)
     recipe = recipe_of(state, folder)
-    classes = state["tiles"]["classes"]
+    classes = Classes.of_plain(state["tiles"]["classes"])
     places = state["tiles"].get("places", [])  # not in runs from before there were styles
     build = partial(new_generator, recipe, classes, max(1, len(places)), bands_of(state))
     with torch.device("meta"):

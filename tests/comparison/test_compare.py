@@ -20,13 +20,14 @@ from made_runs import SECONDS, make_run
 from orthoforge.comparison.compare import compare
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.paired import tile_scores
+from orthoforge.masks.classes import Classes
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 from pages import read_page
 
 SCENES = ("aba1", "oro2", "aba7", "aba9", "oro9")
-CLASSES = {"names": ["Building", "Road"], "colours": [[[60, 16, 152]], [[110, 193, 228]]]}
+CLASSES = Classes(("Building", "Road"), (((60, 16, 152),), ((110, 193, 228),)))
 
 
 def tiles(data: Path, out: Path, grid: int, size: int = 36, split: str = "digits", **options) -> TileStore:
@@ -250,14 +251,14 @@ def test_a_run_that_knows_other_masks_than_the_tiles_hold_gets_no_pictures(world
 
 def test_classes_and_long_scenes_without_coordinates(tmp_path):
     rng = np.random.default_rng(0)
-    colours = np.array([entry[0] for entry in CLASSES["colours"]], np.uint8)
+    colours = np.array([entry[0] for entry in CLASSES.colours], np.uint8)
     for folder in ("masks", "images"):
         (tmp_path / "data" / folder).mkdir(parents=True)
     for number in (1, 7, 9):
         mask = colours[rng.integers(0, 2, (8, 20)).repeat(8, 0).repeat(8, 1)]
         Image.fromarray(mask).save(tmp_path / "data" / "masks" / f"aba{number}.png")
         Image.fromarray(255 - mask).save(tmp_path / "data" / "images" / f"aba{number}.png")
-    palette = dict(zip(CLASSES["names"], colours.tolist(), strict=True))
+    palette = dict(zip(CLASSES.names, colours.tolist(), strict=True))
     (tmp_path / "palette.json").write_text(json.dumps(palette))
     store = tiles(tmp_path / "data", tmp_path / "tiles", 1, palette=tmp_path / "palette.json")
     assert len(store.ids("test")) == 2  # two squares in a scene of 64 × 160

@@ -15,6 +15,7 @@ from orthoforge.comparison.mosaics import (
     scene_layout,
     whole_scene,
 )
+from orthoforge.masks.classes import Classes
 from orthoforge.tiles.prepare import prepare
 
 SIDE = 120
@@ -65,7 +66,8 @@ def test_half_an_area_is_building_and_of_classes_the_largest_counts():
     mask[:, 4] = 255  # a quarter of the second
     assert np.array_equal(cut_mask(mask, 1, 2, None)[0][0], [[255, 0], [255, 0]])
     classes = np.array([[0, 0, 1, 1], [0, 2, 1, 2], [2, 2, 2, 0], [2, 0, 2, 2]], np.uint8)
-    assert np.array_equal(cut_mask(classes, 1, 2, 3)[0][0], [[0, 1], [2, 2]])
+    named = Classes(("land", "road", "water"), ())
+    assert np.array_equal(cut_mask(classes, 1, 2, named)[0][0], [[0, 1], [2, 2]])
     assert np.array_equal(cut_mask(np.array([[0, 255]] * 2, np.uint8), 1, 4, None)[0][0][0], [0, 0, 255, 255])  # enlarged: squares
 
 

@@ -13,9 +13,9 @@ from conftest import UTM, make_mask
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, ResourceError
 from orthoforge.generation import scene as scenes
-from orthoforge.generation.masks import ResampledMask
 from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.masks.resampled import ResampledMask
 from orthoforge.models.modulated import MARGIN
 from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import load_generator

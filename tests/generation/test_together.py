@@ -17,7 +17,7 @@ from orthoforge.generation import batch, generate
 from orthoforge.generation.blocks import folder_of
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.geo.signing import MEDIA_TYPES, require_signer
-from orthoforge.scenes.palette import load_palette
+from orthoforge.masks.classes import load_classes
 from orthoforge.trained_generator import load_generator
 from saved_runs import save_run
 from signers import make_signer
@@ -180,7 +180,7 @@ def test_what_may_not_be_read_is_named(run, tmp_path, monkeypatch, what):
         "list": lambda: generate(generator, [secret], tmp_path / "out"),
         "folder": lambda: generate(generator, [mask.parent], tmp_path / "out"),
         "certificate": lambda: require_signer(secret, secret),
-        "palette": lambda: load_palette(secret),
+        "palette": lambda: load_classes(secret),
     }
     with pytest.raises((DataError, ConfigError), match=r"(secret\.txt|masks): .*Permission denied"):
         calls[what]()

@@ -119,7 +119,7 @@ def test_what_the_state_says_of_the_tiles_goes_along_whole(tmp_path, run):
 def test_classes_come_back(tmp_path):
     save_run(tmp_path / "run", classes=["ground", "roof", "water"])
     back = load_generator(save_pretrained(tmp_path / "run", tmp_path / "town"))
-    assert back.classes["names"] == ["ground", "roof", "water"]
+    assert back.classes.names == ("ground", "roof", "water")
     assert back(np.full((8, 8), 2, np.uint8)).shape == (8, 8, 3)
 
 

@@ -17,8 +17,8 @@ from rich.console import Console
 from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.grid import Grid
-from orthoforge.geo.mask_share import turning
 from orthoforge.geo.rasters import raster as raster_module
+from orthoforge.masks.share import turning
 from orthoforge.scenes.alignment import RADIUS_PX, cast_votes, common_shift, estimate
 from orthoforge.scenes.check_table import format_report
 from orthoforge.scenes.checks import check

@@ -11,6 +11,7 @@ from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError, GridError
 from orthoforge.geo.grid import Grid
+from orthoforge.masks.classes import Classes
 from orthoforge.tiles import cutting
 from orthoforge.tiles.cutting import Cut, cut_by_gsd, cut_by_number, cut_images, cut_masks
 
@@ -90,14 +91,14 @@ def test_rows_beyond_a_byte_are_counted():
 
 def test_classes_take_what_covers_most_of_a_pixel():
     labels = np.array([[2, 2, 0, 1], [2, 1, 1, 1], [0, 0, 3, 3], [0, 3, 3, 0]], np.uint8)
-    masks, shares = cut_masks(reader(labels), Cut(4, 4, 1, 1), 0, 2, 4, building=1)
+    masks, shares = cut_masks(reader(labels), Cut(4, 4, 1, 1), 0, 2, Classes(("land", "building", "road", "water"), ()))
     assert masks[0].tolist() == [[2, 1], [0, 3]]
     assert shares.tolist() == [4 / 16]
 
 
 def test_classes_without_a_building_class_have_no_share():
     labels = np.ones((4, 4), np.uint8)
-    assert cut_masks(reader(labels), Cut(4, 4, 1, 1), 0, 2, 2, building=None)[1].tolist() == [0]
+    assert cut_masks(reader(labels), Cut(4, 4, 1, 1), 0, 2, Classes(("land", "road"), ()))[1].tolist() == [0]
 
 
 @pytest.mark.parametrize(("side", "size", "first", "last"), [(500, 143, 130, 330), (100, 286, 30, 61), (300, 299, 10, 150)])
@@ -192,6 +193,6 @@ def test_a_large_window_full_of_building_is_all_building():
     assert (masks == 255).all()
     assert shares.tolist() == [1.0]
     labels = lambda window: np.full(window[2:], 2, np.uint8)  # noqa: E731
-    classes, shares = cut_masks(labels, Cut(side, side, 1, 1), 0, size, 3, building=2)
+    classes, shares = cut_masks(labels, Cut(side, side, 1, 1), 0, size, Classes(("land", "road", "building"), ()))
     assert (classes == 2).all()
     assert shares.tolist() == [1.0]

@@ -166,7 +166,7 @@ def test_classes_come_from_a_palette(tmp_path):
     write_tiff(tmp_path / "data/images/a1.tif", np.zeros((32, 32, 3), np.uint8), make_grid(32))
     write_tiff(tmp_path / "data/masks/a1.tif", colours[labels], make_grid(32))
     store = prepare(tmp_path / "data", tmp_path / "tiles", size=2, palette=tmp_path / "palette.json")
-    assert store.class_names == ["Land", "Building", "Water"]
+    assert store.classes.names == ("Land", "Building", "Water")
     assert store.tile(0)[1].tolist() == [[0, 1], [2, 0]]
     assert store.rows[0].building_share == 0.25
     assert store.mask_rgb(store.tile(0)[1])[0, 1].tolist() == [200, 30, 30]

@@ -43,7 +43,7 @@ def copy(path, tmp_path):
 
 
 def test_a_store_says_what_it_holds(store):
-    assert (store.size_px, store.classes, store.class_names, store.attribution) == (SIZE, None, None, "Inria")
+    assert (store.size_px, store.classes, store.class_count, store.attribution) == (SIZE, None, None, "Inria")
     assert store.gsd_m == pytest.approx(0.3, rel=0.01)
     assert [len(store.ids(split)) for split in ("train", "val", "test", "buffer")] == [28, 8, 4, 0]
     assert np.concatenate([store.ids(split) for split in ("train", "val", "test")]).tolist() != list(range(40))

@@ -16,6 +16,7 @@ from scipy.ndimage import label
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from orthoforge import runs
 from orthoforge.checkpoints import load_checkpoint, save_checkpoint
+from orthoforge.masks.classes import building_value
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image
 from orthoforge.models.modulated import Noise
@@ -195,7 +196,7 @@ def test_the_bank_holds_the_codes_that_the_saved_encoder_has_of_the_training_til
 def colours_of_roofs(store, tile_id):
     """Those of a tile's buildings (count, 3) in [-1, 1], each labelled and looked at on its own; specks have none."""
     image, mask = store.tile(tile_id)
-    labels, count = label(mask == (255 if store.class_count is None else store.class_names.index("building")))
+    labels, count = label(mask == building_value(store.classes))
     colours = []
     for building in (labels == number for number in range(1, count + 1)):
         if building.sum() >= LEAST_PX:
@@ -380,7 +381,7 @@ def test_six_classes_train_and_generate(tmp_path):
     prepare(tmp_path / "data", tmp_path / "tiles", grid=2, size=40, split="digits", palette=tmp_path / "palette.json", workers=1)
     run = train(small_s(epochs=1, decay_epochs=0), tmp_path / "tiles", tmp_path / "run", quiet=True)
     generator = load_generator(run)
-    assert generator.classes["names"] == names
+    assert list(generator.classes.names) == names
     assert generator.network.stem.in_channels == 6
     assert generator.network.colours.building == 1
     labels = np.random.default_rng(9).integers(0, 6, (50, 70), dtype=np.uint8)

@@ -13,7 +13,8 @@ import shapely
 
 from conftest import UTM
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.generation.masks import Extent, open_mask
+from orthoforge.generation.scene_masks import open_scene_mask
+from orthoforge.masks.opening import Extent
 from orthoforge.vectors import load_footprints, write_footprints
 from orthoforge.vectors.chunks import chunk_from_wkb
 from orthoforge.vectors.files import footprints
@@ -142,7 +143,7 @@ def test_generate_says_the_same_of_them(tmp_path):
     generator = type("Generator", (), {"classes": None, "gsd_m": 0.3})()
     with (
         pytest.raises(DataError, match=r"town\.kml: is KML"),
-        open_mask(tmp_path / "town.kml", generator, threshold=None, extent=Extent()),
+        open_scene_mask(tmp_path / "town.kml", generator, threshold=None, extent=Extent()),
     ):
         pass
 

@@ -9,6 +9,7 @@ from typing import Any
 from orthoforge.bands import unseen_bands
 from orthoforge.checkpoints import STATE, bands_of, checkpoint_folder, read_state
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
+from orthoforge.masks.classes import Classes
 from orthoforge.runs import read_args, read_results
 from orthoforge.tiles.manifest import STORE
 from orthoforge.tiles.store import TileStore
@@ -191,9 +192,8 @@ def _find_tiles(run: ComparedRun, stores: list[Path] | None, opened: dict[Path, 
         way_out = " Name their new place with `--data`." if stores is None else ""
         reason = problems[0] if problems else f"none of the tiles in `--data` ({len(candidates)} stores) are its own."
         run.remarks.append(f"No pictures and no scores: {reason}{way_out}")
-    elif store.classes != run.state["tiles"]["classes"]:
-        kinds = ["buildings only" if classes is None else f"{len(classes['names'])} classes" for classes in
-                 (store.classes, run.state["tiles"]["classes"])]  # fmt: skip
+    elif store.classes != (known := Classes.of_plain(run.state["tiles"]["classes"])):
+        kinds = ["buildings only" if classes is None else f"{classes.count} classes" for classes in (store.classes, known)]
         run.remarks.append(f"No pictures and no scores: the masks in `{store.path}` hold {kinds[0]}, the run knows {kinds[1]}.")
     elif store.bands != (bands := bands_of(run.state)):
         run.remarks.append(f"No pictures and no scores: the images in `{store.path}` have {store.bands} bands, the run's {bands}.")

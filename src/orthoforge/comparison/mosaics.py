@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from orthoforge.comparison.ground import tiles_by_position
+from orthoforge.masks.classes import Classes
 from orthoforge.tiles.cutting import Cut, cut_masks
 from orthoforge.tiles.store import TileStore
 
@@ -94,7 +95,7 @@ def join_tiles(tiles: Sequence[Sequence[np.ndarray]]) -> np.ndarray:
     return np.concatenate([np.concatenate(row, axis=1) for row in tiles], axis=0)
 
 
-def cut_mask(mask: np.ndarray, count: int, size_px: int, class_count: int | None) -> list[list[np.ndarray]]:
+def cut_mask(mask: np.ndarray, count: int, size_px: int, classes: Classes | None) -> list[list[np.ndarray]]:
     """A scene's mask as ``count`` tiles along its shorter side, (S, S) each, as ``prepare --grid count`` would cut it.
 
     A pixel is building when at least half of its area is; of classes the one that covers most of it.
@@ -102,7 +103,7 @@ def cut_mask(mask: np.ndarray, count: int, size_px: int, class_count: int | None
     side = min(mask.shape) // count
     cut = Cut(side, side, mask.shape[0] // side, mask.shape[1] // side)
     tiles = (
-        cut_masks(lambda window: np.ascontiguousarray(mask[window.slices]), cut, row, size_px, class_count)[0]
+        cut_masks(lambda window: np.ascontiguousarray(mask[window.slices]), cut, row, size_px, classes)[0]
         for row in range(cut.rows)
     )
     return [list(row) for row in tiles]

@@ -178,7 +178,7 @@ def _draw_scene(draw: Draw, store: TileStore, scene: WholeScene, way: str) -> tu
 
 def _masks_at(store: TileStore, scene: WholeScene, count: int) -> list[list[np.ndarray]]:
     """Masks of ``count`` tiles along the scene's shorter side: the run's own where it has such, else cut from the finest."""
-    return masks_of_own_tiles(store, scene, count) or cut_mask(scene.mask, count, store.size_px, store.class_count)
+    return masks_of_own_tiles(store, scene, count) or cut_mask(scene.mask, count, store.size_px, store.classes)
 
 
 def _scene_mask(plan: PicturePlan, scene: WholeScene, way: str) -> tuple[np.ndarray, str]:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from orthoforge.generation.masks import other_scale
+from orthoforge.generation.scene_masks import other_scale
 from orthoforge.measures.pixels import SEED_PSNR_OFFSET_DB, psnr
 from orthoforge.measures.similarity import MS_SSIM_LEAST_PX, ssim_and_ms_ssim
 from orthoforge.models.conditions import encode_image

@@ -1,6 +1,6 @@
 """What ``evaluate`` scores: the images of a run or of a folder, and whether they may be scored on these tiles."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from orthoforge.errors import ConfigError, DataError
 from orthoforge.evaluation.image_sets import ImageSet, folder_images, folder_masks, generated_images
 from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
+from orthoforge.masks.classes import Classes
 from orthoforge.measures.realism.realism import LEAST_SET
 from orthoforge.measures.realism.verdict import LEAST_IMAGES
 from orthoforge.tiles.store import TileStore
@@ -127,8 +128,8 @@ def _refuse_trained(subject: Subject, n: int, split: str) -> None:
     )
 
 
-def _kind(classes: Mapping[str, Any] | None) -> str:
-    return f"the classes {', '.join(classes['names'])}" if classes else "buildings only"
+def _kind(classes: Classes | None) -> str:
+    return f"the classes {', '.join(classes.names)}" if classes else "buildings only"
 
 
 def _styles(generator: TrainedGenerator, store: TileStore, tile_ids: Sequence[int]) -> dict[str, Any]:

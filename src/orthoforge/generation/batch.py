@@ -14,7 +14,6 @@ from orthoforge.files import require_free_space, require_place
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, work_folder
 from orthoforge.generation.failures import collected
 from orthoforge.generation.mask_warning import mask_warning
-from orthoforge.generation.masks import Extent, SceneMask, at_resolution, open_mask
 from orthoforge.generation.outputs import (
     is_begun,
     is_made,
@@ -28,12 +27,14 @@ from orthoforge.generation.outputs import (
 )
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
+from orthoforge.generation.scene_masks import at_resolution, open_scene_mask
 from orthoforge.generation.styles import Style, styled, styles_of
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
+from orthoforge.masks.opening import Extent, SceneMask
 from orthoforge.trained_generator import TrainedGenerator, load_generator, require_device
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
@@ -151,7 +152,7 @@ def _generate_mask(
     source: Path, paths: Sequence[Path], generator: TrainedGenerator, style: Style, seed: int, options: Options
 ) -> None:
     """All variants of one mask. An image that is there is kept, and gets what it lacks beside it."""
-    with open_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
+    with open_scene_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
         mask = at_resolution(delivered, generator, source, resample=options.resample)
         if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
             print(f"warning: {warning}", file=sys.stderr)

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 
 from orthoforge.errors import DataError
-from orthoforge.generation.masks import SceneMask
 from orthoforge.generation.scene import sample_windows
 from orthoforge.geo.grid import Grid, Window
-from orthoforge.geo.mask_share import MaskShare
+from orthoforge.masks.opening import SceneMask
+from orthoforge.masks.share import MaskShare
 
 _STRIP_PIXELS = 2**22
 

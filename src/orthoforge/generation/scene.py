@@ -16,11 +16,11 @@ import numpy as np
 import torch
 
 from orthoforge.errors import ConfigError
-from orthoforge.generation.masks import SceneMask
 from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import available_memory, require_memory
 from orthoforge.geo.resampling import resample
+from orthoforge.masks.opening import SceneMask
 from orthoforge.trained_generator import TrainedGenerator
 
 # Statistics of a scene are gathered over windows of this many pixels in all; a smaller scene is taken whole (bench/scenes.py).

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.generation.masks import other_scale
+from orthoforge.generation.scene_masks import other_scale
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import source_sha256

@@ -54,7 +54,7 @@ def _candidate(plan: Plan, staging: Staging, mask: NewMask, name: str, seed: int
     tags = {"IMAGE": image.name, "IMAGE_SYNTHETIC": "YES", "MODEL_SHA256": generator.sha256, **mask.tags}
     tags |= {"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {}
     write_raster(label, pixels, grid, valid=valid, tags=tags, overwrite=True)
-    reader = MaskReader(plan.reader.palette, None)
+    reader = MaskReader(plan.reader.classes, None)
     style = mask.place if mask.place in generator.styles else None
     make_image(
         generator, label, image, scale=mask.scale, seed=seed, style=style, reader=reader, work=work, device=plan.device

@@ -11,6 +11,7 @@ from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.resampling import nearest, resample
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.masks.resampled import resample_building
 from orthoforge.trained_generator import TrainedGenerator
 
 # Where metres are unknown, scales that differ by less are the same one: resampling would only blur.
@@ -59,10 +60,7 @@ def _scaled_mask(path: Path, grid: Grid, scaled: Grid, reader: MaskReader) -> np
     """Building where it covers at least half a pixel; of classes, that at the pixel's centre."""
     sizes, whole = ((grid.height, grid.width), (scaled.height, scaled.width)), Window(0, 0, scaled.height, scaled.width)
     pixels, _ = reader.read(path)
-    if reader.palette is not None:
-        return nearest(lambda w: pixels[w.slices], *sizes, whole)
-    building = resample(lambda w: pixels[w.slices] > 0, *sizes, whole, kernel="linear")
-    return np.where(building >= 0.5 - 1e-9, np.uint8(255), np.uint8(0))  # a tie's weights may fall short of a half by rounding
+    return (nearest if reader.classes else resample_building)(lambda w: pixels[w.slices], *sizes, whole)
 
 
 def _scaled_image(pixels: np.ndarray, scaled: Grid, grid: Grid) -> np.ndarray:

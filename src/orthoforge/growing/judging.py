@@ -56,11 +56,9 @@ class Judge:
             side = max(1, min(round(self.size_px * scale.px), raster.grid.height, raster.grid.width))
             size_px = max(1, round(side / scale.px))
             cut = Cut(side, side, raster.grid.height // side, raster.grid.width // side)
-            palette = reader.palette
-            classes = (len(palette.names), palette.building_index) if palette else (None, None)
             for row in range(cut.rows):
                 images = cut_images(lambda window: read_image(raster, window, bands=self.bands), cut, row, size_px)
-                masks, _ = cut_masks(lambda window: reader.labels(mask, window), cut, row, size_px, *classes)
+                masks, _ = cut_masks(lambda window: reader.labels(mask, window), cut, row, size_px, reader.classes)
                 yield images, masks
 
 

@@ -12,7 +12,6 @@ from orthoforge.growing.masks import How, mask_files
 from orthoforge.growing.reading import MaskReader
 from orthoforge.growing.staging import require_inside
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
-from orthoforge.scenes.palette import Palette
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator, load_generator
@@ -92,7 +91,7 @@ def plan_of(
     }  # fmt: skip
     if generator.material_sha256:  # settings of data sets from before there was material stay as they are
         settings["material_sha256"] = generator.material_sha256
-    reader = MaskReader(Palette.of(**generator.classes) if generator.classes else None, threshold)
+    reader = MaskReader(generator.classes, threshold)
     return Plan(generator, store, pairs, reader, layout, settings, segmenter, device)
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.geo.grid import Window
-from orthoforge.geo.rasters import open_raster, read_mask_and_valid, read_mask_rgb
-from orthoforge.scenes.palette import Palette, classes_from_palette
+from orthoforge.masks.classes import Classes, building_value
+from orthoforge.masks.opening import open_raster_mask
 
 
 @dataclass(frozen=True)
@@ -20,28 +20,22 @@ class Scale:
 
 @dataclass(frozen=True)
 class MaskReader:
-    """Reads masks as the run knows them: of buildings, or of the classes of ``palette``."""
+    """Reads masks as the run knows them: of buildings, or of ``classes``."""
 
-    palette: Palette | None
+    classes: Classes | None
     threshold: int | None
 
     def read(self, path: Path, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
         """Pixels to be written, (H, W) of 0 and 255 or (H, W, 3) of the palette's colours, and where they hold data."""
-        with open_raster(path) as raster:
-            if self.palette is None:
-                return read_mask_and_valid(raster, window, threshold=self.threshold)
-            colours = read_mask_rgb(raster, window)
-            classes_from_palette(colours, self.palette, path)
-            return colours, None
+        with open_raster_mask(path, classes=self.classes, threshold=self.threshold) as mask:
+            return mask.as_stored(window)
 
     def labels(self, path: Path, window: Window | None = None) -> np.ndarray:
         """(H, W) uint8: 0 and 255, or class indices."""
-        pixels, _ = self.read(path, window)
-        return pixels if self.palette is None else classes_from_palette(pixels, self.palette, path)
+        with open_raster_mask(path, classes=self.classes, threshold=self.threshold) as mask:
+            return mask.labels(window)
 
     def building_share(self, path: Path, window: Window) -> float | None:
         """Share of building in a window; ``None`` when no class is building."""
-        if self.palette is not None and self.palette.building_index is None:
-            return None
-        labels = self.labels(path, window)
-        return float((labels == (255 if self.palette is None else self.palette.building_index)).mean())
+        building = building_value(self.classes)
+        return None if building is None else float((self.labels(path, window) == building).mean())

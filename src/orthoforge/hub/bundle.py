@@ -197,7 +197,7 @@ def _properties(generator: TrainedGenerator, size: int, *, half: bool) -> dict[s
         "network": f"`{generator.recipe.generator}`, {parameters / 1e6:.2f} M parameters, looks {generator.reach_px} px far",
         "weights": f"{size / 1e6:.1f} MB, {'float16, computed with as float32' if half else 'float32'}",
         "ground resolution": f"{generator.gsd_m:.3g} m a pixel" if generator.gsd_m else "several, or unknown",
-        "mask": "buildings" if not generator.classes else f"classes: {', '.join(generator.classes['names'])}",
+        "mask": "buildings" if not generator.classes else f"classes: {', '.join(generator.classes.names)}",
         "image": f"{'red, green, blue' if generator.bands == 3 else f'{generator.bands} bands'}, 8 bits; any size",
         "seed": "changes the image" if generator.is_noisy else "changes nothing: one image a mask",
         "styles": ", ".join(_styles(generator)),

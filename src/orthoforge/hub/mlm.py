@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from orthoforge.masks.classes import class_count
 from orthoforge.models.conditions import condition_channels
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -107,7 +108,7 @@ def _output(bands: int) -> dict[str, Any]:
 
 
 def _input(generator: TrainedGenerator) -> dict[str, Any]:
-    channels = condition_channels(len(generator.classes["names"]) if generator.classes else None)
+    channels = condition_channels(class_count(generator.classes))
     return {
         "name": "mask",
         "description": f"{_mask_words(generator)} From -1 to 1, height and width padded to multiples of {generator.stride_px}.",
@@ -126,7 +127,7 @@ def _input(generator: TrainedGenerator) -> dict[str, Any]:
 def _mask_words(generator: TrainedGenerator) -> str:
     if not generator.classes:
         return "Mask of buildings: 0 elsewhere, 255 in them."
-    return f"Mask of classes by index: {', '.join(generator.classes['names'])}."
+    return f"Mask of classes by index: {', '.join(generator.classes.names)}."
 
 
 def _framework_version() -> dict[str, str]:
@@ -144,5 +145,5 @@ def _hyperparameters(generator: TrainedGenerator, config: Mapping[str, Any]) -> 
     recipe = {name: value for name, value in config["recipe"].items() if name not in ("description", "outcome")}
     own = {"step": generator.step, "gsd_m": generator.gsd_m, "reach_px": generator.reach_px, "stride_px": generator.stride_px}
     known = {"styles": list(generator.styles)} if generator.styles else {}
-    classes = {"classes": generator.classes["names"]} if generator.classes else {}
+    classes = {"classes": list(generator.classes.names)} if generator.classes else {}
     return {**recipe, **own, **known, **classes}

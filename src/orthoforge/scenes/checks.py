@@ -15,8 +15,8 @@ import numpy as np
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
 from orthoforge.geo.rasters import require_threshold
+from orthoforge.masks.classes import load_classes
 from orthoforge.scenes.alignment import Shift, common_shift
-from orthoforge.scenes.palette import load_palette
 from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
 from orthoforge.scenes.sources import IMAGES, survey, twins_message
 
@@ -67,17 +67,17 @@ def check(
         raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")
     require_threshold(threshold)
     require_band_numbers(bands)
-    colours = load_palette(palette) if palette else None
+    classes = load_classes(palette) if palette else None
     found = survey(data)
     findings = [Finding("fault", twins_message(files)) for files in found.twins]
     findings += [Finding("fault", _lonely_message(path)) for path in found.lonely]
-    if colours and colours.building_index is None:
+    if classes and classes.building is None:
         findings.append(Finding("warning", f"{palette}: no class is named 'building', so shares and shifts are not estimated."))
 
     scenes, totals = [], defaultdict(list)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))  # GDAL and numpy release the GIL; a thread holds one strip of a scene
     try:
-        for scene, votes in pool.map(lambda pair: check_scene(pair, threshold, colours, bands), found.pairs):
+        for scene, votes in pool.map(lambda pair: check_scene(pair, threshold, classes, bands), found.pairs):
             scenes.append(scene)
             if votes is not None:
                 totals[scene.place].append(votes)

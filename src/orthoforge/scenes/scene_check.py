@@ -1,32 +1,29 @@
 """One scene, read to its last pixel: what it is, and what is wrong with it."""
 
 import contextlib
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import numpy as np
 
 from orthoforge.errors import OrthoforgeError
 from orthoforge.geo.grid import Window, crs_name, require_north_up, require_same_grid
-from orthoforge.geo.mask_share import MaskShare
 from orthoforge.geo.rasters import (
     Raster,
     image_without_data,
-    nodata_note,
     open_raster,
     percent,
     read_image,
-    read_mask_rgb,
-    read_mask_values,
     require_mask_values,
 )  # fmt: skip
+from orthoforge.masks.classes import Classes, building_value, require_known
+from orthoforge.masks.opening import RasterMask, Unfit, open_raster_mask
+from orthoforge.masks.share import MaskShare
 from orthoforge.scenes.alignment import MAX_CELLS, Shift, cast_votes, estimate
-from orthoforge.scenes.palette import Colour, Palette, require_known, sort_colours
 from orthoforge.scenes.sources import Pair, place_of
 
+_T = TypeVar("_T")
 Severity = Literal["fault", "warning"]
 # Below this share of an image pixels without data are its ragged edge, or black that is taken for none.
 _MUCH_WITHOUT_DATA = 0.01
@@ -61,14 +58,15 @@ class SceneCheck:
 
 
 def check_scene(
-    pair: Pair, threshold: int | None, palette: Palette | None, bands: Sequence[int] | None = None
+    pair: Pair, threshold: int | None, classes: Classes | None, bands: Sequence[int] | None = None
 ) -> tuple[SceneCheck, np.ndarray | None]:
     """One scene's row, and its votes for each shift summed to (625,), for its place."""
     findings: list[Finding] = []
     tally = _Tally()
     with contextlib.ExitStack() as stack:
-        image, mask = (_open(path, stack, findings) for path in (pair.image, pair.mask))
-        for raster in (image, mask):
+        image = _open(open_raster(pair.image), stack, findings)
+        mask = _open(open_raster_mask(pair.mask, classes=classes, threshold=threshold), stack, findings)
+        for raster in (image, mask and mask.raster):
             if raster:
                 with _noted(findings):
                     require_north_up(raster.path, raster.grid)
@@ -82,13 +80,13 @@ def check_scene(
             together = (image.grid.height, image.grid.width) == (mask.grid.height, mask.grid.width)
         complete = True
         for rasters in [(image, mask)] if together else [(image, None), (None, mask)]:
-            complete &= _read(*rasters, tally, findings, threshold, palette, bands)
+            complete &= _read(*rasters, tally, findings, bands)
         with _noted(findings):
-            require_mask_values(pair.mask, tally.counts)
-        findings += _of_missing_data(image, mask if complete and not palette else None, tally)
+            require_mask_values(pair.mask, tally.unfit.counts)
+        findings += _of_missing_data(image, mask if complete else None, tally)
         with _noted(findings):
-            require_known(pair.mask, tally.unknown, tally.share.pixels)
-        told = mask is not None and complete and not (palette and palette.building_index is None)
+            require_known(pair.mask, tally.unfit.colours, tally.share.pixels)
+        told = mask is not None and complete and building_value(classes) is not None
         if told and not any(finding.severity == "fault" for finding in findings):
             warning = tally.share.warning(pair.name)
             findings += [Finding("warning", warning)] if warning else []
@@ -117,8 +115,7 @@ def check_scene(
 class _Tally:
     """What a mask adds up to, strip by strip."""
 
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    unknown: Counter[Colour] = field(default_factory=Counter)
+    unfit: Unfit = field(default_factory=Unfit)
     share: MaskShare = field(default_factory=MaskShare)
     last_row: np.ndarray | None = None
     votes: list[np.ndarray] = field(default_factory=list)
@@ -134,15 +131,13 @@ class _Tally:
 
 def _read(
     image: Raster | None,
-    mask: Raster | None,
+    mask: RasterMask | None,
     tally: _Tally,
     findings: list[Finding],
-    threshold: int | None,
-    palette: Palette | None,
     bands: Sequence[int] | None,
 ) -> bool:
     """Read all pixels of one raster, or of two of one size side by side. False when some could not be read."""
-    guide = image or mask
+    guide = image or (mask and mask.raster)
     if guide is None:
         return True
     intact = True
@@ -155,7 +150,7 @@ def _read(
             image = image if pixels is not None else None
         if mask:
             with _noted(findings):
-                building = _read_building(mask, window, tally, threshold, palette)
+                building = mask.building(window, tally.unfit)
             mask = mask if building is not None else None
             intact &= building is not None
         if building is not None:
@@ -168,18 +163,6 @@ def _read(
     return intact
 
 
-def _read_building(mask: Raster, window: Window, tally: _Tally, threshold: int | None, palette: Palette | None) -> np.ndarray:
-    """(H, W) uint8 of 0 and 255. What the mask must not hold is counted in ``tally``, to be judged when all of it is read."""
-    if palette:
-        classes, unknown = sort_colours(read_mask_rgb(mask, window), palette)
-        tally.unknown += unknown
-        return np.where(classes == (-1 if palette.building_index is None else palette.building_index), 255, 0).astype(np.uint8)
-    values = read_mask_values(mask, window)
-    if threshold is None:
-        tally.counts += np.bincount(values.ravel(), minlength=256)
-    return np.where(values >= (1 if threshold is None else threshold), 255, 0).astype(np.uint8)
-
-
 def _tally_missing_data(image: Raster, window: Window, pixels: np.ndarray, tally: _Tally, bands: Sequence[int] | None) -> None:
     missing = image_without_data(image, window)
     if missing is not None:
@@ -188,7 +171,7 @@ def _tally_missing_data(image: Raster, window: Window, pixels: np.ndarray, tally
         tally.levels_of_alpha.update(np.unique(pixels[..., list(bands).index(image.band_count)])[:3].tolist())
 
 
-def _of_missing_data(image: Raster | None, mask: Raster | None, tally: _Tally) -> list[Finding]:
+def _of_missing_data(image: Raster | None, mask: RasterMask | None, tally: _Tally) -> list[Finding]:
     """What is said of pixels without data, and of a band that says which they are."""
     messages = []
     if image and (share := tally.without_data_px / (image.grid.height * image.grid.width)) >= _MUCH_WITHOUT_DATA:
@@ -198,7 +181,7 @@ def _of_missing_data(image: Raster | None, mask: Raster | None, tally: _Tally) -
             f"{image.path}: band {image.band_count} is alpha, which says what is transparent, and holds no colour. Leave it out of "
             "--bands."
         )
-    if mask and (note := nodata_note(mask)):
+    if mask and (note := mask.nodata_note):
         messages.append(note)
     return [Finding("warning", message) for message in messages]
 
@@ -215,9 +198,9 @@ def _note_missing_blocks(raster: Raster, findings: list[Finding]) -> None:
         )
 
 
-def _open(path: Path, stack: contextlib.ExitStack, findings: list[Finding]) -> Raster | None:
+def _open(manager: contextlib.AbstractContextManager[_T], stack: contextlib.ExitStack, findings: list[Finding]) -> _T | None:
     with _noted(findings):
-        return stack.enter_context(open_raster(path))
+        return stack.enter_context(manager)
     return None
 
 

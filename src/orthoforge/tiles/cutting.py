@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from orthoforge.errors import ConfigError, GridError
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.masks.classes import BUILDING, Classes, building_value
 
 # A scene within this share of the wanted metres per pixel keeps its own pixels: resampling would only blur them.
 SAME_GSD = 0.005
@@ -102,30 +103,29 @@ def cut_images(read: Read, cut: Cut, row: int, size_px: int) -> np.ndarray:
     return np.ascontiguousarray(tiles.reshape(size_px, cut.cols, size_px, bands).swapaxes(0, 1))
 
 
-def cut_masks(
-    read: Read, cut: Cut, row: int, size_px: int, class_count: int | None, building: int | None = None
-) -> tuple[np.ndarray, np.ndarray]:
+def cut_masks(read: Read, cut: Cut, row: int, size_px: int, classes: Classes | None) -> tuple[np.ndarray, np.ndarray]:
     """Masks of one row of windows, (cols, S, S) uint8, and the share of building in each window, (cols,) float64.
 
-    Without ``class_count``, ``read`` gives 0 and 255, and a pixel is 255 when at least half of its area is. With it, ``read``
-    gives classes (``building`` is one of them, or ``None``) and a pixel takes the one that covers most of it: the nearest class
-    would drop or keep a thin road by chance. Areas are counted in whole numbers, so exactly half is half on every machine.
+    Of buildings ``read`` gives 0 and 255, and a pixel is 255 when at least half of its area is. Of ``classes`` it gives indices,
+    and a pixel takes the one that covers most of it: the nearest class would drop or keep a thin road by chance.
+    Areas are counted in whole numbers, so exactly half is half on every machine.
     """
-    classes = range(class_count) if class_count else (255,)
-    areas = np.zeros((len(classes), size_px, cut.cols * cut.width), np.uint32)
+    values = (BUILDING,) if classes is None else range(classes.count)
+    areas = np.zeros((len(values), size_px, cut.cols * cut.width), np.uint32)
     for strip in _strips(cut, row):
         labels = read(strip)
-        for area, value in zip(areas, classes, strict=True):
+        for area, value in zip(areas, values, strict=True):
             member = (labels == value).view(np.uint8)
             if member.any():
                 _add_rows(area, member, strip.row - row * cut.height, cut.height)
     pixel_areas = np.stack([_sum_columns(area.reshape(size_px, cut.cols, cut.width), size_px) for area in areas])
     whole = cut.height * cut.width  # one tile pixel, in units of 1/S² scene pixels
-    if class_count and building is None:
+    building = building_value(classes)
+    if building is None:
         shares = np.zeros(cut.cols)
     else:
-        shares = pixel_areas[building or 0].sum(axis=(0, 2)) / (whole * size_px**2)
-    if class_count:
+        shares = pixel_areas[values.index(building)].sum(axis=(0, 2)) / (whole * size_px**2)
+    if classes:
         masks = pixel_areas.argmax(axis=0).astype(np.uint8)
     else:
         masks = np.where(2 * pixel_areas[0] >= whole, np.uint8(255), np.uint8(0))

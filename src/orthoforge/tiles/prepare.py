@@ -22,7 +22,7 @@ from rich.progress import Progress
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
-from orthoforge.scenes.palette import Palette, load_palette
+from orthoforge.masks.classes import load_classes, plain_classes
 from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
 from orthoforge.tiles.cutting import LEAST_DATA
@@ -73,12 +73,12 @@ def prepare(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
     require_place(tiles, folder=True)
-    known = load_palette(palette) if palette else None
-    if known and known.building_index is None and min_building > 0:
+    classes = load_classes(palette) if palette else None
+    if classes and classes.building is None and min_building > 0:
         raise ConfigError(f"{palette}: no class is called building, so --min-building has nothing to measure.")
     grid = 1 if grid is None and gsd is None else grid
     chosen = None if bands is None else tuple(bands)
-    settings = Settings(grid, gsd, size, min_building, threshold, _classes(known), split, seed, attribution, chosen)
+    settings = Settings(grid, gsd, size, min_building, threshold, classes, split, seed, attribution, chosen)
     with lock(tiles):
         pairs, left_out = _find(data, skip_bad)
         if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
@@ -92,7 +92,7 @@ def prepare(
         todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
         _require_space(tiles, todo, settings)
         (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
-        cut = partial(cut_scene, tiles=tiles, settings=settings, palette=known)
+        cut = partial(cut_scene, tiles=tiles, settings=settings)
         made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
         cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
         rows = [row for one in cut_tiles.values() for row in one.rows]
@@ -220,7 +220,7 @@ def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: dict[st
         "format": manifest.FORMAT,
         "size_px": settings.size,
         "gsd_m": float(f"{np.mean(gsds):.6g}") if alike else None,
-        "classes": settings.classes,
+        "classes": plain_classes(settings.classes),
         "counts": counts,
         "settings": settings.plain,
         "versions": shards.versions(),
@@ -237,10 +237,3 @@ def _remove_stale(tiles: Path, current: set[str], in_use: set[str], left_out: It
             shard.unlink(missing_ok=True)
     for scene in records.keys() - current:
         records[scene].unlink()
-
-
-def _classes(palette: Palette | None) -> dict[str, list] | None:
-    if palette is None:
-        return None
-    colours = [[list(c) for c, i in palette.colours.items() if i == index] for index in range(len(palette.names))]
-    return {"names": list(palette.names), "colours": colours}

@@ -22,9 +22,10 @@ from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file
 from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window, require_same_grid
-from orthoforge.geo.rasters import Raster, open_raster, read_image, read_mask, read_mask_rgb
+from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import Stamp
-from orthoforge.scenes.palette import Palette, classes_from_palette
+from orthoforge.masks.classes import Classes, plain_classes
+from orthoforge.masks.opening import open_raster_mask
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.cutting import (
@@ -53,7 +54,7 @@ class Settings:
     size: int
     min_building: float
     threshold: int | None
-    classes: dict[str, list] | None
+    classes: Classes | None
     split: Method
     seed: int
     attribution: str
@@ -84,7 +85,8 @@ class Settings:
     @property
     def plain(self) -> dict[str, Any]:
         """As plain values. Bands only where they were chosen: a store without is the same as before there was a choice."""
-        return {name: value for name, value in asdict(self).items() if name != "bands" or value is not None}
+        values = asdict(self) | {"classes": plain_classes(self.classes)}
+        return {name: value for name, value in values.items() if name != "bands" or value is not None}
 
     @property
     def pixels(self) -> dict[str, Any]:
@@ -132,7 +134,7 @@ def survey_scene(pair: Pair, settings: Settings) -> Scene:
     return Scene(pair, grid, cut, synthetic, made_from)
 
 
-def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette | None) -> SceneTiles:
+def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     """Write a scene's shards and its record; the rows have no split yet.
 
     Tiles whose image has data on less than ``LEAST_DATA`` of their ground are left out.
@@ -142,14 +144,13 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
     rows: list[TileRow] = []
     empty = partly = 0
     gsd_m = _tile_gsd_m(scene.grid.pixel_m(), cut, settings)
-    classes: tuple[int | None, int | None] = (None, None)
     sources = stamp(pair)  # before reading: a source that changes meanwhile will not fit it
     record = tiles / RECORDS / f"{pair.name}.json"
     record.unlink(missing_ok=True)  # it speaks of the shards that are replaced now
     image_path, mask_path = manifest.shard_paths(tiles, pair.name)
     with (
         open_raster(pair.image) as image,
-        open_raster(pair.mask) as mask,
+        open_raster_mask(pair.mask, classes=settings.classes, threshold=settings.threshold) as mask,
         new_file(image_path, overwrite=True) as image_partial,
         new_file(mask_path, overwrite=True) as mask_partial,
         open(image_partial, "wb") as image_shard,
@@ -157,14 +158,10 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings, palette: Palette
         ThreadPoolExecutor(1) as beside,
     ):
         pixels = _speaking_of_the_whole(partial(read_image, image, bands=settings.bands))
-        if palette:
-            labels = _speaking_of_the_whole(lambda w: classes_from_palette(read_mask_rgb(mask, w), palette, pair.mask))
-            classes = len(palette.names), palette.building_index
-        else:
-            labels = _speaking_of_the_whole(partial(read_mask, mask, threshold=settings.threshold))
+        labels = _speaking_of_the_whole(mask.labels)
         _write_headers(image_shard, mask_shard, 0, settings)
         for row in range(cut.rows):
-            masks_beside = beside.submit(cut_masks, labels, cut, row, size, *classes)
+            masks_beside = beside.submit(cut_masks, labels, cut, row, size, settings.classes)
             images = cut_images(pixels, cut, row, size)
             masks, shares = masks_beside.result()
             data = _data_shares(image, cut, row)

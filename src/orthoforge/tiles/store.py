@@ -17,6 +17,7 @@ import numpy as np
 
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.masks.classes import Classes, class_count
 from orthoforge.tiles.forms import store_body
 from orthoforge.tiles.manifest import (
     FORMAT,
@@ -48,7 +49,7 @@ Keys = Sequence[Sequence[int]] | np.ndarray
 class TileStore:
     """Prepared tiles, read-only.
 
-    ``classes`` is ``None`` for building masks (0 and 255), else ``names`` and ``colours`` (each class may have several) by index.
+    ``classes`` is ``None`` for building masks (0 and 255); those of classes hold indices.
     ``gsd_m`` is ``None`` where tiles differ by more than 1 % or have no CRS. ``shown`` are the bands that ``tile`` gives, by their
     number in the store from 0; all where it is ``None``.
     """
@@ -56,7 +57,7 @@ class TileStore:
     path: Path
     size_px: int
     gsd_m: float | None
-    classes: dict[str, list] | None
+    classes: Classes | None
     fingerprint: str
     settings: dict[str, Any] = field(repr=False)
     rows: tuple[TileRow, ...] = field(repr=False)
@@ -86,8 +87,8 @@ class TileStore:
         for scene, count in Counter(row.scene for row in rows).items():
             for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size, bands), strict=True):
                 _require_size(shard, shape)
-        fields = {name: body[name] for name in ("size_px", "gsd_m", "classes", "fingerprint", "settings")}
-        return TileStore(path=path, rows=rows, **fields)
+        fields = {name: body[name] for name in ("size_px", "gsd_m", "fingerprint", "settings")}
+        return TileStore(path=path, rows=rows, classes=Classes.of_plain(body["classes"]), **fields)
 
     @property
     def attribution(self) -> str:
@@ -110,14 +111,9 @@ class TileStore:
         return tuple(band + 1 for band in self.shown or RGB)
 
     @property
-    def class_names(self) -> list[str] | None:
-        """Names of the classes by index; ``None`` for building masks."""
-        return self.classes["names"] if self.classes else None
-
-    @property
     def class_count(self) -> int | None:
         """How many classes; ``None`` for building masks."""
-        return len(self.classes["names"]) if self.classes else None
+        return class_count(self.classes)
 
     def ids(self, split: str) -> np.ndarray:
         """Ids of the tiles of ``split`` ('train', 'val', 'test', 'buffer'), in manifest order."""
@@ -153,7 +149,7 @@ class TileStore:
         """A mask or a batch of them (..., H, W) as a picture (..., H, W, 3): black and white, or the palette's colours."""
         if self.classes is None:
             return np.repeat(mask[..., None], 3, axis=-1)
-        return np.array([colours[0] for colours in self.classes["colours"]], np.uint8)[mask]
+        return self.classes.rgb(mask)
 
     def verify(self) -> list[str]:
         """Tiles whose pixels no longer fit their checksum, described. Reads everything."""

@@ -16,6 +16,7 @@ from orthoforge import runs
 from orthoforge.checkpoints import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
+from orthoforge.masks.classes import plain_classes
 from orthoforge.tiles.store import TileStore
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, training_ids
@@ -194,7 +195,8 @@ def save(
 def tiles_values(store: TileStore) -> dict[str, Any]:
     """What a generator must know of the tiles that it learnt from."""
     names = ("fingerprint", "size_px", "gsd_m", "classes", "bands", "attribution")
-    return {name: getattr(store, name) for name in names} | {"places": places_of(store)}
+    values = {name: getattr(store, name) for name in names} | {"places": places_of(store)}
+    return values | {"classes": plain_classes(store.classes)}
 
 
 def _finish_epoch(recipe: Recipe, state: TrainingState, store: TileStore, scores: dict[str, float]) -> dict[str, float]:

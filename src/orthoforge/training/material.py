@@ -16,10 +16,10 @@ from orthoforge.errors import DataError
 from orthoforge.files import new_file, require_free_space
 from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
+from orthoforge.masks.classes import building_value as value_of_building
 from orthoforge.material import packing
 from orthoforge.material.canvas import Composer
 from orthoforge.material.library import Library
-from orthoforge.scenes.palette import Palette
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import training_ids
 from orthoforge.training.hardware import any_process
@@ -89,12 +89,10 @@ def library_of(store: TileStore, recipe: Recipe) -> Library:
 
 def building_value(store: TileStore) -> int:
     """What a building's pixels are in the store's masks. ``DataError`` where no class is called building."""
-    if store.classes is None:
-        return 255
-    index = Palette.of(store.classes["names"], store.classes["colours"]).building_index
-    if index is None:
+    value = value_of_building(store.classes)
+    if value is None:
         raise DataError(f"{store.path}: no class is called building, so there are no roofs for material. Pass --material False.")
-    return index
+    return value
 
 
 def _compose(

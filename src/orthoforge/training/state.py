@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from orthoforge.checkpoints import Checkpoint, bands_of, new_generator
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
+from orthoforge.masks.classes import Classes, class_count
 from orthoforge.measures.realism.features import LiteFeatures
 from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
@@ -37,7 +38,7 @@ class TrainingState:
     judges by, where the recipe has one.
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, classes: Classes | None, places: int = 1, bands: int = 3) -> None:
         self.features = None
         if recipe.uses_features:
             weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
@@ -46,11 +47,11 @@ class TrainingState:
                 normalize=recipe.perceptual_normalize, bands=bands,
             ).to(fabric.device)  # fmt: skip
         channels = self.features.channels if self.features is not None else []
-        class_count = len(classes["names"]) if classes else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.generator = new_generator(recipe, classes, places, bands)
-            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count, channels, bands)
+            count = class_count(classes)
+            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, count, channels, bands)
         self.has_styles = bank_of(self.generator) is not None
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
         self.optimizer_g, self.train_generator, self.step_g = _set_up(fabric, self.generator, recipe)

@@ -14,8 +14,9 @@ from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
-from orthoforge.generation.masks import other_scale
+from orthoforge.generation.scene_masks import other_scale
 from orthoforge.generation.styles import own_style
+from orthoforge.masks.classes import plain_classes
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -184,7 +185,7 @@ def _make(
             rows.append(replace(store.rows[tile_id], scene=scene, index=index, building_share=share, sha256=sha256))
     lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
     body = {
-        "format": manifest.FORMAT, "size_px": store.size_px, "gsd_m": store.gsd_m, "classes": store.classes,
+        "format": manifest.FORMAT, "size_px": store.size_px, "gsd_m": store.gsd_m, "classes": plain_classes(store.classes),
         "settings": {name: value for name, value in store.settings.items() if name != "bands"}
         | {"generator_sha256": generator.sha256, "masks_of": store.fingerprint},
         "fingerprint": manifest.manifest_sha256(lines),

@@ -15,6 +15,7 @@ from scipy import ndimage
 
 from conftest import make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
 from orthoforge.errors import DataError
+from orthoforge.masks.classes import Classes
 from orthoforge.measures.segmenter.fidelity import fidelity, image_fidelity, segmenter_tiles
 from orthoforge.measures.segmenter.mask_scores import components, mask_scores, pooled_scores
 from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings
@@ -183,7 +184,7 @@ def test_classes_are_scored_one_by_one(store, segmenter):
     for scene in {store.rows[i].scene for i in scored}:
         tiles = [store.tile(i) for i, row in enumerate(store.rows) if row.scene == scene]
         shards[scene] = np.stack([image for image, _ in tiles]), np.stack([mask // 255 for _, mask in tiles])
-    classes = {"names": ["ground", "building"], "colours": [[[0, 0, 0]], [[255, 255, 255]]]}
+    classes = Classes(("ground", "building"), (((0, 0, 0),), ((255, 255, 255),)))
     with_classes = replace(store, classes=classes, _shards=shards)
     eye = Segmenter(TwoLogits(), SegmenterSettings(), class_count=2)
     result = image_fidelity(eye, with_classes, scored, lambda tile_id: blurred(store.tile(tile_id)[0]))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from orthoforge.errors import DataError
 from orthoforge.geo.rasters import open_raster, read_mask_rgb
-from orthoforge.scenes.palette import Palette, classes_from_palette, load_palette
+from orthoforge.masks.classes import Classes, building_value, class_count, load_classes
 
 COLOURS = {"Road": [110, 193, 228], "Building": [60, 16, 152], "Unlabeled": [155, 155, 155]}
 
@@ -18,12 +18,12 @@ def write_palette(folder, entries):
 
 
 def test_classes_follow_the_files_order_and_building_is_found_by_name(tmp_path):
-    palette = load_palette(write_palette(tmp_path, COLOURS))
-    assert palette.names == ("Road", "Building", "Unlabeled")
-    assert palette.building_index == 1
+    classes = load_classes(write_palette(tmp_path, COLOURS))
+    assert classes.names == ("Road", "Building", "Unlabeled")
+    assert classes.building == 1
     rgb = np.array([[COLOURS["Unlabeled"], COLOURS["Building"]], [COLOURS["Road"], COLOURS["Road"]]], np.uint8)
-    assert classes_from_palette(rgb, palette).tolist() == [[2, 1], [0, 0]]
-    assert classes_from_palette(rgb, palette).dtype == np.uint8
+    assert classes.indices(rgb).tolist() == [[2, 1], [0, 0]]
+    assert classes.indices(rgb).dtype == np.uint8
 
 
 @pytest.mark.parametrize(
@@ -31,29 +31,29 @@ def test_classes_follow_the_files_order_and_building_is_found_by_name(tmp_path):
     [(("Road", "SMALL BUILDINGS"), 1), (("Non-building", "building"), 1), (("Road", "Water"), None)],
 )
 def test_the_building_class(names, index):
-    assert Palette(names, {}).building_index == index
+    assert Classes(names, ()).building == index
 
 
 def test_a_treat_as_entry_is_one_more_colour_of_its_class(tmp_path):
-    palette = load_palette(write_palette(tmp_path, COLOURS | {"(also seen, treat as Unlabeled)": [0, 0, 0]}))
-    assert palette.names == ("Road", "Building", "Unlabeled")
-    assert classes_from_palette(np.zeros((1, 2, 3), np.uint8), palette).tolist() == [[2, 2]]
+    classes = load_classes(write_palette(tmp_path, COLOURS | {"(also seen, treat as Unlabeled)": [0, 0, 0]}))
+    assert classes.names == ("Road", "Building", "Unlabeled")
+    assert classes.indices(np.zeros((1, 2, 3), np.uint8)).tolist() == [[2, 2]]
 
 
 def test_unknown_colours_are_named_with_their_share(tmp_path):
-    palette = load_palette(write_palette(tmp_path, COLOURS))
+    classes = load_classes(write_palette(tmp_path, COLOURS))
     rgb = np.full((10, 10, 3), COLOURS["Road"], np.uint8)
     rgb[0, :3] = (1, 2, 3)
     rgb[1, 0] = (9, 9, 9)
     with pytest.raises(DataError, match=r"\[1, 2, 3\] in 3\.0 %, \[9, 9, 9\] in 1\.0 % of pixels"):
-        classes_from_palette(rgb, palette)
+        classes.indices(rgb)
 
 
 def test_many_unknown_colours_are_summed_up(tmp_path):
-    palette = load_palette(write_palette(tmp_path, COLOURS))
+    classes = load_classes(write_palette(tmp_path, COLOURS))
     photo = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
     with pytest.raises(DataError, match=r"and 39\d more colours, 100\.0 % in all"):
-        classes_from_palette(photo, palette)
+        classes.indices(photo)
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,19 @@ def test_many_unknown_colours_are_summed_up(tmp_path):
 )
 def test_a_palette_that_cannot_be_used_says_why(tmp_path, entries, message):
     with pytest.raises(DataError, match=message):
-        load_palette(write_palette(tmp_path, entries))
+        load_classes(write_palette(tmp_path, entries))
     with pytest.raises(DataError, match="no such file"):
-        load_palette(tmp_path / "other.json")
+        load_classes(tmp_path / "other.json")
+
+
+def test_classes_come_back_from_plain_values_as_they_were(tmp_path):
+    classes = load_classes(write_palette(tmp_path, COLOURS | {"(also seen, treat as Road)": [0, 0, 0]}))
+    plain = json.loads(json.dumps(classes.plain()))
+    assert plain["colours"] == [[COLOURS["Road"], [0, 0, 0]], [COLOURS["Building"]], [COLOURS["Unlabeled"]]]
+    assert Classes.of_plain(plain) == classes
+    assert classes.rgb(classes.indices(np.zeros((1, 1, 3), np.uint8))).tolist() == [[COLOURS["Road"]]]  # its first colour
+    assert (class_count(classes), building_value(classes)) == (3, 1)
+    assert (Classes.of_plain(None), class_count(None), building_value(None)) == (None, None, 255)
 
 
 def test_a_palette_png_reads_as_the_same_colours_as_rgb(tmp_path):

@@ -5,7 +5,6 @@ import pytest
 import rasterio
 import shapely
 from affine import Affine
-from PIL import Image
 from rasterio.control import GroundControlPoint
 from rasterio.crs import CRS
 
@@ -13,9 +12,10 @@ from conftest import UTM, make_grid, make_mask, write_tiff
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
-from orthoforge.generation.masks import Extent, ResampledMask, open_mask
-from orthoforge.geo.grid import Grid, Window
+from orthoforge.generation.scene_masks import open_scene_mask
+from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image
+from orthoforge.masks.opening import Extent
 from orthoforge.trained_generator import load_generator
 from orthoforge.vectors import rasterize_file, write_footprints
 from saved_runs import save_run
@@ -52,7 +52,7 @@ def test_side_files_are_part_of_what_a_mask_is(run, tmp_path):
     path = write_tiff(tmp_path / "town.tif", make_mask(), make_grid())
 
     def identity():
-        with open_mask(path, load_generator(run), threshold=None, extent=Extent()) as mask:
+        with open_scene_mask(path, load_generator(run), threshold=None, extent=Extent()) as mask:
             return mask.identity
 
     before = identity()
@@ -102,27 +102,6 @@ def test_a_run_of_classes_takes_no_footprints(tmp_path):
     write_footprints(tmp_path / "town.geojson", HOUSES, UTM)
     with pytest.raises(ConfigError, match="footprints give building masks; this run was trained on classes"):
         generate(run, [tmp_path / "town.geojson"], tmp_path / "out.tif")
-
-
-def test_a_resampled_mask_keeps_its_share_and_its_nodata():
-    class Source:
-        identity, grid = "", Grid(80, 100, Affine(0.5, 0, 0, 0, -0.5, 0), UTM)
-        mask = make_mask((80, 100))
-        held = np.ones((80, 100), bool)
-        held[:20, :50] = False
-
-        def read(self, window):
-            return self.mask[window.slices], self.valid(window)
-
-        def valid(self, window):
-            return self.held[window.slices]
-
-    for height, width in ((133, 167), (40, 50)):
-        mask, valid = ResampledMask(Source(), Source.grid.resized(height, width), classes=False).read(Window(0, 0, height, width))
-        assert set(np.unique(mask)) == {0, 255}
-        assert (mask > 0).mean() == pytest.approx((Source.mask > 0).mean(), rel=0.05)
-        expected = np.asarray(Image.fromarray(Source.held).resize((width, height), Image.Resampling.NEAREST))
-        assert (valid == expected).mean() > 0.99
 
 
 def test_variants_need_noise_and_differ(run, tmp_path):

@@ -1,0 +1,209 @@
+"""Masks that are read by windows: a raster of buildings or of classes, or footprints."""
+
+import contextlib
+import hashlib
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+
+from orthoforge import vectors
+from orthoforge.errors import ConfigError
+from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.rasters import (
+    Raster,
+    nodata_note,
+    open_raster,
+    read_mask,
+    read_mask_and_valid,
+    read_mask_rgb,
+    read_mask_values,
+    require_mask_values,
+)
+from orthoforge.geo.stamps import source_sha256
+from orthoforge.masks.classes import BUILDING, Classes, Colour
+
+
+class SceneMask(Protocol):
+    """A mask of any size. ``read`` gives a window as (h, w) uint8 (0/255, or class indices) and where it holds data, (h, w) bool.
+
+    The second is ``None`` where the mask holds data everywhere. ``identity`` tells masks apart: a checksum of what they were read
+    from, side files included.
+    """
+
+    @property
+    def grid(self) -> Grid: ...
+
+    @property
+    def identity(self) -> str: ...
+
+    def read(self, window: Window) -> tuple[np.ndarray, np.ndarray | None]: ...
+
+    def valid(self, window: Window) -> np.ndarray | None:
+        """The second of what ``read`` gives, alone."""
+
+    def require_sound(self) -> None:
+        """Look at all of it. Raises ``DataError`` for values that are no mask's, and rows that cannot be read."""
+
+
+@dataclass(frozen=True)
+class Extent:
+    """On which ground footprints become a mask: the grid of ``like``, or ``extent`` (left, bottom, right, top) at ``gsd`` metres.
+
+    Without either, the footprints' own bounds. ``crs`` is that of the image, by default a metric one of the footprints' place.
+    ``footprints_crs`` is that of the footprints' own coordinates, where their file names none or a wrong one. ``repair`` mends
+    invalid polygons; ``layer`` names one of several.
+    """
+
+    like: Path | None = None
+    extent: tuple[float, float, float, float] | None = None
+    gsd: float | None = None
+    crs: str | None = None
+    footprints_crs: str | None = None
+    repair: bool = False
+    layer: str | None = None
+
+
+@contextlib.contextmanager
+def open_mask(
+    path: Path, *, classes: Classes | None, threshold: int | None, extent: Extent, gsd_m: float | None
+) -> Iterator[SceneMask]:
+    """The mask of a raster, or of footprints on the ground of ``extent``, at ``gsd_m`` metres unless that says another.
+
+    What is unclear about a raster is warned of. Raises ``DataError`` for what cannot be read or holds other values, ``GridError``
+    for a rotated transform, ``ConfigError`` for footprints where a mask of classes is wanted.
+    """
+    if vectors.is_footprints(path):
+        if classes is not None:
+            raise ConfigError(
+                f"{path}: footprints give building masks; this run was trained on classes. Give it a mask of classes."
+            )
+        yield FootprintsMask(path, extent, gsd_m)
+        return
+    vectors.refuse_foreign(path)
+    if extent != Extent():
+        raise ConfigError(
+            f"{path}: is a raster and has its own grid; --like, --extent, --gsd, --crs, --footprints-crs, --repair and --layer are "
+            "for footprints. A mask of another resolution needs --resample."
+        )
+    with open_raster_mask(path, classes=classes, threshold=threshold) as mask:
+        require_north_up(path, mask.grid)
+        for note in (mask.raster.place_note, mask.nodata_note):
+            if note:
+                warnings.warn(note, stacklevel=2)
+        yield mask
+
+
+@contextlib.contextmanager
+def open_raster_mask(path: Path, *, classes: Classes | None = None, threshold: int | None = None) -> "Iterator[RasterMask]":
+    """The mask of a raster: of ``classes``, or of buildings, which may be those at or above a ``threshold``."""
+    with open_raster(path) as raster:
+        yield RasterMask(raster, classes, threshold)
+
+
+@dataclass
+class Unfit:
+    """What windows of a mask may hold that it must not: pixels of each value (256,), and of each colour that no class has."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    colours: Counter[Colour] = field(default_factory=Counter)
+
+
+class RasterMask:
+    """A mask in an open raster. It may be read by several threads.
+
+    Its values can be looked at as a whole first (``require_sound``), so that a bad one is found before an hour has passed.
+    """
+
+    def __init__(self, raster: Raster, classes: Classes | None = None, threshold: int | None = None) -> None:
+        self.grid, self.raster, self.classes, self._threshold = raster.grid, raster, classes, threshold
+        self._lock = threading.Lock()  # GDAL reads a file in one thread at a time
+
+    @cached_property
+    def identity(self) -> str:
+        settings = f"{self._threshold} {self.classes.index_of if self.classes else None}"
+        return hashlib.sha256(f"{source_sha256(self.raster.path)} {settings}".encode()).hexdigest()
+
+    @property
+    def nodata_note(self) -> str | None:
+        """What is unclear about what it declares to be no data."""
+        return None if self.classes else nodata_note(self.raster)
+
+    def labels(self, window: Window | None = None) -> np.ndarray:
+        """A window, or all of it, as (h, w) uint8 of 0 and 255 or of class indices. ``DataError`` for other values or colours."""
+        with self._lock:
+            if self.classes is None:
+                return read_mask(self.raster, window, threshold=self._threshold)
+            return self.classes.indices(read_mask_rgb(self.raster, window), self.raster.path)
+
+    def read(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """As ``labels``, and where it holds data, (h, w) bool; ``None`` for everywhere."""
+        if self.classes is None:
+            with self._lock:
+                return read_mask_and_valid(self.raster, window, threshold=self._threshold)
+        labels = self.labels(window)
+        with self._lock:
+            return labels, self.raster.read_valid(window)
+
+    def as_stored(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a copy of it holds, and where that has data: as ``read``, but of classes their colours, (h, w, 3) uint8."""
+        if self.classes is None:
+            return self.read(window)
+        with self._lock:
+            colours = read_mask_rgb(self.raster, window)
+        self.classes.indices(colours, self.raster.path)
+        return colours, None
+
+    def building(self, window: Window, unfit: Unfit) -> np.ndarray:
+        """(h, w) uint8 of 0 and 255. What the mask must not hold is counted in ``unfit``, to be judged when all of it is read."""
+        if self.classes:
+            labels, unknown = self.classes.sort(read_mask_rgb(self.raster, window))
+            unfit.colours += unknown
+            building = -1 if self.classes.building is None else self.classes.building
+            return np.where(labels == building, BUILDING, 0).astype(np.uint8)
+        values = read_mask_values(self.raster, window)
+        if self._threshold is None:
+            unfit.counts += np.bincount(values.ravel(), minlength=256)
+        return np.where(values >= (1 if self._threshold is None else self._threshold), BUILDING, 0).astype(np.uint8)
+
+    def valid(self, window: Window) -> np.ndarray | None:
+        declares = self.raster.nodata is not None or self.raster.has_alpha or self.raster.has_mask
+        return self.read(window)[1] if declares else None
+
+    def require_sound(self) -> None:
+        unfit = Unfit()
+        for window in self.raster.strips():
+            if self.classes is None and self._threshold is None:
+                self.building(window, unfit)
+            else:
+                self.labels(window)
+        require_mask_values(self.raster.path, unfit.counts)
+
+
+class FootprintsMask:
+    """Footprints as a mask, on the grid that ``extent`` asks for, at ``gsd_m`` metres unless it says another."""
+
+    def __init__(self, path: Path, extent: Extent, gsd_m: float | None) -> None:
+        self._mask = vectors.open_mask(
+            path, like=extent.like, extent=extent.extent, gsd_m=gsd_m if extent.gsd is None else extent.gsd, crs=extent.crs,
+            footprints_crs=extent.footprints_crs, repair=extent.repair, layer=extent.layer,
+        )  # fmt: skip
+        self.grid = self._mask.grid
+        require_north_up(extent.like or path, self.grid)
+        stated = f" {extent.footprints_crs}" if extent.footprints_crs else ""  # without it the checksum is what it always was
+        self.identity = hashlib.sha256(f"{source_sha256(path)} {extent.repair} {extent.layer}{stated}".encode()).hexdigest()
+
+    def read(self, window: Window) -> tuple[np.ndarray, None]:
+        return self._mask.read(window), None
+
+    def valid(self, window: Window) -> None:
+        return None
+
+    def require_sound(self) -> None:
+        pass
