@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from orthoforge.generation.styles import own_style
+from orthoforge.generation.chosen_styles import own_style
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.forging.drawings import take_drawn
-from orthoforge.forging.layouts.ground import Grown
+from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
 from orthoforge.forging.places import Place, Source

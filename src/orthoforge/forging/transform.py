@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 import shapely
 
-from orthoforge.forging.layouts.ground import LEAST_GAP_PX
+from orthoforge.forging.layouts.plot import LEAST_GAP_PX
 from orthoforge.forging.shapes import SMALLEST_PX, draw, placed, take_apart
 
 _MOST_TURNED_DEG = 8.0

@@ -12,6 +12,7 @@ from typing import Literal
 from orthoforge.errors import ConfigError
 from orthoforge.files import require_free_space, require_place
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, work_folder
+from orthoforge.generation.chosen_styles import Style, styled, styles_of
 from orthoforge.generation.failures import collected
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.generation.outputs import (
@@ -28,7 +29,6 @@ from orthoforge.generation.outputs import (
 from orthoforge.generation.progress import Progress
 from orthoforge.generation.scene import Scene
 from orthoforge.generation.scene_masks import at_resolution, open_scene_mask
-from orthoforge.generation.styles import Style, styled, styles_of
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
@@ -91,8 +91,8 @@ def generate(
     GeoTIFF. The same ``seed`` gives the same image.
 
     ``style`` is the look that all images get: a place of the run (``TrainedGenerator.styles``), or a file with a reference image,
-    of which the middle is looked at (``generation.styles.styled``). ``"by-name"`` takes of each mask the place that its file is
-    named by. Without a style the seed takes any place's, one for all masks.
+    of which the middle is looked at (``generation.chosen_styles.styled``). ``"by-name"`` takes of each mask the place that its file
+    is named by. Without a style the seed takes any place's, one for all masks.
 
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,

@@ -9,9 +9,9 @@ from urllib.parse import quote
 from orthoforge.files import new_file
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.rasters import open_raster
-from orthoforge.growing.images import make_image
 from orthoforge.growing.judging import Judge
-from orthoforge.growing.masks import NewMask, Stream
+from orthoforge.growing.making import make_image
+from orthoforge.growing.mask_streams import NewMask, Stream
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan
 from orthoforge.growing.reading import MaskReader

@@ -14,8 +14,8 @@ from orthoforge.bands import shown_bands
 from orthoforge.files import new_file
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.growing.ground import Ground
 from orthoforge.growing.reading import MaskReader
+from orthoforge.growing.training_ground import Ground
 from orthoforge.trained_generator import TrainedGenerator
 
 CARD, SHEET = "README.md", "contact-sheet.jpg"

@@ -14,12 +14,12 @@ from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.generation.progress import Progress
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
-from orthoforge.growing.ground import Ground, Rule, training_ground
 from orthoforge.growing.judging import Judge, judge_of
-from orthoforge.growing.masks import How, Stream, forged_streams, given_stream, real_streams, shares
+from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, plan_of
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
+from orthoforge.growing.training_ground import Ground, Rule, training_ground
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 
 ROWS = "synthetic.jsonl"

@@ -7,10 +7,10 @@ from typing import Any, get_args
 
 from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.growing.ground import Rule, training_tiles
-from orthoforge.growing.masks import How, mask_files
+from orthoforge.growing.mask_streams import How, mask_files
 from orthoforge.growing.reading import MaskReader
 from orthoforge.growing.staging import require_inside
+from orthoforge.growing.training_ground import Rule, training_tiles
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore

@@ -14,8 +14,8 @@ from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.tile_images import TileImages
 from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
+from orthoforge.generation.chosen_styles import own_style
 from orthoforge.generation.scene_masks import other_scale
-from orthoforge.generation.styles import own_style
 from orthoforge.masks.classes import plain_classes
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow

@@ -5,8 +5,8 @@ file ◄── writing ── polygons ◄── outlines ── pixels         
 """
 
 from orthoforge.vectors.files import open_mask, polygonize_file, rasterize_file
+from orthoforge.vectors.footprint_mask import FootprintMask, rasterize_footprints
 from orthoforge.vectors.foreign import refuse_foreign
-from orthoforge.vectors.masks import FootprintMask, rasterize_footprints
 from orthoforge.vectors.outlines import footprints_of, footprints_of_strips
 from orthoforge.vectors.places import grid_for, reproject, utm_zone
 from orthoforge.vectors.reading import Footprints, is_footprints, load_footprints, read_footprints

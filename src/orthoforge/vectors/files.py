@@ -8,9 +8,9 @@ from orthoforge.files import lock, no_such_file, require_place, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
+from orthoforge.vectors.footprint_mask import FootprintMask
 from orthoforge.vectors.foreign import refuse_foreign
 from orthoforge.vectors.limits import require_name
-from orthoforge.vectors.masks import FootprintMask
 from orthoforge.vectors.outlines import footprints_of_strips
 from orthoforge.vectors.places import crs_asked, grid_for, reproject
 from orthoforge.vectors.reading import SUFFIXES, is_footprints, load_footprints

@@ -10,8 +10,8 @@ from collections.abc import Sequence
 import numpy as np
 import shapely
 
-from orthoforge.forging.layouts.ground import LEAST_GAP_PX, Demand, Ground, Grown
 from orthoforge.forging.layouts.library import Library
+from orthoforge.forging.layouts.plot import LEAST_GAP_PX, Demand, Grown, Plot
 from orthoforge.forging.shapes import Layout, placed
 
 _SIMILAR = 6  # shapes to choose from on either side by area
@@ -44,7 +44,7 @@ def recombine(
     demand = _demand(library, model, size, density, typical, rng)
     reach = typical * _DISTRICT
     field = _Field(library, model, size, reach, rng)
-    ground = Ground(LEAST_GAP_PX * pixel, bucket=max(0.5 * typical, 4 * pixel))
+    ground = Plot(LEAST_GAP_PX * pixel, bucket=max(0.5 * typical, 4 * pixel))
     growth = _Growth(library, ground, demand, field, typical, rng, narrowing=max(density, 1.0) ** -0.5)
     growth.run()
     demand.spread_the_rest()
@@ -72,7 +72,7 @@ class _Growth:
     """The state of one mask while it grows."""
 
     def __init__(
-        self, library: Library, ground: Ground, demand: Demand, field: _Field, typical: float, rng: np.random.Generator,
+        self, library: Library, ground: Plot, demand: Demand, field: _Field, typical: float, rng: np.random.Generator,
         *, narrowing: float,
     ) -> None:  # fmt: skip
         self.library, self.ground, self.demand, self.field = library, ground, demand, field

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orthoforge.forging.layouts.blocks import District, as_one_row, cut_into_blocks, cut_into_districts, cut_into_rows
-from orthoforge.forging.layouts.ground import Grown
+from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.town import Town
 from orthoforge.forging.statistics import PlaceStatistics
 

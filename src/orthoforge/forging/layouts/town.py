@@ -4,8 +4,8 @@ import numpy as np
 import shapely
 
 from orthoforge.forging.layouts.blocks import Row
-from orthoforge.forging.layouts.ground import LEAST_GAP_PX, MOST_TRIMMED, Ground
 from orthoforge.forging.layouts.library import MOST_WEIGHT
+from orthoforge.forging.layouts.plot import LEAST_GAP_PX, MOST_TRIMMED, Plot
 from orthoforge.forging.statistics import PlaceStatistics
 
 _SETBACK = 0.3  # of the free depth that lies in front of a building, of the same in a row
@@ -32,7 +32,7 @@ class Town:
         self.height, self.width = size
         self.blur = _BLUR_PX * real.pixel
         self.target, self.built = wanted * self.height * self.width, 0.0
-        self.ground = Ground(LEAST_GAP_PX * real.pixel, bucket=max(float(np.sqrt(real.area.mean())), 4 * real.pixel))
+        self.ground = Plot(LEAST_GAP_PX * real.pixel, bucket=max(float(np.sqrt(real.area.mean())), 4 * real.pixel))
         self.fills = np.where(real.fill >= _PLAIN, 1.0, np.maximum(real.fill, 0.55))
         self.long = np.sqrt(real.area * real.elongation / self.fills)
         self.short = self.long / real.elongation

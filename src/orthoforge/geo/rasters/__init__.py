@@ -5,7 +5,7 @@ agree on: GDAL left to choose would follow a VRT named ``.tif`` to any other fil
 """
 
 from orthoforge.geo.rasters.files import DRIVERS
-from orthoforge.geo.rasters.images import image_without_data, read_image
+from orthoforge.geo.rasters.image_values import image_without_data, read_image
 from orthoforge.geo.rasters.mask_values import (
     MASK_VALUES,
     nodata_note,

@@ -20,7 +20,7 @@ class Grown:
     wanted: float
 
 
-class Ground:
+class Plot:
     """Disjoint polygons, each with the distance it keeps; finds what is near without looking at all of them."""
 
     def __init__(self, least_gap: float, bucket: float) -> None:

@@ -13,7 +13,7 @@ from orthoforge.cli import main
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.generation import blocks, generate, scene
-from orthoforge.generation.styles import REFERENCE_PX, styled
+from orthoforge.generation.chosen_styles import REFERENCE_PX, styled
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.trained_generator import load_generator
 from saved_runs import save_run

@@ -15,8 +15,8 @@ from orthoforge.forging.places import rasters_in
 from orthoforge.geo.areas import Areas, meetings
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
-from orthoforge.growing.ground import Ground, Source
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.growing.training_ground import Ground, Source
 from orthoforge.scenes.sources import natural_key, place_key
 from orthoforge.trained_generator import TrainedGenerator
 
