@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from rasterio.features import sieve
 
 from orthoforge.errors import DataError
 from orthoforge.forging.places import Place, Source, rasters_in
+from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import SMALLEST_PX
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster
@@ -23,7 +23,7 @@ def drawn_paths(drawn: Path | Sequence[Path]) -> list[Path]:
     return found
 
 
-def take_drawn(path: Path, like: Source | None, place: Place, threshold: int | None) -> tuple[np.ndarray, Grid, dict[str, Any]]:
+def take_drawn(path: Path, like: Source | None, place: Place, threshold: int | None) -> tuple[np.ndarray, Grid, Made]:
     """A drawn mask, cleaned; where it has no CRS on the grid of the scene of its name, else from the corner of another."""
     with open_raster(path) as raster:
         if raster.dtype != "uint8":
@@ -38,7 +38,7 @@ def take_drawn(path: Path, like: Source | None, place: Place, threshold: int | N
     if grid.crs is None and reference is not None:
         grid = Grid(grid.height, grid.width, reference.grid.transform, reference.grid.crs)
     share = float(np.count_nonzero(mask) / mask.size)
-    parameters = {"threshold": threshold, "reference": reference.name if reference and grid.crs else None}
+    parameters: Parameters = {"threshold": threshold, "reference": reference.name if reference and grid.crs else None}
     return mask, grid, {"sources": [path.name], "parameters": parameters, "building_share": round(share, 5)}
 
 

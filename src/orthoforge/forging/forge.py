@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 import numpy as np
 
@@ -17,10 +17,12 @@ from orthoforge.forging.drawings import drawn_paths
 from orthoforge.forging.measuring import measure
 from orthoforge.forging.new_mask import How, new_mask
 from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
+from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
-from orthoforge.geo.rasters import open_raster, read_mask, read_tags
+from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
+from orthoforge.masks.opening import open_raster_mask
 from orthoforge.scenes.sources import number_of
 
 _SMALLEST_MASK_PX = 16
@@ -33,7 +35,7 @@ class Forged:
 
     out: Path
     masks: tuple[Path, ...]
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[ForgedRow, ...]
     """A row a mask, as in ``forged.jsonl``."""
     cards: dict[str, Card]
     """By place; a place whose forged masks hold no building has none."""
@@ -82,7 +84,7 @@ def forge(
         )
     number = len(drawings) or count
     settings = _settings(how, size, density, seed, threshold, masks, drawings)
-    rows: list[dict[str, Any]] = []
+    rows: list[ForgedRow] = []
     paths: list[Path] = []
     cards: list[Card] = []
     pictures: dict[str, tuple[list[np.ndarray], list[np.ndarray]]] = {}
@@ -94,13 +96,13 @@ def forge(
                 path = out / "masks" / f"{_name(one, index)}.tif"
                 row = None if overwrite else _finished(path, settings)
                 if row is None:
-                    mask, grid, row = new_mask(one, index, how, size, density, seed, threshold, drawings)
-                    row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **row}
+                    mask, grid, made = new_mask(one, index, how, size, density, seed, threshold, drawings)
+                    row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **made}
                     write_geotiff(path, mask, grid, tags=_tags(row, settings), overwrite=overwrite)
                 else:
                     kept += 1
-                    with open_raster(path) as raster:
-                        mask, grid = read_mask(raster), raster.grid
+                    with open_raster_mask(path) as there:
+                        mask, grid = there.labels(), there.grid
                 rows.append(row)
                 paths.append(path)
                 layouts.append(take_apart(mask, pixel_of(grid)))
@@ -150,7 +152,7 @@ def _settings(
     return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files]).encode()).hexdigest()
 
 
-def _finished(path: Path, settings: str) -> dict[str, Any] | None:
+def _finished(path: Path, settings: str) -> ForgedRow | None:
     """The row of a mask that was made with these settings; ``None`` when there is none. ``OutputExistsError`` for another one."""
     if not path.exists():
         return None
@@ -160,11 +162,11 @@ def _finished(path: Path, settings: str) -> dict[str, Any] | None:
             f"{path} exists and was made with other settings or from other masks. Pass --overwrite to replace it, or choose "
             "another folder."
         )
-    row: dict[str, Any] = json.loads(tags["FORGED_ROW"])
+    row: ForgedRow = json.loads(tags["FORGED_ROW"])
     return row
 
 
-def _tags(row: dict[str, Any], settings: str) -> dict[str, str]:
+def _tags(row: ForgedRow, settings: str) -> dict[str, str]:
     return {
         "SYNTHETIC_MASK": "YES", "FORGED_HOW": row["how"], "SEED": str(row["seed"]), "FORGED_SOURCES": ", ".join(row["sources"]),
         "FORGED_PARAMETERS": json.dumps(row["parameters"]), "FORGED_ROW": json.dumps(row), _SETTINGS_TAG: settings,
@@ -174,6 +176,6 @@ def _tags(row: dict[str, Any], settings: str) -> dict[str, str]:
 def _first_masks(place: Place, threshold: int | None) -> list[np.ndarray]:
     masks = []
     for source in place.sources[:PICTURED]:
-        with open_raster(source.path) as raster:
-            masks.append(read_mask(raster, threshold=threshold))
+        with open_raster_mask(source.path, threshold=threshold) as mask:
+            masks.append(mask.labels())
     return masks

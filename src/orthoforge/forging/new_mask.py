@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -13,10 +13,11 @@ from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
 from orthoforge.forging.places import Place, Source
+from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
-from orthoforge.geo.rasters import open_raster, read_mask
+from orthoforge.masks.opening import open_raster_mask
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.
@@ -27,7 +28,7 @@ _DIRECTIONS = 200
 
 def new_mask(
     place: Place, index: int, how: How, size: int | None, density: float, seed: int, threshold: int | None, drawn: Sequence[Path]
-) -> tuple[np.ndarray, Grid, dict[str, Any]]:
+) -> tuple[np.ndarray, Grid, Made]:
     """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
 
     It depends on no other mask, and not on how many there are.
@@ -60,9 +61,9 @@ def new_mask(
 
 def _transformed(
     source: Source, height: int, width: int, threshold: int | None, rng: np.random.Generator
-) -> tuple[np.ndarray, dict[str, Any]]:
-    with open_raster(source.path) as raster:
-        real = read_mask(raster, threshold=threshold)
+) -> tuple[np.ndarray, Parameters]:
+    with open_raster_mask(source.path, threshold=threshold) as mask:
+        real = mask.labels()
     if height > real.shape[0] or width > real.shape[1]:
         raise ConfigError(
             f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "
@@ -75,7 +76,7 @@ def _transformed(
 
 def _along_streets(
     place: Place, model: int, extent: tuple[float, float], density: float, rng: np.random.Generator
-) -> tuple[Grown, dict[str, Any]]:
+) -> tuple[Grown, Parameters]:
     own = np.flatnonzero(place.library.scene == model)
     among = own if len(own) else np.arange(len(place.library))
     weight = place.library.weight[among]

@@ -11,7 +11,8 @@ from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
 from orthoforge.geo.grid import Grid, require_north_up
-from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
+from orthoforge.geo.rasters import DRIVERS
+from orthoforge.masks.opening import open_raster_mask
 from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_key
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
@@ -98,10 +99,9 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
 
 
 def _read_source(path: Path, threshold: int | None) -> Source:
-    with open_raster(path) as raster:
-        require_north_up(path, raster.grid)
-        mask = read_mask(raster, threshold=threshold)
-        return Source(path.stem, path, raster.grid, take_apart(mask, pixel_of(raster.grid)))
+    with open_raster_mask(path, threshold=threshold) as mask:
+        require_north_up(path, mask.grid)
+        return Source(path.stem, path, mask.grid, take_apart(mask.labels(), pixel_of(mask.grid)))
 
 
 def pixel_of(grid: Grid) -> tuple[float, float]:

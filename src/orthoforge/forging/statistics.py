@@ -6,7 +6,6 @@ whatever needs its whole shape.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -103,9 +102,9 @@ class PlaceStatistics:
             emptiness=self.emptiness[empty], emptiness_window=self.emptiness_window[empty],
         )  # fmt: skip
 
-    def summary(self) -> dict[str, Any]:
+    def summary(self) -> dict[str, object]:
         """Quartiles of each property, and counts: what goes into a JSON file."""
-        row: dict[str, Any] = {"unit": self.unit, "windows": self.windows, "buildings": self.buildings}
+        row: dict[str, object] = {"unit": self.unit, "windows": self.windows, "buildings": self.buildings}
         for name in PROPERTIES:
             value = getattr(self, name)
             row[name] = plain(value) if isinstance(value, float) else [plain(q) for q in _quartiles(value)]

@@ -57,7 +57,7 @@ def bytes_done(path: Path) -> int:
 
 
 def generate_blocks(
-    scene: Scene, folder: Path, identity: Mapping[str, Any], devices: list[str], progress: Progress
+    scene: Scene, folder: Path, identity: Mapping[str, object], devices: list[str], progress: Progress
 ) -> dict[Window, Path]:
     """Generate what is not there yet, on all devices at once; returns every block's file.
 
@@ -100,7 +100,7 @@ def _make(scene: Scene, window: Window, path: Path, generator: Any) -> None:
     write_block(path, pixels, valid)
 
 
-def _begin(folder: Path, identity: Mapping[str, Any], scene: Scene, at_once: int) -> int:
+def _begin(folder: Path, identity: Mapping[str, object], scene: Scene, at_once: int) -> int:
     """The side of the blocks: that of a folder begun with the same identity, else a new folder's."""
     path = folder / SETTINGS
     try:

@@ -15,17 +15,19 @@ from orthoforge.growing.mask_streams import NewMask, Stream
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan
 from orthoforge.growing.reading import MaskReader
+from orthoforge.growing.records import CandidateRow
 from orthoforge.growing.staging import Staging
 
 
 def fill(
     plan: Plan, staging: Staging, stream: Stream, names: Names, seeds: Iterator[int], judge: Judge | None, step: Any
-) -> list[dict[str, Any]]:
+) -> list[CandidateRow]:
     """Candidates of a stream until its quota is filled or its masks are used up; rows of all of them, in order.
 
     Each has a seed of its own: with one for all, every image of a place would have one style.
     """
-    variants, rows, added = plan.settings["variants"], [], 0
+    rows: list[CandidateRow] = []
+    variants, added = plan.settings["variants"], 0
     for mask in stream.masks:
         for _ in range(variants):
             name, seed = names.next(mask.place), next(seeds)
@@ -41,7 +43,7 @@ def fill(
     return rows
 
 
-def _candidate(plan: Plan, staging: Staging, mask: NewMask, name: str, seed: int, judge: Judge | None) -> dict[str, Any]:
+def _candidate(plan: Plan, staging: Staging, mask: NewMask, name: str, seed: int, judge: Judge | None) -> CandidateRow:
     """Make a pair, judge it, and leave its files in the data set or remove them."""
     image, label = (staging.data / part / f"{name}.tif" for part in plan.layout)
     item = image.with_suffix(".json")
@@ -62,7 +64,7 @@ def _candidate(plan: Plan, staging: Staging, mask: NewMask, name: str, seed: int
     agreement = judge.agreement(image, label, mask.scale, reader) if judge else None
     least = plan.settings["least_agreement"] * judge.real_iou if judge else None
     accepted = agreement is None or least is None or agreement >= least
-    row = {
+    row: CandidateRow = {
         "name": name, "accepted": accepted, "place": mask.place, "mask": mask.origin, "seed": seed, "style": style,
         "model_sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
         "agreement": agreement, "least": least,

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
 from orthoforge.files import lock, new_file, require_free_space, require_place
@@ -18,6 +18,7 @@ from orthoforge.growing.judging import Judge, judge_of
 from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, plan_of
+from orthoforge.growing.records import CandidateRow, Counts, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, Rule, training_ground
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
@@ -38,7 +39,7 @@ class Grown:
     real_iou: float | None
     """The segmenter's IoU on real images; ``None`` without a filter."""
     notes: tuple[str, ...]
-    rows: tuple[dict[str, Any], ...]
+    rows: tuple[CandidateRow, ...]
 
 
 def grow(
@@ -85,7 +86,7 @@ def grow(
             print(f"{out}: grown before from these pairs with these settings; nothing to do.")
             return _result(out)
         try:
-            summary = {} if staging.is_ready else _assemble(plan, staging, Path(data), masks)
+            summary = None if staging.is_ready else _assemble(plan, staging, Path(data), masks)
         except OrthoforgeError:
             staging.give_up()
             raise
@@ -98,7 +99,7 @@ def grow(
     return grown
 
 
-def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> dict[str, Any]:
+def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Summary:
     """The whole data set in the work folder; returns what is to be said of it."""
     settings, generator, reader = plan.settings, plan.generator, plan.reader
     ground = training_ground(data, plan.pairs, plan.store, settings["split"], reader, staging.work / "cuts", settings["seed"])
@@ -111,7 +112,7 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> di
     for folder in folders_of_out:
         folder.mkdir(parents=True, exist_ok=True)
     copied = carry_over(plan.pairs, *folders_of_out)
-    rows: list[dict[str, Any]] = []
+    rows: list[CandidateRow] = []
     notes = list(judge.notes) if judge else []
     names = Names(pair.name for pair in plan.pairs)
     seeds = itertools.count(settings["seed"])
@@ -127,13 +128,13 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> di
             partial.write_bytes(card.read_bytes())
     with new_file(staging.data / ROWS, overwrite=True) as partial:
         partial.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
-    settings = settings | {"wanted": total}
+    told = {**settings, "wanted": total}
     write_card(
-        staging.data, staging.out.name, rows, generator=generator, ground=ground, reader=reader, settings=settings,
+        staging.data, staging.out.name, rows, generator=generator, ground=ground, reader=reader, settings=told,
         real_iou=judge.real_iou if judge else None, notes=notes, layout=plan.layout, copied=copied,
     )  # fmt: skip
     accepted = Counter(row["place"] for row in rows if row["accepted"])
-    counts = {
+    counts: Counts = {
         "wanted": total, "added": sum(accepted.values()), "rejected": len(rows) - sum(accepted.values()),
         "real": sum(ground.real_pairs.values()), "places": dict(accepted),
     }  # fmt: skip
@@ -164,7 +165,7 @@ def _judge(plan: Plan, staging: Staging) -> Judge | None:
     return judge_of(plan.store, staging.work / "segmenter", plan.segmenter, plan.device.split(",")[0])
 
 
-def _shortfall(stream: Stream, rows: Sequence[Mapping[str, Any]]) -> list[str]:
+def _shortfall(stream: Stream, rows: Sequence[CandidateRow]) -> list[str]:
     added = sum(row["accepted"] for row in rows)
     if added == stream.quota:
         return []

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -16,8 +16,9 @@ from orthoforge.geo.areas import Areas, meetings
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.growing.records import Origin
 from orthoforge.growing.training_ground import Ground, Source
-from orthoforge.scenes.sources import natural_key, place_key
+from orthoforge.scenes.sources import Pair, natural_key, place_key
 from orthoforge.trained_generator import TrainedGenerator
 
 Forged = Literal["transform", "recombine", "streets"]
@@ -33,7 +34,7 @@ class NewMask:
     path: Path
     place: str
     scale: Scale
-    origin: dict[str, Any]
+    origin: Origin
     tags: dict[str, str]
 
 
@@ -129,7 +130,12 @@ def _forged(
             return
         for path, row in zip(forged.masks[given:], forged.rows[given:], strict=True):
             models = [by_stem[name] for name in row["sources"]]
-            origin = {"kind": how, "sources": [model.origin for model in models], "seed": seed, "parameters": row["parameters"]}
+            origin: Origin = {
+                "kind": how,
+                "sources": [model.origin for model in models],
+                "seed": seed,
+                "parameters": row["parameters"],
+            }
             tags = {name: value for name, value in read_tags(path).items() if name.startswith("FORGED_") and name != "FORGED_ROW"}
             # What is put together anew holds something of every training mask of the place.
             scenes = {source.scene for source in (models if how == "transform" else sources)}
@@ -151,7 +157,7 @@ def _given(path: Path, ground: Ground, generator: TrainedGenerator) -> NewMask:
 
 
 def _require_no_leak(paths: Sequence[Path], ground: Ground, reader: MaskReader) -> None:
-    held_back: dict[tuple[int, int], list[Any]] = {}
+    held_back: dict[tuple[int, int], list[Pair]] = {}
     grounds: list[tuple[str, Grid]] = []
     for pair in ground.held_back:
         with open_raster(pair.mask) as raster:

@@ -3,12 +3,13 @@
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.growing.mask_streams import How, mask_files
 from orthoforge.growing.reading import MaskReader
+from orthoforge.growing.records import GrowSettings
 from orthoforge.growing.staging import require_inside
 from orthoforge.growing.training_ground import Rule, training_tiles
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
@@ -26,7 +27,7 @@ class Plan:
     pairs: tuple[Pair, ...]
     reader: MaskReader
     layout: tuple[str, str]  # of images and of masks, from the data set's root
-    settings: dict[str, Any]
+    settings: GrowSettings
     segmenter: SegmenterSettings
     device: str
 
@@ -82,7 +83,7 @@ def plan_of(
     image_folder, mask_folder = folders(data)
     layout = image_folder.relative_to(data).as_posix(), mask_folder.relative_to(data).as_posix()
     given = [] if how else [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in mask_files(Path(masks))]
-    settings = {
+    settings: GrowSettings = {
         "model_sha256": generator.sha256, "ratio": ratio, "variants": variants, "masks": str(masks), "split": split,
         "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout), "given": given,
         "tiles": store.fingerprint if store else None, "tiles_split": store.settings["split"] if store else None,

@@ -10,12 +10,13 @@ import glob
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from orthoforge.errors import DataError, OutputExistsError
 from orthoforge.files import is_file_name, new_file, remove, sync_open, writable
+from orthoforge.growing.records import CandidateRow, Done, GrowSettings, Summary
 from orthoforge.scenes.sources import Pair
 
 DONE = "grown.json"
@@ -28,10 +29,10 @@ _NO_LINK = {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP,
 class Staging:
     """The work folder of OUT. ``data`` is where the data set is put together, ``log`` the rows of finished candidates by name."""
 
-    def __init__(self, out: Path, settings: Mapping[str, Any]) -> None:
-        self.out, self.work, self.settings = out, out / _WORK, dict(settings)
+    def __init__(self, out: Path, settings: GrowSettings) -> None:
+        self.out, self.work, self.settings = out, out / _WORK, settings
         self.data = self.work / "data"
-        self.log: dict[str, dict[str, Any]] = {}
+        self.log: dict[str, CandidateRow] = {}
 
     def begin(self, *, overwrite: bool) -> bool:
         """Make the folder, or go on in it; true when the data set is finished already.
@@ -72,18 +73,18 @@ class Staging:
         """The data set is complete, and only has to be moved to its place."""
         return (self.work / _READY).is_file()
 
-    def note(self, row: Mapping[str, Any]) -> None:
+    def note(self, row: CandidateRow) -> None:
         """Add a finished candidate to the log."""
         with writable(self.work), open(self.work / _LOG, "ab") as file:
             file.write(json.dumps(row, ensure_ascii=False).encode() + b"\n")
             file.flush()
             sync_open(file.fileno())
-        self.log[row["name"]] = dict(row)
+        self.log[row["name"]] = row
 
-    def publish(self, summary: Mapping[str, Any]) -> None:
-        """Move the data set to its place; ``summary`` goes into the file that says that all is there."""
+    def publish(self, summary: Summary | None) -> None:
+        """Move the data set to its place; ``summary`` goes into the file that says that all is there. One that is ready has it."""
         ready = self.work / _READY
-        if not ready.is_file():
+        if summary is not None and not ready.is_file():
             entries = sorted(path.name for path in self.data.iterdir())
             with new_file(ready) as partial:
                 partial.write_text(json.dumps({"entries": entries, **summary}), encoding="utf-8")
@@ -99,7 +100,7 @@ class Staging:
             )
         shutil.rmtree(self.work)
 
-    def _clear(self, done: Mapping[str, Any] | None) -> None:
+    def _clear(self, done: Done | None) -> None:
         """Remove what was grown here, and nothing else."""
         ready = _read(self.work / _READY) or {}
         for told, told_by in ((done or {}, self.out / DONE), (ready, self.work / _READY)):
@@ -170,14 +171,14 @@ def _require_own(names: Sequence[str], told_by: Path) -> None:
             raise DataError(f"{told_by}: names {name!r} as a part of the data set, which lies elsewhere. Choose another folder.")
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
 
 
-def _read_log(path: Path) -> dict[str, dict[str, Any]]:
+def _read_log(path: Path) -> dict[str, CandidateRow]:
     """Rows by name. A last line that was cut short is removed: its candidate is made again."""
     if not path.is_file():
         return {}

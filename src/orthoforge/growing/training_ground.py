@@ -19,6 +19,7 @@ from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
 from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.growing.records import SceneOrigin
 from orthoforge.scenes.sources import Pair, number_of, place_key
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Site, assign_splits
@@ -41,7 +42,7 @@ class Source:
     scale: Scale
 
     @property
-    def origin(self) -> dict[str, object]:
+    def origin(self) -> SceneOrigin:
         """Where it comes from, as plain values."""
         return {"scene": self.scene, "window": list(self.window) if self.window else None}
 

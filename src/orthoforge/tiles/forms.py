@@ -1,6 +1,6 @@
 """The forms of a store's description and of its manifest's lines: whatever a file holds, it fits them or is refused in words."""
 
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from typing_extensions import TypedDict
@@ -57,6 +57,7 @@ class SettingsForm(TypedDict):
     attribution: str
     split: str
     bands: NotRequired[Annotated[list[_Length], Field(min_length=1)] | None]
+    threshold: NotRequired[int | None]
 
 
 class StoreForm(TypedDict):
@@ -80,7 +81,7 @@ def problems(error: ValidationError) -> str:
     return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'all of it'}: {e['msg']}" for e in error.errors()[:3])
 
 
-def store_body(content: bytes, file: object) -> dict[str, Any]:
+def store_body(content: bytes, file: object) -> StoreForm:
     """What ``store.json`` holds. ``DataError`` when it does not fit."""
     try:
         body = STORE_BODY.validate_json(content)
@@ -91,4 +92,4 @@ def store_body(content: bytes, file: object) -> dict[str, Any]:
     classes = body["classes"]
     if classes and len(classes["names"]) != len(classes["colours"]):
         raise DataError(f"{file}: damaged (not as many colours as classes). Run orthoforge prepare --overwrite.")
-    return dict(body)
+    return body

@@ -4,11 +4,10 @@ import hashlib
 import io
 import math
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -47,7 +46,7 @@ class TileRow:
     sha256: str
     synthetic: bool = False
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, object]:
         """Plain values, as in the manifest."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "synthetic" or self.synthetic}
         return plain | {
@@ -59,7 +58,7 @@ class TileRow:
     def from_json(line: bytes | str, size_px: int) -> "TileRow":
         """The row of a manifest whose tiles are ``size_px`` wide and high. ``ValueError`` says what does not fit."""
         try:
-            plain: dict[str, Any] = dict(forms.ROW.validate_json(line))
+            plain = forms.ROW.validate_json(line)
         except ValidationError as error:
             raise ValueError(forms.problems(error)) from error
         if not (is_file_name(plain["scene"]) and is_file_name(plain["place"])):
@@ -68,7 +67,10 @@ class TileRow:
         if not 0 < abs(transform.determinant) < math.inf:
             raise ValueError("grid.transform: no pixel has an area")
         grid = Grid(size_px, size_px, transform, None if crs is None else _crs(crs))
-        return TileRow(**plain | {"window": Window(*plain["window"]), "grid": grid})
+        return TileRow(
+            plain["scene"], plain["place"], plain["index"], Window(*plain["window"]), grid, plain["gsd_m"], plain["split"],
+            plain["building_share"], plain["sha256"], plain.get("synthetic", False),
+        )  # fmt: skip
 
 
 def read_rows(lines: bytes, file: Path, size_px: int) -> tuple[TileRow, ...]:
@@ -98,9 +100,9 @@ def shard_shapes(count: int, size_px: int, bands: int = 3) -> tuple[tuple[int, .
     return (count, size_px, size_px, bands), (count, size_px, size_px)
 
 
-def band_count(settings: Mapping[str, Any]) -> int:
-    """How many bands the images of a store with these settings have."""
-    return len(settings.get("bands") or RGB)
+def band_count(bands: Sequence[int] | None) -> int:
+    """How many bands the images of a store have that was made of these, or of no chosen ones."""
+    return len(bands or RGB)
 
 
 def shard_header(shape: tuple[int, ...]) -> bytes:

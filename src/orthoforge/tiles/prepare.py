@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -33,6 +33,8 @@ from orthoforge.tiles.store import TileStore
 
 # A scene's record is named after it, and no scene's name begins with a dot.
 _FINISHED = ".finished.json"
+_Item = TypeVar("_Item", Pair, Scene)
+_Result = TypeVar("_Result")
 
 
 def prepare(
@@ -100,7 +102,7 @@ def prepare(
             raise _no_tiles(data, settings, list(scenes.values()), left_out, list(cut_tiles.values()))
         rows = _with_splits(rows, scenes, split, seed)
         lacking = sum(one.empty for one in cut_tiles.values()), sum(one.partly for one in cut_tiles.values())
-        counts = summary.summarise(rows, list(scenes.values()), left_out, settings, lacking)
+        counts = summary.summarise(rows, list(scenes.values()), left_out, split, lacking)
         _write(tiles, rows, settings, counts)
         _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
         sources = {pair.name: shards.recorded_stamp(tiles, pair) for pair in pairs}
@@ -148,13 +150,13 @@ def _same_scenes(pairs: Sequence[Pair], sources: object) -> bool:
 
 
 def _for_each(
-    items: list[Any], work: Callable[[Any], Any], workers: int, skip_bad: bool, left_out: dict[str, str], title: str
-) -> dict[str, Any]:
+    items: Sequence[_Item], work: Callable[[_Item], _Result], workers: int, skip_bad: bool, left_out: dict[str, str], title: str
+) -> dict[str, _Result]:
     """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
-    results: dict[str, Any] = {}
+    results: dict[str, _Result] = {}
     errors: dict[str, str] = {}
     console = Console()
-    names = [getattr(item, "pair", item).name for item in items]
+    names = [item.name for item in items]
     # Threads: GDAL and torch let others run, and all share one import of torch.
     with (
         Progress(console=console, transient=True, disable=not console.is_terminal) as progress,
@@ -209,7 +211,7 @@ def _site(row: TileRow, scene_grid: Grid) -> Site:
     return Site(row.scene, row.place, row.grid.crs or row.scene, row.grid.bounds, scene_grid.bounds)
 
 
-def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: dict[str, Any]) -> None:
+def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: summary.Counts) -> None:
     """The manifest, and last ``store.json``, which makes it a store."""
     lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
     with new_file(tiles / manifest.MANIFEST, overwrite=True) as partial_path:

@@ -6,7 +6,7 @@ It is written last and removed first, so a record always speaks of finished shar
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cache, partial
@@ -80,16 +80,16 @@ class Settings:
 
     def shard_shapes(self, count: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
         """Shapes of the arrays of so many tiles' images and masks."""
-        return manifest.shard_shapes(count, self.size, manifest.band_count(self.plain))
+        return manifest.shard_shapes(count, self.size, manifest.band_count(self.bands))
 
     @property
-    def plain(self) -> dict[str, Any]:
+    def plain(self) -> dict[str, object]:
         """As plain values. Bands only where they were chosen: a store without is the same as before there was a choice."""
         values = asdict(self) | {"classes": plain_classes(self.classes)}
         return {name: value for name, value in values.items() if name != "bands" or value is not None}
 
     @property
-    def pixels(self) -> dict[str, Any]:
+    def pixels(self) -> dict[str, object]:
         """What a scene's shards depend on, the libraries that resize and read included."""
         others = ("split", "seed", "attribution")
         own = {name: value for name, value in self.plain.items() if name not in others}
@@ -108,6 +108,11 @@ class Scene:
     cut: Cut | None
     synthetic: bool = False
     made_from: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """As the pair is called."""
+        return self.pair.name
 
 
 @dataclass(frozen=True)
@@ -293,7 +298,7 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write_json(path: Path, body: dict[str, Any]) -> None:
+def write_json(path: Path, body: Mapping[str, object]) -> None:
     """Write ``body`` in one go, replacing what was there."""
     with new_file(path, overwrite=True) as partial_path:
         partial_path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -11,14 +11,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.masks.classes import Classes, class_count
-from orthoforge.tiles.forms import store_body
+from orthoforge.tiles.forms import SettingsForm, StoreForm, store_body
 from orthoforge.tiles.manifest import (
     FORMAT,
     MANIFEST,
@@ -59,7 +59,7 @@ class TileStore:
     gsd_m: float | None
     classes: Classes | None
     fingerprint: str
-    settings: dict[str, Any] = field(repr=False)
+    settings: SettingsForm = field(repr=False)
     rows: tuple[TileRow, ...] = field(repr=False)
     shown: tuple[int, ...] | None = None
     _shards: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
@@ -77,7 +77,7 @@ class TileStore:
         manifest = _read(path / MANIFEST)
         if manifest_sha256(manifest) != body["fingerprint"]:
             raise DataError(f"{path / MANIFEST}: missing or changed since it was written. Run orthoforge prepare --overwrite.")
-        size, bands = body["size_px"], band_count(body["settings"])
+        size, bands = body["size_px"], band_count(body["settings"].get("bands"))
         rows = read_rows(manifest, path / MANIFEST, size)
         if any(may_have_overflowed(body["format"], row.window, size) for row in rows):
             raise DataError(
@@ -87,8 +87,9 @@ class TileStore:
         for scene, count in Counter(row.scene for row in rows).items():
             for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size, bands), strict=True):
                 _require_size(shard, shape)
-        fields = {name: body[name] for name in ("size_px", "gsd_m", "fingerprint", "settings")}
-        return TileStore(path=path, rows=rows, classes=Classes.of_plain(body["classes"]), **fields)
+        return TileStore(
+            path, size, body["gsd_m"], Classes.of_plain(body["classes"]), body["fingerprint"], body["settings"], rows
+        )  # fmt: skip
 
     @property
     def attribution(self) -> str:
@@ -98,7 +99,7 @@ class TileStore:
     @property
     def bands(self) -> int:
         """How many bands an image has on disk."""
-        return band_count(self.settings)
+        return band_count(self.settings.get("bands"))
 
     def showing(self, bands: Sequence[int] | None = None) -> "TileStore":
         """The same tiles as images of three bands: ``bands``, or the first three. ``ConfigError`` for bands that are not there."""
@@ -227,7 +228,7 @@ def centre_batch(store: TileStore, tile_ids: np.ndarray, *, crop_px: int, canvas
     return _cut_out(store, tile_ids, crop_px, first, first, np.zeros_like(first), canvases)
 
 
-def _read_body(path: Path) -> dict[str, Any]:
+def _read_body(path: Path) -> StoreForm:
     file = path / STORE
     if not file.is_file():
         if not path.is_dir():

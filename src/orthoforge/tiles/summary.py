@@ -2,22 +2,50 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from rich.console import Console
 
 from orthoforge.geo.areas import place_is_known
 from orthoforge.geo.grid import crs_name
 from orthoforge.tiles.cutting import LEAST_DATA
-from orthoforge.tiles.splits import BUFFER, SPLITS
+from orthoforge.tiles.shards import Scene
+from orthoforge.tiles.splits import BUFFER, SPLITS, Method
 from orthoforge.tiles.store import TileRow
 
 _SHOWN_NAMES = 5
 
 
+class SyntheticCounts(TypedDict):
+    """Scenes whose image a generator made, and their tiles."""
+
+    scenes: int
+    tiles: int
+
+
+class RareCounts(TypedDict, total=False):
+    """Only where there are any: a store without them is the same, to the byte, as before they were known."""
+
+    synthetic: SyntheticCounts
+    without_data: int
+    partly_without_data: int
+
+
+class Counts(RareCounts):
+    """What ``store.json`` says of how the tiles came about."""
+
+    splits: dict[str, int]
+    places: dict[str, dict[str, int]]
+    below_min_building: int
+    rest_share: float
+    too_small: list[str]
+    left_out: list[str]
+    notes: list[str]
+
+
 def summarise(
-    rows: Sequence[TileRow], scenes: Sequence[Any], left_out: dict[str, str], settings: Any, lacking: tuple[int, int] = (0, 0)
-) -> dict[str, Any]:
+    rows: Sequence[TileRow], scenes: Sequence[Scene], left_out: dict[str, str], split: Method, lacking: tuple[int, int] = (0, 0)
+) -> Counts:
     """Counts of tiles by split and place, of what was dropped and why, and remarks on the split.
 
     ``lacking`` says how many tiles were left out for want of data, and how many that were kept lack some.
@@ -26,29 +54,32 @@ def summarise(
     for row in rows:
         counts = places.setdefault(row.place, dict.fromkeys((*SPLITS, BUFFER), 0))
         counts[row.split] += 1
-    cut = [scene for scene in scenes if scene.cut and scene.pair.name not in left_out]
-    synthetic = [scene.pair.name for scene in cut if scene.synthetic]
-    pixels = sum(scene.grid.height * scene.grid.width for scene in cut)
-    rest = sum(scene.cut.rest(scene.grid) * scene.grid.height * scene.grid.width for scene in cut)
-    # Only where there are any: a store without them is the same, to the byte, as before they were known.
-    counted: dict[str, Any] = {}
+    used = [scene for scene in scenes if scene.cut and scene.name not in left_out]
+    cuts = [(scene.cut, scene.grid) for scene in used if scene.cut]
+    synthetic = [scene.name for scene in used if scene.synthetic]
+    pixels = sum(grid.height * grid.width for _, grid in cuts)
+    rest = sum(cut.rest(grid) * grid.height * grid.width for cut, grid in cuts)
+    rare: RareCounts = {}
     if synthetic:
-        counted["synthetic"] = {"scenes": len(synthetic), "tiles": sum(row.synthetic for row in rows)}
+        rare["synthetic"] = {"scenes": len(synthetic), "tiles": sum(row.synthetic for row in rows)}
     empty, partly = lacking
-    counted |= {"without_data": empty} if empty else {}
-    counted |= {"partly_without_data": partly} if partly else {}
-    return counted | {
+    if empty:
+        rare["without_data"] = empty
+    if partly:
+        rare["partly_without_data"] = partly
+    return {
+        **rare,
         "splits": {split: sum(counts[split] for counts in places.values()) for split in (*SPLITS, BUFFER)},
         "places": places,
-        "below_min_building": sum(scene.cut.rows * scene.cut.cols for scene in cut) - len(rows) - empty,
+        "below_min_building": sum(cut.rows * cut.cols for cut, _ in cuts) - len(rows) - empty,
         "rest_share": round(rest / pixels, 6),
-        "too_small": [scene.pair.name for scene in scenes if scene.cut is None],
+        "too_small": [scene.name for scene in scenes if scene.cut is None],
         "left_out": sorted(left_out),
-        "notes": _notes(rows, settings.split) + _leaks(rows, cut),
+        "notes": _notes(rows, split) + _leaks(rows, used),
     }
 
 
-def show(tiles: Path, counts: dict[str, Any], left_out: dict[str, str], *, reused: int, seconds: float) -> None:
+def show(tiles: Path, counts: Counts, left_out: dict[str, str], *, reused: int, seconds: float) -> None:
     """Print the counts: one line for the whole, one for each place, and what was left out."""
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{tiles}: {_of(counts['splits'])} in {seconds:.1f} s")
@@ -107,10 +138,10 @@ def _notes(rows: Sequence[TileRow], method: str) -> list[str]:
     return notes
 
 
-def _leaks(rows: Sequence[TileRow], scenes: Sequence[Any]) -> list[str]:
+def _leaks(rows: Sequence[TileRow], scenes: Sequence[Scene]) -> list[str]:
     """A note where synthetic scenes were made from masks that this split holds back."""
     held_back = {row.scene for row in rows if row.split in SPLITS[1:]} - {row.scene for row in rows if row.split == SPLITS[0]}
-    leaking = [scene.pair.name for scene in scenes if scene.synthetic and held_back.intersection(scene.made_from)]
+    leaking = [scene.name for scene in scenes if scene.synthetic and held_back.intersection(scene.made_from)]
     if not leaking:
         return []
     return [

@@ -15,7 +15,7 @@ from rasterio.crs import CRS
 from orthoforge.errors import DataError
 from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, invalid
 from orthoforge.vectors.foreign import refuse_json
-from orthoforge.vectors.json_stream import JsonStream
+from orthoforge.vectors.json_stream import JsonObject, JsonStream
 from orthoforge.vectors.limits import Metered, shown
 from orthoforge.vectors.osm import elements_source
 from orthoforge.vectors.places import WGS84, crs_from
@@ -68,7 +68,7 @@ def _document(path: Path, stream: JsonStream, *, repair: bool) -> Source | None:
     """The document under the cursor; ``None`` where it is a feature that others follow: a sequence under the name of a document."""
     if stream.peek() != "{":
         raise ValueError("it does not begin with {")
-    members: dict[str, Any] = {}
+    members: JsonObject = {}
     chunks: list[Chunk] | None = None
     of_osm: Source | None = None
     for name in stream.members():
@@ -124,11 +124,11 @@ def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {shown(error)}"
 
 
-def _geometry(feature: dict[str, Any]) -> dict[str, Any] | None:
+def _geometry(feature: JsonObject) -> JsonObject | None:
     return feature["geometry"] if feature["type"] == "Feature" else feature
 
 
-def _chunk(path: Path, geometries: list[dict[str, Any] | None], first: int, *, repair: bool) -> Chunk:
+def _chunk(path: Path, geometries: list[JsonObject | None], first: int, *, repair: bool) -> Chunk:
     """Polygons of all these geometries at once; when that fails, the first geometry to blame is looked for by halving."""
     try:
         return _polygons(geometries, first, repair=repair)
@@ -143,7 +143,7 @@ def _chunk(path: Path, geometries: list[dict[str, Any] | None], first: int, *, r
         return Chunk(*map(np.concatenate, zip(*parts, strict=True)))
 
 
-def _polygons(geometries: list[dict[str, Any] | None], first: int, *, repair: bool) -> Chunk:
+def _polygons(geometries: list[JsonObject | None], first: int, *, repair: bool) -> Chunk:
     polygons: list[list[list[Any]]] = []
     features: list[int] = []
     for feature, geometry in enumerate(geometries, first):
@@ -184,7 +184,7 @@ def _polygons(geometries: list[dict[str, Any] | None], first: int, *, repair: bo
     return Chunk(built, np.array(features), mended)
 
 
-def _rings(geometry: dict[str, Any] | None) -> list[list[Any]]:
+def _rings(geometry: JsonObject | None) -> list[list[Any]]:
     """The rings of each polygon in a geometry."""
     if geometry is None:
         return []

@@ -69,7 +69,7 @@ def read_geopackage(path: Path, *, layer: str | None, repair: bool) -> Source:
 _KINDS = "SELECT name, iif(sql LIKE 'create virtual%', 'virtual', type) FROM sqlite_master WHERE type IN ('table', 'view')"
 
 
-def _crs(found: list[dict[str, Any]]) -> tuple[CRS | None, str]:
+def _crs(found: list[dict[str, object]]) -> tuple[CRS | None, str]:
     """The CRS of a row of ``gpkg_spatial_ref_sys``, or why it cannot be used. Numbers 0 and -1 mean that none is known."""
     if not found or found[0]["srs_id"] in (0, -1):
         return None, ""

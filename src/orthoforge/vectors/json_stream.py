@@ -8,6 +8,8 @@ from typing import Any
 
 from orthoforge.vectors.limits import Metered, shown
 
+# What anybody may have written between braces: nothing is known of it before it is looked at.
+JsonObject = dict[str, Any]
 _SPACE = re.compile(r"[ \t\n\r]*")
 _BLOCK_BYTES, _MOST_BYTES = 2**20, 2**26
 # A number, a word or an escape that the end of the text has cut looks like a fault so many characters before it.

@@ -17,6 +17,7 @@ import shapely
 
 from orthoforge.errors import DataError
 from orthoforge.vectors.chunks import Source, chunk_of
+from orthoforge.vectors.json_stream import JsonObject
 from orthoforge.vectors.limits import Metered, shown
 from orthoforge.vectors.places import WGS84
 
@@ -34,7 +35,7 @@ def read_osm(path: Path) -> Source:
         raise DataError(f"{path}: not a readable OpenStreetMap file ({type(error).__name__}: {shown(error)}).") from error
 
 
-def elements_source(path: Path, elements: Iterable[dict[str, Any]]) -> Source:
+def elements_source(path: Path, elements: Iterable[JsonObject]) -> Source:
     """The buildings among OpenStreetMap's elements, as the Overpass API writes them.
 
     A building cut by the border of the extract misses nodes or ways; it is left out, and a warning counts them. Raises
@@ -85,7 +86,7 @@ def elements_source(path: Path, elements: Iterable[dict[str, Any]]) -> Source:
     return Source(WGS84, iter([chunk_of(table, 0)]), lambda index: f"feature {index} ({names[index]})")
 
 
-def _line(element: dict[str, Any]) -> list[_Point | int | None]:
+def _line(element: JsonObject) -> list[_Point | int | None]:
     """A way's points, where Overpass was asked for them, else the numbers of its nodes."""
     if element.get("geometry"):
         return [point and (point["lon"], point["lat"]) for point in element["geometry"]]
@@ -105,7 +106,7 @@ def _area(lines: list[list[Any]], *, is_way: bool) -> shapely.Geometry | None:
     return None if area.is_empty else area
 
 
-def _elements(file: Metered) -> Iterator[dict[str, Any]]:
+def _elements(file: Metered) -> Iterator[JsonObject]:
     """An .osm file's elements as the Overpass API writes them in JSON."""
     events = ElementTree.iterparse(file, events=("start", "end"))
     _, root = next(events)
@@ -120,8 +121,8 @@ def _elements(file: Metered) -> Iterator[dict[str, Any]]:
         file.mark()
 
 
-def _element(element: ElementTree.Element) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": element.tag, "id": int(element.attrib["id"])}
+def _element(element: ElementTree.Element) -> JsonObject:
+    found: JsonObject = {"type": element.tag, "id": int(element.attrib["id"])}
     found["tags"] = {tag.attrib["k"]: tag.attrib["v"] for tag in element.iter("tag")}
     if element.tag == "node":
         found |= {"lon": float(element.attrib["lon"]), "lat": float(element.attrib["lat"])}
@@ -135,7 +136,7 @@ def _element(element: ElementTree.Element) -> dict[str, Any]:
     return found
 
 
-def _drawn(element: ElementTree.Element) -> dict[str, Any]:
+def _drawn(element: ElementTree.Element) -> JsonObject:
     """The points that Overpass adds to ways when asked for geometry."""
     nodes = list(element.iter("nd"))
     if not nodes or not all("lat" in node.attrib for node in nodes):

@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
+from orthoforge.vectors.json_stream import JsonObject
 from orthoforge.vectors.limits import first_bytes, require_utf8, shown
 from orthoforge.vectors.places import WGS84, crs_from
 
@@ -49,7 +50,7 @@ def read_parquet(path: Path, *, repair: bool) -> Source:
 def write_parquet(partial: Path, path: Path, polygons: np.ndarray, crs: CRS | None) -> None:
     """Polygons as GeoParquet 1.0 with WKB."""
     arrow, parquet = _pyarrow(path)
-    about: dict[str, Any] = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs.to_dict(projjson=True) if crs else None}
+    about: JsonObject = {"encoding": "WKB", "geometry_types": ["Polygon"], "crs": crs.to_dict(projjson=True) if crs else None}
     if len(polygons):
         about["bbox"] = shapely.total_bounds(polygons).tolist()
     geo = {"version": "1.0.0", "primary_column": "geometry", "columns": {"geometry": about}}
@@ -58,7 +59,7 @@ def write_parquet(partial: Path, path: Path, polygons: np.ndarray, crs: CRS | No
     parquet.write_table(table, partial, compression="zstd")
 
 
-def _crs(about: dict[str, Any]) -> tuple[CRS | None, str]:
+def _crs(about: JsonObject) -> tuple[CRS | None, str]:
     """The CRS, or why it cannot be used. No ``crs`` means longitude and latitude; ``null`` means unknown."""
     if "crs" not in about:
         return WGS84, ""

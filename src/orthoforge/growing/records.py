@@ -1,0 +1,88 @@
+"""What a grown data set says of itself, as plain values: its settings, a row a candidate, and the counts."""
+
+from typing import Any, NotRequired, TypedDict
+
+from orthoforge.forging.records import Parameters
+
+
+class SceneOrigin(TypedDict):
+    """A real training mask: its scene, and the window of it that trains (row, column, height, width; ``None`` for all)."""
+
+    scene: str
+    window: list[int] | None
+
+
+class Origin(TypedDict):
+    """Where a mask comes from. ``kind`` is ``real`` (with a scene and window), ``given`` (with a file), or how it was forged."""
+
+    kind: str
+    scene: NotRequired[str]
+    window: NotRequired[list[int] | None]
+    file: NotRequired[str]
+    sources: NotRequired[list[SceneOrigin]]
+    seed: NotRequired[int]
+    parameters: NotRequired[Parameters]
+
+
+class CandidateRow(TypedDict):
+    """A line of ``synthetic.jsonl``. ``agreement`` is ``None`` where nothing judged it, ``least`` what was asked of it."""
+
+    name: str
+    accepted: bool
+    place: str
+    mask: Origin
+    seed: int
+    style: str | None
+    model_sha256: str
+    recipe: str
+    step: int
+    agreement: float | None
+    least: float | None
+
+
+class GrowSettings(TypedDict):
+    """What decides a grown data set, as ``grown.json`` holds it."""
+
+    model_sha256: str
+    ratio: float
+    variants: int
+    masks: str
+    split: str | None
+    least_agreement: float
+    seed: int
+    threshold: int | None
+    layout: list[str]
+    given: list[list[str | int]]  # names, sizes and times of the masks of a folder
+    tiles: str | None  # fingerprint
+    tiles_split: str | None
+    segmenter: dict[str, Any] | None
+    sources: dict[str, list[list[int]]]
+    material_sha256: NotRequired[str]
+
+
+class Counts(TypedDict):
+    """Pairs: synthetic ones wanted, added (in all and by place) and rejected, and real ones."""
+
+    wanted: int
+    added: int
+    rejected: int
+    real: int
+    places: dict[str, int]
+
+
+class Summary(TypedDict):
+    """What is said of a data set that is complete."""
+
+    counts: Counts
+    real_iou: float | None
+    notes: list[str]
+
+
+class Done(TypedDict, total=False):
+    """``grown.json``, or a part of it: it may come from anywhere."""
+
+    entries: list[str]
+    settings: GrowSettings
+    counts: Counts
+    real_iou: float | None
+    notes: list[str]
