@@ -21,14 +21,17 @@ _Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 @dataclass(frozen=True)
 class Classes:
-    """Names by index, and of each the colours that it has in masks."""
+    """Names by index, and of each the colours that it has in masks, or its values in masks of one band."""
 
     names: Annotated[list[str], Field(min_length=1, max_length=255)]
     colours: list[list[tuple[_Byte, _Byte, _Byte]]]
+    values: list[list[_Byte]] = field(default_factory=list)  # only where a palette gave some
 
     def __post_init__(self) -> None:
         if len(self.colours) != len(self.names):
             raise ValueError(f"{len(self.names)} names, but colours of {len(self.colours)} classes")
+        if self.values and len(self.values) != len(self.names):
+            raise ValueError(f"{len(self.names)} names, but values of {len(self.values)} classes")
 
 
 @dataclass(frozen=True)

@@ -67,6 +67,9 @@ def test_many_unknown_colours_are_summed_up(tmp_path):
         ({"Road": "#ff0000"}, "'#ff0000'"),
         ({"Road": [1, 2, 3], "Path": [1, 2, 3]}, r"\[1, 2, 3\] stands for both 'Road' and 'Path'"),
         ({"Road": [1, 2, 3], "(treat as Path)": [3, 2, 1]}, "refers to 'Path', which is not in it. It has Road"),
+        ({"Road": 7, "Path": {"value": 7}}, "7 stands for both 'Road' and 'Path'"),
+        ({"Road": 256}, "'Road' is 256; red, green and blue"),
+        ({"Road": {"value": 1, "color": [1, 2, 3]}}, '"value": 1} or one of both is expected'),
         ('{"Road": [1, 2, 3], "Road": [3, 2, 1]}', "'Road' is there twice"),
     ],
 )

@@ -170,6 +170,12 @@ def test_classes_come_from_a_palette(tmp_path):
     assert store.tile(0)[1].tolist() == [[0, 1], [2, 0]]
     assert store.rows[0].building_share == 0.25
     assert store.mask_rgb(store.tile(0)[1])[0, 1].tolist() == [200, 30, 30]
+    write_tiff(tmp_path / "indices/masks/a1.tif", labels, make_grid(32))  # the same as values of one band
+    write_tiff(tmp_path / "indices/images/a1.tif", np.zeros((32, 32, 3), np.uint8), make_grid(32))
+    (tmp_path / "values.json").write_text('{"Land": 0, "Building": {"colour": [200, 30, 30], "value": 1}, "Water": 2}')
+    by_value = prepare(tmp_path / "indices", tmp_path / "by value", size=2, palette=tmp_path / "values.json")
+    assert by_value.fingerprint == store.fingerprint
+    assert by_value.classes.values == ((0,), (1,), (2,))
     (tmp_path / "palette.json").write_text('{"Land": [0, 0, 0], "Roof": [200, 30, 30]}')
     with pytest.raises(DataError, match=r"a1\.tif: colours that are not in the palette: \[10, 20, 250\] in 37\.5 % of pixels"):
         prepare(tmp_path / "data", tmp_path / "other", palette=tmp_path / "palette.json")

@@ -19,7 +19,7 @@ def check(
     Args:
         data: Inria's layout as downloaded, or a folder with images/ and masks/.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
-        palette: JSON file of class names and colours, for colour-coded masks.
+        palette: JSON file of class names and their colours or values, for masks of classes.
         bands: Of the images, numbered from 1, those that are meant to be used; without it images have three.
         all: List the sound scenes too.
     """
@@ -62,7 +62,7 @@ def prepare(
         split: Who trains and who tests: blocks (by place, no two splits touch), digits (as in 2021: last digit of the scene number
             0-6 train, 7-8 validation, 9 test), inria (numbers 1-5 of each city validate), random (by tile; neighbours leak).
         min_building: Leave out tiles with a smaller share of building.
-        palette: JSON file of class names and colours, for colour-coded masks.
+        palette: JSON file of class names and their colours or values, for masks of classes.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         bands: Of the images to keep, numbered from 1, such as 1 2 3 4; without it images have three, red, green and blue.
         attribution: Whom to credit for the imagery; travels into runs and generated files.

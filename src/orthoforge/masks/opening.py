@@ -27,7 +27,7 @@ from orthoforge.geo.rasters import (
     require_mask_values,
 )
 from orthoforge.geo.stamps import source_sha256
-from orthoforge.masks.classes import BUILDING, Classes, Colour
+from orthoforge.masks.classes import BUILDING, Classes, Code
 
 
 class SceneMask(Protocol):
@@ -109,10 +109,10 @@ def open_raster_mask(path: Path, *, classes: Classes | None = None, threshold: i
 
 @dataclass
 class Unfit:
-    """What windows of a mask may hold that it must not: pixels of each value (256,), and of each colour that no class has."""
+    """What windows of a mask may hold that it must not: pixels of each value (256,), and of each code that no class has."""
 
     counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    colours: Counter[Colour] = field(default_factory=Counter)
+    codes: Counter[Code] = field(default_factory=Counter)
 
 
 class RasterMask:
@@ -127,7 +127,8 @@ class RasterMask:
 
     @cached_property
     def identity(self) -> str:
-        settings = f"{self._threshold} {self.classes.index_of if self.classes else None}"
+        values = f" {self.classes.index_of_value}" if self.classes and self.classes.values else ""
+        settings = f"{self._threshold} {self.classes and self.classes.index_of}{values}"
         return hashlib.sha256(f"{source_sha256(self.raster.path)} {settings}".encode()).hexdigest()
 
     @property
@@ -140,7 +141,7 @@ class RasterMask:
         with self._lock:
             if self.classes is None:
                 return read_mask(self.raster, window, threshold=self._threshold)
-            return self.classes.indices(read_mask_rgb(self.raster, window), self.raster.path)
+            return self.classes.indices(self._codes(window), self.raster.path)
 
     def read(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
         """As ``labels``, and where it holds data, (h, w) bool; ``None`` for everywhere."""
@@ -152,25 +153,31 @@ class RasterMask:
             return labels, self.raster.read_valid(window)
 
     def as_stored(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """What a copy of it holds, and where that has data: as ``read``, but of classes their colours, (h, w, 3) uint8."""
+        """What a copy of it holds, and where that has data: as ``read``, but of classes their colours, (h, w, 3), or values."""
         if self.classes is None:
             return self.read(window)
         with self._lock:
-            colours = read_mask_rgb(self.raster, window)
-        self.classes.indices(colours, self.raster.path)
-        return colours, None
+            codes = self._codes(window)
+        self.classes.indices(codes, self.raster.path)
+        return (codes if codes.shape[2] == 3 else codes[..., 0]), None
 
     def building(self, window: Window, unfit: Unfit) -> np.ndarray:
         """(h, w) uint8 of 0 and 255. What the mask must not hold is counted in ``unfit``, to be judged when all of it is read."""
         if self.classes:
-            labels, unknown = self.classes.sort(read_mask_rgb(self.raster, window))
-            unfit.colours += unknown
+            labels, unknown = self.classes.sort(self._codes(window))
+            unfit.codes += unknown
             building = -1 if self.classes.building is None else self.classes.building
             return np.where(labels == building, BUILDING, 0).astype(np.uint8)
         values = read_mask_values(self.raster, window)
         if self._threshold is None:
             unfit.counts += np.bincount(values.ravel(), minlength=256)
         return np.where(values >= (1 if self._threshold is None else self._threshold), BUILDING, 0).astype(np.uint8)
+
+    def _codes(self, window: Window | None) -> np.ndarray:
+        """What tells classes apart: colours (h, w, 3), or values (h, w, 1) where the classes have some and there is one band."""
+        if self.classes and self.classes.values and (self.raster.dtype, self.raster.band_count) == ("uint8", 1):
+            return self.raster.read(window)
+        return read_mask_rgb(self.raster, window)
 
     def valid(self, window: Window) -> np.ndarray | None:
         declares = self.raster.nodata is not None or self.raster.has_alpha or self.raster.has_mask

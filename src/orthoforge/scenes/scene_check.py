@@ -85,7 +85,7 @@ def check_scene(
             require_mask_values(pair.mask, tally.unfit.counts)
         findings += _of_missing_data(image, mask if complete else None, tally)
         with _noted(findings):
-            require_known(pair.mask, tally.unfit.colours, tally.share.pixels)
+            require_known(pair.mask, tally.unfit.codes, tally.share.pixels)
         told = mask is not None and complete and building_value(classes) is not None
         if told and not any(finding.severity == "fault" for finding in findings):
             warning = tally.share.warning(pair.name)

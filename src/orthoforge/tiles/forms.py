@@ -43,10 +43,11 @@ class RowForm(TypedDict):
 
 
 class ClassesForm(TypedDict):
-    """Classes by index; each may have several colours."""
+    """Classes by index; each may have several colours, and values in masks of one band."""
 
     names: Annotated[list[str], Field(min_length=1, max_length=256)]
-    colours: list[Annotated[list[_Colour], Field(min_length=1)]]
+    colours: list[list[_Colour]]
+    values: NotRequired[list[list[Annotated[int, Field(ge=0, le=255)]]]]
 
 
 class SettingsForm(TypedDict):
@@ -92,4 +93,11 @@ def store_body(content: bytes, file: object) -> StoreForm:
     classes = body["classes"]
     if classes and len(classes["names"]) != len(classes["colours"]):
         raise DataError(f"{file}: damaged (not as many colours as classes). Run orthoforge prepare --overwrite.")
+    if classes and not _are_told_apart(classes):
+        raise DataError(f"{file}: damaged (a class has neither colour nor value). Run orthoforge prepare --overwrite.")
     return body
+
+
+def _are_told_apart(classes: ClassesForm) -> bool:
+    values = classes.get("values") or [[] for _ in classes["names"]]
+    return len(values) == len(classes["names"]) and all(own or other for own, other in zip(classes["colours"], values, strict=True))
