@@ -18,9 +18,9 @@ from orthoforge.growing.judging import Judge, judge_of
 from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, plan_of
-from orthoforge.growing.records import CandidateRow, Counts, Summary
+from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
-from orthoforge.growing.training_ground import Ground, Rule, training_ground
+from orthoforge.growing.training_ground import Ground, training_ground
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 
 ROWS = "synthetic.jsonl"

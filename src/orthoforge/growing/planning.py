@@ -9,9 +9,9 @@ from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.growing.mask_streams import How, mask_files
 from orthoforge.growing.reading import MaskReader
-from orthoforge.growing.records import GrowSettings
+from orthoforge.growing.records import GrowSettings, Rule
 from orthoforge.growing.staging import require_inside
-from orthoforge.growing.training_ground import Rule, training_tiles
+from orthoforge.growing.training_ground import training_tiles
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.scenes.sources import Pair, find_pairs, folders
 from orthoforge.tiles.store import TileStore
@@ -82,7 +82,8 @@ def plan_of(
         threshold = store.settings.get("threshold")
     image_folder, mask_folder = folders(data)
     layout = image_folder.relative_to(data).as_posix(), mask_folder.relative_to(data).as_posix()
-    given = [] if how else [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in mask_files(Path(masks))]
+    paths = [] if how else mask_files(Path(masks))
+    given: list[list[str | int]] = [[path.name, path.stat().st_size, path.stat().st_mtime_ns] for path in paths]
     settings: GrowSettings = {
         "model_sha256": generator.sha256, "ratio": ratio, "variants": variants, "masks": str(masks), "split": split,
         "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout), "given": given,

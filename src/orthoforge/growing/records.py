@@ -1,8 +1,11 @@
 """What a grown data set says of itself, as plain values: its settings, a row a candidate, and the counts."""
 
-from typing import Any, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired, TypedDict
 
 from orthoforge.forging.records import Parameters
+
+Rule = Literal["digits", "inria"]
+"""By a scene's number, where the run's tiles do not say it: which scenes train."""
 
 
 class SceneOrigin(TypedDict):
@@ -47,7 +50,7 @@ class GrowSettings(TypedDict):
     ratio: float
     variants: int
     masks: str
-    split: str | None
+    split: Rule | None
     least_agreement: float
     seed: int
     threshold: int | None

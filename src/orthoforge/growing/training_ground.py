@@ -9,7 +9,6 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -19,13 +18,12 @@ from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
 from orthoforge.growing.reading import MaskReader, Scale
-from orthoforge.growing.records import SceneOrigin
+from orthoforge.growing.records import Rule, SceneOrigin
 from orthoforge.scenes.sources import Pair, number_of, place_key
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Site, assign_splits
 from orthoforge.tiles.store import TileStore
 
-Rule = Literal["digits", "inria"]
 # The building share of a window may differ by so much from the manifest's: rounding, and no more.
 _SAME_SHARE = 1e-6
 

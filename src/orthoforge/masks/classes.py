@@ -51,8 +51,9 @@ class Classes:
 
     def plain(self) -> dict[str, list[Any]]:
         """As ``of_plain`` takes it."""
-        plain = {"names": list(self.names), "colours": [[list(colour) for colour in of_class] for of_class in self.colours]}
-        return plain | ({"values": [list(of_class) for of_class in self.values]} if self.values else {})
+        values: dict[str, list[Any]] = {"values": [list(of_class) for of_class in self.values]} if self.values else {}
+        colours = [[list(colour) for colour in of_class] for of_class in self.colours]
+        return {"names": list(self.names), "colours": colours, **values}
 
     @property
     def count(self) -> int:

@@ -66,7 +66,7 @@ def check_scene(
     with contextlib.ExitStack() as stack:
         image = _open(open_raster(pair.image), stack, findings)
         mask = _open(open_raster_mask(pair.mask, classes=classes, threshold=threshold), stack, findings)
-        for raster in (image, mask and mask.raster):
+        for raster in (image, mask.raster if mask else None):
             if raster:
                 with _noted(findings):
                     require_north_up(raster.path, raster.grid)
@@ -137,7 +137,7 @@ def _read(
     bands: Sequence[int] | None,
 ) -> bool:
     """Read all pixels of one raster, or of two of one size side by side. False when some could not be read."""
-    guide = image or (mask and mask.raster)
+    guide = image or (mask.raster if mask else None)
     if guide is None:
         return True
     intact = True
