@@ -4,10 +4,10 @@ import dataclasses
 import difflib
 import os
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal, TypedDict, cast
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -31,6 +31,19 @@ _LONGEST_NAME = 200
 _MOST = {"crop_px": 2**14, "generator_width": 2**13, "discriminator_width": 2**13, "batch_size": 2**20, "seed": 2**63 - 1}
 _MOST_OTHERWISE = 10**9
 _HALVINGS = {"unet256": 8, "unet512": 9, "modulated": 4}  # of the feature maps; the other generators halve twice
+
+Setting = str | int | float | Sequence[str]
+"""A field's value, plain; Booleans are whole numbers to the type."""
+
+
+class TileOptions(TypedDict, total=False):
+    """Arguments of ``orthoforge.prepare`` that a recipe may ask for."""
+
+    grid: int
+    gsd: float
+    size: int
+    split: Literal["digits", "inria", "blocks", "random"]
+    min_building: float
 
 
 @dataclass(frozen=True)
@@ -243,13 +256,13 @@ class Recipe:
         return 2 ** _HALVINGS.get(self.generator, 2)
 
     @property
-    def tile_options(self) -> dict[str, Any]:
+    def tile_options(self) -> TileOptions:
         """``tiles`` as arguments of ``orthoforge.prepare``."""
         kinds = {"grid": int, "gsd": float, "size": int, "split": str, "min_building": float}
         try:
             words = shlex.split(self.tiles)
             named = {name.removeprefix("--").replace("-", "_"): value for name, value in zip(words[::2], words[1::2], strict=True)}
-            return {name: kinds[name](value) for name, value in named.items()}
+            return cast(TileOptions, {name: kinds[name](value) for name, value in named.items()})  # prepare refuses other splits
         except (ValueError, KeyError) as error:
             known = " ".join(f"--{name.replace('_', '-')} …" for name in kinds)
             raise ConfigError(f"tiles is `{self.tiles}`; it may hold these options of orthoforge prepare: {known}.") from error
@@ -266,7 +279,7 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
-def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
+def load_recipe(name: str | Path, /, **overrides: Setting) -> Recipe:
     """A recipe by name or by the path of a YAML file, with fields replaced by ``overrides`` (text is taken as in YAML).
 
     Several layers in one text are joined by '+'.
@@ -286,12 +299,13 @@ def load_recipe(name: str | Path, /, **overrides: Any) -> Recipe:
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: a recipe is a list of `key: value` lines.")
     values.pop("run", None)  # a run's args.yaml is its recipe, with the run's circumstances added
-    if isinstance(overrides.get("perceptual_layers"), str):
-        overrides["perceptual_layers"] = overrides["perceptual_layers"].split("+")
+    layers = overrides.get("perceptual_layers")
+    if isinstance(layers, str):
+        overrides["perceptual_layers"] = layers.split("+")
     return recipe_from(values | overrides, source=str(path))
 
 
-def recipe_from(values: Mapping[str, Any], *, source: str) -> Recipe:
+def recipe_from(values: Mapping[str, object], *, source: str) -> Recipe:
     """A recipe from plain values. ``source`` is named in the ``ConfigError`` for a key or a value that does not fit."""
     for key in values:
         if key not in FIELD_NAMES:
@@ -323,7 +337,7 @@ def shown(value: object) -> str:
     return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 2]} …"
 
 
-def recipe_values(recipe: Recipe) -> dict[str, Any]:
+def recipe_values(recipe: Recipe) -> dict[str, Setting]:
     """Every field as a plain value, in order."""
     return {name: list(value) if isinstance(value, tuple) else value for name, value in dataclasses.asdict(recipe).items()}
 

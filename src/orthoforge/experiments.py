@@ -5,14 +5,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from orthoforge import runs
 from orthoforge.comparison.compare import compare
-from orthoforge.config import Recipe, load_recipe
+from orthoforge.config import Recipe, Setting, load_recipe
 from orthoforge.errors import ConfigError, OrthoforgeError, OutOfMemoryError, ResourceError
 from orthoforge.tiles.prepare import prepare
-from orthoforge.training import train
+from orthoforge.training.session import train
 
 REPORT = "report.html"
 
@@ -32,7 +31,7 @@ def experiment(
     scenes: Path,
     out: Path = Path("experiments"),
     *,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Setting] | None = None,
     price_per_hour: float | None = None,
 ) -> Outcome:
     """Train each of ``recipes`` on tiles cut from ``scenes`` as the recipe asks, and compare the runs.
@@ -57,9 +56,9 @@ def sweep(
     recipe: str | Path,
     data: Path,
     out: Path,
-    over: Mapping[str, Sequence[Any]],
+    over: Mapping[str, Sequence[Setting]],
     *,
-    overrides: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Setting] | None = None,
     init_from: Path | None = None,
     price_per_hour: float | None = None,
 ) -> Outcome:
@@ -81,7 +80,7 @@ def sweep(
     return _train_all(plans, {tiles: data}, out, price_per_hour, dict.fromkeys(plans, init_from))
 
 
-def with_predecessors(recipes: Sequence[Recipe], overrides: Mapping[str, Any]) -> dict[str, Recipe]:
+def with_predecessors(recipes: Sequence[Recipe], overrides: Mapping[str, Setting]) -> dict[str, Recipe]:
     """``recipes`` by name, each after the one whose weights it starts from; what is missing of those comes from the package."""
     given: dict[str, Recipe] = {}
     for recipe in recipes:
@@ -102,8 +101,10 @@ def with_predecessors(recipes: Sequence[Recipe], overrides: Mapping[str, Any]) -
     return ordered
 
 
-def _recipe(recipe: str | Path | Recipe, overrides: Mapping[str, Any]) -> Recipe:
-    return replace(recipe, **overrides) if isinstance(recipe, Recipe) else load_recipe(recipe, **overrides)
+def _recipe(recipe: str | Path | Recipe, overrides: Mapping[str, Setting]) -> Recipe:
+    if isinstance(recipe, Recipe):
+        return replace(recipe, **overrides)  # type: ignore[arg-type]  # of each field its own
+    return load_recipe(recipe, **overrides)
 
 
 def _train_all(

@@ -174,7 +174,7 @@ def _stored(tensors: Mapping[str, Tensor], *, half: bool) -> dict[str, Tensor]:
 
 def _config(generator: TrainedGenerator, contents: Mapping[str, bytes], *, half: bool) -> dict[str, Any]:
     recipe = recipe_values(generator.recipe)
-    recipe["perceptual_weights"] = Path(recipe["perceptual_weights"]).name if recipe["perceptual_weights"] else ""
+    recipe["perceptual_weights"] = Path(generator.recipe.perceptual_weights).name
     progress = generator.state["progress"]
     return {
         "format": FORMAT,
