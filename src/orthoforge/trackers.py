@@ -11,8 +11,10 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Protocol
 
 import numpy as np
 
@@ -46,10 +48,26 @@ def require_trackers(names: Sequence[str]) -> None:
             raise ConfigError(f"{LABELS[name]} is not installed. Install it: pip install 'orthoforge[trackers]'")
 
 
+class _Tracker(Protocol):
+    """What a tracker is told."""
+
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        """Log each value under its name."""
+
+    def picture(self, name: str, image: np.ndarray, step: int) -> None:
+        """Log an image (H, W, 3) uint8."""
+
+    def close(self) -> None:
+        """Close files and connections."""
+
+
+_Call = Callable[[_Tracker], None]
+
+
 class Trackers:
     """Every tracker in ``names``, as one. One that fails is left out, after a warning with its cause; the others go on."""
 
-    def __init__(self, names: Sequence[str], run: Path, *, settings: Mapping[str, Any], first_step: int) -> None:
+    def __init__(self, names: Sequence[str], run: Path, *, settings: Mapping[str, object], first_step: int) -> None:
         """``settings``, plain values, are recorded as hyperparameters. A run that was tracked before goes on at ``first_step``:
         points from there on, logged before a kill, are purged from TensorBoard; W&B and MLflow keep them beside the new ones, and
         lack what they had not sent yet.
@@ -59,32 +77,37 @@ class Trackers:
         require_trackers(names)
         for name, value in ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        openers: dict[str, Callable[[], Any]] = {
+        openers: dict[str, Callable[[], _Tracker]] = {
             "tensorboard": lambda: _TensorBoard(run, settings, first_step),
-            "wandb": lambda: _Background(_Wandb, importlib.import_module("wandb"), run, settings),
-            "mlflow": lambda: _Background(_Mlflow, importlib.import_module("mlflow"), run, settings),
+            "wandb": lambda: _Background(partial(_Wandb, importlib.import_module("wandb"), run, settings)),
+            "mlflow": lambda: _Background(partial(_Mlflow, importlib.import_module("mlflow"), run, settings)),
         }
-        self._trackers: dict[str, Any] = {}
+        self._trackers: dict[str, _Tracker] = {}
         for name in dict.fromkeys(names):
-            self._attempt(name, lambda name=name: self._trackers.update({name: openers[name]()}))  # type: ignore[misc]
+            self._attempt(name, partial(self._open, name, openers[name]))
 
     def scalars(self, values: Mapping[str, float], step: int) -> None:
         """Log each value under its name."""
-        self._each("scalars", dict(values), step)
+        copied = dict(values)
+        self._each(lambda tracker: tracker.scalars(copied, step))
 
     def picture(self, name: str, image: np.ndarray, step: int) -> None:
         """Log an image (H, W, 3) uint8."""
-        self._each("picture", name, image.copy(), step)
+        copied = image.copy()
+        self._each(lambda tracker: tracker.picture(name, copied, step))
 
     def close(self) -> None:
         """Close files and connections. Each tracker has half a minute for what it has not sent yet."""
-        self._each("close")
+        self._each(lambda tracker: tracker.close())
 
-    def _each(self, method: str, *arguments: Any) -> None:
+    def _open(self, name: str, opener: Callable[[], _Tracker]) -> None:
+        self._trackers[name] = opener()
+
+    def _each(self, call: _Call) -> None:
         for name, tracker in list(self._trackers.items()):
-            self._attempt(name, lambda tracker=tracker: getattr(tracker, method)(*arguments))  # type: ignore[misc]
+            self._attempt(name, partial(call, tracker))
 
-    def _attempt(self, name: str, call: Callable[[], Any]) -> None:
+    def _attempt(self, name: str, call: Callable[[], None]) -> None:
         try:
             call()
         except Exception as error:  # whatever a tracker throws, training goes on
@@ -96,7 +119,7 @@ class Trackers:
 class _TensorBoard:
     """Event files in the run folder, written at once: the next checkpoint counts on every point before it."""
 
-    def __init__(self, run: Path, settings: Mapping[str, Any], first_step: int) -> None:
+    def __init__(self, run: Path, settings: Mapping[str, object], first_step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
         from torch.utils.tensorboard.summary import hparams
 
@@ -131,7 +154,7 @@ class _TensorBoard:
 class _Wandb:
     """A run of W&B; without an API key offline, for ``wandb sync``. ``WANDB_*`` variables go before what stands here."""
 
-    def __init__(self, wandb: Any, run: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, wandb: ModuleType, run: Path, settings: Mapping[str, object]) -> None:
         known = _read_ids(run).get("wandb")
         run_id = known or os.environ.get("WANDB_RUN_ID") or secrets.token_hex(4)
         folder = run.absolute()
@@ -163,7 +186,7 @@ class _Wandb:
 class _Mlflow:
     """A run of MLflow's experiment; without ``MLFLOW_TRACKING_URI`` in ``mlflow.db`` and ``mlartifacts`` beside the run folder."""
 
-    def __init__(self, mlflow: Any, run: Path, settings: Mapping[str, Any]) -> None:
+    def __init__(self, mlflow: ModuleType, run: Path, settings: Mapping[str, object]) -> None:
         self._entities, beside = mlflow.entities, run.absolute().parent
         local = not mlflow.is_tracking_uri_set()
         self._client = mlflow.MlflowClient(f"sqlite:///{beside / 'mlflow.db'}" if local else mlflow.get_tracking_uri())
@@ -197,39 +220,39 @@ class _Mlflow:
 class _Background:
     """A tracker in a thread of its own, in whose way nothing waits. What it throws is raised by the next call."""
 
-    def __init__(self, tracker: Callable[..., Any], *arguments: Any) -> None:
-        self._calls: queue.Queue[tuple[str, tuple[Any, ...]]] = queue.Queue(CALLS_WAITING)
+    def __init__(self, opener: Callable[[], _Tracker]) -> None:
+        self._calls: queue.Queue[_Call | None] = queue.Queue(CALLS_WAITING)  # closed after ``None``
         self._error: BaseException | None = None
         # A daemon, so that one that hangs does not keep the process.
-        self._thread = threading.Thread(target=self._work, args=(tracker, arguments), daemon=True)
+        self._thread = threading.Thread(target=self._work, args=(opener,), daemon=True)
         self._thread.start()
 
-    def _work(self, tracker: Callable[..., Any], arguments: tuple[Any, ...]) -> None:
+    def _work(self, opener: Callable[[], _Tracker]) -> None:
         try:
-            opened, method = tracker(*arguments), ""
-            while method != "close":
-                method, values = self._calls.get()
-                getattr(opened, method)(*values)
+            tracker = opener()
+            while call := self._calls.get():
+                call(tracker)
+            tracker.close()
         except BaseException as error:  # SystemExit too: the thread ends with it
             self._error = error
 
-    def scalars(self, *values: Any) -> None:
-        self._put("scalars", *values)
+    def scalars(self, values: Mapping[str, float], step: int) -> None:
+        self._put(lambda tracker: tracker.scalars(values, step))
 
-    def picture(self, *values: Any) -> None:
-        self._put("picture", *values)
+    def picture(self, name: str, image: np.ndarray, step: int) -> None:
+        self._put(lambda tracker: tracker.picture(name, image, step))
 
     def close(self) -> None:
-        self._put("close")
+        self._put(None)
         self._thread.join(CLOSE_SECONDS)
         self._raise()
         if self._thread.is_alive():
             raise TimeoutError(f"no answer for {CLOSE_SECONDS:.0f} s; what it had not sent by then is missing")
 
-    def _put(self, method: str, *values: Any) -> None:
+    def _put(self, call: _Call | None) -> None:
         self._raise()
         try:
-            self._calls.put_nowait((method, values))
+            self._calls.put_nowait(call)
         except queue.Full:
             raise TimeoutError(f"it does not keep up, {CALLS_WAITING} calls are waiting") from None
 
