@@ -26,6 +26,7 @@ from orthoforge.training.batches import to_tensors
 from orthoforge.training.hardware import new_fabric, resolved_precision
 from orthoforge.training.state import TrainingState
 from orthoforge.training.step import train_step
+from orthoforge.training.training import Training
 
 
 def plain_step(width: int) -> Callable[[torch.Tensor, torch.Tensor], None]:
@@ -60,7 +61,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         store = small_store(Path(folder), size_px=286)
         fabric = new_fabric(recipe)
-        state = TrainingState(fabric, recipe, None)
+        training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), Path(folder))
         step = plain_step(recipe.generator_width)
         ids = np.resize(store.ids("train"), options.batch)
         ours, plain = [], []
@@ -72,7 +73,7 @@ def main() -> None:
             step(condition, real)
             plain.append(time.perf_counter() - began)
             began = time.perf_counter()
-            train_step(fabric, recipe, state, batch, store)
+            train_step(training, batch)
             ours.append(time.perf_counter() - began)
     ratios = [a / b for a, b in zip(plain[1:], ours[1:], strict=True)]  # the first round warms up
     print(f"training at 256 px, batch {options.batch}, {torch.get_num_threads()} threads, {resolved_precision('auto')} here")

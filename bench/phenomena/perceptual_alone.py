@@ -20,6 +20,7 @@ from orthoforge.tiles.store import TileStore, crop_batch
 from orthoforge.training.hardware import new_fabric
 from orthoforge.training.state import TrainingState
 from orthoforge.training.step import train_step
+from orthoforge.training.training import Training
 
 L1, PERCEPTUAL = "instance-norm", "perceptual-only"  # with the same upsampling they differ in the loss alone
 UPSAMPLINGS = ("transposed", "resize")
@@ -82,11 +83,11 @@ def seconds_a_step(tiles: SmallSet, names: Sequence[str]) -> dict[str, list[floa
 def stepper(recipe: Recipe, store: TileStore) -> Callable[[int], None]:
     """A training of a recipe that takes one step a call."""
     fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None)
+    training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), store.path)
     ids = store.ids("train")[: recipe.batch_size]
 
     def step(number: int) -> None:
         keys = [(number, position) for position in range(recipe.batch_size)]
-        train_step(fabric, recipe, state, crop_batch(store, ids, crop_px=recipe.crop_px, flips=recipe.flips, keys=keys), store)
+        train_step(training, crop_batch(store, ids, crop_px=recipe.crop_px, flips=recipe.flips, keys=keys))
 
     return step

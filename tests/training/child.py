@@ -104,10 +104,11 @@ def install_hooks(
     if poison:
         inner = loop.train_step
 
-        def train_step(fabric: Any, recipe: Any, state: Any, batch: Any, store: Any) -> Any:
+        def train_step(training: Any, batch: Any) -> Any:
+            state = training.state
             if state.progress.step + 1 == poison["step"] and state.progress.rollbacks < poison["times"]:
                 next(state.discriminator.parameters()).data[0, 0, 0, 0] = float("nan")
-            return inner(fabric, recipe, state, batch, store)
+            return inner(training, batch)
 
         loop.train_step = train_step
 

@@ -23,6 +23,10 @@ from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.plain_yaml import dump_yaml
 from orthoforge.runs import TIMING_COLUMNS
 from orthoforge.tiles.prepare import prepare
+from orthoforge.tiles.store import TileStore
+from orthoforge.training.hardware import new_fabric
+from orthoforge.training.state import TrainingState
+from orthoforge.training.training import Training
 
 torch.set_num_threads(1)  # with more, tiny networks wait for each other's threads
 
@@ -56,6 +60,12 @@ def small_s(**changes: Any) -> Recipe:
         "epochs": 1, "decay_epochs": 1, "precision": "float32", "learning_rate": 2e-3, "ema_decay": 0.8, "panels_every": 2,
     }  # fmt: skip
     return load_recipe("orthoforge-s", **values | changes)
+
+
+def begun(recipe: Recipe, store: TileStore, out: Path = Path("run")) -> Training:
+    """A training before its first step; nothing is written yet."""
+    fabric = new_fabric(recipe)
+    return Training(fabric, recipe, store, TrainingState(fabric, recipe, store), out)
 
 
 class Trainers:

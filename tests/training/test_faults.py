@@ -10,7 +10,7 @@ import warnings
 
 import pytest
 import torch
-from harness import Trainers, assert_same_run, hidden_leftovers, make_tiles, rows, tiny
+from harness import Trainers, assert_same_run, begun, hidden_leftovers, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
 from orthoforge import runs
@@ -26,11 +26,9 @@ from orthoforge.errors import (
 )
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
-from orthoforge.training import loop, train
+from orthoforge.training import loop, saving, train
 from orthoforge.training import step as training_step
 from orthoforge.training.batches import epoch_batches
-from orthoforge.training.hardware import new_fabric
-from orthoforge.training.state import TrainingState
 from small_disk import small_disk
 
 SHORT = tiny(epochs=2, decay_epochs=1)
@@ -108,8 +106,8 @@ class FiniteSaves:
 
 @pytest.fixture
 def saves(monkeypatch):
-    watcher = FiniteSaves(loop.save_checkpoint)
-    monkeypatch.setattr(loop, "save_checkpoint", watcher)
+    watcher = FiniteSaves(saving.save_checkpoint)
+    monkeypatch.setattr(saving, "save_checkpoint", watcher)
     return watcher
 
 
@@ -117,11 +115,11 @@ def poison(monkeypatch, spoil, *, step, times):
     """Call ``spoil(state, batch)`` before a step, ``times`` times."""
     inner, left = loop.train_step, [times]
 
-    def train_step(fabric, recipe, state, batch, store):
-        if state.progress.step + 1 == step and left[0]:
+    def train_step(training, batch):
+        if training.progress.step + 1 == step and left[0]:
             left[0] -= 1
-            spoil(state, batch)
-        return inner(fabric, recipe, state, batch, store)
+            spoil(training.state, batch)
+        return inner(training, batch)
 
     monkeypatch.setattr(loop, "train_step", train_step)
 
@@ -237,18 +235,16 @@ def test_a_network_that_has_had_no_update_yet_can_be_resumed(tiles, tmp_path, mo
         return inner(gradients) * (float("inf") if calls == [1] * 2 else 1)  # the generator's first
 
     monkeypatch.setattr(training_step, "get_total_norm", get_total_norm)
-    store, fabric = TileStore.open(tiles), new_fabric(SHORT)
-    state = TrainingState(fabric, SHORT, None)
-    batch = next(epoch_batches(store, SHORT, state, fabric))
-    training_step.train_step(fabric, SHORT, state, batch, store)
-    assert state.progress.updates == {"discriminator": 1}
-    loop.save(fabric, state, SHORT, store, tmp_path / "last")
-    resumed = TrainingState(fabric, SHORT, None)
-    resumed.restore(load_checkpoint(tmp_path / "last"))
-    for each in (state, resumed):
-        training_step.train_step(fabric, SHORT, each, batch, store)
+    training, resumed = (begun(SHORT, TileStore.open(tiles), tmp_path) for _ in range(2))
+    batch = next(epoch_batches(training))
+    training_step.train_step(training, batch)
+    assert training.progress.updates == {"discriminator": 1}
+    saving.save(training, "last")
+    resumed.state.restore(load_checkpoint(tmp_path / "weights" / "last"))
+    for each in (training, resumed):
+        training_step.train_step(each, batch)
         assert each.progress.updates == {"discriminator": 2, "generator": 1}
-    after, expected = (each.model_tensors() | each.train_tensors() for each in (resumed, state))
+    after, expected = (each.state.model_tensors() | each.state.train_tensors() for each in (resumed, training))
     assert all(torch.equal(after[name], expected[name]) for name in expected)
 
 
@@ -272,11 +268,11 @@ def test_an_input_tile_with_nan_is_named(tiles, tmp_path, monkeypatch):
 def test_a_weight_that_turns_nan_without_a_loss_is_noticed_before_it_is_saved(tiles, saves, tmp_path, monkeypatch, capsys):
     inner, left = loop.train_step, [1]
 
-    def train_step(fabric, recipe, state, batch, store):
-        losses = inner(fabric, recipe, state, batch, store)
-        if state.progress.step == 6 and left[0]:
+    def train_step(training, batch):
+        losses = inner(training, batch)
+        if training.progress.step == 6 and left[0]:
             left[0] -= 1
-            state.output_generator.head[1].bias.data[0] = float("inf")
+            training.state.output_generator.head[1].bias.data[0] = float("inf")
         return losses
 
     monkeypatch.setattr(loop, "train_step", train_step)
@@ -431,7 +427,8 @@ def test_without_tiles(tmp_path):
 def test_init_from_starts_with_the_weights_of_another_run_and_says_so(tiles, finished, tmp_path, monkeypatch, capsys):
     seen = []
 
-    def look(fabric, recipe, state, batch, store):
+    def look(training, batch):
+        state = training.state
         seen.append((state.generator.state_dict(), state.discriminator.state_dict(), state.optimizer_g.state, state.progress.step))
         raise KeyboardInterrupt
 
@@ -489,7 +486,7 @@ def test_a_disk_that_is_too_small_fails_before_the_first_step(tiles, no_step, tm
 
 
 def test_a_disk_that_fills_up_costs_nothing_but_time(tiles, finished, tmp_path, monkeypatch):
-    inner = loop.save_checkpoint
+    inner = saving.save_checkpoint
 
     def fill(folder, *, model, train, state, material=None):
         if state["progress"]["epoch"] == 2:
@@ -497,12 +494,12 @@ def test_a_disk_that_fills_up_costs_nothing_but_time(tiles, finished, tmp_path, 
         inner(folder, model=model, train=train, state=state)
 
     with small_disk(tmp_path / "disk", 8_000_000) as disk:
-        monkeypatch.setattr(loop, "save_checkpoint", fill)
+        monkeypatch.setattr(saving, "save_checkpoint", fill)
         with pytest.raises(ResourceError, match=r"a checkpoint needs about .* MB, the disk has .* MB left"):
             train(SHORT, tiles, disk / "run", quiet=True)
         assert load_generator(disk / "run").step == 3
         assert hidden_leftovers(disk / "run") == []
-        monkeypatch.setattr(loop, "save_checkpoint", inner)
+        monkeypatch.setattr(saving, "save_checkpoint", inner)
         (disk / "filler").unlink()
         train(SHORT, tiles, disk / "run", resume=True, quiet=True)
         assert_same_run(disk / "run", finished)

@@ -70,8 +70,8 @@ def test_a_tile_is_never_material_of_its_own_canvas(tiles, monkeypatch):
         lambda *args, without, **options: left_out.append(without) or of(*args, without=without, **options),
     )
     for row, tile_id in enumerate(training_ids(store, recipe()).tolist()[:3]):
-        canvas_of(store, library, tile_id, row, 0, seed=0)
-    canvas_of(store, library, int(store.ids("val")[0]), 20, 0, seed=0)
+        canvas_of(store, library, tile_id, (row, 0), seed=0)
+    canvas_of(store, library, int(store.ids("val")[0]), (20, 0), seed=0)
     assert left_out == [[0], [1], [2], []]
 
 

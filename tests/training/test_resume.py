@@ -8,6 +8,7 @@ import json
 import random
 import signal
 import time
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +17,7 @@ from harness import Trainers, assert_same_run, curves, hidden_leftovers, make_ti
 
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import epoch_batches, steps_an_epoch
+from orthoforge.training.training import Training
 
 # Two recipes that differ in all that a checkpoint may or may not have to hold. 8 tiles: the last batch of an epoch is smaller.
 BATCH_EMA = tiny()
@@ -148,7 +150,7 @@ def order_hash(store, recipe, epoch, step_in_epoch=0, rollbacks=0):
     """Of the tiles and pixels of what is left of an epoch, batch by batch."""
     progress = SimpleNamespace(epoch=epoch, step_in_epoch=step_in_epoch, rollbacks=rollbacks)
     one_process = SimpleNamespace(world_size=1, global_rank=0)
-    batches = list(epoch_batches(store, recipe, SimpleNamespace(progress=progress), one_process))
+    batches = list(epoch_batches(Training(one_process, recipe, store, SimpleNamespace(progress=progress), Path("run"))))
     return [hashlib.sha256(b.tile_ids.tobytes() + b.image.tobytes() + b.mask.tobytes()).hexdigest() for b in batches]
 
 
@@ -156,7 +158,7 @@ def test_the_order_of_tiles_is_the_same_when_resumed_in_mid_epoch_and_at_its_bou
     store = TileStore.open(tiles)
     whole = [order_hash(store, INSTANCE, epoch) for epoch in range(3)]
     assert [len(batches) for batches in whole] == [4, 4, 4]
-    assert steps_an_epoch(store, INSTANCE, SimpleNamespace(world_size=1)) == 4
+    assert steps_an_epoch(Training(SimpleNamespace(world_size=1), INSTANCE, store, None, Path("run"))) == 4
     for epoch, step in [(0, 1), (1, 3), (2, 2)]:
         assert order_hash(TileStore.open(tiles), INSTANCE, epoch, step) == whole[epoch][step:]
     assert order_hash(store, INSTANCE, 1, 4) == []
@@ -170,7 +172,8 @@ def test_the_order_of_tiles_is_the_same_when_resumed_in_mid_epoch_and_at_its_bou
 def test_an_epoch_shows_every_tile_as_often_as_asked(tiles):
     store = TileStore.open(tiles)
     state = SimpleNamespace(progress=SimpleNamespace(epoch=0, step_in_epoch=0, rollbacks=0))
-    batches = list(epoch_batches(store, INSTANCE, state, SimpleNamespace(world_size=1, global_rank=0)))
+    one_process = SimpleNamespace(world_size=1, global_rank=0)
+    batches = list(epoch_batches(Training(one_process, INSTANCE, store, state, Path("run"))))
     seen = np.concatenate([batch.tile_ids for batch in batches])
     np.testing.assert_array_equal(np.sort(seen), np.sort(np.tile(store.ids("train"), 2)))
 
@@ -181,7 +184,8 @@ def test_processes_share_a_batch_between_them(step_in_epoch, tiles):
     state = SimpleNamespace(progress=SimpleNamespace(epoch=0, step_in_epoch=step_in_epoch, rollbacks=0))
 
     def of(world_size, rank):
-        return list(epoch_batches(store, recipe, state, SimpleNamespace(world_size=world_size, global_rank=rank)))
+        process = SimpleNamespace(world_size=world_size, global_rank=rank)
+        return list(epoch_batches(Training(process, recipe, store, state, Path("run"))))
 
     alone, shares = of(1, 0), [of(2, rank) for rank in range(2)]
     for number, batch in enumerate(alone):

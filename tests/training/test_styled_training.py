@@ -4,12 +4,13 @@ import json
 import math
 from collections import Counter
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
-from harness import assert_same_run, make_tiles, rows, small_s, tiny
+from harness import assert_same_run, begun, make_tiles, rows, small_s, tiny
 from safetensors.torch import load_file
 from scipy.ndimage import label
 
@@ -26,10 +27,10 @@ from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import loop, train
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, to_tensors
-from orthoforge.training.hardware import new_fabric
-from orthoforge.training.state import STYLE_BANKS, TrainingState
+from orthoforge.training.state import STYLE_BANKS
 from orthoforge.training.step import train_step
-from orthoforge.training.styles import places_of, remember_styles
+from orthoforge.training.styles import remember_styles
+from orthoforge.training.training import Training
 from orthoforge.training.validation import validate
 
 
@@ -64,15 +65,13 @@ def batch_of(store, count):
 def stepped(recipe, store, batch):
     """The losses of a step from the same beginning, and what the generator was called with, by name."""
     recipe = replace(recipe, best_by="ssim")  # no step asks, and its network takes a while to read
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None, len(places_of(store)))
-    seen = []
+    training, seen = begun(recipe, store), []
 
     def note(module, inputs, named):
         seen.append({"condition": inputs[0], **named})
 
-    state.generator.register_forward_pre_hook(note, with_kwargs=True)
-    losses = train_step(fabric, recipe, state, batch, store)
+    training.state.generator.register_forward_pre_hook(note, with_kwargs=True)
+    losses = train_step(training, batch)
     assert len(seen) == 1
     return losses, seen[0]
 
@@ -125,11 +124,10 @@ def test_images_in_a_borrowed_style_are_judged_and_not_compared(count, store):
 
 
 def test_the_code_teaches_the_encoder_and_the_noise_its_weights(store):
-    recipe = small_s()
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None, 2)
+    training = begun(small_s(), store)
+    state = training.state
     before = {name: weight.clone() for name, weight in state.generator.named_parameters()}
-    train_step(fabric, recipe, state, batch_of(store, 4), store)
+    train_step(training, batch_of(store, 4))
     still = {name for name, weight in state.generator.named_parameters() if torch.equal(weight, before[name])}
     assert not still, "every weight learns"
     noise = [module.weight for module in state.generator.modules() if isinstance(module, Noise)]
@@ -139,13 +137,14 @@ def test_the_code_teaches_the_encoder_and_the_noise_its_weights(store):
 
 def test_colour_alone_trains(store):
     recipe = tiny(gan_loss="none", lambda_l1=0.0, lambda_colour=2.0)
-    fabric = new_fabric(recipe)
-    state, batch = TrainingState(fabric, recipe, None), batch_of(store, 3)
-    condition, real = to_tensors(batch, store, fabric.device)
+    training, batch = begun(recipe, store), batch_of(store, 3)
+    condition, real = to_tensors(batch, store, training.fabric.device)
     with torch.no_grad():
-        cells = [image.unfold(2, 16, 16).unfold(3, 16, 16).mean(dim=(4, 5)) for image in (state.generator(condition), real)]
+        cells = [
+            image.unfold(2, 16, 16).unfold(3, 16, 16).mean(dim=(4, 5)) for image in (training.state.generator(condition), real)
+        ]
     expected = 2 * (cells[0] - cells[1]).abs().mean().item()
-    losses = train_step(fabric, recipe, state, batch, store)
+    losses = train_step(training, batch)
     assert losses == {"loss_g": pytest.approx(expected, rel=1e-4), "loss_g_colour": pytest.approx(expected, rel=1e-4)}
 
 
@@ -156,9 +155,9 @@ def test_colour_alone_trains(store):
 def test_places_come_equally_often_where_the_recipe_says_so(balance, arden, store):
     recipe = small_s(balance=balance, crops_per_tile=2)
     state = SimpleNamespace(progress=SimpleNamespace(epoch=0, step_in_epoch=0, rollbacks=0))
-    alone = SimpleNamespace(world_size=1, global_rank=0)
-    batches = list(epoch_batches(store, recipe, state, alone))
-    assert len(batches) == steps_an_epoch(store, recipe, alone) == 5
+    training = Training(SimpleNamespace(world_size=1, global_rank=0), recipe, store, state, Path("run"))
+    batches = list(epoch_batches(training))
+    assert len(batches) == steps_an_epoch(training) == 5
     shown = Counter(store.rows[tile_id].place for batch in batches for tile_id in batch.tile_ids.tolist())
     assert shown == {"arden": arden, "brennau": 24 - arden}
     crops = {image.tobytes() for batch in batches for image in batch.image}
@@ -242,7 +241,7 @@ def test_palettes_of_tiles_of_any_side_and_without_buildings(size, palette, tmp_
         options["palette"] = tmp_path / "palette.json"
     store = prepare(tmp_path / "data", tmp_path / "tiles", grid=2, size=size, split="digits", workers=1, **options)
     recipe = small_s(ema_decay=0.0)
-    state = TrainingState(new_fabric(recipe), recipe, store.classes, 1)
+    state = begun(recipe, store).state
     torch.manual_seed(0)
     remember_styles(state.generator, state.output_generator, recipe, store)
     palettes, ids = state.generator.styles.roofs[0].clone(), store.ids("train").tolist()
@@ -265,7 +264,7 @@ def test_of_more_tiles_than_the_bank_holds_those_are_kept_that_are_spread_over_t
     data = make_dataset(tmp_path / "data", ("arden1", "arden7"), 144)
     store = prepare(data, tmp_path / "tiles", grid=9, size=32, split="digits", workers=1)
     recipe = small_s(ema_decay=0.0)
-    state = TrainingState(new_fabric(recipe), recipe, None, 1)
+    state = begun(recipe, store).state
     remember_styles(state.generator, state.output_generator, recipe, store)
     assert state.generator.style_encoder.training, "codes are blurred again in the next epoch"
     ids = store.ids("train").tolist()
@@ -278,14 +277,13 @@ def test_of_more_tiles_than_the_bank_holds_those_are_kept_that_are_spread_over_t
 
 
 def test_validation_shows_each_place_in_a_style_of_its_own(store):
-    recipe = small_s(ema_decay=0.0)
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None, 2)
+    training = begun(small_s(ema_decay=0.0), store)
+    state = training.state
     state.generator.styles.codes[1] = 1.0
     seen = []
     state.generator.styles.roofs[1], state.generator.styles.ground[1] = 0.5, -0.5
     state.generator.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[1]))
-    validate(fabric, recipe, state, store, SimpleNamespace(requested=False))
+    validate(training)
     places = [store.rows[tile_id].place for tile_id in store.ids("val").tolist()]
     assert Counter(places) == {"brennau": 4, "cleve": 4}
     assert all(torch.equal(style.roofs, style.code[:, :1, None].expand(-1, COLOURS, 3) / 2) for style in seen)
@@ -330,11 +328,12 @@ def test_weights_of_another_places_run_are_taken_over_and_its_styles_are_not(fin
     recipe, started = small_s(crop_px=48, epochs=1, decay_epochs=0), []
     inner = loop.train_step
 
-    def train_step(fabric, recipe, state, batch, store):
+    def train_step(training, batch):
+        state = training.state
         if not started:
             started.extend(dict(network.state_dict()) for network in (state.generator, state.averaged.module, state.discriminator))
             started[:] = [{name: tensor.clone() for name, tensor in tensors.items()} for tensors in started]
-        return inner(fabric, recipe, state, batch, store)
+        return inner(training, batch)
 
     monkeypatch.setattr(loop, "train_step", train_step)
     run = train(recipe, tiles, tmp_path / "run", init_from=finished)

@@ -2,13 +2,14 @@
 
 import itertools
 import math
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 import yaml
-from harness import curves, hidden_leftovers, largest_difference, make_tiles, rows, tiny
+from harness import begun, curves, hidden_leftovers, largest_difference, make_tiles, rows, tiny
 from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
@@ -20,9 +21,9 @@ from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import epoch_batches
-from orthoforge.training.hardware import new_fabric, resolved_precision
-from orthoforge.training.state import TrainingState
+from orthoforge.training.hardware import resolved_precision
 from orthoforge.training.step import train_step
+from orthoforge.training.training import Training
 from orthoforge.training.validation import validate
 
 
@@ -85,7 +86,7 @@ def state_of(generator, discriminator, rate=0.1):
     progress = SimpleNamespace(rollbacks=0, step=0, epoch=0, standings={}, skipped=0, updates={})
     return SimpleNamespace(
         progress=progress, train_generator=generator, train_discriminator=discriminator, step_g=optimizer_g, step_d=optimizer_d,
-        average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda *rates: None,
+        average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda: None,
         seed_torch=lambda *stream: None, generator=generator,
     )  # fmt: skip
 
@@ -94,12 +95,16 @@ FABRIC = SimpleNamespace(device=torch.device("cpu"), backward=lambda loss: loss.
 TWO_TILES = SimpleNamespace(class_count=None, describe=str)
 
 
+def training_of(recipe, state):
+    return Training(FABRIC, recipe, TWO_TILES, state, Path("run"))
+
+
 def test_one_step_by_hand():
     # Real is 1 everywhere, G paints 0.5, D says 2 · mean. Rate 0.1, plain gradient descent, λ 10.
     white = Batch(np.full((1, 4, 4, 3), 255, np.uint8), np.zeros((1, 4, 4), np.uint8), np.array([0]))
     generator, discriminator = Painter(0.5), Judge(2.0)
     recipe = tiny(lambda_l1=10.0)
-    losses = train_step(FABRIC, recipe, state_of(generator, discriminator), white, TWO_TILES)
+    losses = train_step(training_of(recipe, state_of(generator, discriminator)), white)
     # D: ((2·1 − 1)² + (2·0.5)²) / 2 = 1; slope (2·(2 − 1)·1 + 2·(2·0.5)·0.5) / 2 = 1.5; D becomes 2 − 0.15 = 1.85.
     assert losses["loss_d"] == pytest.approx(1)
     assert discriminator.weight.item() == pytest.approx(1.85)
@@ -115,10 +120,10 @@ def test_gradients_that_d_collects_in_the_step_of_g_are_dropped():
     white = Batch(np.full((1, 4, 4, 3), 255, np.uint8), np.zeros((1, 4, 4), np.uint8), np.array([0]))
     generator, discriminator = Painter(0.5), Judge(2.0)
     state = state_of(generator, discriminator)
-    train_step(FABRIC, tiny(lambda_l1=10.0), state, white, TWO_TILES)
+    train_step(training_of(tiny(lambda_l1=10.0), state), white)
     assert discriminator.weight.grad.abs() > 0, "G's step leaves some behind"
     d, g = discriminator.weight.item(), generator.weight.item()
-    train_step(FABRIC, tiny(lambda_l1=10.0), state, white, TWO_TILES)
+    train_step(training_of(tiny(lambda_l1=10.0), state), white)
     slope = (d - 1) + d * g * g  # of ((d − 1)² + (d·g)²) / 2, nothing added from the step before
     assert discriminator.weight.item() == pytest.approx(d - 0.1 * slope, rel=1e-5)
 
@@ -128,7 +133,7 @@ def test_a_step_whose_gradients_overflow_is_skipped_and_counted():
     generator, discriminator = Painter(0.5), Judge(2.0)
     generator.weight.register_hook(lambda gradient: gradient * float("inf"))
     state = state_of(generator, discriminator)
-    losses = train_step(FABRIC, tiny(lambda_l1=10.0), state, white, TWO_TILES)
+    losses = train_step(training_of(tiny(lambda_l1=10.0), state), white)
     assert all(math.isfinite(value) for value in losses.values())
     assert generator.weight.item() == 0.5
     assert discriminator.weight.item() == pytest.approx(1.85), "the other network takes its step"
@@ -138,8 +143,8 @@ def test_a_step_whose_gradients_overflow_is_skipped_and_counted():
 @pytest.mark.parametrize("changes", [{}, {"norm": "instance", "generator": "resunet6", "ema_decay": 0.0}])
 def test_two_steps_of_real_networks_equal_plain_torch(changes, store, batch):
     recipe = tiny(**changes)
-    fabric = new_fabric(recipe)
-    state, plain = (TrainingState(fabric, recipe, None) for _ in range(2))
+    training, plain = begun(recipe, store), begun(recipe, store).state
+    state = training.state
     generator, discriminator = plain.generator, plain.discriminator
     optimizers = [
         torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, betas=(0.5, 0.999)) for net in (generator, discriminator)
@@ -147,7 +152,7 @@ def test_two_steps_of_real_networks_equal_plain_torch(changes, store, batch):
     condition = encode_mask(torch.from_numpy(batch.mask), None)
     real = encode_image(torch.from_numpy(batch.image))
     for _ in range(2):
-        losses = train_step(fabric, recipe, state, batch, store)
+        losses = train_step(training, batch)
         fake = generator(condition)
         d_real = discriminator(condition, real)
         d_fake = discriminator(condition, fake.detach())
@@ -171,11 +176,11 @@ def test_two_steps_of_real_networks_equal_plain_torch(changes, store, batch):
 @pytest.mark.parametrize(("decay", "decays"), [(0.75, [2 / 11, 3 / 12, 4 / 13]), (0.22, [2 / 11, 0.22, 0.22])])
 def test_the_averaged_generator_is_an_average_that_is_short_at_first(store, batch, decay, decays):
     recipe = tiny(ema_decay=decay)
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None)
+    training = begun(recipe, store)
+    state = training.state
     expected, seen = None, []
     for keep in [None, *decays]:
-        train_step(fabric, recipe, state, batch, store)
+        train_step(training, batch)
         weights = {name: tensor.clone() for name, tensor in state.generator.state_dict().items() if tensor.is_floating_point()}
         seen.append(weights)
         # The first step's weights begin the average: the initial noise is no part of it.
@@ -300,20 +305,17 @@ def test_the_same_seed_gives_the_same_bits_whatever_was_drawn_before_and_another
 
 @pytest.mark.parametrize("seed", [2**24, 20261122, 2**63 - 1])
 def test_a_seed_may_be_large(seed, store, batch):
-    recipe = tiny(seed=seed)
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None)
-    assert all(math.isfinite(value) for value in train_step(fabric, recipe, state, batch, store).values())
-    assert next(epoch_batches(store, recipe, state, fabric)).image.shape == (3, 32, 32, 3)
+    training = begun(tiny(seed=seed), store)
+    assert all(math.isfinite(value) for value in train_step(training, batch).values())
+    assert next(epoch_batches(training)).image.shape == (3, 32, 32, 3)
 
 
 def test_validation_leaves_the_training_as_it_was(store, batch):
-    recipe = tiny(ema_decay=0.0)
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None)
-    train_step(fabric, recipe, state, batch, store)
+    training = begun(tiny(ema_decay=0.0), store)
+    state = training.state
+    train_step(training, batch)
     before = {name: tensor.clone() for name, tensor in (state.model_tensors() | state.train_tensors()).items()}
-    validate(fabric, recipe, state, store, SimpleNamespace(requested=False))
+    validate(training)
     assert state.generator.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in (state.model_tensors() | state.train_tensors()).items())
 
@@ -328,9 +330,9 @@ def test_bf16_trains_in_bf16_and_saves_float32(tiles, store, batch, finished, tm
             return y
 
     recipe = tiny(precision="bf16", epochs=1, decay_epochs=0)
-    state = TrainingState(new_fabric(recipe), recipe, None)
-    state.generator.head[1].__class__ = Spy
-    train_step(new_fabric(recipe), recipe, state, batch, store)
+    training = begun(recipe, store)
+    training.state.generator.head[1].__class__ = Spy
+    train_step(training, batch)
     assert seen == {torch.bfloat16}
     run = train(recipe, tiles, tmp_path / "run", quiet=True)
     tensors = load_file(run / "weights/last/model.safetensors")

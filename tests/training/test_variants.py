@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from harness import assert_same_run, make_tiles, rows, tiny
+from harness import assert_same_run, begun, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
 from orthoforge import runs
@@ -22,8 +22,6 @@ from orthoforge.tiles.store import TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import loop, train
 from orthoforge.training.batches import to_tensors, training_ids
-from orthoforge.training.hardware import new_fabric
-from orthoforge.training.state import TrainingState
 from orthoforge.training.step import train_step
 from orthoforge.training.validation import collapse_notice
 
@@ -111,11 +109,11 @@ def test_it_says_at_its_start_what_it_will_do_and_where(tiles, tmp_path, capsys)
 def test_after_a_stop_in_mid_epoch_the_time_left_is_that_of_whole_epochs(tiles, tmp_path, monkeypatch, capsys):
     now, train_step, validate = [0.0], loop.train_step, loop.validate
 
-    def step_of_a_minute(fabric, recipe, state, *others):
+    def step_of_a_minute(training, batch):
         now[0] += 60
-        if state.progress.step == 1:  # the second of the three of the first epoch
+        if training.progress.step == 1:  # the second of the three of the first epoch
             signal.raise_signal(signal.SIGTERM)
-        return train_step(fabric, recipe, state, *others)
+        return train_step(training, batch)
 
     def validation_of_half_a_minute(*words):
         now[0] += 30
@@ -147,14 +145,14 @@ def test_without_an_adversarial_loss_there_is_no_discriminator_to_pay_for(tiles,
 
 def test_the_perceptual_term_is_the_distance_of_the_features_and_leaves_no_trace_in_the_checkpoint(store):
     recipe = tiny(gan_loss="none", lambda_l1=0.0, lambda_perceptual=3.0, perceptual_layers=("stage1",))
-    fabric = new_fabric(recipe)
-    state = TrainingState(fabric, recipe, None)
+    training = begun(recipe, store)
+    state = training.state
     batch = crop_batch(store, store.ids("train")[:3], crop_px=32, flips="none", keys=[(0, i) for i in range(3)])
-    condition, real = to_tensors(batch, store, fabric.device)
+    condition, real = to_tensors(batch, store, training.fabric.device)
     with torch.no_grad():
         expected = 3 * perceptual_l1(load_features("efficientnet-lite0", ["stage1"]), state.generator(condition), real)
     assert expected > 0.1
-    losses = train_step(fabric, recipe, state, batch, store)
+    losses = train_step(training, batch)
     assert losses == {
         "loss_g": pytest.approx(expected.item(), rel=1e-5),
         "loss_g_perceptual": pytest.approx(expected.item(), rel=1e-5),
@@ -240,10 +238,9 @@ def test_what_best_goes_by_is_measured_on_the_validation_tiles_and_changes_no_st
     assert last["kernel_x1000"] == pytest.approx(1000 * kernel_distance(fake_vectors.numpy(), real_vectors.numpy()), rel=1e-2)
 
 
-def test_a_checkpoint_from_before_best_by_goes_on_with_its_best_ssim(tiles):
-    recipe = tiny()
-    state = TrainingState(new_fabric(recipe), recipe, None)
-    values = {name: value for name, value in state.plain_values().items() if name != "best_shortfall"}
+def test_a_checkpoint_from_before_best_by_goes_on_with_its_best_ssim(store):
+    state = begun(tiny(), store).state
+    values = {name: value for name, value in state.progress.plain_values().items() if name != "best_shortfall"}
     tensors = {"model": state.model_tensors(), "train": state.train_tensors()}
     state.restore(Checkpoint(Path("run"), {"progress": values | {"best_ssim": 0.75}}, **tensors))
     assert state.progress.best_shortfall == 0.25

@@ -49,7 +49,7 @@ def train(argv: list[str]) -> None:
         return
     if options.data is None:
         raise ConfigError("--data is needed: a folder made by `orthoforge prepare`.")
-    from orthoforge.training import train
+    from orthoforge.training.session import train
 
     train(
         settings, options.data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,

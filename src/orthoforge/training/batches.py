@@ -4,20 +4,17 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
 from orthoforge.models.conditions import encode_canvas, encode_image, encode_mask
-from orthoforge.tiles.store import Batch, Canvases, TileStore, crop_batch, epoch_order
+from orthoforge.tiles.store import Batch, TileStore, crop_batch, epoch_order
 from orthoforge.tiles.subset import balanced_order, balanced_subset
-from orthoforge.training.state import TrainingState
+from orthoforge.training.training import Training
 
 
-def epoch_batches(
-    store: TileStore, recipe: Recipe, state: TrainingState, fabric: Fabric, canvases: Canvases | None = None
-) -> Iterator[Batch]:
+def epoch_batches(training: Training) -> Iterator[Batch]:
     """What is left of the epoch under way, batch by batch; of each batch this process's share."""
-    progress = state.progress
+    fabric, recipe, store, progress = training.fabric, training.recipe, training.store, training.progress
     seed = (recipe.seed, progress.rollbacks)
     ids = np.tile(training_ids(store, recipe), recipe.crops_per_tile)
     if recipe.balance == "none":
@@ -29,7 +26,7 @@ def epoch_batches(
         positions = np.arange(start, min(start + recipe.batch_size, len(order)))[fabric.global_rank :: fabric.world_size]
         keys = [(*seed, progress.epoch, position) for position in positions.tolist()]
         ids_here = order[positions]
-        yield crop_batch(store, ids_here, crop_px=recipe.crop_px, flips=recipe.flips, keys=keys, canvases=canvases)
+        yield crop_batch(store, ids_here, crop_px=recipe.crop_px, flips=recipe.flips, keys=keys, canvases=training.canvases)
 
 
 def training_ids(store: TileStore, recipe: Recipe) -> np.ndarray:
@@ -40,10 +37,15 @@ def training_ids(store: TileStore, recipe: Recipe) -> np.ndarray:
     return balanced_subset(store.rows, ids, tiles_per_place=recipe.tiles_per_place, seed=recipe.seed)
 
 
-def steps_an_epoch(store: TileStore, recipe: Recipe, fabric: Fabric) -> int:
+def crops_an_epoch(store: TileStore, recipe: Recipe) -> int:
+    """Crops that a whole epoch takes, in all processes together."""
+    return len(training_ids(store, recipe)) * recipe.crops_per_tile
+
+
+def steps_an_epoch(training: Training) -> int:
     """Batches that ``epoch_batches`` makes of a whole epoch."""
-    crops = len(training_ids(store, recipe)) * recipe.crops_per_tile
-    return -(-(crops - crops % fabric.world_size) // recipe.batch_size)
+    crops = crops_an_epoch(training.store, training.recipe)
+    return -(-(crops - crops % training.fabric.world_size) // training.recipe.batch_size)
 
 
 def to_tensors(batch: Batch, store: TileStore, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

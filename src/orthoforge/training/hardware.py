@@ -4,7 +4,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from lightning_fabric import Fabric
@@ -76,7 +76,7 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
         ) from error
 
 
-def circumstances(fabric: Fabric) -> dict[str, Any]:
+def circumstances(fabric: Fabric) -> dict[str, str | int]:
     """What a run was computed with and on."""
     return {
         "torch": str(torch.__version__),

@@ -3,12 +3,10 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from lightning_fabric import Fabric
 
 from orthoforge.checkpoints import MATERIAL
 from orthoforge.config import Recipe
@@ -24,7 +22,7 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import training_ids
 from orthoforge.training.hardware import any_process
 from orthoforge.training.places import places_of
-from orthoforge.training.stopping import StopRequest
+from orthoforge.training.training import Material, Training
 
 FOLDER = "canvases"
 VERSION = 1  # raised when the same tiles give other canvases
@@ -49,32 +47,22 @@ class TileCanvases:
         return self._maps[number][self.rows[tile_id]]
 
 
-@dataclass(frozen=True)
-class Material:
-    """What a training refines: the library as it lies in checkpoints, and its tiles' canvases."""
-
-    payload: bytes
-    canvases: TileCanvases
-
-
-def material_of(
-    fabric: Fabric, recipe: Recipe, store: TileStore, out: Path, say: Callable[[str], None], stop: StopRequest
-) -> Material | None:
-    """The material of the run in ``out``, made where it is not there yet; ``None`` for a recipe without, or when asked to stop.
+def material_of(training: Training) -> Material | None:
+    """The material of a run, made where it is not there yet; ``None`` when asked to stop.
 
     Raises ``DataError`` when no class of the tiles is called building, and ``ResourceError`` for a full disk.
     """
-    if not recipe.material:
-        return None
-    kept = out / "weights" / "last" / MATERIAL
+    recipe, store = training.recipe, training.store
+    kept = training.out / "weights" / "last" / MATERIAL
     payload = kept.read_bytes() if kept.is_file() else packing.pack(library_of(store, recipe))
-    training, validating = training_ids(store, recipe).tolist(), store.ids("val").tolist()
-    rows = {tile_id: row for row, tile_id in enumerate([*training, *validating])}
-    canvases = TileCanvases(out / FOLDER, recipe.canvases_per_tile, rows, len(training))
-    if fabric.is_global_zero:
-        _compose(canvases, packing.unpack(payload, str(kept)), recipe, store, payload, say, stop)
-    fabric.barrier()
-    return None if any_process(fabric, stop.requested) else Material(payload, canvases)
+    learning, validating = training_ids(store, recipe).tolist(), store.ids("val").tolist()
+    rows = {tile_id: row for row, tile_id in enumerate([*learning, *validating])}
+    canvases = TileCanvases(training.out / FOLDER, recipe.canvases_per_tile, rows, len(learning))
+    if training.fabric.is_global_zero:
+        _forget_others(canvases, training, payload)
+        _compose(canvases, packing.unpack(payload, str(kept)), training)
+    training.fabric.barrier()
+    return None if any_process(training.fabric, training.stop.requested) else Material(payload, canvases)
 
 
 def library_of(store: TileStore, recipe: Recipe) -> Library:
@@ -97,14 +85,11 @@ def building_value(store: TileStore) -> int:
     return index
 
 
-def _compose(
-    canvases: TileCanvases, library: Library, recipe: Recipe, store: TileStore, payload: bytes, say: Callable[[str], None],
-    stop: StopRequest,
-) -> None:  # fmt: skip
-    """Write the canvases that are not there yet, one file for each number; fewer when asked to stop."""
+def _forget_others(canvases: TileCanvases, training: Training, payload: bytes) -> None:
+    """Remove canvases that were made of another library or other tiles, and note what these are made of."""
     made_by = {
-        "version": VERSION, "library": hashlib.sha256(payload).hexdigest(), "tiles": store.fingerprint, "seed": recipe.seed,
-        "rows": list(canvases.rows),
+        "version": VERSION, "library": hashlib.sha256(payload).hexdigest(), "tiles": training.store.fingerprint,
+        "seed": training.recipe.seed, "rows": list(canvases.rows),
     }  # fmt: skip
     told = canvases.folder / "canvases.json"
     if not told.is_file() or json.loads(told.read_text("utf-8")) != made_by:
@@ -113,6 +98,11 @@ def _compose(
         canvases.folder.mkdir(parents=True, exist_ok=True)
         with new_file(told, overwrite=True) as partial:
             partial.write_text(json.dumps(made_by), "utf-8")
+
+
+def _compose(canvases: TileCanvases, library: Library, training: Training) -> None:
+    """Write the canvases that are not there yet, one file for each number; fewer when asked to stop."""
+    store = training.store
     missing = [number for number in range(canvases.count) if not (canvases.folder / f"{number}.npy").is_file()]
     tiles = [list(canvases.rows.items())[: None if number == 0 else canvases.training] for number in missing]
     total = sum(map(len, tiles))
@@ -122,21 +112,22 @@ def _compose(
     for number, rows in zip(missing, tiles, strict=True):
         made = np.empty((len(rows), store.size_px, store.size_px, store.bands), np.uint8)
         for tile_id, row in rows:
-            if stop.requested:
+            if training.stop.requested:
                 return
-            made[row] = canvas_of(store, library, tile_id, row, number, recipe.seed)
+            made[row] = canvas_of(store, library, tile_id, (row, number), training.recipe.seed)
             now, ready = time.monotonic(), ready + 1
             if now - told_at > _TELL_EVERY_S or ready == total:
                 told_at = now
                 left_s = (now - began) / ready * (total - ready)
-                say(f"{ready} of {total} canvases composed; about {left_s / 60:.0f} min left for them")
+                training.say(f"{ready} of {total} canvases composed; about {left_s / 60:.0f} min left for them")
         with new_file(canvases.folder / f"{number}.npy", overwrite=True) as partial, open(partial, "wb") as file:
             np.save(file, made)
 
 
-def canvas_of(store: TileStore, library: Library, tile_id: int, row: int, number: int, seed: int) -> np.ndarray:
-    """Canvas ``number`` of a tile, (S, S, B) uint8, of all tiles of its place but itself; ``row`` is its place in the library."""
+def canvas_of(store: TileStore, library: Library, tile_id: int, at: tuple[int, int], seed: int) -> np.ndarray:
+    """A canvas of a tile, (S, S, B) uint8, of all tiles of its place but itself; ``at`` are its row and the number."""
     mask = store.tile(tile_id)[1] == building_value(store)
+    row, number = at
     buildings = Buildings.of(mask, origin=(_SPREAD * (row + 1), _SPREAD * (number + 1)))
     name = store.describe(tile_id)
     itself = [library.names.index(name)] if name in library.names else []

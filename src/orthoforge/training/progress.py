@@ -1,9 +1,10 @@
 """How far a training is, and the form in which a checkpoint says so."""
 
+import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -39,8 +40,13 @@ class Progress:
     standings: dict[str, Standing] = field(default_factory=dict)
     """Of the plateau schedules, by network (``schedules.Standing``)."""
 
+    def plain_values(self) -> dict[str, object]:
+        """The progress for ``state.json``."""
+        assert all(math.isfinite(value) for value in self.sums.values())
+        return dataclasses.asdict(self)
+
     @staticmethod
-    def read(values: Mapping[str, Any], source: str) -> "Progress":
+    def read(values: Mapping[str, object], source: str) -> "Progress":
         """The progress in a checkpoint's state. ``CheckpointError`` for one that this form does not know."""
         try:
             return _PROGRESS.validate_json(json.dumps(_current(values)), strict=True)
@@ -54,7 +60,7 @@ class Progress:
 _PROGRESS = TypeAdapter(Progress)
 
 
-def _current(values: Mapping[str, Any]) -> dict[str, Any]:
+def _current(values: Mapping[str, object]) -> dict[str, object]:
     """Under the names of today: checkpoints from before ``best_by`` hold the best SSIM itself."""
     ssim = values.get("best_ssim")
     if "best_ssim" not in values or not isinstance(ssim, float | None):

@@ -1,10 +1,8 @@
 """What a training carries from step to step, and its way into a checkpoint and back."""
 
-import dataclasses
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -21,11 +19,26 @@ from orthoforge.models.conditions import condition_channels
 from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
+from orthoforge.tiles.store import TileStore
+from orthoforge.training.places import places_of
 from orthoforge.training.progress import Progress
+from orthoforge.training.schedules import learning_rates
 from orthoforge.weights import load_weights, require_fitting, require_like
 
 STYLE_BANKS = ("styles.codes", "styles.roofs", "styles.ground")
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
+
+Parameters = tuple[Tensor, ...] | list[Tensor]
+
+
+class Steps(Protocol):
+    """An optimizer as Fabric runs it."""
+
+    def zero_grad(self) -> None:
+        """Drop the gradients."""
+
+    def step(self) -> object:
+        """Update the weights."""
 
 
 class TrainingState:
@@ -37,33 +50,35 @@ class TrainingState:
     judges by, where the recipe has one.
     """
 
-    def __init__(self, fabric: Fabric, recipe: Recipe, classes: Mapping[str, Any] | None, places: int = 1, bands: int = 3) -> None:
+    def __init__(self, fabric: Fabric, recipe: Recipe, store: TileStore) -> None:
+        """The state before the first step of ``recipe`` on the tiles of ``store``."""
         self.features = None
         if recipe.uses_features:
             weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
             self.features = load_features(
                 recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
-                normalize=recipe.perceptual_normalize, bands=bands,
+                normalize=recipe.perceptual_normalize, bands=store.bands,
             ).to(fabric.device)  # fmt: skip
         channels = self.features.channels if self.features is not None else []
-        class_count = len(classes["names"]) if classes else None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
-            self.generator = new_generator(recipe, classes, places, bands)
-            self.discriminator = None if recipe.gan_loss == "none" else new_discriminator(recipe, class_count, channels, bands)
+            self.generator = new_generator(recipe, store.classes, len(places_of(store)), store.bands)
+            self.discriminator = None
+            if recipe.gan_loss != "none":
+                self.discriminator = new_discriminator(recipe, store.class_count, channels, store.bands)
         self.has_styles = bank_of(self.generator) is not None
         self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
         self.optimizer_g, self.train_generator, self.step_g = _set_up(fabric, self.generator, recipe)
         self.optimizer_d: Adam | None = None
-        self.train_discriminator: Any = None
-        self.step_d: Any = None
+        self.train_discriminator: nn.Module | None = None
+        self.step_d: Steps | None = None
         if self.discriminator is not None:
             self.optimizer_d, self.train_discriminator, self.step_d = _set_up(fabric, self.discriminator, recipe)
         if self.averaged is not None:
             self.averaged.to(fabric.device)
         self.eyes = None if recipe.best_by == "ssim" else LiteFeatures(str(fabric.device))
         self.progress = Progress()
-        self._seed, self._bands = recipe.seed, bands
+        self._recipe, self._bands = recipe, store.bands
 
     @property
     def output_generator(self) -> nn.Module:
@@ -115,8 +130,9 @@ class TrainingState:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
         self.progress = Progress.read(checkpoint.state["progress"], source)
         for name, (network, optimizer) in self.trained.items():
-            updated = self.progress.updates.get(name, 0) > 0
-            _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, train, source, expected=updated)
+            optimizer.state.clear()
+            if self.progress.updates.get(name, 0):
+                _restore_optimizer(f"optimizer_{name[0]}", network, optimizer, checkpoint)
 
     def start_from(self, checkpoint: Checkpoint) -> list[str]:
         """Take over the networks' weights from another run, and nothing else; returns what was and was not carried over."""
@@ -139,7 +155,7 @@ class TrainingState:
 
     def seed_torch(self, stream: int, rank: int = 0) -> None:
         """Seed torch's global generator, which dropout and noise draw from, by where training stands."""
-        key = np.random.SeedSequence([self._seed, self.progress.rollbacks, self.progress.step, stream, rank])
+        key = np.random.SeedSequence([self._recipe.seed, self.progress.rollbacks, self.progress.step, stream, rank])
         torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
 
     def average(self) -> None:
@@ -155,16 +171,13 @@ class TrainingState:
         for name, value in losses.items():
             progress.sums[name] = progress.sums.get(name, 0.0) + value
 
-    def set_learning_rates(self, generator: float, discriminator: float) -> None:
-        """The optimizers' rates from now on."""
-        for (_, optimizer), rate in zip(self.trained.values(), (generator, discriminator), strict=False):
+    def set_learning_rates(self) -> None:
+        """Give the optimizers the recipe's rates for the step that comes now."""
+        progress = self.progress
+        rates = learning_rates(self._recipe, epoch=progress.epoch, step=progress.step, standings=progress.standings)
+        for (_, optimizer), rate in zip(self.trained.values(), rates, strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-
-    def plain_values(self) -> dict[str, Any]:
-        """The progress for ``state.json``."""
-        assert all(math.isfinite(value) for value in self.progress.sums.values())
-        return dataclasses.asdict(self.progress)
 
 
 def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels: Sequence[int] = (), bands: int = 3) -> nn.Module:
@@ -178,7 +191,7 @@ def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels:
     )  # fmt: skip
 
 
-def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, Any, Any]:
+def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, nn.Module, Steps]:
     """The network's optimizer, and both as Fabric runs them."""
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2))
@@ -192,7 +205,7 @@ def _averaged(generator: nn.Module, decay: float) -> AveragedModel:
     a short training nothing else.
     """
 
-    def average(averaged: Any, current: Any, updates: Any) -> None:
+    def average(averaged: Parameters, current: Parameters, updates: Tensor | int) -> None:
         so_far = int(updates)
         get_ema_multi_avg_fn(min(decay, (1 + so_far) / (10 + so_far)))(averaged, current, updates)
 
@@ -215,12 +228,8 @@ def _optimizer_tensors(prefix: str, network: nn.Module, optimizer: Optimizer) ->
     }
 
 
-def _restore_optimizer(
-    prefix: str, network: nn.Module, optimizer: Optimizer, tensors: dict[str, Tensor], source: str, *, expected: bool
-) -> None:
-    optimizer.state.clear()
-    if not expected:
-        return
+def _restore_optimizer(prefix: str, network: nn.Module, optimizer: Optimizer, checkpoint: Checkpoint) -> None:
+    tensors, source = checkpoint.train, str(checkpoint.folder)
     for name, parameter in network.named_parameters():
         try:
             moments = {key: tensors[f"{prefix}.{name}.{key}"] for key in ("step", "exp_avg", "exp_avg_sq")}

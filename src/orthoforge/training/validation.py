@@ -2,11 +2,9 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
-from lightning_fabric import Fabric
 from torch import nn
 
 from orthoforge import runs
@@ -17,13 +15,13 @@ from orthoforge.measures.realism.distances import kernel_distance
 from orthoforge.measures.realism.features import LiteFeatures, perceptual_distance
 from orthoforge.models.conditions import decode_image
 from orthoforge.models.styles import Style, bank_of
-from orthoforge.tiles.store import Batch, Canvases, TileStore, centre_batch
+from orthoforge.tiles.store import Batch, TileStore, centre_batch
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import canvas_tensor, to_tensors
 from orthoforge.training.hardware import any_process
 from orthoforge.training.places import places_of
-from orthoforge.training.state import PANELS, VALIDATION, TrainingState
-from orthoforge.training.stopping import StopRequest
+from orthoforge.training.state import PANELS, VALIDATION
+from orthoforge.training.training import Training
 
 PANEL_TILES = 4
 # More validation tiles than these are not looked at by ``best_by``'s network, which takes longer a tile than the generator may.
@@ -31,13 +29,12 @@ JUDGED_TILES = 64
 OUTLINES_OF_A_COLLAPSE = 0.5
 
 
-def validate(
-    fabric: Fabric, recipe: Recipe, state: TrainingState, store: TileStore, stop: StopRequest, canvases: Canvases | None = None
-) -> dict[str, float] | None:
+def validate(training: Training) -> dict[str, float] | None:
     """Mean scores of the output generator over the centre crops of all validation tiles; ``None`` when asked to stop.
 
     Every process computes them all, so that none waits and all agree.
     """
+    state, store, batch_size = training.state, training.store, training.recipe.batch_size
     state.seed_torch(VALIDATION)
     generator = state.output_generator.eval()
     opinion = None if state.eyes is None else _Opinion(state.eyes, store.ids("val"))
@@ -45,11 +42,10 @@ def validate(
     outlines = torch.zeros(2, dtype=torch.int64)
     tile_ids = store.ids("val")
     try:
-        for start in range(0, len(tile_ids), recipe.batch_size):
-            batch = centre_batch(store, tile_ids[start : start + recipe.batch_size], crop_px=recipe.crop_px, canvases=canvases)
-            condition, real = to_tensors(batch, store, fabric.device)
-            with torch.inference_mode(), fabric.autocast():
-                fake = generator(condition, *_styles(generator, store, batch.tile_ids), **_told(batch, fabric)).float()
+        for start in range(0, len(tile_ids), batch_size):
+            batch = _centres(training, tile_ids[start : start + batch_size])
+            condition, real = to_tensors(batch, store, training.fabric.device)
+            fake = _fakes(training, batch, condition).float()
             scores["psnr"] += psnr(fake, real).tolist()
             scores["ssim"] += ssim(fake, real).tolist()
             scores["detail_fake"] += detail(fake).tolist()
@@ -57,7 +53,7 @@ def validate(
             outlines += outlines_seen(fake, condition).sum(dim=0).cpu()
             if opinion is not None:
                 opinion.add(batch.tile_ids, fake, real)
-            if any_process(fabric, stop.requested):
+            if any_process(training.fabric, training.stop.requested):
                 return None
     finally:
         generator.train()
@@ -72,6 +68,18 @@ def validate(
     } | ({} if opinion is None else opinion.scores())
 
 
+def _centres(training: Training, tile_ids: np.ndarray) -> Batch:
+    return centre_batch(training.store, tile_ids, crop_px=training.recipe.crop_px, canvases=training.canvases)
+
+
+def _fakes(training: Training, batch: Batch, condition: torch.Tensor) -> torch.Tensor:
+    """Images (N, B, H, W) of the output generator, each in a style of its place, told of its canvas where there is one."""
+    generator, canvas = training.state.output_generator, canvas_tensor(batch, training.fabric.device)
+    told = {} if canvas is None else {"colours": canvas}
+    with torch.inference_mode(), training.fabric.autocast():
+        return generator(condition, *_styles(generator, training.store, batch.tile_ids), **told)
+
+
 def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tuple[Style, ...]:
     """What a generator with styles takes beside the condition: for each tile the style of some training tile of its place.
 
@@ -83,12 +91,6 @@ def _styles(generator: nn.Module, store: TileStore, tile_ids: np.ndarray) -> tup
     number = {place: index for index, place in enumerate(places_of(store))}
     rows = [store.rows[tile_id] for tile_id in tile_ids.tolist()]
     return (bank.of_places([number.get(row.place, index % len(number)) for index, row in enumerate(rows)]),)
-
-
-def _told(batch: Batch, fabric: Fabric) -> dict[str, torch.Tensor]:
-    """The canvases of the batch, for a generator that refines them."""
-    told = canvas_tensor(batch, fabric.device)
-    return {} if told is None else {"colours": told}
 
 
 class _Opinion:
@@ -135,29 +137,20 @@ def collapse_notice(rows: Sequence[Mapping[str, float]], recipe: Recipe) -> str 
     )
 
 
-def record_panels(
-    fabric: Fabric,
-    recipe: Recipe,
-    state: TrainingState,
-    store: TileStore,
-    out: Path,
-    curves: Trackers | None,
-    canvases: Canvases | None = None,
-) -> None:
-    """A picture of the same few validation tiles, in ``panels/`` and among the curves."""
-    if not fabric.is_global_zero:
+def record_panels(training: Training, curves: Trackers | None) -> None:
+    """A picture of the same few validation tiles, in ``panels/`` and among the curves; only the first process has these."""
+    if curves is None:
         return
+    state, store = training.state, training.store
     tile_ids = store.ids("val")
     shown = tile_ids[np.linspace(0, len(tile_ids) - 1, min(PANEL_TILES, len(tile_ids))).astype(int)]
-    batch = centre_batch(store, shown, crop_px=recipe.crop_px, canvases=canvases)
-    condition, _ = to_tensors(batch, store, fabric.device)
+    batch = _centres(training, shown)
+    condition, _ = to_tensors(batch, store, training.fabric.device)
     state.seed_torch(PANELS)
     generator = state.output_generator.eval()
-    with torch.inference_mode(), fabric.autocast():
-        fakes = decode_image(generator(condition, *_styles(generator, store, batch.tile_ids), **_told(batch, fabric))).cpu().numpy()
+    fakes = decode_image(_fakes(training, batch, condition)).cpu().numpy()
     generator.train()
     bands = shown_bands(store.bands)
     picture = runs.panel(store.mask_rgb(batch.mask), fakes[..., bands], batch.image[..., bands])
-    runs.write_png(out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
-    if curves:
-        curves.picture("panel", picture, state.progress.step)
+    runs.write_png(training.out / "panels" / f"epoch{state.progress.epoch:05d}.png", picture)
+    curves.picture("panel", picture, state.progress.step)
