@@ -16,12 +16,17 @@ from scipy import ndimage
 from conftest import make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
 from orthoforge.errors import DataError
 from orthoforge.masks.classes import Classes
-from orthoforge.measures.segmenter.fidelity import fidelity, image_fidelity, segmenter_tiles
+from orthoforge.measures.segmenter.fidelity import image_fidelity, segmenter_tiles
 from orthoforge.measures.segmenter.mask_scores import components, mask_scores, pooled_scores
 from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings
 from orthoforge.tiles.prepare import prepare
 
 SIZE = 64
+
+
+def fidelity(segmenter, store, tile_ids, generate):
+    """Of what ``generate`` makes of the tiles' masks."""
+    return image_fidelity(segmenter, store, tile_ids, lambda tile_id: generate(store.tile(tile_id)[1]))
 
 
 class Brightness(torch.nn.Module):

@@ -125,28 +125,12 @@ def segmenter_tiles(store: TileStore) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
-def fidelity(
-    segmenter: Segmenter,
-    store: TileStore,
-    tile_ids: np.ndarray,
-    generate: Callable[[np.ndarray], np.ndarray],
-    *,
-    boundary_px: int = BOUNDARY_PX,
-    seed: int = 0,
-) -> Fidelity:
-    """How well ``generate`` (mask (H, W) to image (H, W, 3), uint8) follows the masks of ``tile_ids``; see ``image_fidelity``."""
-    return image_fidelity(
-        segmenter, store, tile_ids, lambda tile_id: generate(store.tile(tile_id)[1]), boundary_px=boundary_px, seed=seed
-    )
-
-
 def image_fidelity(
     segmenter: Segmenter,
     store: TileStore,
     tile_ids: np.ndarray,
     image_of: Callable[[int], np.ndarray],
     *,
-    boundary_px: int = BOUNDARY_PX,
     seed: int = 0,
 ) -> Fidelity:
     """What a segmenter recognises in images of known masks, beside what it does in the real ones.
@@ -174,7 +158,7 @@ def image_fidelity(
         reals, masks = (np.stack(arrays) for arrays in zip(*map(store.tile, ids), strict=True))
         images = np.stack([_require_image(image_of(tile_id), store, tile_id) for tile_id in ids])
         seen = zip(ids, others, masks, segmenter(reals), segmenter(images), strict=True)
-        looks += [_look(store, *each, boundary_px=boundary_px) for each in seen]
+        looks += [_look(store, *each) for each in seen]
     if not any(_present(look.real) for look in looks):
         raise DataError(f"{store.path}: none of the {len(looks)} tiles has a building, so there is nothing to recognise.")
     shuffled = pooled_scores([look.shuffled for look in looks])
@@ -186,7 +170,7 @@ def image_fidelity(
             for place in sorted({look.place for look in looks})
         },
         "by_size": None if store.classes else _by_size(looks),
-        "boundary_px": boundary_px,
+        "boundary_px": BOUNDARY_PX,
         "seed": seed,
         "segmenter_sha256": segmenter.sha256,
         "notes": [],
@@ -222,13 +206,11 @@ def _look(
     mask: np.ndarray,
     on_real: np.ndarray,
     on_generated: np.ndarray,
-    *,
-    boundary_px: int,
 ) -> _Look:
     row = store.rows[tile_id]
 
     def scores(predicted: np.ndarray, against: np.ndarray) -> Scores:
-        return mask_scores(predicted, against, boundary_px=boundary_px, class_count=store.class_count)
+        return mask_scores(predicted, against, class_count=store.class_count)
 
     buildings: list[tuple[float, ...]] = []
     if store.classes is None:
