@@ -81,7 +81,7 @@ def nested_wkb(path: Path) -> None:
 ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
 RENAME = "ALTER TABLE footprints RENAME TO real"
 FEATURES = b'{"type": "FeatureCollection", "features": ['
-BOMBS: dict[str, tuple[str, Callable[[Path], None]]] = {
+BOMBS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "base": ("f.gpkg", geopackage),
     "spaces, packed": ("f.geojson.gz", lambda path: packed(path, FEATURES, b" ")),
     "one string, packed": ("f.geojson.gz", lambda path: packed(path, FEATURES + b'{"a": "', b"a")),

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from orthoforge.forging.card import Card
 from orthoforge.forging.forge import forge
+from orthoforge.forging.new_mask import How
 from orthoforge.forging.statistics import PROPERTIES
 
-HOWS = ("recombine", "streets", "transform")
+HOWS: tuple[How, ...] = ("recombine", "streets", "transform")
 
 
 def print_card(card: Card, seconds: float) -> None:

@@ -53,7 +53,7 @@ def backends(network: nn.Module, *inputs: torch.Tensor) -> dict[str, Callable[[]
     for precision in ("f32", "bf16"):
         settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": torch.get_num_threads()}
         compiled = openvino.compile_model(converted, "CPU", settings)
-        found[f"OpenVINO, {precision}"] = lambda compiled=compiled: compiled([one.numpy() for one in inputs])
+        found[f"OpenVINO, {precision}"] = lambda compiled=compiled: compiled([one.numpy() for one in inputs])  # type: ignore[misc]
     return found
 
 

@@ -52,7 +52,7 @@ def main() -> None:
     torch.manual_seed(0)
     real = (torch.rand(options.batch, 3, 256, 256) * 2 - 1).contiguous(memory_format=torch.channels_last)
     generator = build_generator("resnet9", 3, width=64, norm="batch", upsample="transposed")
-    generator.to(memory_format=torch.channels_last)
+    generator.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     lite = PERCEPTUAL_LAYERS["efficientnet-lite0"]
     with tempfile.TemporaryDirectory() as folder:
         works = {"resnet9": lambda: l1(generator(real), real).backward()} | {

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rasterio
@@ -42,6 +43,7 @@ print(json.dumps([times, int(re.search(r"VmHWM:\\s*(\\d+)", open("/proc/self/sta
 PREPARE = """
 import json, re, sys, tempfile, time
 from pathlib import Path
+from typing import Any
 from orthoforge.tiles.prepare import prepare
 data, grid, workers = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
 times = []
@@ -92,7 +94,9 @@ def main() -> None:
             link = two / path.parent.name / f"austin{number}.tif"
             link.parent.mkdir(parents=True, exist_ok=True)
             os.link(path, link)
-        read, made, peaks = [], {name: [] for name in RECIPES}, {}
+        read: list[list[list[float]]] = []
+        made: dict[str, list[list[list[float]]]] = {name: [] for name in RECIPES}
+        peaks: dict[str, float] = {}
         for _ in range(args.repeats):
             read.append(measure(READ, *pair)[0])
             for name, grid in RECIPES.items():
@@ -101,7 +105,7 @@ def main() -> None:
             peaks[name] = max(measure(PREPARE, two, grid, 2)[1] for _ in range(2))
     # (repeat, first or second time, wall or CPU)
     reading = np.array(read)
-    figures = {"rasterio_read": describe(reading, reading), "recipes": {}}
+    figures: dict[str, Any] = {"rasterio_read": describe(reading, reading), "recipes": {}}
     print(f"rasterio alone, both files: {reading[:, 1, 0].min():.2f} s wall, {reading[:, 1, 1].min():.2f} s CPU")
     for name, results in made.items():
         found = describe(np.array(results), reading) | {"peak_mb_two_workers": round(peaks[name])}

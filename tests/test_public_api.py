@@ -1,20 +1,29 @@
 """The names that code outside may rely on. Adding one is a decision; taking one away breaks somebody."""
 
+import ast
+import inspect
 import subprocess
 import sys
 
 import orthoforge
 
 PUBLIC = {
-    "OrthoforgeError", "Recipe", "TileStore", "TrainedGenerator", "check", "compare", "demo", "evaluate", "experiment",
-    "footprints", "forge", "generate", "grow", "load_generator", "load_recipe", "prepare", "publish", "recipe_names",
-    "simulate", "sweep", "train", "utility",
+    "OrthoforgeError", "Recipe", "ScoreNetwork", "SegmenterSettings", "TileStore", "TrainedGenerator", "check", "compare", "demo",
+    "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator", "load_recipe", "prepare", "publish",
+    "recipe_names", "simulate", "sweep", "train", "utility",
 }  # fmt: skip
 
 
 def test_public_names_are_these():
     assert set(orthoforge.__all__) == PUBLIC
     assert set(dir(orthoforge)) == PUBLIC | {"__version__"}
+
+
+def test_checkers_find_each_name_where_programs_do():
+    read = [node for node in ast.walk(ast.parse(inspect.getsource(orthoforge))) if isinstance(node, ast.ImportFrom)]
+    told = {alias.name: node.module for node in read for alias in node.names if node.module.startswith("orthoforge.")}
+    assert told == {name: f"orthoforge.{home}" for name, home in orthoforge._HOMES.items()}
+    assert orthoforge.__all__ == sorted(told)
 
 
 def test_each_name_is_a_class_or_a_function_with_a_docstring():

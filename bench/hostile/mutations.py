@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 Draw = np.random.Generator
+Place = tuple[Any, ...]  # keys and indices, from the outermost in
 Mutation = Callable[[bytes, Draw], bytes]
 
 
@@ -108,7 +109,7 @@ PLANTED: dict[str, Any] = {
 }  # fmt: skip
 
 
-def places_in(tree: Any, path: tuple = ()) -> list[tuple]:
+def places_in(tree: Any, path: Place = ()) -> list[Place]:
     """Paths of all values in plain values, breadth first as far as it matters."""
     found = [path] if path else []
     items = tree.items() if isinstance(tree, dict) else enumerate(tree[:3]) if isinstance(tree, list) else ()
@@ -117,7 +118,7 @@ def places_in(tree: Any, path: tuple = ()) -> list[tuple]:
     return found
 
 
-def planted(tree: Any, path: tuple, value: Any) -> Any:
+def planted(tree: Any, path: Place, value: Any) -> Any:
     """A copy of plain values with another value at ``path``; the key is taken away where that is ``...``."""
     tree = copy.deepcopy(tree)
     parent = tree

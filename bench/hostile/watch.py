@@ -6,6 +6,7 @@ import socket
 import struct
 import sys
 from pathlib import Path
+from typing import Any
 
 _IN_OPEN, _IN_MODIFY, _IN_CREATE, _IN_DELETE, _IN_MOVED_TO, _IN_ISDIR = 0x20, 0x2, 0x100, 0x200, 0x80, 0x40000000
 _EVENT = struct.Struct("iIII")
@@ -104,7 +105,7 @@ def audit(log: int, allowed: tuple[Path, ...]) -> None:
         # A lock, and what is not finished, lie beside an output under its name with a dot: beside the folder where that is ".".
         return any(real == root or real.startswith((root + os.sep, _hidden(root))) for root in roots)
 
-    def hook(event: str, arguments: tuple) -> None:
+    def hook(event: str, arguments: tuple[Any, ...]) -> None:
         if event == "open":
             path, _, flags = arguments
             if isinstance(flags, int) and flags & _WRITES and not is_allowed(path):

@@ -12,13 +12,38 @@ so that importing the package does not import torch.
 
 from importlib import import_module
 from importlib.metadata import version
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for editors and type checkers; a program gets each name from `__getattr__`
+    from orthoforge.comparison.compare import compare
+    from orthoforge.config import Recipe, load_recipe, recipe_names
+    from orthoforge.demonstration import demo
+    from orthoforge.errors import OrthoforgeError
+    from orthoforge.evaluation.evaluate import evaluate
+    from orthoforge.experiments import experiment, sweep
+    from orthoforge.forging.forge import forge
+    from orthoforge.generation import generate
+    from orthoforge.growing.grow import grow
+    from orthoforge.hub import publish
+    from orthoforge.measures.realism.features import ScoreNetwork
+    from orthoforge.measures.segmenter.segmentation import SegmenterSettings
+    from orthoforge.scenes.checks import check
+    from orthoforge.scenes.simulate import simulate
+    from orthoforge.tiles.prepare import prepare
+    from orthoforge.tiles.store import TileStore
+    from orthoforge.trained_generator import TrainedGenerator, load_generator
+    from orthoforge.training.session import train
+    from orthoforge.usefulness.experiment import utility
+    from orthoforge.vectors.files import footprints
 
 __version__ = version("orthoforge")
 
+# The same once more: the module that each name is looked up in.
 _HOMES = {
     "OrthoforgeError": "errors",
     "Recipe": "config",
+    "ScoreNetwork": "measures.realism.features",
+    "SegmenterSettings": "measures.segmenter.segmentation",
     "TileStore": "tiles.store",
     "TrainedGenerator": "trained_generator",
     "check": "scenes.checks",
@@ -29,7 +54,7 @@ _HOMES = {
     "footprints": "vectors.files",
     "forge": "forging.forge",
     "generate": "generation",
-    "grow": "growing",
+    "grow": "growing.grow",
     "load_generator": "trained_generator",
     "load_recipe": "config",
     "prepare": "tiles.prepare",
@@ -40,14 +65,40 @@ _HOMES = {
     "train": "training.session",
     "utility": "usefulness.utility",
 }
-__all__ = sorted(_HOMES)
+__all__ = [
+    "OrthoforgeError",
+    "Recipe",
+    "ScoreNetwork",
+    "SegmenterSettings",
+    "TileStore",
+    "TrainedGenerator",
+    "check",
+    "compare",
+    "demo",
+    "evaluate",
+    "experiment",
+    "footprints",
+    "forge",
+    "generate",
+    "grow",
+    "load_generator",
+    "load_recipe",
+    "prepare",
+    "publish",
+    "recipe_names",
+    "simulate",
+    "sweep",
+    "train",
+    "utility",
+]
 
+if not TYPE_CHECKING:  # a checker that saw this would take any misspelt name for something of type Any
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'orthoforge' has no attribute {name!r}")
-    # Not kept in the module: `orthoforge.demonstration` and others are also names of submodules, which an import would bind here.
-    return getattr(import_module(f"orthoforge.{_HOMES[name]}"), name)
+    def __getattr__(name):
+        if name not in _HOMES:
+            raise AttributeError(f"module 'orthoforge' has no attribute {name!r}")
+        # Not kept in the module, where an import binds the names of submodules, such as `orthoforge.growing`.
+        return getattr(import_module(f"orthoforge.{_HOMES[name]}"), name)
 
 
 def __dir__() -> list[str]:
