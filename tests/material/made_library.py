@@ -32,5 +32,7 @@ def make_town(height: int = 300, width: int = 260, seed: int = 1) -> np.ndarray:
             tall, wide = random.integers(12, 26, 2)
             mask[row : row + tall, col : col + wide] = True
     mask[100:118, 10:220] = True
+    mask[100:150, 60:80] = True  # a wing of it
+    mask[180:240, 150:190] = np.kron(np.tri(15, 10, 2, bool), np.ones((4, 4), bool))  # as if of a coarser mask
     mask[-12:, 60:90] = True
     return mask

@@ -1,15 +1,20 @@
 import numpy as np
 import pytest
+import shapely
 from hypothesis import example, given
 from hypothesis import strategies as st
 from made_library import SIZE, make_library
+from scipy import ndimage
 
 from orthoforge.errors import CheckpointError
 from orthoforge.material import packing
 from orthoforge.material.chance import uniform
-from orthoforge.material.light import Light, cast_shadow, light_of, shifted
+from orthoforge.material.cuts import least_cut
+from orthoforge.material.light import Light, cast_shadow, light_of, shaded, shifted
+from orthoforge.material.outlines import line_outline
 from orthoforge.material.rectangles import Rectangle, rectangle_of
-from orthoforge.material.roofs import _stretched
+from orthoforge.material.stretching import axis_of
+from orthoforge.material.wings import nearest_wing, wings_of
 
 
 def turned_rectangle(width, height, degrees, size=101):
@@ -59,15 +64,81 @@ def test_places_and_local_coordinates_are_inverse(row, col, angle):
     assert target.place(*target.local(np.array(row), np.array(col))) == pytest.approx((row, col), abs=1e-9)
 
 
-@given(st.floats(4, 300), st.floats(4, 60))
-def test_a_roof_is_never_stretched_beyond_its_measure_and_keeps_its_walls(target, source):
+@given(st.floats(4, 300), st.integers(4, 60), st.booleans())
+def test_a_roof_is_never_stretched_beyond_its_measure_never_mirrored_and_keeps_its_walls(target, source, bays):
+    picture = np.random.default_rng(0).random((5, source, 3))
+    axis = axis_of(picture, target, bays=bays, keys=(1, 2))
     steps = np.linspace(-target / 2, target / 2, 2001)
-    found = _stretched(steps, target, source)
-    assert np.abs(found).max() <= source / 2 + 1e-6
-    assert np.abs(found[[0, -1]]) == pytest.approx(source / 2)
-    assert _stretched(np.array([target / 2 + 3]), target, source) == pytest.approx(source / 2 + 3)
-    slope = np.abs(np.diff(found)) / np.diff(steps)
-    assert np.median(slope) >= 1 / 1.4 - 1e-6
+    shown = axis.shown(axis.at(steps), np.full(2001, 2.5))
+    assert shown[[0, -1]] == pytest.approx([0, source])
+    assert shown.min() >= 0
+    assert shown.max() <= source
+    slope = axis.length / axis.target
+    assert 1 / 1.4 - 0.2 <= slope <= 1 / 0.55 + 0.2
+    moved = np.diff(shown)
+    goes_on = np.isclose(moved, slope * np.diff(steps))
+    assert (~goes_on).sum() == len(axis.jumps)
+    assert axis.at(np.array([target / 2 + 1])) == pytest.approx(axis.length - slope)
+
+
+def test_a_broad_hall_has_bays_with_the_sun_on_the_same_side_of_each():
+    gable = np.full((40, 20, 3), 80.0)
+    gable[:, :10] = 160
+    axis = axis_of(gable, 62, bays=True, keys=(0,))
+    across = axis.shown(axis.at(np.arange(62) - 30.5), np.full(62, 20.5))
+    lit = (across < 10).astype(int)
+    assert len(axis.jumps) == 2
+    assert (np.diff(lit) == -1).sum() == 3
+    assert np.diff(np.flatnonzero(np.diff(lit) == -1)) == pytest.approx(20, abs=2)
+
+
+def test_a_cut_takes_the_cheapest_way():
+    cost = np.ones((6, 5))
+    way = [1, 2, 3, 3, 2, 1]
+    cost[np.arange(6), way] = 0
+    assert least_cut(cost).tolist() == way
+    pinned = least_cut(cost, first=0, last=2)
+    assert (pinned[0], pinned[-1]) == (0, 2)
+    assert np.abs(np.diff(pinned)).max() <= 1
+    assert pinned[1:5].tolist() == [1, 2, 3, 2] or pinned[1:5].tolist() == way[1:5]
+
+
+def test_a_building_with_a_corner_has_two_wings_that_meet_along_a_valley():
+    own = np.zeros((60, 70), bool)
+    own[:24, :] = True
+    own[:, 50:] = True
+    main, side = wings_of(own)
+    assert sorted((main.width, main.height)) == pytest.approx([24, 70], abs=2)
+    assert side.width == pytest.approx(20, abs=2)
+    assert side.row + side.height / 2 == pytest.approx(59.5, abs=2)
+    assert 6 < main.row + main.height / 2 - (side.row - side.height / 2) < 14  # it reaches into the first by half its breadth
+    wing = nearest_wing([main, side], *np.indices(own.shape))
+    assert (wing[:12] == 0).all()
+    assert (wing[26:, 50:] == 1).all()
+    valley = [int((wing[row, 48:] == 1).sum()) for row in range(14, 25)]
+    assert valley == sorted(valley)
+    assert valley[0] < 6
+
+
+def test_a_house_is_one_wing():
+    assert len(wings_of(turned_rectangle(41, 23, 17))) == 1
+    assert len(wings_of(np.ones((1, 1), bool))) == 1
+
+
+@pytest.mark.parametrize("factor", [2.5, 4])
+def test_a_house_of_an_enlarged_mask_has_straight_walls(factor):
+    truth = turned_rectangle(90, 50, 17, size=120)
+    cells = (np.arange(120 / factor) * factor + factor / 2).astype(int)
+    coarse = truth[np.ix_(cells, cells)]
+    at = ((np.arange(120) + 0.5) / factor).astype(int).clip(0, len(cells) - 1)
+    stairs = coarse[np.ix_(at, at)]
+    rows, cols = ndimage.find_objects(stairs.astype(int))[0]
+    outline = line_outline(stairs[rows, cols])
+    drawn = np.zeros_like(stairs)
+    drawn[rows, cols] = shapely.contains_xy(outline, *(np.moveaxis(np.indices(stairs[rows, cols].shape), 0, 0)[::-1] + 0.5))
+    assert len(outline.exterior.coords) < 12
+    assert (drawn != truth).sum() < 0.8 * (stairs != truth).sum()
+    assert line_outline(truth[rows, cols]) is None
 
 
 def test_the_light_is_seen_in_the_shadows_beside_walls():
@@ -83,6 +154,25 @@ def test_the_light_is_seen_in_the_shadows_beside_walls():
     assert light.ratio == pytest.approx(50 / 140, abs=0.01)
 
 
+def test_the_darkest_corners_do_not_set_the_depth_of_shade():
+    masks = np.zeros((2, 80, 80), bool)
+    masks[:, 30:50, 30:50] = True
+    images = np.full((2, 80, 80, 3), 140, np.uint8)
+    shade = (shifted(masks, 6, 0) | shifted(masks, 3, 0)) & ~masks
+    images[shade] = 84
+    black = shade & shifted(masks, 6, 0) & ~shifted(masks, 6, 4)
+    images[black] = 5
+    light = light_of(images, masks, ~masks & ~shade, black)
+    assert light.ratio == pytest.approx(0.6, abs=0.02)
+
+
+def test_what_is_dark_already_is_not_shaded_again():
+    light = Light((1.0, 0.0), 8, np.full(3, 0.5), np.full(3, 40.0))
+    image = np.array([[[100.0] * 3, [50.0] * 3, [20.0] * 3]], np.float32)
+    assert shaded(image, np.array([[1.0, 1.0, 1.0]]), light)[0, :, 0] == pytest.approx([50, 40, 20])
+    assert shaded(image, np.array([[0.0, 0.0, 0.0]]), light) == pytest.approx(image)
+
+
 def test_under_an_overcast_sky_there_is_no_direction():
     masks = np.zeros((1, 60, 60), bool)
     masks[:, 20:40, 20:40] = True
@@ -93,7 +183,7 @@ def test_under_an_overcast_sky_there_is_no_direction():
 def test_a_shadow_falls_away_from_the_sun_as_far_as_the_building_is_high():
     ids = np.zeros((40, 40), np.int32)
     ids[10:20, 10:20], ids[10:20, 30:35] = 1, 2
-    dark = cast_shadow(ids, np.array([8.0, 3.0]), Light((1.0, 0.0), 8, np.full(3, 0.5)))
+    dark = cast_shadow(ids, np.array([8.0, 3.0]), Light((1.0, 0.0), 8, np.full(3, 0.5), np.zeros(3)))
     assert dark[24, 15] > 0.9
     assert dark[30, 15] < 0.1
     assert dark[5, 15] < 0.3

@@ -4,17 +4,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+import shapely
 from scipy import ndimage
+from shapely import affinity
 
 from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.ground import Quilt
-from orthoforge.material.library import Library, Roof
-from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow
-from orthoforge.material.rectangles import Rectangle, rectangle_of
+from orthoforge.material.library import Library
+from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
+from orthoforge.material.outlines import line_outline
+from orthoforge.material.rectangles import Rectangle
 from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
-from orthoforge.material.roofs import Roofs
+from orthoforge.material.roofs import LaidRoof, Roofs
+from orthoforge.material.wings import nearest_wing, wings_of
 
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _EAVES_PX = 2.0  # a roof is laid so far beyond its outline: masks are cut at whole pixels, and cracks between houses have none
@@ -42,7 +46,8 @@ class Composer:
     seed: int
     allowed: np.ndarray
     light: Light
-    _laid: dict[int, tuple[Rectangle, Roof | None, np.ndarray]] = field(default_factory=dict)
+    _laid: dict[int, list[LaidRoof]] = field(default_factory=dict)
+    _outlines: dict[int, shapely.Polygon | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.quilt = Quilt(self.library, self.allowed, self.seed, self._need)
@@ -66,11 +71,11 @@ class Composer:
     def canvas(self, window: Window) -> Canvas:
         """The canvas of a window of the mask, counted from its first pixel."""
         around = _grown(window, REACH_PX)
-        ids = self._ids(around)
+        ids = self._drawn(self._ids(around), self._absolute(around))
         image, source = self.quilt.lay(self._absolute(around))
         numbers = np.unique(ids)
         numbers = numbers[numbers > 0]
-        image *= (1 - self._shadow(ids)[..., None] * (1 - self.light.ratio)).astype(np.float32)
+        image = shaded(image, self._shadow(ids), self.light)
         roofs, tiles = self._roofed(ids, numbers, around, image)
         edge = ndimage.gaussian_filter((ids > 0).astype(np.float32), 1.2, truncate=3)
         alpha = np.clip(2.5 * (edge - 0.5) + 0.5, 0, 1)
@@ -101,35 +106,70 @@ class Composer:
         boxes = ndimage.find_objects(nearest)
         first = self._absolute(window)
         for number in numbers.tolist():
-            rectangle, roof, tone = self._roof(number - 1)
-            box = boxes[number - 1]
-            if roof is None or box is None:
+            wings, box = self._roof(number - 1), boxes[number - 1]
+            if not wings or box is None:
                 continue
-            part = Window(first.row + box[0].start, first.col + box[1].start, *(side.stop - side.start for side in box))
-            laid = self.roofs.lay(roof, rectangle, part, ids[box] == number, tone)
             covers = nearest[box] == number
-            out[box][covers] = laid[covers]
-            tiles[box][covers] = roof.tile
+            top, left = first.row + box[0].start, first.col + box[1].start
+            rows, cols = np.mgrid[top : first.row + box[0].stop, left : first.col + box[1].stop]
+            wing_of = nearest_wing([wing.target for wing in wings], rows, cols)
+            for index, wing in enumerate(wings):
+                mine = covers & (wing_of == index)
+                if not mine.any():
+                    continue
+                part = ndimage.find_objects(mine.astype(np.int8))[0]
+                window = Window(top + part[0].start, left + part[1].start, *(side.stop - side.start for side in part))
+                laid = self.roofs.lay(wing, window, (mine & (ids[box] == number))[part])
+                out[box][part][mine[part]] = laid[mine[part]]
+                tiles[box][mine] = wing.roof.tile
         return out, tiles
 
-    def _roof(self, building: int) -> tuple[Rectangle, Roof | None, np.ndarray]:
-        """The rectangle of a building in absolute pixels, its roof, and the tone of the ground there."""
+    def _roof(self, building: int) -> list[LaidRoof]:
+        """The roofs of a building's wings, in absolute pixels."""
         if building not in self._laid:
-            rectangle = self._rectangle(building)
-            tone = self.quilt.tone_at(rectangle.row, rectangle.col)
+            wings = self._wings(building)
+            tone = self.quilt.tone_at(wings[0].row, wings[0].col)
             anchor = tuple(self.buildings.anchor[building].tolist())
-            self._laid[building] = rectangle, self.roofs.choose(rectangle, anchor, tone), tone
+            self._laid[building] = self.roofs.of_building(wings, anchor, tone)
         return self._laid[building]
 
-    def _rectangle(self, building: int) -> Rectangle:
+    def _wings(self, building: int) -> list[Rectangle]:
         box = Window(*self.buildings.bbox[building].tolist())
         if max(box.height, box.width) > _LARGEST_PX:
             fill = float(self.buildings.area[building]) / (box.height * box.width)
             middle = box.row + (box.height - 1) / 2, box.col + (box.width - 1) / 2
-            return Rectangle(*middle, float(box.width), float(box.height), 0.0, fill)
+            return [Rectangle(*middle, float(box.width), float(box.height), 0.0, fill)]
+        return [wing.moved(box.row, box.col) for wing in wings_of(self._own(building))]
+
+    def _own(self, building: int) -> np.ndarray:
+        """(h, w) bool: a building within its bounds."""
         row, col = self.buildings.origin
-        own = self.buildings.ids(box._replace(row=box.row - row, col=box.col - col)) == building + 1
-        return rectangle_of(own).moved(box.row, box.col)
+        box = Window(*self.buildings.bbox[building].tolist())
+        return self.buildings.ids(box._replace(row=box.row - row, col=box.col - col)) == building + 1
+
+    def _drawn(self, ids: np.ndarray, window: Window) -> np.ndarray:
+        """``ids`` of a window in absolute pixels, with lines for the outlines of buildings where the mask was enlarged."""
+        drawn = ids.copy()
+        for number, box in enumerate(ndimage.find_objects(ids), 1):
+            outline = None if box is None else self._outline(number - 1)
+            if outline is None:
+                continue
+            rows, cols = (
+                np.arange(side.start, side.stop) + first + 0.5 for side, first in zip(box, (window.row, window.col), strict=True)
+            )
+            inside = shapely.contains_xy(outline, *np.meshgrid(cols, rows))
+            mine = ids[box] == number
+            drawn[box][mine & ~inside] = 0
+            drawn[box][inside & (ids[box] == 0)] = number
+        return drawn
+
+    def _outline(self, building: int) -> shapely.Polygon | None:
+        if building not in self._outlines:
+            row, col, height, width = self.buildings.bbox[building].tolist()
+            outline = line_outline(self._own(building)) if max(height, width) <= _LARGEST_PX else None
+            self._outlines[building] = outline and affinity.translate(outline, col, row)
+            shapely.prepare(self._outlines[building])
+        return self._outlines[building]
 
     def _need(self, window: Window) -> np.ndarray:
         """Where ground is to be seen, of a window in absolute pixels: beside buildings, inside the mask."""

@@ -8,27 +8,32 @@ import numpy as np
 from scipy import ndimage
 
 from orthoforge.material.light import Light, light_of
-from orthoforge.material.rectangles import Rectangle, rectangle_of
+from orthoforge.material.rectangles import Rectangle
+from orthoforge.material.wings import wings_of
 
 LOW_PX = 8.0  # what is wider than this is the tone of a piece of ground, what is finer its texture
 _NEAR_WALLS_PX = 4
 _LEAST_ROOF_PX = 80
 _LEAST_FILL = 0.72
-_VARIETY_PX = 2.0
+_VARIETY_PX = 1.0
+_LEAST_SHARE = 0.3  # of its building has a wing whose roof is taken
 # Looks that are roofs in one place are the soil of another: where so much of a tile's ground has one, it is ground.
 _COMMON = 0.15
 
 
 @dataclass(frozen=True)
 class Roof:
-    """A roof of tile ``tile``; ``is_cut`` where it lies at the tile's edge and goes on beyond.
+    """The roof of a wing of building ``label`` of tile ``tile``; ``is_cut`` where it lies at the tile's edge and goes on beyond.
 
-    ``variety`` is the standard deviation of its brightness, smoothed over some pixels, from 0 to 1: of plain sheets little.
+    ``colour`` (B,) is its mean; ``variety`` the standard deviation of its colours, smoothed over a pixel, from 0 to 1: of plain
+    sheets little.
     """
 
     tile: int
+    label: int
     rectangle: Rectangle
     is_cut: bool
+    colour: np.ndarray
     variety: float
 
 
@@ -92,7 +97,7 @@ class Library:
 
     @cached_property
     def roofs(self) -> tuple[Roof, ...]:
-        """All roofs that are nearly a rectangle."""
+        """The roofs of all wings that are nearly a rectangle."""
         return tuple(roof for tile in range(len(self)) for roof in _roofs(tile, self.labels[tile], self.images[tile]))
 
     @cached_property
@@ -159,16 +164,23 @@ def _larger(found: np.ndarray, pixels: int) -> np.ndarray:
 
 
 def _roofs(tile: int, labels: np.ndarray, image: np.ndarray) -> list[Roof]:
-    brightness = ndimage.gaussian_filter(image[..., :3].mean(axis=2, dtype=np.float32), _VARIETY_PX) / 255
+    shown = ndimage.gaussian_filter(image.astype(np.float32), (_VARIETY_PX, _VARIETY_PX, 0)) / 255
     roofs = []
     for number, (rows, cols) in enumerate(ndimage.find_objects(labels), 1):
         own = labels[rows, cols] == number
         if own.sum() < _LEAST_ROOF_PX:
             continue
-        rectangle = rectangle_of(own).moved(rows.start, cols.start)
-        is_cut = rows.start == 0 or cols.start == 0 or rows.stop == len(labels) or cols.stop == len(labels)
-        if rectangle.fill >= _LEAST_FILL:
-            inner = ndimage.binary_erosion(own, iterations=2)
-            variety = float(brightness[rows, cols][inner if inner.any() else own].std())
-            roofs.append(Roof(tile, rectangle, is_cut, variety))
+        inner = ndimage.binary_erosion(own, iterations=2)
+        at = np.indices(own.shape)
+        for wing in wings_of(own):
+            along, across = wing.local(*at)
+            of_wing = own & (np.abs(along) <= wing.width / 2) & (np.abs(across) <= wing.height / 2)
+            if of_wing.sum() < max(_LEAST_ROOF_PX, _LEAST_SHARE * own.sum()) or wing.fill < _LEAST_FILL:
+                continue
+            plain = of_wing & inner if (of_wing & inner).any() else of_wing
+            there = np.nonzero(of_wing)
+            ends = [(place.min() + part.start, place.max() + part.start) for place, part in zip(there, (rows, cols), strict=True)]
+            is_cut = any(first == 0 or last == len(labels) - 1 for first, last in ends)
+            colour, variety = image[rows, cols][plain].mean(axis=0), float(np.sqrt(shown[rows, cols][plain].var(axis=0).mean()))
+            roofs.append(Roof(tile, number, wing.moved(rows.start, cols.start), is_cut, colour, variety))
     return roofs

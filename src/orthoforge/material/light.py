@@ -10,16 +10,19 @@ _RING_PX = (3, 5, 7)
 # Below this contrast between the sunny and the shady side of walls the sky is taken to be overcast.
 _LEAST_CONTRAST = 0.03
 SHADE_REACH_PX = 16
+_FLOOR, _DEPTH = 0.25, 0.4  # quantiles of the pixels beside walls on the side away from the sun: shade leaves some of them out
 
 
 @dataclass(frozen=True)
 class Light:
     """``direction`` is that in which shadows fall, as (rows, columns) of length 1, (0, 0) under an overcast sky; ``length_px`` how
-    far they reach in the mean; ``ratio`` (B,) what is left of each band in the shade."""
+    far they reach in the mean; ``ratio`` (B,) what is left of each band in the shade, and ``floor`` (B,) what is so dark
+    already that shade changes nothing."""
 
     direction: tuple[float, float]
     length_px: float
     ratio: np.ndarray
+    floor: np.ndarray
 
 
 def light_of(images: np.ndarray, masks: np.ndarray, open_ground: np.ndarray, shade: np.ndarray) -> Light:
@@ -33,21 +36,35 @@ def light_of(images: np.ndarray, masks: np.ndarray, open_ground: np.ndarray, sha
         away = np.angle(-first)  # from the bright side of walls to the dark one
         direction = (float(np.sin(away)), float(np.cos(away)))
     bands = images.shape[3]
-    if not shade.any() or not open_ground.any():
-        return Light(direction, 6.0, np.full(bands, 0.55))
-    ratio = np.median(images[shade], axis=0) / np.maximum(np.median(images[open_ground], axis=0), 1)
+    beside_sun_off = _beside(masks, float(np.arctan2(*direction)))
+    if not shade.any() or not open_ground.any() or not beside_sun_off.any():
+        return Light(direction, 6.0, np.full(bands, 0.55), np.zeros(bands))
+    # Not the pixels found to be shade: they are found by being dark, and the darkest of them.
+    floor, middle = np.quantile(images[beside_sun_off], (_FLOOR, _DEPTH), axis=0)
+    ratio = middle / np.maximum(np.median(images[open_ground], axis=0), 1)
     distance = np.concatenate([ndimage.distance_transform_edt(~mask)[dark] for mask, dark in zip(masks, shade, strict=True)])
-    return Light(direction, float(np.clip(2 * np.median(distance), 3, SHADE_REACH_PX)), np.clip(ratio, 0.3, 0.85))
+    return Light(direction, float(np.clip(2 * np.median(distance), 3, SHADE_REACH_PX)), np.clip(ratio, 0.35, 0.9), floor)
 
 
 def _beside_walls(brightness: np.ndarray, masks: np.ndarray, angle: float) -> float:
     """Mean brightness of the ground some pixels off walls in one direction."""
+    seen = _beside(masks, angle)
+    return float(brightness[seen].mean()) if seen.any() else np.nan
+
+
+def _beside(masks: np.ndarray, angle: float) -> np.ndarray:
+    """(N, S, S) bool: the ground some pixels off walls in one direction."""
     seen = np.zeros(masks.shape, bool)
     for distance in _RING_PX:
         rows, cols = round(distance * np.sin(angle)), round(distance * np.cos(angle))
         seen |= shifted(masks, rows, cols)
-    seen &= ~ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool))
-    return float(brightness[seen].mean()) if seen.any() else np.nan
+    return seen & ~ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool))
+
+
+def shaded(image: np.ndarray, depth: np.ndarray, light: Light) -> np.ndarray:
+    """The image (H, W, B) in shade of a ``depth`` (H, W) from 0 to 1; what lies in the shade of something else stays as it is."""
+    dark = np.maximum(image * light.ratio, np.minimum(image, light.floor))
+    return (image + depth[..., None] * (dark - image)).astype(image.dtype)
 
 
 def cast_shadow(ids: np.ndarray, reach_px: np.ndarray, light: Light) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Roofs: for each building a real one of like size, length and direction, laid on its outline."""
+"""Roofs: for each wing of a building a real one of like size, length and direction, laid on its outline."""
 
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -10,18 +10,57 @@ from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.library import LOW_PX, Library, Roof, smooth
 from orthoforge.material.rectangles import Rectangle
+from orthoforge.material.stretching import MOST_STRETCH, Axis, axis_of
 
-MOST_STRETCH = 1.4
-MOST_SHRINK = 0.55
 REACH_PX = 24  # three times LOW_PX
 _CANDIDATES = 8
 _CHOICE = 0.12
 _TONE_SCALE = 250.0
+_COLOUR_SCALE = 15.0  # levels by which the roof of a further wing may differ from the first's as if it were turned by 22 degrees
+_ALIKE = 20.0
+_OTHER_ROOF = 0.4
 _TURN = np.radians(22)
-_CUT = 0.4
+_CUT = 0.25
+_GAPS = 2.0  # how much a roof is disliked that does not fill its rectangle
 _PLAIN = 6.0  # how much a varied roof is disliked where it has to be repeated
+_PLAIN_LARGE = 3.0  # and on a building e times as large as the largest of ordinary ones
+_EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have
+_EARTHY_SCALE = 25.0
+_LARGE_PX2 = 2500.0
+_WALL_PX = 0.8
 _TONE_SHARE = 0.4
+_RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
 _ROOF = 200
+
+
+@dataclass(frozen=True)
+class LaidRoof:
+    """A roof on the rectangle ``target``, its colours moved by ``shift`` (B,). Where it is made longer its ridge goes by
+    ``along`` where ``ridge_along``, else by ``across``."""
+
+    roof: Roof
+    target: Rectangle
+    along: Axis
+    across: Axis
+    ridge_along: bool
+    shift: np.ndarray
+
+    def source_of(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """Where in the roof's tile to look for the pixels at (rows, cols): (2, ...) rows and columns."""
+        along, across = self.target.local(rows, cols)
+        along, across = self.along.at(along), self.across.at(across)
+        if self.ridge_along:
+            across = self.across.shown(across, along)
+            along = self.along.shown(along, across)
+        else:
+            along = self.along.shown(along, across)
+            across = self.across.shown(across, along)
+        source = self.roof.rectangle
+        # The source's walls themselves are left out: their pixels show what lies beside them too.
+        inner = [side - min(2 * _WALL_PX, 0.2 * side) for side in (source.width, source.height)]
+        along = (along / self.along.source - 0.5) * inner[0]
+        across = (across / self.across.source - 0.5) * inner[1]
+        return np.stack(source.place(along, across))
 
 
 @dataclass
@@ -35,7 +74,8 @@ class Roofs:
 
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
-        """The roofs that may be taken, and of each log width, log height, angle, fill, what speaks against it, and variety."""
+        """The roofs that may be taken, and of each log width, log height, angle, fill, what speaks against it, variety and
+        likeness to the ground."""
         allowed = set(self.allowed.tolist())
         sources = [roof for roof in self.library.roofs if roof.tile in allowed]
         rows = [
@@ -46,47 +86,91 @@ class Roofs:
                 one.rectangle.fill,
                 _CUT * one.is_cut,
                 one.variety,
+                np.exp(-np.linalg.norm(one.colour - self.library.tones[one.tile]) / _EARTHY_SCALE),
             )
             for one in sources
         ]
-        return sources, np.array(rows).reshape(-1, 6)
+        return sources, np.array(rows).reshape(-1, 7)
 
-    def choose(self, target: Rectangle, anchor: tuple[int, int], tone: np.ndarray) -> Roof | None:
-        """A roof for the building whose first pixel is ``anchor``, among ground of ``tone``; ``None`` where there is none."""
+    def of_building(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
+        """Roofs for the wings of the building whose first pixel is ``anchor``, among ground of ``tone``; none where there is none.
+
+        Those after the first get the first's colour.
+        """
+        laid: list[LaidRoof] = []
+        for number, wing in enumerate(wings):
+            roof = self._chosen(wing, (*anchor, number), tone, laid[0].roof if laid else None)
+            if roof is None:
+                break
+            shift = _TONE_SHARE * (tone - self.library.tones[roof.tile])
+            if laid:
+                shift = laid[0].roof.colour + laid[0].shift - roof.colour
+            laid.append(self._laid(roof, wing, (self.seed, *anchor, number), shift))
+        return laid
+
+    def _chosen(self, target: Rectangle, keys: tuple[int, ...], tone: np.ndarray, first: Roof | None) -> Roof | None:
+        """A roof for a wing of a building, like its ``first`` wing's where that is given."""
         sources, about = self._sources
         if not sources:
             return None
         longer, wider = np.log(target.width) - about[:, 0], np.log(target.height) - about[:, 1]
         apart = sum(np.where(more > np.log(MOST_STRETCH), 0.6 + 0.3 * more, np.abs(more)) for more in (longer, wider))
         repeated = sum(np.maximum(more - np.log(MOST_STRETCH), 0) for more in (longer, wider))
-        apart = apart + _PLAIN * about[:, 5] * repeated
+        larger = max(0.0, np.log(target.width * target.height / _LARGE_PX2))
+        apart = apart + (_PLAIN * repeated + _PLAIN_LARGE * larger) * about[:, 5] + _EARTHY * (repeated + larger) * about[:, 6]
         turned = np.abs((about[:, 2] - target.angle + np.pi / 2) % np.pi - np.pi / 2)
         tiles = np.array([roof.tile for roof in sources])
         off = np.linalg.norm(self.library.tones[tiles] - tone, axis=1) / _TONE_SCALE
-        against = apart + turned / _TURN + 0.7 * np.abs(about[:, 3] - min(target.fill, 0.98)) + about[:, 4] + off
+        if first is not None:
+            off = np.linalg.norm(np.array([roof.colour for roof in sources]) - first.colour, axis=1) / _COLOUR_SCALE
+            off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
+        against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
         nearest = np.argsort(against, kind="stable")[:_CANDIDATES]
         chance = np.exp(-(against[nearest] - against[nearest[0]]) / _CHOICE).cumsum()
-        at = np.searchsorted(chance, float(uniform(self.seed, _ROOF, *anchor)) * chance[-1])
+        at = np.searchsorted(chance, float(uniform(self.seed, _ROOF, *keys)) * chance[-1])
         return sources[int(nearest[min(at, len(nearest) - 1)])]
 
-    def lay(self, roof: Roof, target: Rectangle, window: Window, own: np.ndarray, tone: np.ndarray) -> np.ndarray:
-        """The pixels (h, w, B) float32 of a roof laid on ``target``, which is counted in the same absolute pixels as ``window``.
+    def _laid(self, roof: Roof, target: Rectangle, keys: tuple[int, ...], shift: np.ndarray) -> LaidRoof:
+        """A roof made as long and as wide as ``target``."""
+        source = roof.rectangle
+        sides = [max(2, round(side)) for side in (source.width, source.height)]
+        along, across = (
+            (np.arange(count) + 0.5) * (side / count) - side / 2
+            for count, side in zip(sides, (source.width, source.height), strict=True)
+        )
+        places = np.rint(source.place(*np.meshgrid(along, across))).astype(int).clip(0, self.library.size_px - 1)
+        picture = self.library.images[roof.tile][tuple(places)].astype(np.float32)
+        ridge_along = source.width > source.height
+        if max(sides) < _RIDGE * min(sides):
+            ridge_along = target.width / source.width > target.height / source.height
+        lengths = [target.width, target.height]
+        if not ridge_along:
+            picture, lengths = picture.swapaxes(0, 1), lengths[::-1]
+        ridge = axis_of(picture, lengths[0], bays=False, keys=(*keys, 0))
+        lines = np.arange(len(picture))[:, None]
+        longer = picture[lines, ridge.shown(np.arange(ridge.length) + 0.5, lines + 0.5).astype(int).clip(0, ridge.source - 1)]
+        slopes = axis_of(longer.swapaxes(0, 1), lengths[1], bays=True, keys=(*keys, 1))
+        axes = (ridge, slopes) if ridge_along else (slopes, ridge)
+        return LaidRoof(roof, target, *axes, ridge_along, shift)
 
-        ``own`` (h, w) is where the building stands. What its source does not cover there gets the tone around.
+    def lay(self, laid: LaidRoof, window: Window, own: np.ndarray) -> np.ndarray:
+        """The pixels (h, w, B) float32 of a roof in a window of the absolute pixels in which its target is counted.
+
+        ``own`` (h, w) is where the wing stands. What its source does not cover there gets the tone around.
         """
         rows, cols = np.meshgrid(
             *(np.arange(length) + first for first, length in zip(window[:2], window[2:], strict=True)), indexing="ij"
         )
-        along, across = target.local(rows, cols)
-        along = _stretched(along, target.width, roof.rectangle.width)
-        across = _stretched(across, target.height, roof.rectangle.height)
-        source = np.stack(roof.rectangle.place(along, across))
-        spline = self._spline(roof.tile)
+        source = laid.source_of(rows, cols)
         image = np.stack(
-            [ndimage.map_coordinates(band, source, order=3, prefilter=False, mode="mirror") for band in spline], axis=-1
+            [
+                ndimage.map_coordinates(band, source, order=3, prefilter=False, mode="mirror")
+                for band in self._spline(laid.roof.tile)
+            ],
+            axis=-1,
         )
-        image += _TONE_SHARE * (tone - self.library.tones[roof.tile])
-        inside = ndimage.map_coordinates(self._own(roof), source, order=1, mode="constant") > 0.5
+        image += laid.shift.astype(np.float32)
+        inside = ndimage.map_coordinates(self._own(laid.roof), source, order=1, mode="constant") > 0.5
         bad = own & ~inside
         good = own & ndimage.binary_erosion(inside, border_value=1)
         if bad.any() and good.any():
@@ -95,15 +179,9 @@ class Roofs:
         return image
 
     def _own(self, roof: Roof) -> np.ndarray:
-        """(S, S) float32: 1 on the building that a roof is of."""
-        mask = self.library.masks[roof.tile]
-        labels = self.library.labels[roof.tile]
-        row, col = np.clip(np.round([roof.rectangle.row, roof.rectangle.col]).astype(int), 0, len(mask) - 1)
-        label = labels[row, col]
-        if label == 0:  # the middle of its rectangle is a yard
-            rows, cols = ndimage.distance_transform_edt(labels == 0, return_distances=False, return_indices=True)
-            label = labels[rows[row, col], cols[row, col]]
-        return (labels == label).astype(np.float32)
+        """(S, S) float32: 1 on the building that a roof is of, cracks in it included."""
+        own = np.pad(self.library.labels[roof.tile] == roof.label, 3, mode="edge")
+        return ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3].astype(np.float32)
 
     def _spline(self, tile: int) -> np.ndarray:
         """(B, S, S) coefficients of cubic splines through a tile's image."""
@@ -113,23 +191,3 @@ class Roofs:
                 [ndimage.spline_filter(band, order=3, output=np.float32, mode="mirror") for band in bands]
             )
         return self._splines[tile]
-
-
-def _stretched(distance: np.ndarray, target: float, source: float) -> np.ndarray:
-    """Where along a source's axis of length ``source`` to look for what lies at ``distance`` from the middle of ``target``.
-
-    Stretched by 1.4 at most; from then on both ends keep their distance from the walls, and the middle is folded. Beyond
-    the walls nothing is stretched.
-    """
-    half, own = target / 2, source / 2
-    ratio = float(np.clip(half / own, MOST_SHRINK, MOST_STRETCH))
-    inner = distance / ratio
-    if half / ratio > own:
-        from_wall = (half - np.abs(distance)) / ratio
-        period = 2 * source * 0.92
-        folded = from_wall % period
-        folded = np.where(folded > period / 2, period - folded, folded)
-        inner = np.sign(distance) * (own - folded)
-    elif half / ratio < own:  # shrunk no further: what lies beyond the middle is left out
-        inner = np.sign(distance) * (own - (half - np.abs(distance)) / ratio)
-    return np.where(np.abs(distance) > half, np.sign(distance) * (own + np.abs(distance) - half), inner)

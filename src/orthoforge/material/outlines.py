@@ -1,0 +1,52 @@
+"""Outlines of buildings of a mask that was enlarged: lines, where it has the stairs of its former pixels."""
+
+import numpy as np
+import shapely
+from affine import Affine
+
+from orthoforge.geo.footprints.outlines import footprints_of
+from orthoforge.geo.grid import Grid
+
+_LEAST_STEP_PX = 2.0  # shorter steps are gone when edges are softened
+_MOST_STEP_PX = 16.0
+_STAIRS = 8  # sides has an outline at least that has stairs; a rectangle has 4
+_TRIED = np.linspace(0.96, 1.04, 5)  # times the mean of the short steps, which tells their length roughly
+_OFF_PX = 0.5  # so far off the outline is that its former pixels tell, in the mean, where the mask was enlarged by a fraction
+
+
+def line_outline(own: np.ndarray) -> shapely.Polygon | None:
+    """The outline of one building, (h, w) bool up to its bounds, in pixels from their corner; ``None`` where it has no large steps.
+
+    As footprints have it that are made of the mask before it was enlarged.
+    """
+    steps = _steps(own)
+    shortest = np.quantile(steps, 0.1)
+    if shortest < _LEAST_STEP_PX or len(steps) < _STAIRS:
+        return None
+    about = min(float(steps[steps < 2 * shortest].mean()), _MOST_STEP_PX)
+    tried = {tuple(max(1, round(side / step)) for side in own.shape) for step in about * _TRIED}
+    off, former = min((_reduced(own, sides) for sides in sorted(tried)), key=lambda found: found[0])
+    if off > _OFF_PX * steps.sum():
+        return None
+    scale = Affine.scale(own.shape[1] / former.shape[1], own.shape[0] / former.shape[0])
+    found = footprints_of(former, grid=Grid(*former.shape, transform=scale), least_px=1)
+    return max(found, key=lambda polygon: polygon.area) if found else None
+
+
+def _reduced(own: np.ndarray, sides: tuple[int, ...]) -> tuple[int, np.ndarray]:
+    """A building in so many pixels each way; before it, in how many of its present ones it is another when enlarged again."""
+    at = [((np.arange(count) + 0.5) * side / count).astype(int) for count, side in zip(sides, own.shape, strict=True)]
+    former = own[np.ix_(*at)]
+    back = [np.arange(side) * count // side for count, side in zip(sides, own.shape, strict=True)]
+    return int((former[np.ix_(*back)] != own).sum()), former
+
+
+def _steps(own: np.ndarray) -> np.ndarray:
+    """Lengths of the straight parts of the outline along pixels' sides."""
+    framed = np.pad(own, 1).astype(np.int8)
+    lengths = []
+    for edge in (np.diff(framed, axis=0), np.diff(framed, axis=1).T):
+        for side in (edge > 0, edge < 0):
+            ends = np.flatnonzero(np.diff(np.pad(side, ((0, 0), (1, 1))).astype(np.int8).ravel()))
+            lengths.append(ends[1::2] - ends[::2])
+    return np.concatenate(lengths)

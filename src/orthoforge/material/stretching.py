@@ -1,0 +1,102 @@
+"""Stretching: how a roof is made as long and as wide as a building, from one picture of it and without folds."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from orthoforge.material.chance import uniform
+from orthoforge.material.cuts import least_cut
+
+MOST_STRETCH = 1.4
+MOST_SHRINK = 0.55
+_ENDS = 0.12  # of a roof, at each end, stay where they are
+_LONGEST_JUMP = 0.5
+_BAY = 0.9  # of a roof's breadth: so far apart are bays
+_TRIES = 3
+_VARIED, _VARIED_PX = 0.6, 12
+_JUMP = 210  # a purpose of chance
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of a roof: ``target`` px of a building show ``source`` pixels of a roof.
+
+    A place at ``x``, counted in the source's pixels from the building's end, shows the source's ``x`` less those ``jumps`` (n,)
+    whose ``cuts`` (n, w) lie before it; w is the other axis.
+    """
+
+    target: float
+    source: int
+    jumps: np.ndarray
+    cuts: np.ndarray
+
+    @property
+    def length(self) -> int:
+        """Pixels of the source that are laid after each other, some of them several times."""
+        return self.source + int(self.jumps.sum())
+
+    def at(self, distance: np.ndarray) -> np.ndarray:
+        """``distance`` from the middle of the building, in px, as ``x``. What lies beyond the walls shows what lies before them."""
+        x = distance * (self.length / self.target) + self.length / 2
+        x = np.where(x < 0, -x, x)
+        return np.clip(np.where(x > self.length, 2 * self.length - x, x), 0, self.length)
+
+    def shown(self, x: np.ndarray, other: np.ndarray) -> np.ndarray:
+        """The source's pixel that is shown at ``x``, where the other axis is at ``other``."""
+        shown = x
+        steps = np.arange(self.cuts.shape[1]) + 0.5
+        for jump, cut in zip(self.jumps, self.cuts, strict=True):
+            shown = np.where(x > np.interp(other, steps, cut), shown - jump, shown)
+        return shown
+
+
+def length_of(target: float, source: int, *, bays: bool) -> int:
+    """How many of a source's pixels to lay on so many of a building: within what it may be stretched and shrunk, all of them.
+
+    Of a longer building as many more as it has, or whole ``bays``.
+    """
+    if target / source > MOST_STRETCH and bays:
+        further = max(1, round((target / source - 1) / _BAY))
+        return source + further * _bay(source)
+    if target / source > MOST_STRETCH:
+        return max(source, round(target / 1.1))
+    return max(1, min(source, round(target / MOST_SHRINK)))
+
+
+def axis_of(picture: np.ndarray, target: float, *, bays: bool, keys: tuple[int, ...]) -> Axis:
+    """The second axis of a roof's ``picture`` (h, w, B) on ``target`` px. ``keys`` are those of chance.
+
+    Where the picture is too short, it jumps back along its length, at the cut that is seen least; where it is too long, forward.
+    Both ends are kept. Along a ridge jumps are of any length; across, they are of whole ``bays``.
+    """
+    height, width = picture.shape[:2]
+    missing = length_of(target, width, bays=bays) - width
+    longest = _bay(width) if bays else max(1, int(_LONGEST_JUMP * width))
+    count = -(-missing // longest) if missing > 0 else int(missing < 0)
+    jumps, cuts, before, start = [], [], 0, 0
+    for number in range(count):
+        is_free = not bays and number < count - 1 and width >= _VARIED_PX
+        varied = _VARIED * (uniform(*keys, _JUMP, number, np.arange(_TRIES)) - 0.5) * is_free
+        tries = {round(missing * (number + 1 + more) / count) - before for more in varied.tolist()}
+        _, jump, cut = min((_cut(picture, jump, start) for jump in sorted(tries)), key=lambda found: found[0])
+        jumps.append(jump)
+        cuts.append(cut + before)
+        before += jump
+        start = int(cut.min()) - jump
+    return Axis(target, width, np.array(jumps, np.int64), np.array(cuts, float).reshape(count, height))
+
+
+def _bay(source: int) -> int:
+    return max(1, min(source - 1, round(_BAY * source)))
+
+
+def _cut(picture: np.ndarray, jump: int, start: int) -> tuple[float, int, np.ndarray]:
+    """What a jump back by so many pixels costs, itself, and where it is made in each row; well after ``start``."""
+    height, width = picture.shape[:2]
+    least, most = max(jump, 0), min(width, width + jump)
+    ends = round(_ENDS * width)
+    low = min(max(least + ends, start + ends // 2), most - 1)
+    high = min(max(most - ends, low + 1), most)
+    cost = ((picture[:, low:high] - picture[:, low - jump : high - jump]) ** 2).sum(axis=2)
+    cut = least_cut(cost)
+    return float(cost[np.arange(height), cut].mean()), jump, cut + low
