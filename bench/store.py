@@ -10,12 +10,13 @@ import json
 import tempfile
 import time
 from pathlib import Path
-from typing import get_args
+from typing import cast, get_args
 
 import numpy as np
 from affine import Affine
 
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.tiles.forms import SettingsForm
 from orthoforge.tiles.manifest import TileRow, shard_header, shard_paths, shard_shapes
 from orthoforge.tiles.store import Flips, TileStore, crop_batch, epoch_order
 
@@ -33,7 +34,8 @@ def make_store(path: Path, count: int) -> TileStore:
             shard.write_bytes(shard_header(shape) + rng.integers(0, 256, shape, np.uint8).tobytes())
         grid = Grid(SIZE, SIZE, Affine.identity())
         rows += [TileRow(scene, "austin", i, Window(0, 0, SIZE, SIZE), grid, None, "train", 0.0, "") for i in range(number)]
-    return TileStore(path, SIZE, None, None, "", {}, tuple(rows))
+    settings = cast(SettingsForm, {"attribution": "", "split": "blocks"})
+    return TileStore(path, SIZE, None, None, "", settings, tuple(rows))
 
 
 def rate(store: TileStore, flips: Flips, batch: int, epoch: int) -> tuple[float, float]:

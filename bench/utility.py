@@ -16,7 +16,7 @@ import resource
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -123,7 +123,7 @@ def real(root: Path, data: Path) -> dict[str, Any]:
 def measured(*words: Any, **options: Any) -> dict[str, Any]:
     """What ``utility`` found, with the time it took."""
     began, cpu = time.monotonic(), cpu_seconds()
-    result = utility(*words, **options)
+    result = cast("dict[str, Any]", utility(*words, **options))
     wanted = ("verdict", "by_fraction", "arms", "settings", "data", "warnings", "trainings", "made_by")
     figures = {name: result[name] for name in wanted}
     figures["data"] = {name: value for name, value in figures["data"].items() if name != "tiles"}

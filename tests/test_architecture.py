@@ -23,7 +23,7 @@ ALLOWED = {
     "scenes": {"errors", "bands", "files", "geo", "vectors", "masks"},
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
-    "material": {"errors", "files", "geo"},
+    "material": {"errors", "files", "geo", "vectors"},
     "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "masks.classes"},
     "pretrained": set(),
     "saved_generator": {"errors", "masks.classes", "config", "material", "models", "checkpoint_state", "checkpoints", "weights"},
@@ -79,8 +79,8 @@ ALLOWED = {
         "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
     },
     "__init__": {
-        "errors", "config", "vectors", "scenes", "tiles", "trained_generator", "training", "generation", "forging", "growing",
-        "measures", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
+        "errors", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
+        "generation", "forging", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
     },
 }  # fmt: skip
 # Packages that a room must not import, whatever it imports of ours.

@@ -8,7 +8,7 @@ import sys
 import orthoforge
 
 PUBLIC = {
-    "OrthoforgeError", "Recipe", "ScoreNetwork", "SegmenterSettings", "TileStore", "TrainedGenerator", "check", "compare", "demo",
+    "OrthoforgeError", "Recipe", "Classes", "Run", "ScoreNetwork", "SegmenterSettings", "TileStore", "TrainedGenerator", "check", "compare", "demo",
     "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator", "load_recipe", "prepare", "publish",
     "recipe_names", "simulate", "sweep", "train", "utility",
 }  # fmt: skip

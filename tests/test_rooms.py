@@ -25,10 +25,10 @@ def test_circles_and_imports_that_run_back_up_are_found():
 def test_the_source_tree():
     modules, lines = module_graph(), lines_by_room()
     assert set(lines) <= set(ORDER), "say in bench.architecture.imports.ORDER where the new room stands"
-    assert circles(modules) == [["hub", "hub.bundle", "hub.mlm", "trained_generator"]]
-    assert running_up(modules) == [("trained_generator", "hub")]
+    assert circles(modules) + circles(room_graph(modules)) == []
+    assert running_up(modules) == []
     assert max(lines.values()) <= MOST_SHARE * sum(lines.values())
-    assert untyped_lines() <= max(MOST_UNTYPED, 225)
+    assert untyped_lines() <= MOST_UNTYPED
 
 
 def test_the_picture_is_of_these_rooms_and_arrows():

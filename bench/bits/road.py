@@ -11,14 +11,14 @@ import numpy as np
 
 import orthoforge
 from orthoforge import run_files
-from orthoforge.config import Recipe, load_recipe
+from orthoforge.config import Recipe, Setting, load_recipe
 from orthoforge.generation import scene
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.run_files import TIMING_COLUMNS
 
-SHORT = {
+SHORT: dict[str, Setting] = {
     "tiles": "", "crop_px": 32, "generator_width": 2, "discriminator_width": 2, "batch_size": 8, "crops_per_tile": 1, "epochs": 1,
     "decay_epochs": 1, "precision": "float32", "learning_rate": 2e-3, "ema_decay": 0.8, "panels_every": 2, "canvases_per_tile": 2,
 }  # fmt: skip

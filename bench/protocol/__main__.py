@@ -75,7 +75,7 @@ def score(options: argparse.Namespace) -> int:
         if record["tiles"] != store.fingerprint:
             print(f"{run.name}: trained on other tiles, so not scored")
             continue
-        weights = read_state(checkpoint_folder(run))["checksums"]["model.safetensors"]
+        weights = read_state(checkpoint_folder(run)).checksums.model
         before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
         if [before.get(key) for key in ("format", "weights_sha256", "judged_by")] == [FORMAT, weights, judged_by(truth)]:
             continue

@@ -288,6 +288,7 @@ def _diversity(truth: Truth, at: np.ndarray, generate: Generate) -> dict[str, An
         first_seed=FIRST_SEED,
     )
     between = measured["between_masks"]
+    assert between is not None and measured["value"] is not None, "there are tiles enough"
     return measured | {
         "share": measured["value"] / between,
         "share_error": None if measured["standard_error"] is None else measured["standard_error"] / between,

@@ -25,23 +25,27 @@ if TYPE_CHECKING:  # for editors and type checkers; a program gets each name fro
     from orthoforge.generation import generate
     from orthoforge.growing.grow import grow
     from orthoforge.hub import publish
+    from orthoforge.masks.classes import Classes
     from orthoforge.measures.realism.features import ScoreNetwork
     from orthoforge.measures.segmenter.segmentation import SegmenterSettings
+    from orthoforge.runs import Run
     from orthoforge.scenes.checks import check
     from orthoforge.scenes.simulate import simulate
     from orthoforge.tiles.prepare import prepare
     from orthoforge.tiles.store import TileStore
     from orthoforge.trained_generator import TrainedGenerator, load_generator
     from orthoforge.training.session import train
-    from orthoforge.usefulness.experiment import utility
+    from orthoforge.usefulness.utility import utility
     from orthoforge.vectors.files import footprints
 
 __version__ = version("orthoforge")
 
 # The same once more: the module that each name is looked up in.
 _HOMES = {
+    "Classes": "masks.classes",
     "OrthoforgeError": "errors",
     "Recipe": "config",
+    "Run": "runs",
     "ScoreNetwork": "measures.realism.features",
     "SegmenterSettings": "measures.segmenter.segmentation",
     "TileStore": "tiles.store",
@@ -66,8 +70,10 @@ _HOMES = {
     "utility": "usefulness.utility",
 }
 __all__ = [
+    "Classes",
     "OrthoforgeError",
     "Recipe",
+    "Run",
     "ScoreNetwork",
     "SegmenterSettings",
     "TileStore",

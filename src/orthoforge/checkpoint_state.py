@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated, Any, cast
 
 from pydantic import Field, TypeAdapter, ValidationError
 
@@ -36,10 +36,10 @@ class Classes:
         if self.values and len(self.values) != len(self.names):
             raise ValueError(f"{len(self.names)} names, but values of {len(self.values)} classes")
 
-    def plain(self) -> dict[str, list]:
+    def plain(self) -> dict[str, list[Any]]:
         """``names`` and ``colours``, and ``values`` where there are some, as they are written."""
         colours = [[list(colour) for colour in of_class] for of_class in self.colours]
-        plain: dict[str, list] = {"names": list(self.names), "colours": colours}
+        plain: dict[str, list[Any]] = {"names": list(self.names), "colours": colours}
         return plain | ({"values": self.values} if self.values else {})
 
 

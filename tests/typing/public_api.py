@@ -5,8 +5,10 @@ from typing import assert_type, reveal_type
 
 import orthoforge
 
+reveal_type(orthoforge.Classes)
 reveal_type(orthoforge.OrthoforgeError)
 reveal_type(orthoforge.Recipe)
+reveal_type(orthoforge.Run)
 reveal_type(orthoforge.ScoreNetwork)
 reveal_type(orthoforge.SegmenterSettings)
 reveal_type(orthoforge.TileStore)
@@ -34,6 +36,7 @@ folder = Path()
 assert_type(orthoforge.prepare(folder, folder, gsd=0.6), orthoforge.TileStore)
 run = assert_type(orthoforge.train("tiny", folder), Path)
 assert_type(orthoforge.load_generator(run), orthoforge.TrainedGenerator)
+assert_type(orthoforge.Run.open(run).tiles(), orthoforge.TileStore | None)
 assert_type(orthoforge.generate(run, [folder], folder), list[Path])
 assert_type(orthoforge.load_recipe("tiny"), orthoforge.Recipe)
 orthoforge.grow(run, folder, folder, segmenter=orthoforge.SegmenterSettings(steps=1))

@@ -4,8 +4,8 @@ import numpy as np
 import shapely
 from affine import Affine
 
-from orthoforge.geo.footprints.outlines import footprints_of
 from orthoforge.geo.grid import Grid
+from orthoforge.vectors.outlines import footprints_of
 
 _LEAST_STEP_PX = 2.0  # shorter steps are gone when edges are softened
 _MOST_STEP_PX = 16.0
@@ -29,7 +29,7 @@ def line_outline(own: np.ndarray) -> shapely.Polygon | None:
     if off > _OFF_PX * steps.sum():
         return None
     scale = Affine.scale(own.shape[1] / former.shape[1], own.shape[0] / former.shape[0])
-    found = footprints_of(former, grid=Grid(*former.shape, transform=scale), least_px=1)
+    found = footprints_of(former, grid=Grid(former.shape[0], former.shape[1], scale), least_px=1)
     return max(found, key=lambda polygon: polygon.area) if found else None
 
 

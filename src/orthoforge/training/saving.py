@@ -1,6 +1,6 @@
 """What a training writes of itself into a checkpoint."""
 
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from orthoforge.checkpoints import save_checkpoint
 from orthoforge.config import Setting, recipe_values
@@ -17,7 +17,7 @@ class TilesValues(TypedDict):
     fingerprint: str
     size_px: int
     gsd_m: float | None
-    classes: dict[str, list] | None
+    classes: dict[str, list[Any]] | None
     bands: int
     attribution: str
     places: list[str]
