@@ -8,9 +8,9 @@ import sys
 import orthoforge
 
 PUBLIC = {
-    "OrthoforgeError", "Recipe", "Classes", "Run", "ScoreNetwork", "SegmenterSettings", "TileStore", "TrainedGenerator", "check", "compare", "demo",
-    "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator", "load_recipe", "prepare", "publish",
-    "recipe_names", "simulate", "sweep", "train", "utility",
+    "Classes", "OrthoforgeError", "Recipe", "Run", "ScoreNetwork", "SegmenterSettings", "TileStore", "TrainedGenerator",
+    "check", "compare", "demo", "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator",
+    "load_recipe", "prepare", "publish", "recipe_names", "simulate", "sweep", "train", "utility",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """A scene out of blocks is the scene in one piece, wherever the blocks begin."""
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,7 +14,15 @@ from conftest import UTM, examples, make_mask
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, ResourceError
 from orthoforge.generation import scene as scenes
-from orthoforge.generation.scene import Scene, block_side_px, blocks_of, require_overlap, sample_windows, with_margin
+from orthoforge.generation.scene import (
+    Scene,
+    block_side_px,
+    blocks_of,
+    place_of_name,
+    require_overlap,
+    sample_windows,
+    with_margin,
+)
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.masks.resampled import ResampledMask
 from orthoforge.models.modulated import MARGIN
@@ -324,3 +333,25 @@ def test_a_smaller_margin_leaves_more_for_the_block(generators, monkeypatch):
     monkeypatch.setattr(scenes, "available_memory", lambda: 10**12)
     generator = generators("modulated", "group")
     assert block_side_px(generator, 40) > block_side_px(generator, generator.reach_px)
+
+
+def test_masks_that_lie_nowhere_have_places_by_their_names(generators):
+    """A batch of masks without coordinates would else show one ground in all of its images."""
+    generator = generators("modulated", "group")
+    plain = ArrayMask(make_mask(64))
+    plain.grid = Grid(64, 64, Affine.identity())
+    one, other, nameless = (Scene(generator, plain, plain, seed=0, name=name) for name in ("one", "other", ""))
+    assert (one.block(Window(0, 0, 64, 64))[0] != other.block(Window(0, 0, 64, 64))[0]).any()
+    assert nameless.origin == (0, 0)
+    located = replace(one, mask=ArrayMask(make_mask(64), origin=(3, 5)))
+    assert located.origin == replace(located, name="other").origin
+    by_world_file = ArrayMask(make_mask(64))
+    by_world_file.grid = Grid(64, 64, Affine(0.5, 0, 50, 0, -0.5, 100))
+    assert Scene(generator, by_world_file, by_world_file, seed=0, name="one").origin == (-200, 100)
+
+
+@given(st.text(min_size=1), st.text(min_size=1))
+def test_other_names_are_other_places(one, other):
+    row, col = place_of_name(one)
+    assert 0 <= min(row, col) <= max(row, col) < 2**24
+    assert (place_of_name(one) == place_of_name(other)) == (one == other)

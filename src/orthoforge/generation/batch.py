@@ -26,7 +26,7 @@ from orthoforge.generation.outputs import (
     side_files,
     synthetic_tags,
 )
-from orthoforge.generation.scene import Scene
+from orthoforge.generation.scene import Scene, lies_nowhere
 from orthoforge.generation.scene_masks import at_resolution, open_scene_mask
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.rasters import read_tags
@@ -166,13 +166,13 @@ def _generate_mask(
             print(f"warning: {warning}", file=sys.stderr)
         if options.deliver == "run":
             delivered = mask
-        request = _request(delivered, generator, style, options)
+        request = _request(delivered, generator, style, options, source.stem)
         for variant, path in enumerate(paths):
             tags = synthetic_tags(generator, seed + variant, source, request) | style.tags
             if not options.overwrite and is_made(path, tags) and not is_begun(path, signed=options.sign is not None):
                 continue
             with alone(path):
-                scene = Scene(generator, mask, delivered, seed + variant, options.overlap_px)
+                scene = Scene(generator, mask, delivered, seed + variant, options.overlap_px, source.stem)
                 if options.overwrite or not is_made(path, tags):
                     _write_scene(path, scene, tags, source, options)
                 _complete(path, scene, options)
@@ -216,7 +216,7 @@ def _complete(path: Path, scene: Scene, options: Options) -> None:
             write_signature(path, certificate=certificate, private_key=private_key)
 
 
-def _request(mask: SceneMask, generator: TrainedGenerator, style: Style, options: Options) -> str:
+def _request(mask: SceneMask, generator: TrainedGenerator, style: Style, options: Options, name: str) -> str:
     """Checksum of what decides an image, apart from the network's weights and the seed."""
     grid = mask.grid
     place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
@@ -228,4 +228,5 @@ def _request(mask: SceneMask, generator: TrainedGenerator, style: Style, options
     ]
     look = [style.identity] if style.identity else []  # images from before there were styles keep their checksum
     library = [{"material": generator.material_sha256}] if generator.material_sha256 else []
-    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *look, *library]).encode()).hexdigest()
+    named = [{"place of": name}] if lies_nowhere(grid) and (generator.is_noisy or library) else []
+    return hashlib.sha256(json.dumps([PIXELS, mask.identity, place, how, *look, *library, *named]).encode()).hexdigest()

@@ -7,6 +7,7 @@ noise is a function of place.
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,12 +33,27 @@ LARGEST_SHARE = 1 / 3  # of the memory that is available
 FEWEST_MARGINS = 4  # a block is at least so many margins wide, if memory allows: its margins then double the work
 
 
+def lies_nowhere(grid: Grid) -> bool:
+    """Whether a mask has neither a CRS nor coordinates of its own."""
+    return grid.crs is None and grid.transform.c == grid.transform.f == 0
+
+
+def place_of_name(name: str) -> tuple[int, int]:
+    """A pixel (row, column) of the world for a mask that lies nowhere, by its name.
+
+    Masks of other names then show other ground. (0, 0) for a mask without a name.
+    """
+    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() if name else bytes(6)
+    return int.from_bytes(digest[:3], "big"), int.from_bytes(digest[3:6], "big")
+
+
 @dataclass(frozen=True)
 class Scene:
     """What is generated: ``mask`` as the network sees it, and ``delivered``, the mask whose grid the image gets; often one and
     the same.
 
-    ``overlap_px`` is the margin of mask around a block; what the network looks at by default, which leaves no seam.
+    ``overlap_px`` is the margin of mask around a block; what the network looks at by default, which leaves no seam. ``name`` gives
+    a mask that lies nowhere a place of its own (``place_of_name``); without one it begins at the origin.
     """
 
     generator: TrainedGenerator
@@ -45,6 +61,7 @@ class Scene:
     delivered: SceneMask
     seed: int
     overlap_px: int | None = None
+    name: str = ""
 
     @property
     def margin_px(self) -> int:
@@ -53,10 +70,13 @@ class Scene:
 
     @cached_property
     def origin(self) -> tuple[int, int]:
-        """The world's pixel that the mask's first one is, as (row, column): neighbouring scenes then have noise that goes on."""
+        """The world's pixel that the mask's first one is, as (row, column): neighbouring scenes then have noise that goes on.
+
+        The coordinates of a world file say it too, whatever CRS they are in.
+        """
         grid = self.mask.grid
-        if grid.crs is None:
-            return 0, 0
+        if lies_nowhere(grid):
+            return place_of_name(self.name)
         return round(grid.transform.f / grid.transform.e), round(grid.transform.c / grid.transform.a)
 
     @cached_property
