@@ -17,6 +17,7 @@ from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import new_file, writable
 from orthoforge.plain_yaml import dump_yaml, read_yaml
 
+_MOST = 1e15  # epochs, seconds, images a second
 TIMING_COLUMNS = ("seconds", "images_per_s")
 """Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""
 
@@ -34,6 +35,14 @@ def write_args(run: Path, values: Mapping[str, Any]) -> None:
 
 
 @dataclass(frozen=True)
+class _ToldTiles:
+    """What is shown of a run's tiles; there may be more."""
+
+    size_px: int | None = None
+    gsd_m: float | None = None
+
+
+@dataclass(frozen=True)
 class _Circumstances:
     """What a run was trained with besides its recipe: the form of ``run`` in ``args.yaml``."""
 
@@ -42,7 +51,7 @@ class _Circumstances:
     init_from: str | None = None
     resume: bool = False
     perceptual_weights_sha256: str = ""
-    tiles: dict[str, Any] = field(default_factory=dict)
+    tiles: _ToldTiles = field(default_factory=_ToldTiles)
     versions: dict[str, Any] = field(default_factory=dict)
 
 
@@ -64,9 +73,21 @@ def read_args(run: Path) -> dict[str, Any]:
     values = read_yaml(path)
     try:
         _ARGS.validate_python(values)
+        _require_finite(values)
     except ValidationError as error:
         raise ConfigError(f"{path}: is not what `orthoforge train` writes: {problems(error)}.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not what `orthoforge train` writes: {error}.") from error
     return values
+
+
+def _require_finite(values: object, name: str = "") -> None:
+    """``ValueError`` for NaN or infinity anywhere in plain values."""
+    if isinstance(values, float) and not math.isfinite(values):
+        raise ValueError(f"{name} is {values}")
+    items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in items:
+        _require_finite(value, f"{name}.{key}".lstrip("."))
 
 
 def read_results(run: Path) -> list[dict[str, float]]:
@@ -102,6 +123,9 @@ def _numbers(row: Mapping[str | None, Any], where: str) -> dict[str, float]:
             numbers[name] = number
     if "epoch" not in numbers:
         raise CheckpointError(f"{where}: names no epoch. Put the file back.")
+    for name in ("epoch", *TIMING_COLUMNS):
+        if not 0 <= numbers.get(name, 0.0) <= _MOST:
+            raise CheckpointError(f"{where}: {name} is {numbers[name]:g}, which cannot be. Put the file back.")
     return numbers
 
 
