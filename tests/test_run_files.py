@@ -51,6 +51,19 @@ def spoil(values, data):
         return copy
 
 
+@pytest.mark.parametrize("cells", ["inf,1", "1e400,1", "-1,1", "1,inf"])
+def test_an_epoch_or_a_duration_that_cannot_be_is_named(tmp_path, cells):
+    (tmp_path / "results.csv").write_text(f"epoch,seconds\n{cells}\n")
+    with pytest.raises(CheckpointError, match=r"results\.csv: line 2: (epoch|seconds) is .*, which cannot be"):
+        read_results(tmp_path)
+
+
+def test_no_number_without_end_is_taken_from_the_args(tmp_path):
+    write_args(tmp_path, ARGS | {"learning_rate": float("nan")})
+    with pytest.raises(ConfigError, match=r"args\.yaml: is not what .* writes: learning_rate is nan"):
+        read_args(tmp_path)
+
+
 def test_rows_come_back_and_a_column_more_does_not_lose_the_others(tmp_path):
     for row in ROWS:
         append_result(tmp_path, row)

@@ -3,11 +3,12 @@
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from orthoforge import cli
-from orthoforge.cli.streams import Stream, printable, words_on_loss
+from orthoforge.cli.streams import Stream, printable, undecodable_messages_dropped, words_on_loss
 from orthoforge.files import lock, new_file, new_folder
 
 COMMAND = [sys.executable, "-m", "orthoforge.cli"]
@@ -67,6 +68,7 @@ def test_a_terminal_keeps_colours_and_nothing_else(is_terminal, kept, tmp_path):
         (OSError(24, "Too many open files", "a.tif"), "a.tif: too many files are open. Allow more with `ulimit -n 1024`"),
         (OSError(36, "File name too long", "a.tif"), "a.tif: the name is too long for the disk"),
         (MemoryError(), "out of memory."),
+        (PermissionError(13, "Permission denied", "tiles/store.json"), "tiles/store.json: cannot be read or written (Permission"),
         (RuntimeError("could not create a primitive"), "out of memory"),
         (RuntimeError("can't start new thread"), "out of memory"),
         (UnicodeEncodeError("utf-8", "town\udcff.tif", 4, 5, "surrogates not allowed"), "town\\udcff.tif: holds a file's name"),
@@ -79,6 +81,18 @@ def test_limits_of_the_machine_are_said_in_one_line(error, message, monkeypatch,
     monkeypatch.setattr(cli, "_run", fails)
     assert cli.main(["recipes"]) == 7
     assert capsys.readouterr().err.startswith(f"error: {message}")
+
+
+def test_messages_of_gdal_that_are_no_text_are_no_tracebacks(monkeypatch):
+    told = []
+    monkeypatch.setattr(sys, "excepthook", lambda kind, *rest: told.append(kind))
+    monkeypatch.setattr(sys, "unraisablehook", lambda unraisable: told.append(unraisable.exc_type))
+    former = sys.excepthook, sys.unraisablehook
+    with undecodable_messages_dropped():
+        for kind in (UnicodeDecodeError, ValueError):
+            sys.excepthook(kind, None, None)
+            sys.unraisablehook(SimpleNamespace(exc_type=kind))
+    assert told == [ValueError, ValueError] and (sys.excepthook, sys.unraisablehook) == former
 
 
 @pytest.mark.parametrize("name", ["x" * 251 + ".tif", "ü" * 125 + ".tif", "x" * 248])

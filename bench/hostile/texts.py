@@ -68,7 +68,7 @@ def train(here: Path, material: Material, **options: object) -> list[Command]:
     named = {"names": ""} | options
     return [
         command("train", "speck.yaml", "--print-config", **named),
-        command("train", "speck.yaml", "--data", "tiles", "--trackers", "tensorboard", **named),
+        command("train", "speck.yaml", "--data", "tiles", "--trackers", "tensorboard", "--stop-after", "1", **named),
     ]  # fmt: skip
 
 

@@ -78,7 +78,7 @@ def run(
         if ended:
             break
         peak = max(peak, _resident(child))
-        computed, now = _computed(child), time.monotonic()
+        computed, now = seconds_of(child), time.monotonic()
         if computed > worked + 0.02:
             worked, moved = computed, now
         timed_out = computed > seconds or now - moved > seconds / 3
@@ -113,7 +113,7 @@ def _resident(process: int) -> int:
         return 0
 
 
-def _computed(process: int) -> float:
+def seconds_of(process: int) -> float:
     """Seconds of processor time that a process has used."""
     try:
         fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

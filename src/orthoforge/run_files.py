@@ -17,6 +17,7 @@ from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import new_file, writable
 from orthoforge.plain_yaml import dump_yaml, read_yaml
 
+_MOST = 1e15  # epochs, seconds, images a second
 TIMING_COLUMNS = ("seconds", "images_per_s")
 """Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""
 
@@ -88,11 +89,23 @@ def read_args(run: Path) -> RunArgs | None:
     values = read_yaml(path)
     try:
         told = _ARGS.validate_python(values).run
+        _require_finite(values)
     except ValidationError as error:
         raise ConfigError(f"{path}: is not what `orthoforge train` writes: {problems(error)}.") from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: is not what `orthoforge train` writes: {error}.") from error
     recipe = {name: value for name, value in values.items() if name != "run"}
     init_from = told.init_from or ("" if "init_from" in values.get("run", {}) else None)
     return RunArgs(recipe, told.data, init_from, told.tiles, told.versions)
+
+
+def _require_finite(values: object, name: str = "") -> None:
+    """``ValueError`` for NaN or infinity anywhere in plain values."""
+    if isinstance(values, float) and not math.isfinite(values):
+        raise ValueError(f"{name} is {values}")
+    items = values.items() if isinstance(values, dict) else enumerate(values) if isinstance(values, list) else ()
+    for key, value in items:
+        _require_finite(value, f"{name}.{key}".lstrip("."))
 
 
 def read_results(run: Path) -> list[dict[str, float]]:
@@ -128,6 +141,9 @@ def _numbers(row: Mapping[str | None, Any], where: str) -> dict[str, float]:
             numbers[name] = number
     if "epoch" not in numbers:
         raise CheckpointError(f"{where}: names no epoch. Put the file back.")
+    for name in ("epoch", *TIMING_COLUMNS):
+        if not 0 <= numbers.get(name, 0.0) <= _MOST:
+            raise CheckpointError(f"{where}: {name} is {numbers[name]:g}, which cannot be. Put the file back.")
     return numbers
 
 

@@ -72,6 +72,51 @@ def test_metadata_that_name_another_file_are_refused(tmp_path, where):
         grid_of(path)
 
 
+@pytest.mark.parametrize("where", ["geokeys", "a.tif.aux.xml", "a.aux.xml", "a.aux"])
+def test_a_crs_that_names_a_file_is_refused_before_gdal_reads_it(tmp_path, monkeypatch, where):
+    """PROJ opens grids of datum shifts as soon as it reads the CRS."""
+    path = write_tiff(tmp_path / "a.tif", np.full((8, 8), 255, np.uint8), make_grid(8))
+    if where == "geokeys":
+        shifted = (
+            'GEOGCS["x",DATUM["x",SPHEROID["Clarke 1866",6378206.4,294.978698213898],EXTENSION["PROJ4_GRIDS","./shifts.gsb"]],'
+            'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433]]'
+        )
+        options = {"driver": "GTiff", "height": 8, "width": 8, "count": 1, "dtype": "uint8", "GEOTIFF_KEYS_FLAVOR": "ESRI_PE"}
+        with rasterio.open(path, "w", crs=CRS.from_wkt(shifted), transform=Affine(1e-5, 0, 15, 0, -1e-5, 45), **options) as dataset:
+            dataset.write(np.zeros((1, 8, 8), np.uint8))
+    else:
+        srs = "<SRS>+proj=longlat +ellps=clrk66 +nadgrids=.&#47;shifts.gsb</SRS>"
+        (tmp_path / where).write_text(f"<PAMDataset>{srs}</PAMDataset>")
+    opened = []
+    monkeypatch.setattr("orthoforge.geo.rasters.raster.open_quietly", lambda *args, **options: opened.append(args))
+    file = "a.tif" if where == "geokeys" else where
+    with pytest.raises(DataError, match=rf"{file}: has a CRS that needs the file '\./shifts\.gsb'; .* Give a\.tif a CRS of EPSG's"):
+        grid_of(path)
+    assert opened == []
+
+
+def test_a_crs_beside_a_raster_may_name_projs_own_grids(tmp_path):
+    path = write_tiff(tmp_path / "a.tif", np.full((8, 8), 255, np.uint8), make_grid(8))
+    srs = "<SRS>+proj=longlat +ellps=clrk66 +nadgrids=ntv2_0.gsb</SRS>"
+    place = "<GeoTransform>15,1e-5,0,45,0,-1e-5</GeoTransform>"
+    (tmp_path / "a.tif.aux.xml").write_text(f"<PAMDataset>{srs}{place}</PAMDataset>")
+    assert grid_of(path).crs.is_geographic
+
+
+def test_huge_blocks_are_refused_and_large_ones_read_in_parts(tmp_path, monkeypatch):
+    pixels = np.arange(64 * 8, dtype=np.uint8).reshape(64, 8)
+    path = write_tiff(tmp_path / "a.tif", pixels, make_grid((64, 8)), blockysize=64, compress="deflate")
+    monkeypatch.setattr("orthoforge.geo.rasters.raster._MOST_STRIP_PIXELS", 80)
+    monkeypatch.setattr("orthoforge.geo.rasters.raster._STRIP_PIXELS", 80)
+    with open_raster(path) as raster:
+        strips = list(raster.strips())
+        assert [strip.height for strip in strips] == [10] * 6 + [4]
+        assert np.array_equal(np.concatenate([raster.read(strip)[..., 0] for strip in strips]), pixels)
+    monkeypatch.setattr("orthoforge.geo.rasters.raster._MOST_BLOCK_BYTES", 500)
+    with pytest.raises(DataError, match=r"a\.tif: its pixels lie in blocks of 8×64, .* TILED=YES"):
+        grid_of(path)
+
+
 def test_a_world_file_still_says_where_a_png_lies(tmp_path):
     path = write_tiff(tmp_path / "a.png", make_mask(8), driver="PNG")
     (tmp_path / "a.pgw").write_text("0.3\n0\n0\n-0.3\n500000.15\n4999999.85\n")

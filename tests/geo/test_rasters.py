@@ -482,7 +482,7 @@ def test_a_crs_that_names_a_file_of_datum_shifts_is_refused(tmp_path):
     side = path.with_name("town1.tif.aux.xml")
     for grids in ("/etc/passwd", "../secret.gsb"):
         side.write_text(f"<PAMDataset><SRS>{shifted.format(grids)}</SRS></PAMDataset>")
-        with pytest.raises(DataError, match=r"town1\.tif: has a CRS that needs the file .*EPSG"), open_raster(path):
+        with pytest.raises(DataError, match=r"town1\.tif\.aux\.xml: has a CRS that needs the file .*EPSG"), open_raster(path):
             pass
     side.write_text(f"<PAMDataset><SRS>{shifted.format('@null')}</SRS></PAMDataset>")
     with open_raster(path) as raster:

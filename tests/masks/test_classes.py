@@ -61,6 +61,7 @@ def test_many_unknown_colours_are_summed_up(tmp_path):
     ("entries", "message"),
     [
         ("<html>", "not a readable palette"),
+        ("[" * 100_000, "not a readable palette"),
         ("[]", "not a palette"),
         ("[1, 2]", "not a palette"),
         ({"Road": [1, 2]}, r"'Road' is \[1, 2\]; red, green and blue from 0 to 255"),

@@ -16,12 +16,13 @@ from torch import nn
 
 from orthoforge import run_files
 from orthoforge.config import load_recipe
+from orthoforge.errors import OutOfMemoryError
 from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import epoch_batches
-from orthoforge.training.hardware import resolved_precision
+from orthoforge.training.hardware import new_fabric, require_address_space, resolved_precision
 from orthoforge.training.step import train_step
 from orthoforge.training.training import Training
 from orthoforge.training.validation import validate
@@ -369,3 +370,11 @@ def test_it_learns_where_the_roofs_are(norm, tiles, store, tmp_path):
         correlations.append(np.corrcoef(brightness.ravel(), mask.ravel() > 0)[0, 1])
     print(f"{norm}: correlation of generated brightness with the mask {np.mean(correlations):.2f}")
     assert np.mean(correlations) > 0.7
+
+
+def test_a_limit_on_memory_that_no_training_fits_in_is_said_before_it_begins(monkeypatch):
+    resource = pytest.importorskip("resource")
+    require_address_space()
+    monkeypatch.setattr(resource, "getrlimit", lambda kind: (2**20, 2**20))
+    with pytest.raises(OutOfMemoryError, match=r"\(ulimit -v\) leaves 0 MB, and a training takes at least 512 MB"):
+        new_fabric(None)

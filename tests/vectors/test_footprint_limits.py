@@ -117,6 +117,25 @@ def test_a_feature_without_an_end_is_not_waited_for(tmp_path, monkeypatch, name,
         load_footprints(tmp_path / name)
 
 
+def test_a_star_that_crosses_itself_millions_of_times_is_not_mended(tmp_path):
+    turns = np.arange(3001) * 1500 / 3001 * 2 * np.pi
+    star, bow = np.stack([np.cos(turns), np.sin(turns)], axis=1), [[0, 0], [1, 1], [1, 0], [0, 1]]
+    for name, ring in (("star", star.tolist()), ("bow", bow)):
+        geometry = {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+        (tmp_path / f"{name}.geojson").write_text(json.dumps({"type": "Feature", "properties": {}, "geometry": geometry}))
+    with pytest.warns(UserWarning, match="1 footprints were not valid"):
+        assert len(load_footprints(tmp_path / "bow.geojson", repair=True)) == 2
+    with pytest.raises(DataError, match="feature 0 crosses itself far too often to be mended"):
+        load_footprints(tmp_path / "star.geojson", repair=True)
+
+
+def test_a_polygon_of_too_many_holes_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("orthoforge.vectors.complexity._MOST_RINGS", 2)
+    write_footprints(tmp_path / "f.geojson", [shapely.box(0, 0, 9, 9) - shapely.box(1, 1, 2, 2) - shapely.box(3, 3, 4, 4)], None)
+    with pytest.raises(DataError, match="feature 0 has 2 holes; fewer than 2 are accepted"):
+        load_footprints(tmp_path / "f.geojson")
+
+
 @pytest.mark.parametrize("word", ["GEOMETRYCOLLECTION", "MULTIPOLYGON", "TIN"])
 def test_text_nested_deep_is_an_error(tmp_path, word):
     (tmp_path / "f.csv").write_text(f'wkt\n"POLYGON((0 0,1 0,1 1,0 0))"\n"{f"{word}(" * DEEP}POINT(0 0){")" * DEEP}"\n')

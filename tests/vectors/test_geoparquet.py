@@ -50,6 +50,22 @@ def test_what_cannot_be_read(tmp_path, options, message):
         load_footprints(write(tmp_path / "f.parquet", **options))
 
 
+def test_what_unpacks_to_gigabytes_is_refused_before_it_does(tmp_path, monkeypatch):
+    rows = [shapely.box(0, 0, 1, 1)] * 50
+    monkeypatch.setattr("orthoforge.vectors.parquet.FREE_BYTES", 1000)
+    monkeypatch.setattr("orthoforge.vectors.parquet.MAX_RATIO", 0)
+    with pytest.raises(DataError, match="unpacks to more than 0 times its size"):
+        load_footprints(write(tmp_path / "f.parquet", rows=rows))
+    monkeypatch.undo()
+    assert len(load_footprints(tmp_path / "f.parquet")) == 50
+    monkeypatch.setattr("orthoforge.vectors.parquet.MAX_FEATURE_BYTES", 60)
+    with pytest.raises(DataError, match="feature 0 has 0 MB; 0 MB are the most"):
+        load_footprints(tmp_path / "f.parquet")
+    monkeypatch.setattr("orthoforge.vectors.parquet._MOST_GROUP_BYTES", 20)
+    with pytest.raises(DataError, match=r"row group 0 holds 0 MB of geometries.*smaller row groups"):
+        load_footprints(tmp_path / "f.parquet")
+
+
 def test_a_damaged_row_group_is_named(tmp_path):
     path = write(tmp_path / "f.parquet", rows=BOXES * 500)
     content = bytearray(path.read_bytes())

@@ -4,6 +4,7 @@ Heavy imports (torch, matplotlib) wait inside the commands, so that `--help` ans
 """
 
 import errno
+import os
 import sys
 import warnings
 from collections.abc import Callable
@@ -14,7 +15,7 @@ import tyro
 from tyro.conf import FlagCreatePairsOff
 
 from orthoforge.cli import data, images, masks, publishing, scores, training
-from orthoforge.cli.streams import printable, safe_streams, words_on_loss
+from orthoforge.cli.streams import printable, safe_streams, undecodable_messages_dropped, words_on_loss
 from orthoforge.errors import OrthoforgeError, ResourceError, exit_code, is_out_of_memory
 
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
@@ -24,6 +25,8 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
     "sweep": training.sweep, "publish": publishing.publish, "recipes": training.recipes,
 }  # fmt: skip
+# What a disk, or whoever owns a file, says of any that is asked for.
+_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ESTALE}
 # Those that keep what is finished, and go on with the rest when they are run again.
 GOES_ON = ("demo", "prepare", "forge", "generate", "grow", "utility", "experiment", "sweep")
 
@@ -43,7 +46,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def _answer(argv: list[str]) -> int:
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), undecodable_messages_dropped():
             warnings.simplefilter("default")
             warnings.showwarning = _show_warning
             return _run(argv)
@@ -73,6 +76,8 @@ def _system_words(error: OSError | MemoryError | RuntimeError | UnicodeEncodeErr
         return f"{error.object[:300]}: holds a file's name that is not in UTF-8. Rename the file." if is_name else None
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return f"{error.filename or 'a file'}: too many files are open. Allow more with `ulimit -n 1024`, and run it again."
+    if error.errno in _REFUSED and error.filename is not None:
+        return f"{os.fsdecode(error.filename)}: cannot be read or written ({error.strerror}). Allow it, or choose another."
     if error.errno == errno.ENAMETOOLONG:
         return f"{error.filename}: the name is too long for the disk. Choose a shorter one."
     return None

@@ -84,3 +84,26 @@ def words_on_loss(lost: OSError | None) -> str:
 
 def _shown(found: re.Match[str]) -> str:
     return "".join(character.encode("unicode_escape").decode() for character in found[0])
+
+
+@contextlib.contextmanager
+def undecodable_messages_dropped() -> Iterator[None]:
+    """Keep rasterio from complaining on stderr that bytes of a damaged file, in a message of GDAL's for its log, are no text.
+
+    It can raise nothing there, so Python's hooks for what cannot be raised print a traceback. What it means is said elsewhere.
+    """
+    excepthook, unraisablehook = sys.excepthook, sys.unraisablehook
+
+    def uncaught(kind: type[BaseException], *rest: Any) -> None:
+        if not issubclass(kind, UnicodeDecodeError):
+            excepthook(kind, *rest)
+
+    def unraisable(told: Any) -> None:
+        if not issubclass(told.exc_type, UnicodeDecodeError):
+            unraisablehook(told)
+
+    sys.excepthook, sys.unraisablehook = uncaught, unraisable
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.unraisablehook = excepthook, unraisablehook

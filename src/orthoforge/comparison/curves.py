@@ -30,6 +30,8 @@ _TITLES = {
 }
 # A spike such as that of the first epoch, or of a training that diverges, would press all the rest flat.
 _SPIKE = 3.0
+# No quantity of a training reaches that; differences of such numbers are numbers still.
+_MOST_DRAWN = 1e100
 
 
 def curve_parts(runs: Sequence[ComparedRun]) -> list[Html]:
@@ -48,7 +50,7 @@ def curve_parts(runs: Sequence[ComparedRun]) -> list[Html]:
             points = [
                 (seen[i] if by_images else row["epoch"], row[column])
                 for i, row in enumerate(run.results)
-                if math.isfinite(row.get(column, math.nan))
+                if abs(row.get(column, math.nan)) < _MOST_DRAWN
             ]
             if points:
                 curves.append(Curve(run.label, [x for x, _ in points], [y for _, y in points], number))

@@ -105,7 +105,7 @@ def _begin(folder: Path, identity: Mapping[str, object], scene: Scene, at_once: 
     path = folder / SETTINGS
     try:
         settings = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         settings = None
     if settings is None or {**settings, "block_px": None} != {**identity, "block_px": None}:
         shutil.rmtree(folder)

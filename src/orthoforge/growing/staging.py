@@ -175,7 +175,7 @@ def _require_own(names: Sequence[str], told_by: Path) -> None:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -171,7 +171,7 @@ def _entries(path: Path) -> list[tuple[str, Any]]:
         entries = json.loads(path.read_text("utf-8"), object_pairs_hook=list)
     except FileNotFoundError:
         raise DataError(no_such_file(path)) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(f'{path}: not a readable palette ({error}). {{"Building": [60, 16, 152], …}} is expected.') from error
     if not isinstance(entries, list) or not entries or not all(isinstance(entry, tuple) for entry in entries):
         raise DataError(f'{path}: not a palette; {{"Building": [60, 16, 152], …}} is expected.')

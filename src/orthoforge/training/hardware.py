@@ -12,9 +12,32 @@ from lightning_fabric import Fabric
 from orthoforge.config import Recipe
 from orthoforge.errors import OutOfMemoryError, is_out_of_memory
 
+# The least address space that any training takes beyond what is imported. With less, torch's libraries may die without a word.
+_LEAST_SPACE = 512 * 2**20
+
+
+def require_address_space() -> None:
+    """``OutOfMemoryError`` where a limit on the process's address space (``ulimit -v``) leaves too little of it."""
+    try:
+        import resource  # not on Windows
+
+        limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+        left = limit - int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    except (ImportError, OSError):
+        return
+    if limit != resource.RLIM_INFINITY and left < _LEAST_SPACE:
+        raise OutOfMemoryError(
+            f"out of memory: the limit on this process (ulimit -v) leaves {max(0, left) >> 20} MB, and a training takes at least "
+            f"{_LEAST_SPACE >> 20} MB. Raise it."
+        )
+
 
 def new_fabric(recipe: Recipe) -> Fabric:
-    """Fabric on one device, or on those that torchrun started, in the recipe's precision."""
+    """Fabric on one device, or on those that torchrun started, in the recipe's precision.
+
+    Raises ``OutOfMemoryError`` under a limit that no training fits in.
+    """
+    require_address_space()
     processes, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
     fabric = Fabric(
         devices=here,

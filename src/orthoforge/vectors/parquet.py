@@ -13,10 +13,12 @@ from rasterio.crs import CRS
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb
 from orthoforge.vectors.json_stream import JsonObject
-from orthoforge.vectors.limits import first_bytes, require_utf8, shown
+from orthoforge.vectors.limits import FREE_BYTES, MAX_FEATURE_BYTES, MAX_RATIO, first_bytes, require_utf8, shown
 from orthoforge.vectors.places import WGS84, crs_from
 
 _MAGIC = b"PAR1"
+# Of geometries, unpacked. Writers end a row group at 1 MB to 128 MB.
+_MOST_GROUP_BYTES = 512 * 2**20
 
 
 def read_parquet(path: Path, *, repair: bool) -> Source:
@@ -44,6 +46,9 @@ def read_parquet(path: Path, *, repair: bool) -> Source:
         raise DataError(f"{path}: geometries are encoded as {shown(encoding)}; WKB is read. Export it with that encoding.")
     if column not in table.schema_arrow.names:
         raise DataError(f"{path}: has no column {shown(column)!r}, which its `geo` metadata names.")
+    _refuse_large(path, table, column)
+    # One copy of a shape that is there many times.
+    table = parquet.ParquetFile(path, read_dictionary=[column])
     return Source(crs, _chunks(path, table, column, arrow, repair=repair), why_no_crs=why_no_crs)
 
 
@@ -69,12 +74,46 @@ def _crs(about: JsonObject) -> tuple[CRS | None, str]:
         return None, shown(error)
 
 
+def _refuse_large(path: Path, table: Any, column: str) -> None:
+    """``DataError`` for a row group whose geometries would take more memory, unpacked, than they should."""
+    for number in range(table.metadata.num_row_groups):
+        group = table.metadata.row_group(number)
+        parts = (group.column(index) for index in range(group.num_columns))
+        size = sum(part.total_uncompressed_size for part in parts if part.path_in_schema.split(".")[0] == column)
+        if size > _MOST_GROUP_BYTES:
+            raise DataError(
+                f"{path}: row group {number} holds {size >> 20} MB of geometries; {_MOST_GROUP_BYTES >> 20} MB are the most. Write "
+                "the file with smaller row groups."
+            )
+
+
+def _shapes(path: Path, values: Any, first: int) -> tuple[np.ndarray, int]:
+    """The shapes of a batch as an array of bytes, ``None`` where there is none, and how many bytes they are in all."""
+    compute = importlib.import_module("pyarrow.compute")
+    values = getattr(values, "storage", values)
+    if not hasattr(values, "dictionary"):
+        values = values.dictionary_encode()
+    places = values.indices.fill_null(len(values.dictionary)).to_numpy()
+    sizes = np.append(compute.binary_length(values.dictionary).fill_null(0).to_numpy(zero_copy_only=False), 0)[places]
+    if (large := np.flatnonzero(sizes > MAX_FEATURE_BYTES)).size:
+        raise DataError(
+            f"{path}: feature {first + int(large[0])} has {sizes[large[0]] >> 20} MB; {MAX_FEATURE_BYTES >> 20} MB are the most. "
+            "Split it into polygons, or remove it."
+        )
+    shapes = np.empty(len(values.dictionary) + 1, object)
+    shapes[:-1] = values.dictionary.to_pylist()
+    return shapes[places], int(sizes.sum())
+
+
 def _chunks(path: Path, table: Any, column: str, arrow: Any, *, repair: bool) -> Iterator[Chunk]:
-    first = 0
+    first, unpacked = 0, 0
+    most = max(FREE_BYTES, MAX_RATIO * path.stat().st_size)
     try:
         for batch in table.iter_batches(batch_size=CHUNK_FEATURES, columns=[column]):
-            values = batch.column(0)
-            wkb = np.array(getattr(values, "storage", values).to_pylist(), object)
+            wkb, size = _shapes(path, batch.column(0), first)
+            unpacked += size
+            if unpacked > most:
+                raise DataError(f"{path}: unpacks to more than {MAX_RATIO} times its size, which no footprints do.")
             yield chunk_from_wkb(path, wkb, first, repair=repair, name="feature {}".format)
             first += len(wkb)
     except (arrow.ArrowException, OSError) as error:

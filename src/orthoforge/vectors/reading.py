@@ -14,6 +14,7 @@ from orthoforge.errors import ConfigError, DataError
 from orthoforge.files import no_such_file
 from orthoforge.geo.grid import Grid, crs_name
 from orthoforge.vectors.chunks import Chunk, Source
+from orthoforge.vectors.complexity import refuse_many_rings, refuse_tangles
 from orthoforge.vectors.containers import read_container, read_zip
 from orthoforge.vectors.foreign import refuse_content, refuse_foreign
 from orthoforge.vectors.geojson import read_document, read_lines
@@ -188,6 +189,7 @@ def _valid(path: Path, chunk: Chunk, name: Callable[[int], str], *, repair: bool
     polygons, origin = _parts(chunk.geometries)
     features = chunk.features[origin]
     mended = set(chunk.features[chunk.mended].tolist())
+    refuse_many_rings(path, polygons, lambda index: name(int(features[index])))
     broken = np.flatnonzero(~shapely.is_valid(polygons))
     if broken.size:
         first = int(broken[0])
@@ -197,6 +199,7 @@ def _valid(path: Path, chunk: Chunk, name: Callable[[int], str], *, repair: bool
                 f"{path}: {name(int(features[first]))} is no valid polygon: {shapely.is_valid_reason(polygons[first])}{more}. "
                 f"Mend it{'' if repair else ', pass --repair'}, or remove it."
             )
+        refuse_tangles(path, polygons[broken], lambda index: name(int(features[broken[index]])))
         mended |= set(features[broken].tolist())
         pieces, owner = _parts(shapely.make_valid(polygons[broken], method="structure", keep_collapsed=False))
         sound = np.delete(np.arange(len(polygons)), broken)

@@ -22,6 +22,7 @@ from orthoforge.geo.grid import Grid, Window, require_possible
 from orthoforge.geo.heights import horizontal
 from orthoforge.geo.rasters.files import driver_of, require_own_side_files
 from orthoforge.geo.rasters.memory import require_memory
+from orthoforge.geo.rasters.named_files import require_no_named_files
 from orthoforge.geo.rasters.orientation import require_upright
 
 # A header may declare any size. 50 000² is four times the area of the largest scenes in use.
@@ -30,6 +31,9 @@ MAX_PIXELS = 50_000**2
 MAX_BANDS = 1000
 # Pixels of one strip of rows: 12 MB of RGB. Whatever goes through a scene strip by strip needs this much and no more.
 _STRIP_PIXELS = 2**22
+_MOST_STRIP_PIXELS = 2**25
+# GDAL unpacks a block whole. Those in use have up to some MB; a scene in a single strip has some hundred.
+_MOST_BLOCK_BYTES = 2**29
 # GDAL's shortcut for a whole PNG returns a truncated file's missing rows as garbage, without an error; row by row it notices.
 # GDAL would keep decoded blocks in 5 % of all memory. 48 MB hold a row of 512 px blocks of RGB 30 000 px wide; strips need no more.
 # Without a list of the folder GDAL asks for side files by their exact names, which are looked at before.
@@ -112,8 +116,8 @@ class Raster:
         return dict(self._dataset.tags())
 
     def strips(self) -> Iterator[Window]:
-        """Windows over all rows, from the top, each as wide as the raster and made of whole blocks."""
-        block_rows = self._dataset.block_shapes[0][0]
+        """Windows over all rows, from the top, each as wide as the raster and made of whole blocks, or of parts of huge ones."""
+        block_rows = min(self._dataset.block_shapes[0][0], max(1, _MOST_STRIP_PIXELS // self.grid.width))
         rows = max(1, _STRIP_PIXELS // (self.grid.width * block_rows)) * block_rows
         for row in range(0, self.grid.height, rows):
             yield Window(row, 0, min(rows, self.grid.height - row), self.grid.width)
@@ -191,6 +195,7 @@ def open_raster(path: Path) -> Iterator[Raster]:
     path = Path(path)
     driver = driver_of(path)
     require_own_side_files(path)
+    require_no_named_files(path)
     with contextlib.ExitStack() as stack:
         stack.enter_context(rasterio.Env(**READ_OPTIONS))
         try:
@@ -230,6 +235,13 @@ def _require_sane(path: Path, dataset: DatasetReader) -> None:
         raise DataError(
             f"{path}: its header declares {dataset.count} bands; more than {MAX_BANDS} are not accepted. If the file is sound, "
             "keep those that are needed, for example with gdal_translate -b 1 -b 2 -b 3."
+        )
+    height, width = dataset.block_shapes[0]
+    block_bytes = height * width * dataset.count * np.dtype(dataset.dtypes[0]).itemsize
+    if block_bytes > _MOST_BLOCK_BYTES:
+        raise DataError(
+            f"{path}: its pixels lie in blocks of {width}×{height}, {block_bytes >> 20} MB each; {_MOST_BLOCK_BYTES >> 20} MB are "
+            "the most. Write it in tiles, for example with gdal_translate -co TILED=YES."
         )
     if "OVERVIEW_FILE" in dataset.tags(ns="OVERVIEWS"):
         raise DataError(f"{path}: its metadata name another file as its overviews. Copy it with gdal_translate, which drops them.")

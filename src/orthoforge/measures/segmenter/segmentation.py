@@ -142,7 +142,7 @@ class Segmenter:
             payload, said = weights.read_bytes(), json.loads(description.read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise CheckpointError(f"{error.filename}: missing; a segmenter is {WEIGHTS} and {DESCRIPTION} in one folder.") from None
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, RecursionError) as error:
             raise CheckpointError(f"{description}: not readable: {error}") from error
         if not isinstance(said, dict) or hashlib.sha256(payload).hexdigest() != said.get("sha256"):
             raise CheckpointError(f"{weights}: its checksum does not fit: the file was cut short or changed. Train it again.")
