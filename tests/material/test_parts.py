@@ -141,6 +141,12 @@ def test_a_house_of_an_enlarged_mask_has_straight_walls(factor):
     assert line_outline(truth[rows, cols]) is None
 
 
+def test_a_house_with_corners_on_the_grid_has_no_stairs():
+    own = np.ones((47, 81), bool)
+    own[:9, :23] = own[:5, 50:] = own[31:, :13] = own[40:, 60:] = False
+    assert line_outline(own) is None
+
+
 def test_the_light_is_seen_in_the_shadows_beside_walls():
     masks = np.zeros((2, 80, 80), bool)
     masks[:, 30:50, 30:50] = True

@@ -150,16 +150,16 @@ class Composer:
     def _drawn(self, ids: np.ndarray, window: Window) -> np.ndarray:
         """``ids`` of a window in absolute pixels, with lines for the outlines of buildings where the mask was enlarged."""
         drawn = ids.copy()
-        for number, box in enumerate(ndimage.find_objects(ids), 1):
-            outline = None if box is None else self._outline(number - 1)
+        for number in np.unique(ids[ids > 0]).tolist():
+            outline = self._outline(number - 1)
             if outline is None:
                 continue
-            rows, cols = (
-                np.arange(side.start, side.stop) + first + 0.5 for side, first in zip(box, (window.row, window.col), strict=True)
-            )
-            inside = shapely.contains_xy(outline, *np.meshgrid(cols, rows))
-            mine = ids[box] == number
-            drawn[box][mine & ~inside] = 0
+            row, col, height, width = self.buildings.bbox[number - 1].tolist()
+            rows = np.arange(max(row, window.row), min(row + height, window.row + window.height))
+            cols = np.arange(max(col, window.col), min(col + width, window.col + window.width))
+            box = slice(rows[0] - window.row, rows[-1] + 1 - window.row), slice(cols[0] - window.col, cols[-1] + 1 - window.col)
+            inside = shapely.contains_xy(outline, *np.meshgrid(cols + 0.5, rows + 0.5))
+            drawn[box][(ids[box] == number) & ~inside] = 0
             drawn[box][inside & (ids[box] == 0)] = number
         return drawn
 

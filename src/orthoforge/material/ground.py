@@ -1,5 +1,6 @@
 """Ground over the plane: overlapping patches of real ground, each chosen by how well its open land fits the mask there."""
 
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -9,6 +10,7 @@ from scipy import fft, ndimage
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.library import Library
+from orthoforge.material.seams import Seams
 
 CELL_PX = 4  # fit is judged by cells of so many pixels
 MOST_PIECES = 4  # of one patch: the first covers most, the others what lies under roofs in it
@@ -23,9 +25,8 @@ _TONE_SHARE = 0.7  # of the way, each piece is moved to the tone of its surround
 _TONE_HOPS = 4
 _CHANCE = 0.05
 _AS_GOOD = 0.03
-_RAGGED_PX = 48.0
-_RAGGED_CELL_PX = 24
-_TONE, _TILE, _SHIFT, _EDGE, _GRAIN, _TEAM = range(100, 106)  # purposes of chance
+_KEPT = 64  # patches: those that a block of a scene meets
+_TONE, _TILE, _SHIFT, _GRAIN, _TEAM = 100, 101, 102, 104, 105  # purposes of chance
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,21 @@ class Piece:
     row: int
     col: int
     shift: np.ndarray
+
+    def part(self, side: int) -> tuple[slice, slice]:
+        """The rows and columns of its tile that a patch of ``side`` px shows."""
+        return slice(self.row, self.row + side), slice(self.col, self.col + side)
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """``tone`` and ``texture`` (P, P, B) float32 of a patch, the ``tile`` (P, P) of each pixel, and where it is
+    ``needed``."""
+
+    tone: np.ndarray
+    texture: np.ndarray
+    tile: np.ndarray
+    needed: np.ndarray
 
 
 @dataclass
@@ -60,15 +76,16 @@ class Quilt:
         cells = cells.reshape(len(self.allowed), size, CELL_PX, size, CELL_PX).mean(axis=(2, 4), dtype=np.float32)
         self._spectra = fft.rfft2(cells)
         self._cells = size
+        self._seams = Seams(self._side, self._overlap, self._seen)
+        self._recent: OrderedDict[tuple[int, int], _Patch] = OrderedDict()
 
     def lay(self, window: Window) -> tuple[np.ndarray, np.ndarray]:
         """The ground of a window, (h, w, B) float32, and the tile that each pixel is of, (h, w) int32."""
         around = Window(window.row - REACH_PX, window.col - REACH_PX, window.height + 2 * REACH_PX, window.width + 2 * REACH_PX)
         low, high = (np.zeros((around.height, around.width, self.library.bands), np.float32) for _ in range(2))
         source = np.full((around.height, around.width), -1, np.int32)
-        best = np.full((around.height, around.width), -np.inf, np.float32)
         for patch in self._meeting(around):
-            self._lay_patch(patch, around, low, high, source, best)
+            self._lay_patch(patch, around, low, high, source)
         low = ndimage.gaussian_filter(low, (JOIN_PX, JOIN_PX, 0), truncate=3)
         inner = slice(REACH_PX, -REACH_PX), slice(REACH_PX, -REACH_PX)
         return (low + high)[inner], source[inner]
@@ -81,10 +98,8 @@ class Quilt:
         )
         return [(row, col) for row in rows for col in cols]
 
-    def _lay_patch(
-        self, patch: tuple[int, int], window: Window, low: np.ndarray, high: np.ndarray, source: np.ndarray, best: np.ndarray
-    ) -> None:
-        """Lay a patch wherever it beats those before: further from its own border, and by chance, so that borders are ragged."""
+    def _lay_patch(self, patch: tuple[int, int], window: Window, low: np.ndarray, high: np.ndarray, source: np.ndarray) -> None:
+        """Lay a patch where it is seen."""
         first_row, first_col = (index * self._hop for index in patch)
         top, left = max(first_row, window.row), max(first_col, window.col)
         bottom = min(first_row + self._side, window.row + window.height)
@@ -93,37 +108,50 @@ class Quilt:
             return
         into = slice(top - window.row, bottom - window.row), slice(left - window.col, right - window.col)
         inside = slice(top - first_row, bottom - first_row), slice(left - first_col, right - first_col)
-        score = self._score(patch)[inside]
-        wins = score > best[into]
-        best[into] = np.where(wins, score, best[into])
-        laid = np.zeros(wins.shape, bool)
-        for piece in self._pieces(patch):
-            rows, cols = (slice(part.start + by, part.stop + by) for part, by in zip(inside, (piece.row, piece.col), strict=True))
-            take = wins & ~laid & self.library.open_ground[piece.tile, rows, cols]
-            tone, texture = (layer[piece.tile, rows, cols] for layer in self.library.layers)
-            low[into][take] = tone[take] + piece.shift
-            high[into][take] = texture[take]
-            source[into][take] = piece.tile
-            laid |= take
-        self._fill(patch, wins & ~laid, inside, (low[into], high[into], source[into]))
+        mine, made = self._seams.mine(patch, inside), self._made(patch)
+        for layer, of_patch in ((low, made.tone), (high, made.texture), (source, made.tile)):
+            layer[into][mine] = of_patch[inside][mine]
 
-    def _fill(
-        self,
-        patch: tuple[int, int],
-        missing: np.ndarray,
-        inside: tuple[slice, slice],
-        into: tuple[np.ndarray, np.ndarray, np.ndarray],
-    ) -> None:
-        """Where no piece is open: the tone of the first, and texture from somewhere in it that is."""
-        low, high, source = into
+    def _made(self, patch: tuple[int, int]) -> "_Patch":
+        """A whole patch, laid of its pieces."""
+        if patch not in self._recent:
+            needed = self._needed(patch)
+            first, *others = self._pieces(patch, needed)
+            low, high = (layer[first.tile][first.part(self._side)].astype(np.float32) for layer in self.library.layers)
+            low += first.shift.astype(np.float32)
+            source = np.full((self._side, self._side), first.tile, np.int32)
+            missing = ~self.library.open_ground[first.tile][first.part(self._side)]
+            for piece in others:
+                part = piece.part(self._side)
+                take = missing & self.library.open_ground[piece.tile][part]
+                tone, texture = (layer[piece.tile][part] for layer in self.library.layers)
+                low[take] = tone[take] + piece.shift
+                high[take] = texture[take]
+                source[take] = piece.tile
+                missing &= ~take
+            self._fill(patch, first, missing, high)
+            self._recent[patch] = _Patch(low, high, source, needed)
+            if len(self._recent) > _KEPT:
+                self._recent.popitem(last=False)
+        self._recent.move_to_end(patch)
+        return self._recent[patch]
+
+    def _seen(self, patch: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+        made = self._made(patch)
+        return made.tone + made.texture, made.needed
+
+    def _needed(self, patch: tuple[int, int]) -> np.ndarray:
+        row, col = (index * self._hop for index in patch)
+        return self.need(Window(row, col, self._side, self._side))
+
+    def _fill(self, patch: tuple[int, int], piece: Piece, missing: np.ndarray, high: np.ndarray) -> None:
+        """Where no piece is open, and so the tone is that of the first: texture from somewhere in it that is."""
         at = np.nonzero(missing)
         if not len(at[0]):
             return
-        piece, (tone, texture), size = self._pieces(patch)[0], self.library.layers, self.library.size_px
-        rows, cols = (where + part.start + by for where, part, by in zip(at, inside, (piece.row, piece.col), strict=True))
-        low[at] = tone[piece.tile, rows, cols] + piece.shift
+        texture, size = self.library.layers[1], self.library.size_px
+        rows, cols = (where + by for where, by in zip(at, (piece.row, piece.col), strict=True))
         high[at] = 0
-        source[at] = piece.tile
         left = np.arange(len(rows))
         for attempt in range(6):
             moves = (uniform(self.seed, _GRAIN, *patch, attempt, np.arange(2)) * size).astype(int)
@@ -133,25 +161,15 @@ class Quilt:
             high[at[0][found], at[1][found]] = texture[piece.tile][there[0][is_open], there[1][is_open]]
             left = left[~is_open]
 
-    def _score(self, patch: tuple[int, int]) -> np.ndarray:
-        """(P, P): how much a patch asks for each of its pixels."""
-        steps = np.arange(self._side)
-        inner = np.minimum(steps, steps[::-1]).astype(np.float32)
-        corners = -(-self._side // _RAGGED_CELL_PX) + 1
-        lattice = uniform(self.seed, _EDGE, *patch, np.arange(corners)[:, None], np.arange(corners)).astype(np.float32)
-        at = steps / _RAGGED_CELL_PX
-        ragged = ndimage.map_coordinates(lattice, np.meshgrid(at, at, indexing="ij"), order=1)
-        return np.minimum(inner[:, None], inner) + _RAGGED_PX * ragged
-
-    def _pieces(self, patch: tuple[int, int]) -> list[Piece]:
+    def _pieces(self, patch: tuple[int, int], needed: np.ndarray) -> list[Piece]:
         """What a patch is made of, the first where it is open, then the second, and so on."""
         if patch not in self._patches:
-            self._patches[patch] = self._chosen(patch)
+            self._patches[patch] = self._chosen(patch, needed)
         return self._patches[patch]
 
-    def _chosen(self, patch: tuple[int, int]) -> list[Piece]:
+    def _chosen(self, patch: tuple[int, int], needed: np.ndarray) -> list[Piece]:
         row, col = (index * self._hop for index in patch)
-        left = self.need(Window(row, col, self._side, self._side))
+        left = needed
         target = self.tone_at(row + self._side / 2, col + self._side / 2)
         liking = self._liking(patch)
         off = np.linalg.norm(self.library.tones[self.allowed] - target, axis=1) / _TONE_SCALE
@@ -165,8 +183,7 @@ class Quilt:
             first_row, first_col = (CELL_PX * shifts[pick]).tolist()
             tile = int(self.allowed[chosen])
             pieces.append(Piece(tile, first_row, first_col, _TONE_SHARE * (target - self.library.tones[tile])))
-            rows, cols = slice(first_row, first_row + self._side), slice(first_col, first_col + self._side)
-            left = left & ~self.library.open_ground[tile, rows, cols]
+            left = left & ~self.library.open_ground[tile][pieces[-1].part(self._side)]
             liking[chosen] -= 0.3  # another one may have what this one lacks
             if left.mean() < _ENOUGH:
                 break

@@ -121,14 +121,17 @@ class Library:
         return np.flatnonzero(of)
 
 
-def smooth(values: np.ndarray, known: np.ndarray, sigma: float) -> np.ndarray:
-    """(H, W, B) float32 values that are ``known`` (H, W), averaged with a Gaussian; far from any, the mean of all that are."""
-    weight = ndimage.gaussian_filter(known.astype(np.float32), sigma, truncate=3)[..., None] + 1e-3
-    if not known.any():
-        return np.broadcast_to(values.mean(axis=(0, 1)), values.shape).astype(np.float32)
-    mean = values[known].mean(axis=0)
-    summed = ndimage.gaussian_filter((values - mean) * known[..., None], (sigma, sigma, 0), truncate=3)
-    return mean + summed / weight
+def smooth(values: np.ndarray, known: np.ndarray, sigma: float, far: np.ndarray | None = None) -> np.ndarray:
+    """(H, W, B) float32 values that are ``known`` (H, W), averaged with a Gaussian; far from any ``far`` (B,), or the mean of all.
+
+    With ``far`` a value is a function of those around it: so far as the Gaussian reaches.
+    """
+    weight = ndimage.gaussian_filter(known.astype(np.float32), sigma, truncate=3, mode="constant")[..., None] + 1e-3
+    if far is None:
+        far = values[known].mean(axis=0) if known.any() else values.mean(axis=(0, 1))
+    level = far.astype(np.float32)
+    summed = ndimage.gaussian_filter((values - level) * known[..., None], (sigma, sigma, 0), truncate=3, mode="constant")
+    return level + summed / weight
 
 
 def _open_ground(image: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -63,8 +63,12 @@ def _beside(masks: np.ndarray, angle: float) -> np.ndarray:
 
 def shaded(image: np.ndarray, depth: np.ndarray, light: Light) -> np.ndarray:
     """The image (H, W, B) in shade of a ``depth`` (H, W) from 0 to 1; what lies in the shade of something else stays as it is."""
-    dark = np.maximum(image * light.ratio, np.minimum(image, light.floor))
-    return (image + depth[..., None] * (dark - image)).astype(image.dtype)
+    out = image.copy()
+    where = depth > 0
+    lit = image[where]
+    dark = np.maximum(lit * light.ratio, np.minimum(lit, light.floor))
+    out[where] = lit + depth[where][:, None] * (dark - lit)
+    return out
 
 
 def cast_shadow(ids: np.ndarray, reach_px: np.ndarray, light: Light) -> np.ndarray:

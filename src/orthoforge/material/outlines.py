@@ -10,6 +10,7 @@ from orthoforge.vectors.outlines import footprints_of
 _LEAST_STEP_PX = 2.0  # shorter steps are gone when edges are softened
 _MOST_STEP_PX = 16.0
 _STAIRS = 8  # sides has an outline at least that has stairs; a rectangle has 4
+_SINGLE = 0.4  # of the sides of stairs are one former pixel long: half of them, without the corners
 _TRIED = np.linspace(0.96, 1.04, 5)  # times the mean of the short steps, which tells their length roughly
 _OFF_PX = 0.5  # so far off the outline is that its former pixels tell, in the mean, where the mask was enlarged by a fraction
 
@@ -21,9 +22,10 @@ def line_outline(own: np.ndarray) -> shapely.Polygon | None:
     """
     steps = _steps(own)
     shortest = np.quantile(steps, 0.1)
-    if shortest < _LEAST_STEP_PX or len(steps) < _STAIRS:
+    single = steps[steps < 2 * shortest]
+    if shortest < _LEAST_STEP_PX or len(steps) < _STAIRS or len(single) < _SINGLE * len(steps):
         return None
-    about = min(float(steps[steps < 2 * shortest].mean()), _MOST_STEP_PX)
+    about = min(float(single.mean()), _MOST_STEP_PX)
     tried = {tuple(max(1, round(side / step)) for side in own.shape) for step in about * _TRIED}
     off, former = min((_reduced(own, sides) for sides in sorted(tried)), key=lambda found: found[0])
     if off > _OFF_PX * steps.sum():

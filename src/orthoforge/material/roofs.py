@@ -71,6 +71,7 @@ class Roofs:
     allowed: np.ndarray
     seed: int
     _splines: dict[int, np.ndarray] = field(default_factory=dict)
+    _owns: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
@@ -156,10 +157,12 @@ class Roofs:
     def lay(self, laid: LaidRoof, window: Window, own: np.ndarray) -> np.ndarray:
         """The pixels (h, w, B) float32 of a roof in a window of the absolute pixels in which its target is counted.
 
-        ``own`` (h, w) is where the wing stands. What its source does not cover there gets the tone around.
+        ``own`` (h, w) is where the wing stands. What its source does not cover there gets the tone around,
+        or the colour of the roof.
         """
+        # One pixel more each way, so that what is beside one is the same in any window.
         rows, cols = np.meshgrid(
-            *(np.arange(length) + first for first, length in zip(window[:2], window[2:], strict=True)), indexing="ij"
+            *(np.arange(-1, length + 1) + first for first, length in zip(window[:2], window[2:], strict=True)), indexing="ij"
         )
         source = laid.source_of(rows, cols)
         image = np.stack(
@@ -171,17 +174,20 @@ class Roofs:
         )
         image += laid.shift.astype(np.float32)
         inside = ndimage.map_coordinates(self._own(laid.roof), source, order=1, mode="constant") > 0.5
+        own = np.pad(own, 1)
         bad = own & ~inside
-        good = own & ndimage.binary_erosion(inside, border_value=1)
-        if bad.any() and good.any():
-            tones = smooth(image, good, LOW_PX / 2)
-            image = np.where(bad[..., None], tones, image)
-        return image
+        if bad.any():
+            good = own & ndimage.binary_erosion(inside, border_value=1)
+            image = np.where(bad[..., None], smooth(image, good, LOW_PX / 2, laid.roof.colour + laid.shift), image)
+        return image[1:-1, 1:-1]
 
     def _own(self, roof: Roof) -> np.ndarray:
         """(S, S) float32: 1 on the building that a roof is of, cracks in it included."""
-        own = np.pad(self.library.labels[roof.tile] == roof.label, 3, mode="edge")
-        return ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3].astype(np.float32)
+        key = roof.tile, roof.label
+        if key not in self._owns:
+            own = np.pad(self.library.labels[roof.tile] == roof.label, 3, mode="edge")
+            self._owns[key] = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3].astype(np.float32)
+        return self._owns[key]
 
     def _spline(self, tile: int) -> np.ndarray:
         """(B, S, S) coefficients of cubic splines through a tile's image."""

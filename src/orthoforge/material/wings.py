@@ -8,7 +8,7 @@ from orthoforge.material.rectangles import Rectangle, rectangle_of
 _MOST_WINGS = 6
 _WHOLE = 0.88  # of its rectangle: a building that covers more has one wing
 _LEAST_PX = 150  # smaller buildings have one wing
-_CELLS = 64  # along the longer side of what a building is divided by
+_CELLS = 44  # along the longer side of what a building is divided by
 _LEAST_SHARE = 0.05  # of the building is a wing, and so little may be left
 _LEAST_SIDE_PX = 6.0
 _INSIDE = 0.85  # of a line of cells beside a wing that is the building's: it is the wing's too
