@@ -25,7 +25,7 @@ from orthoforge.training.places import places_of
 from orthoforge.training.training import Material, Training
 
 FOLDER = "canvases"
-VERSION = 2  # raised when the same tiles give other canvases
+VERSION = 3  # raised when the same tiles give other canvases
 _SPREAD = 1_000_003  # canvases of different tiles and numbers lie so far apart on the plane that they share no ground
 _TELL_EVERY_S = 60
 
