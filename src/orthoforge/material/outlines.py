@@ -31,7 +31,7 @@ def line_outline(own: np.ndarray) -> shapely.Polygon | None:
     if off > _OFF_PX * steps.sum():
         return None
     scale = Affine.scale(own.shape[1] / former.shape[1], own.shape[0] / former.shape[0])
-    found = footprints_of(former, grid=Grid(*former.shape, transform=scale), least_px=1)
+    found = footprints_of(former, grid=Grid(former.shape[0], former.shape[1], scale), least_px=1)
     return max(found, key=lambda polygon: polygon.area) if found else None
 
 
