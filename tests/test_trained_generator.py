@@ -15,11 +15,10 @@ from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.geo.grid import Window
 from orthoforge.masks.classes import Classes
-from orthoforge.models.conditions import decode_image, encode_image, encode_mask
+from orthoforge.models.conditions import decode_image, encode_image, encode_mask, pad_to_stride
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import bank_of
 from orthoforge.trained_generator import load_generator
-from orthoforge.trained_generator.masks import pad_to_stride
 from saved_runs import RECIPE, save_run
 
 

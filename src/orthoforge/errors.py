@@ -51,9 +51,10 @@ _OUT_OF_MEMORY = ("allocate memory", "out of memory", "could not create a primit
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether any library's error says that memory has run out."""
-    return isinstance(error, MemoryError) or (
-        isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)
-    )
+    if not isinstance(error, RuntimeError):
+        return isinstance(error, MemoryError)
+    # torch's own type need not say it in words; this module knows no torch.
+    return type(error).__name__ == "OutOfMemoryError" or any(words in str(error) for words in _OUT_OF_MEMORY)
 
 
 # One row per error: (exit code of the command line, HTTP status of the server). A subclass without a row uses its parent's.

@@ -196,7 +196,7 @@ def test_one_of_two_writers_is_refused(run, tmp_path, mask_path):
 def test_a_disk_without_room_is_said_before_the_network_runs(run, tmp_path, monkeypatch):
     mask = write_tiff(tmp_path / "mask.tif", np.zeros((1200, 1200), np.uint8), make_grid(1200))
     generator = load_generator(run)
-    monkeypatch.setattr(generator, "network", None)  # would fail if it were called
+    monkeypatch.setattr(generator.network, "forward", None)  # would fail if it were called
     with small_disk(tmp_path / "disk", 1) as disk:
         with pytest.raises(ResourceError, match=r"the image for .*mask\.tif needs about 1 MB, the disk has [01] MB left"):
             generate(generator, [mask], disk / "out.tif")

@@ -13,8 +13,7 @@ import shapely
 
 from conftest import UTM
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.generation.scene_masks import open_scene_mask
-from orthoforge.masks.opening import Extent
+from orthoforge.masks.opening import Extent, open_mask
 from orthoforge.vectors import load_footprints, write_footprints
 from orthoforge.vectors.chunks import chunk_from_wkb
 from orthoforge.vectors.files import footprints
@@ -140,10 +139,9 @@ def test_formats_that_are_not_read_say_what_they_are_and_how_to_convert_them(tmp
 
 def test_generate_says_the_same_of_them(tmp_path):
     (tmp_path / "town.kml").write_text("")
-    generator = type("Generator", (), {"classes": None, "gsd_m": 0.3})()
     with (
         pytest.raises(DataError, match=r"town\.kml: is KML"),
-        open_scene_mask(tmp_path / "town.kml", generator, threshold=None, extent=Extent()),
+        open_mask(tmp_path / "town.kml", classes=None, threshold=None, extent=Extent(), gsd_m=0.3),
     ):
         pass
 

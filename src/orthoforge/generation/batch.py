@@ -26,14 +26,13 @@ from orthoforge.generation.outputs import (
     side_files,
     synthetic_tags,
 )
-from orthoforge.generation.scene import Scene, lies_nowhere
-from orthoforge.generation.scene_masks import at_resolution, open_scene_mask
+from orthoforge.generation.scene import Scene, at_resolution, lies_nowhere
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
-from orthoforge.masks.opening import Extent, SceneMask
+from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.progress import Progress
 from orthoforge.runs import Run
 from orthoforge.trained_generator import TrainedGenerator, require_device
@@ -160,7 +159,8 @@ def _generate_mask(
     source: Path, paths: Sequence[Path], generator: TrainedGenerator, style: Style, seed: int, options: Options
 ) -> None:
     """All variants of one mask. An image that is there is kept, and gets what it lacks beside it."""
-    with open_scene_mask(source, generator, threshold=options.threshold, extent=options.extent) as delivered:
+    gsd_m = _called_gsd_m(generator)
+    with open_mask(source, classes=generator.classes, threshold=options.threshold, extent=options.extent, gsd_m=gsd_m) as delivered:
         mask = at_resolution(delivered, generator, source, resample=options.resample)
         if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
             print(f"warning: {warning}", file=sys.stderr)
@@ -177,6 +177,14 @@ def _generate_mask(
                     _write_scene(path, scene, tags, source, options)
                 _complete(path, scene, options)
                 discard(path)
+
+
+def _called_gsd_m(generator: TrainedGenerator) -> float | None:
+    """The run's resolution as it is called, 0.3 m where 0.299971 m were measured on the ellipsoid.
+
+    The image then has the grid of a mask that ``orthoforge footprints --gsd 0.3`` makes of the same buildings.
+    """
+    return generator.gsd_m and float(f"{generator.gsd_m:.3g}")
 
 
 def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, options: Options) -> None:

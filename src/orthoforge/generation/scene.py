@@ -16,12 +16,13 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from orthoforge.errors import ConfigError
+from orthoforge.errors import ConfigError, GridError
 from orthoforge.geo.buildings import Buildings
-from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.grid import GSD_TOLERANCE, Grid, Window
 from orthoforge.geo.rasters import available_memory, require_memory
 from orthoforge.geo.resampling import resample
 from orthoforge.masks.opening import SceneMask
+from orthoforge.masks.resampled import ResampledMask
 from orthoforge.trained_generator import TrainedGenerator
 
 # Statistics of a scene are gathered over windows of this many pixels in all; a smaller scene is taken whole (bench/scenes.py).
@@ -45,6 +46,31 @@ def place_of_name(name: str) -> tuple[int, int]:
     """
     digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest() if name else bytes(6)
     return int.from_bytes(digest[:3], "big"), int.from_bytes(digest[3:6], "big")
+
+
+def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *, resample: bool) -> SceneMask:
+    """The mask as the generator must see it: its own grid, or with ``resample`` one over the same ground in the run's resolution.
+
+    Raises ``GridError`` where the resolutions differ and ``resample`` is false. Where one of them is unknown, they cannot differ.
+    """
+    pixel_m = mask.grid.pixel_m()
+    if pixel_m is None or generator.gsd_m is None:
+        return mask
+    off = max(abs(side / generator.gsd_m - 1) for side in pixel_m)
+    if off <= (1e-3 if resample else GSD_TOLERANCE):
+        return mask
+    if not resample:
+        width_m, height_m = pixel_m
+        pixels = f"{height_m:.3g} m" if abs(width_m / height_m - 1) < 0.01 else f"{width_m:.3g} × {height_m:.3g} m"
+        raise GridError(
+            f"{name}: its pixels are {pixels}, the run was trained at {generator.gsd_m:.3g} m; buildings would come out in the "
+            f"wrong size. Pass --resample to generate at {generator.gsd_m:.3g} m."
+        )
+    width, height = (
+        max(1, round(side * metres / generator.gsd_m))
+        for side, metres in zip((mask.grid.width, mask.grid.height), pixel_m, strict=True)
+    )
+    return ResampledMask(mask, mask.grid.resized(height, width), classes=generator.classes is not None)
 
 
 @dataclass(frozen=True)

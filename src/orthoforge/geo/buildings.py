@@ -1,7 +1,7 @@
 """The buildings of a mask of any size: which pixels are one building, where it stands, how large it is, which way it lies.
 
 A building is a connected part of the mask. Pixels are connected that share a side, as when a mask becomes footprints
-(``footprints/outlines.py``): two houses that touch at a corner are two outlines there, and two buildings here.
+(``vectors/outlines.py``): two houses that touch at a corner are two outlines there, and two buildings here.
 """
 
 import threading

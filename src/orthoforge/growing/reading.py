@@ -26,7 +26,7 @@ class MaskReader:
     threshold: int | None
 
     def read(self, path: Path, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Pixels to be written, (H, W) of 0 and 255 or (H, W, 3) of the palette's colours, and where they hold data."""
+        """Pixels to be written, and where they hold data: (H, W) of 0 and 255, of classes (H, W, 3) colours or (H, W) values."""
         with open_raster_mask(path, classes=self.classes, threshold=self.threshold) as mask:
             return mask.as_stored(window)
 

@@ -1,8 +1,11 @@
-"""Between pixels and networks: masks to conditions, bytes to [-1, 1] and back."""
+"""Between pixels and networks: masks to conditions, bytes to [-1, 1] and back; what a mask may hold, and its sides."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from orthoforge.errors import DataError
 
 # A binary mask is repeated to as many channels as a picture has, as the seed did: parameter counts depend on it.
 BINARY_CHANNELS = 3
@@ -11,6 +14,38 @@ BINARY_CHANNELS = 3
 def condition_channels(class_count: int | None) -> int:
     """Channels of the condition for a binary mask (``None``) or one of ``class_count`` classes."""
     return BINARY_CHANNELS if class_count is None else class_count
+
+
+def mask_values(mask: np.ndarray, class_count: int | None) -> np.ndarray:
+    """Values (H, W) uint8 of a mask: 0 and 255 of buildings (``class_count`` is ``None``), or indices of classes.
+
+    ``DataError`` for another shape, type or value.
+    """
+    if mask.ndim != 2 or 0 in mask.shape:
+        raise DataError(f"a mask has shape (height, width); this one has {mask.shape}.")
+    if mask.dtype != np.bool_ and mask.dtype != np.uint8:
+        raise DataError(f"a mask is bool or uint8; this one is {mask.dtype}.")
+    if class_count is None:
+        values = np.unique(mask)
+        if not set(values.tolist()) <= {0, 1, 255}:
+            raise DataError(f"a building mask holds 0 and 1, or 0 and 255; this one also has {values[-2:].tolist()}.")
+        return np.where(mask > 0, np.uint8(255), np.uint8(0))
+    if mask.max() >= class_count:
+        raise DataError(f"this run knows {class_count} classes (0 to {class_count - 1}); the mask has {mask.max()}.")
+    return mask.astype(np.uint8)
+
+
+def pad_to_stride(masks: np.ndarray, stride: int, least: int) -> np.ndarray:
+    """Grow (N, H, W, …) at the far edges to multiples of the stride, ``least`` px at least.
+
+    By reflection; with edge pixels where there is too little to reflect.
+    """
+    sides = masks.shape[1:3]
+    grow = [(0, max(least, -(-side // stride) * stride) - side) for side in sides]
+    if not any(after for _, after in grow):
+        return masks
+    reflects = all(after < side for (_, after), side in zip(grow, sides, strict=True))
+    return np.pad(masks, [(0, 0), *grow, *[(0, 0)] * (masks.ndim - 3)], mode="reflect" if reflects else "edge")
 
 
 def encode_mask(mask: Tensor, class_count: int | None) -> Tensor:

@@ -19,14 +19,13 @@ from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.hub.remote import download, is_repository_name
 from orthoforge.masks.classes import class_count
-from orthoforge.models.conditions import decode_image, encode_image, encode_mask
+from orthoforge.models.conditions import decode_image, encode_image, encode_mask, mask_values, pad_to_stride
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.pretrained import bundled_folder
 from orthoforge.saved_generator import SavedGenerator, read_generator
 from orthoforge.trained_generator import told as telling
 from orthoforge.trained_generator.devices import require_device
-from orthoforge.trained_generator.masks import mask_values, pad_to_stride, part_within
 
 LEAST_REFERENCE_PX = 32  # two cells of the style encoder's deepest map
 
@@ -72,7 +71,7 @@ class TrainedGenerator:
         Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
         """
         values = mask_values(np.asarray(mask), self._class_count)
-        rows, cols = part_within(values.shape, part or (slice(None), slice(None)))
+        rows, cols = _part_within(values.shape, part or (slice(None), slice(None)))
         around = self.network.around(rows), self.network.around(cols)
         if told is None:
             height, width = values.shape
@@ -254,3 +253,11 @@ def load_generator(source: str | Path, *, device: str = "cpu", revision: str | N
     elif revision is not None:
         raise ConfigError(f"{source} is not taken from the Hugging Face hub, so there is no revision {revision} of it.")
     return TrainedGenerator(read_generator(checkpoint_folder(path)), device=device)
+
+
+def _part_within(shape: tuple[int, ...], part: tuple[slice, slice]) -> tuple[slice, slice]:
+    """``part`` with all its numbers counted from the first row and column. ``DataError`` where it has gaps or holds nothing."""
+    rows, cols = (slice(*given.indices(side)) for given, side in zip(part, shape, strict=True))
+    if any(given.step != 1 or given.stop <= given.start for given in (rows, cols)):
+        raise DataError(f"a part of a mask of {shape} is two slices with step 1 that hold a pixel; this one is {part}.")
+    return rows, cols

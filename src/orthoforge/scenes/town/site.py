@@ -60,7 +60,7 @@ class Front:
 
 
 class Site:
-    """What has been put down so far, in the tables of `orthoforge.scenes.town.Town`."""
+    """What has been put down so far, in the tables of ``scenes.town.model.Town``."""
 
     def __init__(self, place: Place, streets: Streets, rng: np.random.Generator) -> None:
         self.place, self.streets, self.rng = place, streets, rng

@@ -14,10 +14,9 @@ from conftest import UTM, make_grid, make_mask, write_tiff
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
-from orthoforge.generation.scene_masks import open_scene_mask
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.masks.opening import Extent
+from orthoforge.masks.opening import open_raster_mask
 from orthoforge.trained_generator import load_generator
 from orthoforge.vectors import rasterize_file, write_footprints
 from saved_runs import save_run
@@ -50,11 +49,11 @@ def test_footprints_become_an_image_at_the_runs_resolution(run, tmp_path, suffix
     assert np.array_equal(image, load_generator(run)(mask))
 
 
-def test_side_files_are_part_of_what_a_mask_is(run, tmp_path):
+def test_side_files_are_part_of_what_a_mask_is(tmp_path):
     path = write_tiff(tmp_path / "town.tif", make_mask(), make_grid())
 
     def identity():
-        with open_scene_mask(path, load_generator(run), threshold=None, extent=Extent()) as mask:
+        with open_raster_mask(path) as mask:
             return mask.identity
 
     before = identity()
