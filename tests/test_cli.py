@@ -140,8 +140,11 @@ def test_interrupted_a_command_says_whether_it_goes_on_as_its_help_does(command,
 def test_recipes_lists_them_all(capsys):
     assert run("recipes") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == recipe_names()
-    assert all(len(line.split()) > 3 for line in lines)
+    listed = [line for line in lines if line.startswith("  ")]
+    assert sorted(line.split()[0] for line in listed) == recipe_names()
+    assert all(len(line.split()) > 3 for line in listed)
+    assert lines.index("Start from one of these:") == 0 and lines.index("The others:") == 5
+    assert [line.split()[0] for line in lines[1:4]] == ["orthoforge-xs", "orthoforge-s", "baseline"]
 
 
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("train", "recipes")])

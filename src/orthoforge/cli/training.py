@@ -12,6 +12,12 @@ from orthoforge.config import Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import ConfigError
 from orthoforge.plain_yaml import dump_yaml
 
+START_FROM = {
+    "orthoforge-xs": "for a first try",
+    "orthoforge-s": "for realistic images",
+    "baseline": "for comparison",
+}
+
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -134,10 +140,19 @@ def _show(outcome: Any) -> int:
 
 
 def recipes() -> None:
-    """List the recipes that come with Orthoforge, and what came of them in the 2021 project."""
+    """List the recipes that come with Orthoforge: first three to start from, then the others, with what came of them in 2021."""
+    print("Start from one of these:")
+    for name, purpose in START_FROM.items():
+        print(f"  {name:22} {purpose}: {_description(name)}")
+    print("\nThe others:")
     for name in recipe_names():
-        recipe = load_recipe(name)
-        print(f"{name:22} {recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}")
+        if name not in START_FROM:
+            print(f"  {name:22} {_description(name)}")
+
+
+def _description(name: str) -> str:
+    recipe = load_recipe(name)
+    return f"{recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}"
 
 
 def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
