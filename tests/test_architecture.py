@@ -76,8 +76,9 @@ ALLOWED = {
     },
     "cli": {
         "errors", "plain_yaml", "config", "geo", "vectors", "scenes", "tiles", "training", "generation", "forging", "growing",
-        "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
+        "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub", "run_files", "doctor",
     },
+    "doctor": {"errors", "geo", "pretrained", "training.hardware"},
     "__init__": {
         "errors", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
         "generation", "forging", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",

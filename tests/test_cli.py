@@ -1,5 +1,6 @@
 """The command line: what it prints, where, and with which exit code."""
 
+import dataclasses
 import inspect
 
 import pytest
@@ -13,6 +14,8 @@ from orthoforge.config import FIELD_NAMES, load_recipe, recipe_names, recipe_val
 from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
 from orthoforge.geo.rasters import open_raster, read_mask
 from orthoforge.pretrained import bundled_names
+from orthoforge.run_files import write_args
+from orthoforge.training import session
 
 
 def run(*words):
@@ -62,6 +65,8 @@ def test_prepare_train_generate(capsys, tmp_path):
     assert "epoch 1/1" in capsys.readouterr().out
     assert run(*words, *small) == 4  # the run is there
     assert "--resume" in capsys.readouterr().err
+    assert run("train", "--resume", "-o", tmp_path / "run", "--epochs", 2) == 0
+    assert "changed since the run began: epochs" in (out := capsys.readouterr().out) and "epoch 2/2" in out
     mask = write_tiff(tmp_path / "mask.tif", make_mask(40), make_grid(40))
     words = ["generate", tmp_path / "run", mask, "--out", tmp_path / "image.tif", "--seed", 1]
     capsys.readouterr()
@@ -88,8 +93,8 @@ def test_print_config_shows_the_resolved_recipe_and_stops(capsys):
 
 
 def test_the_recipe_may_stand_behind_its_options(capsys):
-    assert run("train", "--epochs", "7", "baseline", "--print-config") == 0
-    assert yaml.safe_load(capsys.readouterr().out)["epochs"] == 7
+    assert run("train", "--lambda-canvas", "7", "orthoforge-material", "--print-config") == 0  # which other recipes refuse
+    assert yaml.safe_load(capsys.readouterr().out)["lambda_canvas"] == 7
 
 
 @pytest.mark.parametrize(
@@ -140,11 +145,14 @@ def test_interrupted_a_command_says_whether_it_goes_on_as_its_help_does(command,
 def test_recipes_lists_them_all(capsys):
     assert run("recipes") == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == recipe_names()
-    assert all(len(line.split()) > 3 for line in lines)
+    listed = [line for line in lines if line.startswith("  ")]
+    assert sorted(line.split()[0] for line in listed) == recipe_names()
+    assert all(len(line.split()) > 3 for line in listed)
+    assert lines.index("Start from one of these:") == 0 and lines.index("The others:") == 5
+    assert [line.split()[0] for line in lines[1:4]] == ["orthoforge-xs", "orthoforge-s", "baseline"]
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("train", "recipes")])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("train", "recipes", "doctor")])
 def test_a_command_has_the_defaults_of_its_call(command):
     call = inspect.signature(getattr(orthoforge, command)).parameters
     for name, parameter in inspect.signature(COMMANDS[command]).parameters.items():
@@ -166,3 +174,66 @@ def test_an_options_value_is_not_taken_for_the_recipe(capsys, words, name):
     assert values["name"] == name
     expected = load_recipe(name, **({"schedule": "plateau"} if "plateau" in words else {}))
     assert values == recipe_values(expected)
+
+
+@pytest.fixture
+def begun(tmp_path, monkeypatch):
+    """A run folder with settings alone, its tiles, and what ``train`` is called with."""
+    (tmp_path / "tiles").mkdir()
+    values = recipe_values(load_recipe("high-5x5", learning_rate=3e-4))
+    write_args(tmp_path / "run", values | {"run": {"data": str(tmp_path / "tiles")}})
+    calls = []
+    monkeypatch.setattr(session, "train", lambda *words, **options: calls.append((words, options)))
+    return tmp_path / "run", calls
+
+
+def test_a_resumed_run_knows_its_recipe_and_its_tiles(begun, tmp_path):
+    folder, calls = begun
+    moved = tmp_path / "moved"
+    assert run("train", "--resume", "--out", folder) == 0
+    assert run("train", "--out", folder, "--panels-every", 7, "--data", moved, "--resume") == 0
+    assert run("train", "baseline", "--out", folder, "--resume") == 0
+    own = load_recipe("high-5x5", learning_rate=3e-4)
+    expected = [
+        (own, tmp_path / "tiles"),
+        (dataclasses.replace(own, panels_every=7), moved),
+        (load_recipe("baseline"), tmp_path / "tiles"),
+    ]
+    assert [words for words, _ in calls] == [(*each, folder) for each in expected]
+    assert all(options["resume"] for _, options in calls)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda folder: (folder / "args.yaml").unlink(), "args.yaml: is not there, so the run's recipe and tiles are not known"),
+        (lambda folder: write_args(folder, recipe_values(load_recipe("tiny"))), "does not say which tiles the run is trained on"),
+        (lambda folder: (folder.parent / "tiles").rmdir(), "Name the folder where they are now with --data"),
+    ],
+)
+def test_what_a_run_to_go_on_with_does_not_say_is_asked_for(begun, capsys, spoil, message):
+    folder, calls = begun
+    spoil(folder)
+    assert run("train", "--resume", "--out", folder) == 2
+    assert message in capsys.readouterr().err and calls == []
+
+
+def test_resume_alone_asks_for_the_run(capsys):
+    assert run("train", "--resume") == 2
+    assert "--resume needs --out" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if "out" in inspect.signature(COMMANDS[name]).parameters])
+def test_out_has_a_short_form(command, capsys):
+    assert "-o PATH, --out PATH" in help_of(command, capsys).replace("{None}|", "")
+
+
+def test_help_tells_of_the_version(capsys):
+    assert run("--help") == 0
+    assert "`orthoforge --version` prints the version" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_shell_gets_its_completion(capsys):
+    assert run("--tyro-print-completion", "bash") in (0, None)
+    script = capsys.readouterr().out
+    assert "complete " in script and all(name in script for name in (*COMMANDS, "--min-building"))

@@ -18,6 +18,7 @@ MEANINGS = {
     "forging": "new masks", "training": "the loop", "growing": "larger data sets", "evaluation": "how good is a run?",
     "comparison": "runs side by side", "usefulness": "does it help?", "hub": "folders to publish",
     "experiments": "several trainings", "demonstration": "the whole road", "__init__": "the public names", "cli": "the commands",
+    "doctor": "is all there?",
 }  # fmt: skip
 # Fill and edge by what a room is for; text is dark on each of them, and arrows are seen on white and on black.
 KINDS = {
@@ -30,7 +31,7 @@ KIND_OF = {
     "networks": ("models", "weights", "pretrained", "checkpoint_state", "checkpoints", "trained_generator", "hub"),
     "the road": ("training", "generation", "forging", "growing"),
     "judging": ("measures", "evaluation", "comparison", "usefulness"),
-    "doors": ("experiments", "demonstration", "__init__", "cli"),
+    "doors": ("experiments", "demonstration", "doctor", "__init__", "cli"),
 }
 _ARROW = "#8b95a1"
 _BOX, _THIN, _GAP, _HIGH, _ROW, _EDGE = 178, 10, 16, 44, 92, 24

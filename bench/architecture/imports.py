@@ -11,7 +11,7 @@ ORDER = (
     "tiles", "material", "pretrained", "checkpoint_state", "checkpoints", "saved_generator", "run_files", "hub",
     "trained_generator", "runs", "measures", "trackers", "pages", "generation", "forging", "training", "growing", "evaluation",
     "comparison", "usefulness", "experiments",
-    "demonstration", "__init__", "cli",
+    "demonstration", "doctor", "__init__", "cli",
 )  # fmt: skip
 Graph = dict[str, set[str]]
 

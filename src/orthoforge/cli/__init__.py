@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
-from orthoforge.cli import data, images, masks, publishing, scores, training
+from orthoforge.cli import data, images, machine, masks, publishing, scores, training
 from orthoforge.cli.streams import printable, safe_streams, undecodable_messages_dropped, words_on_loss
 from orthoforge.errors import OrthoforgeError, ResourceError, exit_code, is_out_of_memory
 
@@ -24,7 +24,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "footprints": masks.footprints, "forge": masks.forge, "generate": images.generate, "grow": images.grow,
     "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
     "sweep": training.sweep, "publish": publishing.publish, "recipes": training.recipes,
+    "doctor": machine.doctor,
 }  # fmt: skip
+DESCRIPTION = "Masks to orthophotos. `orthoforge COMMAND --help` explains a command; `orthoforge --version` prints the version."
 # What a disk, or whoever owns a file, says of any that is asked for.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ESTALE}
 # Those that keep what is finished, and go on with the rest when they are run again.
@@ -91,7 +93,7 @@ def _run(argv: list[str]) -> int:
         training.train(argv[1:])
         return 0
     result: Any = tyro.extras.subcommand_cli_from_dict(
-        COMMANDS, prog="orthoforge", description="Masks to orthophotos.", args=argv, config=(FlagCreatePairsOff,)
+        COMMANDS, prog="orthoforge", description=DESCRIPTION, args=argv, config=(FlagCreatePairsOff,)
     )
     return result if isinstance(result, int) else 0
 

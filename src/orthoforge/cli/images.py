@@ -5,12 +5,14 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from orthoforge.cli.options import Out
+
 
 def generate(
     run: Positional[str],
     masks: Positional[tuple[Path, ...]],
     *,
-    out: Path,
+    out: Out,
     seed: int = 0,
     style: str | None = None,
     variants: int = 1,
@@ -77,7 +79,7 @@ def grow(
     run: Positional[str],
     data: Positional[Path],
     *,
-    out: Path,
+    out: Out,
     ratio: float = 1.0,
     variants: int = 1,
     masks: Literal["real", "transform", "recombine", "streets"] | Path = "real",

@@ -6,11 +6,13 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from orthoforge.cli.options import Out
+
 
 def footprints(
     source: Positional[Path],
     *,
-    out: Path,
+    out: Out,
     like: Path | None = None,
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
@@ -47,7 +49,7 @@ def footprints(
 def forge(
     source: Positional[Path],
     *,
-    out: Path,
+    out: Out,
     how: Literal["recombine", "streets", "transform", "drawn"] = "recombine",
     count: int = 10,
     size: int | None = None,

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from tyro.conf import Positional
 
+from orthoforge.cli.options import Out
+
 
 def publish(
     run: Positional[str],
     *,
-    out: Path,
+    out: Out,
     name: str | None = None,
     card: Path | None = None,
     push: str | None = None,

@@ -5,12 +5,14 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from orthoforge.cli.options import Out
+
 
 def evaluate(
     images: Positional[Path],
     *,
     data: Path,
-    out: Path,
+    out: Out,
     split: Literal["train", "val", "test"] = "test",
     masks: Path | None = None,
     network: Literal["efficientnet-lite0", "geoembed", "inception-v3"] = "efficientnet-lite0",
@@ -64,7 +66,7 @@ def utility(
     synthetic: Positional[Path],
     *,
     data: Path,
-    out: Path,
+    out: Out,
     ratios: tuple[float, ...] = (0.5, 1, 2, 3),
     fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 1.0),
     seeds: int = 3,
@@ -111,7 +113,7 @@ def utility(
 def compare(
     runs: Positional[tuple[Path, ...]],
     *,
-    out: Path,
+    out: Out,
     data: Path | None = None,
     split: Literal["train", "val", "test"] = "test",
     price_per_hour: float | None = None,

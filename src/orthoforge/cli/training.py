@@ -8,21 +8,31 @@ from typing import Any, Literal
 import tyro
 from tyro.conf import FlagCreatePairsOff, OmitArgPrefixes, Positional
 
-from orthoforge.config import Recipe, load_recipe, recipe_names, recipe_values
+from orthoforge.cli.options import OptionalOut, Out
+from orthoforge.config import Recipe, load_recipe, recipe_from, recipe_names, recipe_values
 from orthoforge.errors import ConfigError
 from orthoforge.plain_yaml import dump_yaml
+
+START_FROM = {
+    "orthoforge-xs": "for a first try",
+    "orthoforge-s": "for realistic images",
+    "baseline": "for comparison",
+}
 
 
 @dataclass(frozen=True)
 class TrainOptions:
-    """Train a recipe. Every field of the recipe is an option, with the recipe's value as its default."""
+    """Train a recipe. Every field of the recipe is an option, with the recipe's value as its default.
+
+    `orthoforge train --resume --out RUN` goes on with a run. Its recipe and its tiles are those that RUN/args.yaml names.
+    """
 
     recipe: Positional[str]
-    """A recipe's name (see `orthoforge recipes`) or file; a run's args.yaml is one."""
+    """A recipe's name (see `orthoforge recipes`) or file; a run's args.yaml is one. With --resume it may be left out."""
     settings: OmitArgPrefixes[Recipe]
     data: Path | None = None
-    """Tiles made by `orthoforge prepare`."""
-    out: Path | None = None
+    """Tiles made by `orthoforge prepare`. With --resume: only if they have moved."""
+    out: OptionalOut = None
     """Run folder; runs/NAME, numbered, when left out."""
     resume: bool = False
     """Go on with the run in --out from its last checkpoint, exactly as if it had never stopped."""
@@ -36,42 +46,77 @@ class TrainOptions:
     """Show the resolved recipe and stop."""
 
 
+@dataclass(frozen=True)
+class _UncheckedRecipe(Recipe):
+    """Fields of a recipe that is not known yet: whether they fit it is asked later."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
 def train(argv: list[str]) -> None:
     """``orthoforge train``: its options depend on the recipe, so that is looked for first."""
-    words = [word for word in argv if not word.startswith("-")]
-    name = next((word for word in words if word in recipe_names() or word.endswith((".yaml", ".yml"))), next(iter(words), None))
-    options = _train_options(argv, name)
-    if name and options.recipe != name:  # that was an option's value, such as `--schedule plateau`
-        options = _train_options(argv, options.recipe)
-    settings = options.settings
+    given = _train_options([word for word in argv if word not in ("-h", "--help")], "", _UncheckedRecipe(name="RECIPE"))
+    if given.recipe:
+        options = _train_options(argv, given.recipe, load_recipe(given.recipe))
+    elif given.resume:
+        options = _train_options(argv, *_recipe_of_run(given.out))
+    else:
+        options = _train_options(argv, tyro.MISSING, Recipe(name="RECIPE"))
     if options.print_config:
-        print(dump_yaml(recipe_values(settings)), end="")
+        print(dump_yaml(recipe_values(options.settings)), end="")
         return
-    if options.data is None:
+    data = options.data or (_tiles_of_run(options.out) if options.resume and options.out else None)
+    if data is None:
         raise ConfigError("--data is needed: a folder made by `orthoforge prepare`.")
     from orthoforge.training.session import train
 
     train(
-        settings, options.data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,
+        options.settings, data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,
         trackers=options.trackers,
     )  # fmt: skip
 
 
-def _train_options(argv: list[str], name: str | None) -> TrainOptions:
-    """``argv`` with the fields of recipe ``name`` as defaults."""
-    return tyro.cli(
-        FlagCreatePairsOff[TrainOptions],
-        prog="orthoforge train",
-        args=argv,
-        default=TrainOptions(recipe=name or tyro.MISSING, settings=load_recipe(name) if name else Recipe(name="RECIPE")),
-    )
+def _train_options(argv: list[str], recipe: Any, settings: Recipe) -> TrainOptions:
+    """``argv``, with this recipe and its fields as defaults."""
+    default = TrainOptions(recipe=recipe, settings=settings)
+    return tyro.cli(FlagCreatePairsOff[TrainOptions], prog="orthoforge train", args=argv, default=default)
+
+
+def _recipe_of_run(out: Path | None) -> tuple[str, Recipe]:
+    """The file that names the recipe of the run to go on with, and that recipe."""
+    from orthoforge.run_files import read_args
+
+    if out is None:
+        raise ConfigError("--resume needs --out: the run to go on with.")
+    path, args = out / "args.yaml", read_args(out)
+    if args is None:
+        raise ConfigError(
+            f"{path}: is not there, so the run's recipe and tiles are not known. Check --out, or name them: "
+            f"orthoforge train RECIPE --data TILES --out {out} --resume."
+        )
+    return str(path), recipe_from(args.recipe, source=str(path))
+
+
+def _tiles_of_run(out: Path) -> Path | None:
+    """Where the tiles of the run to go on with are; ``None`` where it has no ``args.yaml``."""
+    from orthoforge.run_files import read_args
+
+    path, args = out / "args.yaml", read_args(out)
+    if args is None:
+        return None
+    if not args.data:
+        raise ConfigError(f"{path}: does not say which tiles the run is trained on. Name their folder with --data.")
+    if not Path(args.data).is_dir():
+        raise ConfigError(f"{path}: the run's tiles are not in {args.data}. Name the folder where they are now with --data.")
+    return Path(args.data)
 
 
 def experiment(
     recipes: Positional[tuple[str, ...]],
     *,
     scenes: Path,
-    out: Path = Path("experiments"),
+    out: Out = Path("experiments"),
     set: tuple[str, ...] = (),
     price_per_hour: float | None = None,
 ) -> int:
@@ -93,7 +138,7 @@ def sweep(
     recipe: Positional[str],
     *,
     data: Path,
-    out: Path,
+    out: Out,
     over: tuple[str, ...],
     set: tuple[str, ...] = (),
     init_from: Path | None = None,
@@ -134,13 +179,22 @@ def _show(outcome: Any) -> int:
 
 
 def recipes() -> None:
-    """List the recipes that come with Orthoforge, and what came of them in the 2021 project."""
+    """List the recipes that come with Orthoforge: first three to start from, then the others, with what came of them in 2021."""
+    print("Start from one of these:")
+    for name, purpose in START_FROM.items():
+        print(f"  {name:22} {purpose}: {_description(name)}")
+    print("\nThe others:")
     for name in recipe_names():
-        recipe = load_recipe(name)
-        print(f"{name:22} {recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}")
+        if name not in START_FROM:
+            print(f"  {name:22} {_description(name)}")
 
 
-def demo(*, out: Path = Path("demo"), overwrite: bool = False) -> None:
+def _description(name: str) -> str:
+    recipe = load_recipe(name)
+    return f"{recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}"
+
+
+def demo(*, out: Out = Path("demo"), overwrite: bool = False) -> None:
     """Simulate towns, train on them, generate scenes that were never seen, and write report.html: minutes on two cores.
 
     Interrupted and run again, it goes on.
