@@ -32,9 +32,7 @@ def main() -> None:
     images_of = TileImages(generator)
     tests = store.ids("test").tolist()
     places = dict.fromkeys(store.rows[tile_id].place for tile_id in tests)
-    shown = [
-        tile_id for place in places for tile_id in [t for t in tests if store.rows[t].place == place][: options.tiles_a_place]
-    ]
+    shown = [tile_id for place in places for tile_id in [t for t in tests if store.rows[t].place == place][: options.tiles_a_place]]
     rows = []
     for tile_id in shown:
         _, mask = store.tile(tile_id)

@@ -27,12 +27,14 @@ ALLOWED = {
     "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "masks.classes"},
     "pretrained": set(),
     "saved_generator": {"errors", "masks.classes", "config", "material", "models", "checkpoint_state", "checkpoints", "weights"},
+    "tile_library": {"errors", "masks.classes", "material", "tiles"},
     "hub": {
         "errors", "masks.classes", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints",
         "saved_generator", "run_files",
     },
     "trained_generator": {
         "errors", "masks.classes", "bands", "geo", "material", "models", "checkpoints", "pretrained", "saved_generator", "hub",
+        "checkpoint_state", "tile_library", "tiles",
     },
     "run_files": {"errors", "files", "plain_yaml", "config"},
     "runs": {
@@ -41,7 +43,7 @@ ALLOWED = {
     "trackers": {"errors", "files"},
     "training": {
         "errors", "masks.classes", "bands", "files", "config", "geo", "material", "tiles", "models", "checkpoint_state",
-        "checkpoints", "weights", "trackers", "measures", "run_files",
+        "checkpoints", "weights", "trackers", "measures", "run_files", "tile_library",
     },
     "generation": {
         "errors", "progress", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",

@@ -12,7 +12,8 @@ MEANINGS = {
     "plain_yaml": "YAML of plain values", "models": "networks and losses", "config": "recipes",
     "weights": "a file into a network", "geo": "grids and rasters", "masks": "what a mask means",
     "vectors": "building footprints", "scenes": "pairs, checks, towns", "tiles": "scenes, cut and split",
-    "material": "real roofs and ground", "pretrained": "weights in the package", "checkpoint_state": "the form of a state",
+    "material": "real roofs and ground", "tile_library": "tiles as material",
+    "pretrained": "weights in the package", "checkpoint_state": "the form of a state",
     "checkpoints": "weights on the disk", "trained_generator": "mask in, image out", "measures": "numbers, no pages",
     "runs": "a run's folder", "trackers": "TensorBoard and others", "pages": "HTML and drawings", "generation": "whole scenes",
     "forging": "new masks", "training": "the loop", "growing": "larger data sets", "evaluation": "how good is a run?",
@@ -27,7 +28,7 @@ KINDS = {
 }  # fmt: skip
 KIND_OF = {
     "ground": ("errors", "files", "bands", "plain_yaml", "config", "runs", "trackers", "pages"),
-    "data": ("geo", "masks", "vectors", "scenes", "tiles", "material"),
+    "data": ("geo", "masks", "vectors", "scenes", "tiles", "material", "tile_library"),
     "networks": ("models", "weights", "pretrained", "checkpoint_state", "checkpoints", "trained_generator", "hub"),
     "the road": ("training", "generation", "forging", "growing"),
     "judging": ("measures", "evaluation", "comparison", "usefulness"),

@@ -44,6 +44,14 @@ class Classes:
 
 
 @dataclass(frozen=True)
+class GivenMaterial:
+    """What is known of the tiles whose roofs and ground a generator was given in place of those that it learnt from."""
+
+    fingerprint: str
+    attribution: str
+
+
+@dataclass(frozen=True)
 class Tiles:
     """What a generator knows of the tiles that it learnt from."""
 
@@ -54,6 +62,7 @@ class Tiles:
     places: list[str] = field(default_factory=list)  # not in runs from before there were styles
     bands: Annotated[int, Field(ge=1, le=65_535)] = 3  # nor are those in runs from before there could be others
     size_px: int | None = None
+    material: GivenMaterial | None = None  # whose places ``places`` are then
 
 
 @dataclass(frozen=True)
@@ -103,7 +112,7 @@ class CheckpointState(_Form):
     """All that the file holds, its own checksum aside."""
 
     def part(self, name: str) -> Mapping[str, object]:
-        """``progress`` or ``tiles`` whole, as it was written: with what this version does not know, without what it adds."""
+        """``progress``, ``tiles`` or ``checksums`` as written: with what this version does not know, without what it adds."""
         return cast(Mapping[str, object], self.recorded[name])
 
 

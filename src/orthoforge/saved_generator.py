@@ -58,6 +58,13 @@ class SavedGenerator:
         return tuple(self.state.tiles.places) if self.network.styles is not None else ()
 
     @property
+    def attribution(self) -> str:
+        """Whom to name for the tiles that it was trained on and, where it was given material of others, for that."""
+        own, given = self.state.tiles.attribution, self.state.tiles.material
+        named = (own, given.attribution if given else "")
+        return "; ".join(dict.fromkeys(filter(None, named)))
+
+    @property
     def material_sha256(self) -> str | None:
         """Of the library as bytes."""
         return None if self.material is None else hashlib.sha256(self.material).hexdigest()

@@ -25,7 +25,7 @@ TOWN = _town(192, 160)
 TOWN[88:104, 4:150] = True
 
 
-def refiner(folder: Path) -> Path:
+def refiner(folder: Path, attribution: str = "") -> Path:
     """A run folder; its library has two places, the second much brighter, of red roofs on green ground."""
     recipe = load_recipe("orthoforge-material", generator_width=2, discriminator_width=2)
     torch.manual_seed(0)
@@ -38,7 +38,7 @@ def refiner(folder: Path) -> Path:
     names = tuple(f"town{number}" for number in range(8))
     library = Library(images, masks, places, ("place0", "place1"), names)
     tiles = {
-        "fingerprint": "", "size_px": SIZE, "gsd_m": 0.5, "classes": None, "bands": 3, "attribution": "",
+        "fingerprint": "", "size_px": SIZE, "gsd_m": 0.5, "classes": None, "bands": 3, "attribution": attribution,
         "places": ["place0", "place1"],
     }  # fmt: skip
     state = {"recipe": recipe_values(recipe), "progress": {"step": 0, "epoch": 0}, "tiles": tiles}

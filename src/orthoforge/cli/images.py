@@ -15,6 +15,7 @@ def generate(
     out: Out,
     seed: int = 0,
     style: str | None = None,
+    material_from: Path | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -47,6 +48,9 @@ def generate(
         seed: Of all that is random in the network.
         style: Whose look, of a network with styles: a place of the run, a reference image's file, or by-name: of each mask the
             place that its file is named by, as in PLACE_1.tif. Any place's, by the seed, when left out.
+        material_from: Tiles of your own, a folder made by orthoforge prepare, whose roofs and ground a run of orthoforge-material
+            composes images of in place of its own tiles', without training. Their training split alone is taken, so that scores
+            on the others stay honest; the styles are its places.
         variants: Images for each mask, STEM_v1, STEM_v2 …, where the network has noise.
         overlap: Pixels of mask around each block; what the network looks at when left out, which leaves no seam.
         resample: Generate at the run's resolution where the mask has another one.
@@ -68,9 +72,10 @@ def generate(
     from orthoforge.generation import generate
 
     for path in generate(
-        run, masks, out, seed=seed, style=style, variants=variants, overlap=overlap, resample=resample, deliver=deliver,
-        like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer, compress=compress,
-        quality=quality, threshold=threshold, sign=sign, device=device, overwrite=overwrite,
+        run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
+        resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
+        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, device=device,
+        overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 

@@ -67,6 +67,7 @@ def generate(
     *,
     seed: int = 0,
     style: str | Path | None = None,
+    material_from: str | Path | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -96,6 +97,9 @@ def generate(
     of which the middle is looked at (``generation.chosen_styles.styled``). ``"by-name"`` takes of each mask the place that its file
     is named by. Without a style the seed takes any place's, one for all masks.
 
+    ``material_from`` are prepared tiles whose roofs and ground a run that refines material takes in place of its own, without
+    training (``TrainedGenerator.with_material``): those of their training split. The styles are then their places.
+
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
     bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
@@ -105,14 +109,16 @@ def generate(
     it is written. An image that another process is making is waited for, and kept if it is the same one. Of several masks, one that
     fails does not stop the others; all failures are listed at the end.
 
-    Raises ``DataError`` for a mask or reference image that cannot be read, or holds other values, ``ConfigError`` for a style that
-    the run does not have, ``GridError`` for a rotated mask or one of another resolution, ``ResourceError`` for a full disk or too
-    little memory, ``CheckpointError``, ``OutputExistsError``, ``LockedError``.
+    Raises ``DataError`` for a mask or reference image that cannot be read, or holds other values, or for tiles that do not fit,
+    ``ConfigError`` for a style or material that the run does not have, ``GridError`` for a rotated mask or one of another
+    resolution, ``ResourceError`` for a full disk or too little memory, ``CheckpointError``, ``OutputExistsError``, ``LockedError``.
     """
     devices = device.split(",")
     for name in devices:
         require_device(name)
     generator = run if isinstance(run, TrainedGenerator) else Run.open(run).generator(devices[0])
+    if material_from is not None:
+        generator = generator.with_material(material_from)
     if variants < 1:
         raise ConfigError(f"variants is {variants}; it is the number of images for each mask, 1 or more.")
     if variants > 1 and not generator.is_noisy:

@@ -91,7 +91,9 @@ def source_tags(generator: TrainedGenerator) -> dict[str, str]:
     tags = {"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {}
     if generator.library is None or generator.material_sha256 is None:
         return tags
-    sources = f"{generator.attribution or 'no attribution was given'} ({len(generator.library)} tiles)"
+    given = generator.saved.state.tiles.material
+    whose = given.attribution if given else generator.attribution
+    sources = f"{whose or 'no attribution was given'} ({len(generator.library)} tiles)"
     return tags | {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
 
 

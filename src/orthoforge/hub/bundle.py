@@ -190,7 +190,7 @@ def _properties(generator: SavedGenerator, size: int, *, half: bool) -> dict[str
         "image": f"{'red, green, blue' if generator.bands == 3 else f'{generator.bands} bands'}, 8 bits; any size",
         "seed": "changes the image" if is_noisy(generator.network) else "changes nothing: one image a mask",
         "styles": ", ".join(_styles(generator)),
-        "kept of training tiles": _kept(generator),
+        "kept of tiles" if generator.state.tiles.material else "kept of training tiles": _kept(generator),
         "trained for": f"{generator.step} steps",
         "made from weights": f"SHA-256 `{generator.sha256}`",
         "software": f"Orthoforge {version('orthoforge')}",
@@ -215,7 +215,7 @@ def _kept(generator: SavedGenerator) -> str:
         count, size = len(generator.library), generator.library.size_px
         return (
             f"{count} tiles of {size} × {size} px, images and masks, in `{MATERIAL}`: roofs and ground of the images that it makes "
-            "are theirs, so whoever passes it on passes on these pictures"
+            f"are theirs, so whoever passes it on passes on these pictures{_given(generator)}"
         )
     colours = generator.network.colours
     if colours is None or colours.building is None:
@@ -223,6 +223,15 @@ def _kept(generator: SavedGenerator) -> str:
     ground = f"a thumbnail of its ground, {GROUND_SIDE} × {GROUND_SIDE} cells of {GROUND_CELL} px, whose layout images follow"
     kinds = ["colours of its roofs"] * colours.roofs + [ground] * colours.ground
     return f"of each look, {' and '.join(kinds)}" if kinds else ""
+
+
+def _given(generator: SavedGenerator) -> str:
+    """What the card says of material that was given to trained weights."""
+    given = generator.state.tiles.material
+    if given is None:
+        return ""
+    whose = f"attribution: {given.attribution}" if given.attribution else "they name no source"
+    return f". It was not trained on these tiles, which were given to it afterwards ({whose})"
 
 
 def _command(recipe: Recipe) -> str:

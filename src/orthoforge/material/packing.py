@@ -15,7 +15,7 @@ from orthoforge.material.library import Library
 FORMAT = 1
 QUALITY = 90
 _INDEX = "index.json"
-_MOST_TILES, _MOST_PX, _MOST_BYTES = 20_000, 4096, 2**31
+MOST_TILES, MOST_PX, _MOST_BYTES = 20_000, 4096, 2**31
 
 
 def pack(library: Library) -> bytes:
@@ -81,9 +81,9 @@ def _checked(index: Any) -> tuple[int, int, int]:
     if index["format"] != FORMAT:
         raise ValueError(f"its format is {index['format']!r}, this version reads {FORMAT}")
     size, bands, count, places = index["size_px"], index["bands"], len(index["names"]), index["place_names"]
-    sound = all(type(value) is int for value in (size, bands, *index["places"])) and 1 <= size <= _MOST_PX and 1 <= bands <= 64
+    sound = all(type(value) is int for value in (size, bands, *index["places"])) and 1 <= size <= MOST_PX and 1 <= bands <= 64
     sound &= (
-        1 <= count <= _MOST_TILES
+        1 <= count <= MOST_TILES
         and len(index["places"]) == count
         and all(isinstance(name, str) for name in (*places, *index["names"]))
     )

@@ -14,6 +14,7 @@ CODE = 16
 KEPT = 64  # styles of each place in the bank
 BLUR = 0.1  # of codes in training, as a share of half their range
 CHANNELS = (32, 64, 128, 128)
+LEAST_REFERENCE_PX = 32  # of an image: two cells of the encoder's deepest map
 _LAYER = 2**20  # of the noise that chooses a code: far from those of the maps
 
 

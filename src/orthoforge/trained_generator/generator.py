@@ -20,14 +20,16 @@ from orthoforge.geo.grid import Window
 from orthoforge.hub.remote import download, is_repository_name
 from orthoforge.masks.classes import class_count
 from orthoforge.models.conditions import decode_image, encode_image, encode_mask, mask_values, pad_to_stride
+from orthoforge.models.generator import Generator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
+from orthoforge.models.styles import LEAST_REFERENCE_PX
 from orthoforge.pretrained import bundled_folder
 from orthoforge.saved_generator import SavedGenerator, read_generator
+from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import told as telling
 from orthoforge.trained_generator.devices import require_device
-
-LEAST_REFERENCE_PX = 32  # two cells of the style encoder's deepest map
+from orthoforge.trained_generator.given_material import with_tiles
 
 
 class TrainedGenerator:
@@ -44,7 +46,7 @@ class TrainedGenerator:
         self.network = saved.network.eval().requires_grad_(False).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.saved, self.device = saved, device
         self.recipe, self.sha256 = saved.recipe, saved.sha256
-        self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.state.tiles.attribution
+        self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.attribution
         self.classes, self.styles, self.step = saved.classes, saved.styles, saved.step
         self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
         self._shown: tuple[int, ...] | None = None
@@ -131,8 +133,7 @@ class TrainedGenerator:
         if not self.styles:
             raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
         styled = copy.copy(self)
-        shared = {id(tensor): tensor for tensor in (*self.network.parameters(), *self.network.buffers())}
-        styled.network = copy.deepcopy(self.network, shared)  # modules of its own, with the same weights
+        styled.network = self._own_network()
         bank, encoder = styled.network.styles, styled.network.style_encoder
         assert bank is not None and encoder is not None
         bank.place = bank.fixed = None
@@ -151,6 +152,19 @@ class TrainedGenerator:
                 raise ConfigError(f"no style {style!r} in this run; it knows {', '.join(self.styles)}.")
             bank.place = self.styles.index(style)
         return styled
+
+    def with_material(self, tiles: str | Path | TileStore) -> "TrainedGenerator":
+        """A copy that composes its images of the roofs and the ground of other tiles, without training; its ``styles`` are their
+        places.
+
+        ``tiles`` were made by ``prepare``; their training split is taken, so that the others stay unseen. The looks of a place are
+        those that the network's own encoder sees in them. Raises ``ConfigError`` for a network that makes everything itself, or
+        that was given the style of a place before, ``DataError`` for tiles of other bands or of another resolution, without a class
+        called building, or damaged.
+        """
+        given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
+        given._shown = self._shown
+        return given
 
     def to(self, device: str) -> "TrainedGenerator":
         """A copy on another device."""
@@ -221,6 +235,11 @@ class TrainedGenerator:
     @property
     def _class_count(self) -> int | None:
         return class_count(self.classes)
+
+    def _own_network(self) -> Generator:
+        """A network with modules of its own and the same weights."""
+        shared = {id(tensor): tensor for tensor in (*self.network.parameters(), *self.network.buffers())}
+        return copy.deepcopy(self.network, shared)
 
     def _place(self, seed: int) -> int:
         assert self.network.styles is not None

@@ -10,24 +10,23 @@ import numpy as np
 
 from orthoforge.checkpoint_state import MATERIAL
 from orthoforge.config import Recipe
-from orthoforge.errors import DataError
 from orthoforge.files import new_file, require_free_space
 from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
-from orthoforge.masks.classes import building_value as value_of_building
 from orthoforge.material import packing
 from orthoforge.material.canvas import Composer
 from orthoforge.material.library import Library
+from orthoforge.tile_library import building_value, library_of_tiles
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import training_ids
 from orthoforge.training.hardware import any_process
-from orthoforge.training.places import places_of
 from orthoforge.training.training import Material, Training
 
 FOLDER = "canvases"
 VERSION = 3  # raised when the same tiles give other canvases
 _SPREAD = 1_000_003  # canvases of different tiles and numbers lie so far apart on the plane that they share no ground
 _TELL_EVERY_S = 60
+_WAY_OUT = "Pass --material False."
 
 
 @dataclass(frozen=True)
@@ -67,20 +66,7 @@ def material_of(training: Training) -> Material | None:
 
 def library_of(store: TileStore, recipe: Recipe) -> Library:
     """The training tiles as a library."""
-    ids, places = training_ids(store, recipe).tolist(), places_of(store)
-    images, masks = zip(*(store.tile(tile_id) for tile_id in ids), strict=True)
-    building = building_value(store)
-    numbers = np.array([places.index(store.rows[tile_id].place) for tile_id in ids])
-    names = tuple(store.describe(tile_id) for tile_id in ids)
-    return Library(np.stack(images), np.stack([mask == building for mask in masks]), numbers, tuple(places), names)
-
-
-def building_value(store: TileStore) -> int:
-    """What a building's pixels are in the store's masks. ``DataError`` where no class is called building."""
-    value = value_of_building(store.classes)
-    if value is None:
-        raise DataError(f"{store.path}: no class is called building, so there are no roofs for material. Pass --material False.")
-    return value
+    return library_of_tiles(store, training_ids(store, recipe).tolist(), otherwise=_WAY_OUT)
 
 
 def _forget_others(canvases: TileCanvases, training: Training, payload: bytes) -> None:
@@ -124,7 +110,7 @@ def _compose(canvases: TileCanvases, library: Library, training: Training) -> No
 
 def canvas_of(store: TileStore, library: Library, tile_id: int, at: tuple[int, int], seed: int) -> np.ndarray:
     """A canvas of a tile, (S, S, B) uint8, of all tiles of its place but itself; ``at`` are its row and the number."""
-    mask = store.tile(tile_id)[1] == building_value(store)
+    mask = store.tile(tile_id)[1] == building_value(store, otherwise=_WAY_OUT)
     row, number = at
     buildings = Buildings.of(mask, origin=(_SPREAD * (row + 1), _SPREAD * (number + 1)))
     name = store.describe(tile_id)
