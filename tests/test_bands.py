@@ -18,7 +18,6 @@ from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import open_raster
 from orthoforge.growing import grow
-from orthoforge.hub import save_pretrained
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
@@ -209,7 +208,7 @@ def test_weights_of_other_bands_are_not_taken_over(root, tmp_path):
 
 def test_a_published_folder_says_how_many_bands_its_images_have(root, tmp_path):
     generator = load_generator(root / "run")
-    folder = save_pretrained(generator, tmp_path / "town-s")
+    folder = generator.save_pretrained(tmp_path / "town-s")
     again = load_generator(folder)
     assert again.bands == 4
     assert again(make_mask(48)).shape == (48, 48, 4)

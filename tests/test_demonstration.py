@@ -21,7 +21,7 @@ from orthoforge.measures.paired import tile_scores
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
-from pages import read_page
+from page_checks import read_page
 
 EXTENT = Extent(places=("arden", "brennau"), scenes_per_place=2, scene_px=160, gsd_m=0.6, tile_px=32)
 RECIPE = load_recipe(

@@ -24,7 +24,7 @@ from orthoforge.measures.paired import tile_scores
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
-from pages import read_page
+from page_checks import read_page
 
 SCENES = ("aba1", "oro2", "aba7", "aba9", "oro9")
 CLASSES = Classes(("Building", "Road"), (((60, 16, 152),), ((110, 193, 228),)))

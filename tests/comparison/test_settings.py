@@ -19,7 +19,7 @@ from orthoforge.comparison.settings import (
 )
 from orthoforge.config import recipe_values
 from orthoforge.run_files import ArgsTiles, RunArgs
-from pages import read_page
+from page_checks import read_page
 
 
 def run(tmp_path, label="run", results=(), **changes) -> ComparedRun:

@@ -28,7 +28,7 @@ from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
-from pages import read_page
+from page_checks import read_page
 
 RECIPE = Recipe(
     name="speck", crop_px=32, batch_size=4, generator="resnet6", generator_width=2, discriminator_width=2, norm="batch", epochs=1,

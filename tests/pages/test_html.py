@@ -9,7 +9,7 @@ from PIL import Image
 from orthoforge.errors import OutputExistsError
 from orthoforge.pages import html
 from orthoforge.pages.html import Picture, Step
-from pages import read_page
+from page_checks import read_page
 
 NASTY = "<script>alert('x')</script> & \"quoted\""
 rng = np.random.default_rng(0)

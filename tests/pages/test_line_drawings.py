@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from orthoforge.comparison.curves import y_limits
 from orthoforge.pages.line_drawings import Curve, curves_plot, legend, tick_text, ticks
-from pages import read_page
+from page_checks import read_page
 
 
 def points(plot: str) -> list[list[tuple[float, float]]]:

@@ -33,7 +33,7 @@ from orthoforge.usefulness.paired_statistics import (
 )
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of, turned_mask
 from orthoforge.usefulness.utility import held_out_counts, utility
-from pages import read_page
+from page_checks import read_page
 
 SIZE = 48
 QUICK = {"ratios": (1,), "fractions": (0.02,), "seeds": 3, "steps": 12}
