@@ -15,6 +15,7 @@ from orthoforge.bands import RGB, band_views, shown_bands
 from orthoforge.config import load_recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.evaluation.evaluate import evaluate
+from orthoforge.generation.scene import place_of_name
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import open_raster
 from orthoforge.growing import grow
@@ -183,8 +184,10 @@ def test_images_are_geotiffs_of_four_bands_of_which_none_is_alpha(root, tmp_path
     (path,) = generate(root / "run", [write_tiff(tmp_path / "anywhere.tif", anywhere)], tmp_path / "other.tif", seed=3)
     with open_raster(path) as made:
         pixels = made.read()
-    assert np.array_equal(pixels, generator(anywhere, seed=3))
-    assert np.array_equal(pixels[..., FALSE_COLOUR], generator.showing(FALSE_COLOUR)(anywhere, seed=3))
+    place = place_of_name("anywhere")
+    assert np.array_equal(pixels, generator(anywhere, seed=3, origin=place))
+    shown = generator.showing(FALSE_COLOUR)(anywhere, seed=3, origin=place)
+    assert np.array_equal(pixels[..., FALSE_COLOUR], shown)
     with pytest.raises(ConfigError, match=r"a PNG holds one band or three; images of 4 are written as \.tif"):
         generate(root / "run", [mask], tmp_path / "image.png")
     with pytest.raises(ConfigError, match="jpeg is for images of three bands"):

@@ -448,7 +448,7 @@ def test_init_from_starts_with_the_weights_of_another_run_and_says_so(tiles, fin
     with pytest.raises(KeyboardInterrupt):
         train(tiny(learning_rate=1e-4), tiles, tmp_path / "run", resume=True, init_from=tmp_path / "other")
     assert f"--init-from {tmp_path / 'other'} is left aside" in capsys.readouterr().out
-    assert run_files.read_args(tmp_path / "run")["run"]["init_from"] == str(finished)  # where the run began is not forgotten
+    assert run_files.read_args(tmp_path / "run").init_from == str(finished)  # where the run began is not forgotten
 
 
 def test_init_from_a_run_that_does_not_fit_is_refused(tiles, finished, no_step, tmp_path):

@@ -18,6 +18,7 @@ from orthoforge import run_files
 from orthoforge.config import load_recipe
 from orthoforge.errors import OutOfMemoryError
 from orthoforge.models.conditions import encode_image, encode_mask
+from orthoforge.models.generator import Generator
 from orthoforge.tiles.store import Batch, TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
@@ -73,6 +74,8 @@ class Constant(nn.Module):
 
 
 class Painter(Constant):
+    shown = Generator.shown
+
     def forward(self, condition):
         return self.weight * torch.ones_like(condition)
 
