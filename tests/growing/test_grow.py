@@ -19,6 +19,7 @@ from conftest import UTM, make_dataset, make_grid, make_image, make_mask, write_
 from made_runs import RECIPE, make_run
 from orthoforge import files
 from orthoforge.errors import ConfigError, DataError, OutputExistsError, ResourceError
+from orthoforge.generation.scene import place_of_name
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.geo.resampling import resample
@@ -211,7 +212,8 @@ def test_images_have_the_style_of_their_place(town, tmp_path):
         with open_raster(path) as raster:
             image = read_image(raster)
         of_place = generator.with_style(row["style"])
-        assert np.array_equal(image, of_place(make_mask(48), seed=row["seed"]))
+        place = place_of_name(Path(row["mask"]["file"]).stem)
+        assert np.array_equal(image, of_place(make_mask(48), seed=row["seed"], origin=place))
         assert read_tags(path).get("STYLE") == row["style"]
     assert len({read_tags(pair.image)["SEED"] for pair in synthetic(made.path)}) == 6
 

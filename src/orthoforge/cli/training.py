@@ -56,7 +56,10 @@ class _UncheckedRecipe(Recipe):
 
 def train(argv: list[str]) -> None:
     """``orthoforge train``: its options depend on the recipe, so that is looked for first."""
-    given = _train_options([word for word in argv if word not in ("-h", "--help")], "", _UncheckedRecipe(name="RECIPE"))
+    # Both of `--flag` and `--no-flag` are known here: which of them a recipe has depends on its own value.
+    words = [word for word in argv if word not in ("-h", "--help")]
+    unchecked = TrainOptions(recipe="", settings=_UncheckedRecipe(name="RECIPE"))
+    given = tyro.cli(TrainOptions, prog="orthoforge train", args=words, default=unchecked)
     if given.recipe:
         options = _train_options(argv, given.recipe, load_recipe(given.recipe))
     elif given.resume:
