@@ -212,7 +212,7 @@ def test_images_have_the_style_of_their_place(town, tmp_path):
         with open_raster(path) as raster:
             image = read_image(raster)
         of_place = generator.with_style(row["style"])
-        place = place_of_name(Path(row["mask"]["file"]).stem)
+        place = place_of_name(row["name"])
         assert np.array_equal(image, of_place(make_mask(48), seed=row["seed"], origin=place))
         assert read_tags(path).get("STYLE") == row["style"]
     assert len({read_tags(pair.image)["SEED"] for pair in synthetic(made.path)}) == 6
