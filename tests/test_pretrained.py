@@ -25,7 +25,7 @@ def town(size=160):
 
 
 def test_it_is_small_and_of_data_that_may_be_shipped(generator):
-    assert bundled_names() == ["orthoforge-s"]
+    assert bundled_names() == ["orthoforge-material", "orthoforge-s"]
     folder = bundled_folder("orthoforge-s")
     assert (folder / MODEL).stat().st_size < MOST_BYTES
     assert sum(parameter.numel() for parameter in generator.network.parameters()) <= 5e6
@@ -52,3 +52,16 @@ def test_its_images_show_the_mask_and_vary_with_the_seed(generator):
 def test_a_place_and_a_reference_image_are_styles(generator):
     like = generator.with_style(np.full((64, 64, 3), (200, 180, 150), np.uint8))
     assert (like(town()) != generator.with_style("banepa_core")(town())).mean() > 0.2
+
+
+def test_material_is_small_and_says_whose_roofs_and_ground_it_shows():
+    folder, generator = bundled_folder("orthoforge-material"), load_generator("orthoforge-material")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+    assert generator.styles == ("banepa_core", "dhaka", "kampala", "zanzibar")
+    assert set(generator.library.place_names) == set(generator.styles)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert all(f"| {place} | images CC-BY-4.0" in card for place in generator.styles)
+    mask = town()
+    one, again, other = (generator.with_style("zanzibar")(mask, seed=seed) for seed in (1, 1, 2))
+    assert (one == again).all() and (one != other).mean() > 0.5
+    assert np.abs(one.astype(int).mean((0, 1)) - generator.with_style("banepa_core")(mask, seed=1).mean((0, 1))).max() > 5
