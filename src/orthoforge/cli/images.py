@@ -42,7 +42,7 @@ def generate(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
-            with the package, orthoforge-s.
+            with the package: orthoforge-material, orthoforge-s.
         masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, or .txt lists of them.
         out: A .tif or .png for one mask, or a folder.
         seed: Of all that is random in the network.
@@ -101,7 +101,7 @@ def grow(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
-            with the package, orthoforge-s.
+            with the package: orthoforge-material, orthoforge-s.
         data: The data set that the run's tiles were cut from.
         out: Folder for the larger data set.
         ratio: Synthetic pairs for each real pair that trains.

@@ -25,7 +25,7 @@ def publish(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
-            with the package, orthoforge-s.
+            with the package: orthoforge-material, orthoforge-s.
         out: Folder to write.
         name: Of the model; that of the folder when left out.
         card: YAML file of what only people know: sources, licences, scores, limits.

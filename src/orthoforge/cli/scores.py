@@ -32,7 +32,8 @@ def evaluate(
 
     Args:
         images: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
-            with the package, orthoforge-s. Or a folder of images of the tiles' size: those named as a tile (SCENE_ROW_COLUMN, or
+            with the package: orthoforge-material, orthoforge-s. Or a folder of images of the tiles' size: those named as a tile
+            (SCENE_ROW_COLUMN, or
             SCENE where it is the only one) are also compared with it pixel by pixel.
         data: Tiles made by `orthoforge prepare`.
         out: Folder for the report.
@@ -85,7 +86,8 @@ def utility(
 
     Args:
         synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package, orthoforge-s: it is given masks of training tiles. Or a folder of tiles cut from synthetic images
+            come with the package (orthoforge-material, orthoforge-s): it is given masks of training tiles. Or a folder of tiles cut
+            from synthetic images
             and masks.
         data: Real tiles made by `orthoforge prepare`.
         out: Folder for the report, the trainings' outcomes and the generated images.
@@ -126,7 +128,7 @@ def compare(
 
     Args:
         runs: Run folders, checkpoints in them such as RUN/weights/best, published folders, or names of weights that come with the
-            package, orthoforge-s.
+            package: orthoforge-material, orthoforge-s.
         out: The page, a .html file; the same figures go to a .json beside it.
         data: Tiles, where they are no longer at the place that the runs name.
         split: Whose tiles are shown and scored; validation where a run has no others.
