@@ -140,25 +140,31 @@ def generate(
         overlap, resample, deliver, compress, quality, threshold, devices,
         Extent(like, extent, gsd, crs, footprints_crs, repair, layer), sign, overwrite
     )  # fmt: skip
-    # Said before the first mask is generated, not after the others were.
-    inputs = [*sources, like] if like else sources
-    several = sum(map(len, targets)) > 1
-    for paths in targets:
-        for variant, path in enumerate(paths):
-            require_names(path)
-            creation_options(path, generator.bands, compress, quality)
-            require_own_side_files(path, inputs)
-            if overwrite or not path.is_file():
-                require_place(path)
-            if not overwrite:
-                own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
-                is_made(path, own if several or is_begun(path, signed=sign is not None) else {"MODEL_SHA256": ""})
+    _require_writable(targets, [*sources, like] if like else sources, generator, seed, options)
     with collected(Path(out), sources) as failed, Progress().task("masks", len(sources)) as step:
         for source, paths, one in zip(sources, targets, styles, strict=True):
             with failed(source):
                 _generate_mask(source, paths, *looks[one], seed, options)
             step()
     return [path for paths in targets for path in paths]
+
+
+def _require_writable(
+    targets: Sequence[Sequence[Path]], inputs: Sequence[Path], generator: TrainedGenerator, seed: int, options: Options
+) -> None:
+    """What would stop an image from being written: said before the first mask is generated, not after the others were."""
+    several = sum(map(len, targets)) > 1
+    for paths in targets:
+        for variant, path in enumerate(paths):
+            require_names(path)
+            creation_options(path, generator.bands, options.compress, options.quality)
+            require_own_side_files(path, inputs)
+            if options.overwrite or not path.is_file():
+                require_place(path)
+            if not options.overwrite:
+                own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
+                begun = is_begun(path, signed=options.sign is not None)
+                is_made(path, own if several or begun else {"MODEL_SHA256": ""})
 
 
 def _generate_mask(
