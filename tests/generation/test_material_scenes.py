@@ -52,10 +52,18 @@ def scene_of(generator, values=TOWN, **options):
 
 def test_blocks_are_the_scene_in_one_piece(generator):
     scene = scene_of(generator)
-    whole, _ = scene.whole()
+    whole = scene.whole().image
     for window in (Window(0, 0, 96, 128), Window(96, 0, 96, 128), Window(130, 77, 61, 83)):
-        block, _ = scene.block(window)
+        block = scene.block(window).image
         assert np.abs(block.astype(int) - whole[window.slices]).max() <= 1
+
+
+def test_pixels_are_counted_by_the_tile_that_they_come_from(generator):
+    scene = scene_of(generator)
+    whole, height, width = scene.whole().pixels_of, *TOWN.shape
+    assert whole.shape == (len(generator.library),) and whole.sum() == TOWN.size and (whole > 0).sum() > 1
+    parts = [Window(0, 0, 96, width), Window(96, 0, height - 96, 100), Window(96, 100, height - 96, width - 100)]
+    np.testing.assert_array_equal(sum(scene.block(part).pixels_of for part in parts), whole)
 
 
 def test_an_image_is_made_of_the_library(generator):
@@ -108,12 +116,29 @@ def test_tags_and_stac_item_say_whose_pixels_an_image_holds(generator, run, tmp_
     tags = read_tags(path)
     assert tags["MATERIAL_SHA256"] == checksum
     assert tags["MATERIAL_SOURCES"] == "no attribution was given (8 tiles)"
+    shares = json.loads(tags["MATERIAL_SHARES"])
+    assert set(shares) <= {f"town{number}" for number in range(8)} and sum(shares.values()) == pytest.approx(1, abs=1e-3)
+    assert list(shares.values()) == sorted(shares.values(), reverse=True)
     properties = json.loads(path.with_suffix(".json").read_bytes())["properties"]
+    assert properties["orthoforge:material_shares"] == shares
     assert properties["orthoforge:material_sha256"] == checksum
     assert properties["orthoforge:material_sources"] == tags["MATERIAL_SOURCES"]
     named = copy.copy(generator)
     named.attribution = "© Survey"
     assert synthetic_tags(named, 0, mask, "")["MATERIAL_SOURCES"] == "© Survey (8 tiles)"
+
+
+def test_a_scene_of_blocks_says_the_same_shares_also_when_it_goes_on(generator, tmp_path, monkeypatch):
+    mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
+    (whole,) = generate(generator, [mask], tmp_path / "whole" / "town.tif", seed=5)
+    monkeypatch.setattr(Scene, "block_side_px", lambda self, at_once=1: 80)
+    folder = tmp_path / "blocks"
+    with monkeypatch.context() as patch:
+        patch.setattr("orthoforge.generation.batch.assemble", lambda *args, **options: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            generate(generator, [mask], folder / "town.tif", seed=5)
+    (path,) = generate(generator, [mask], folder / "town.tif", seed=5)
+    assert read_tags(path)["MATERIAL_SHARES"] == read_tags(whole)["MATERIAL_SHARES"]
 
 
 def test_an_image_of_another_library_is_not_kept(generator, tmp_path):

@@ -11,7 +11,7 @@ from typing import Literal
 
 from orthoforge.errors import ConfigError
 from orthoforge.files import require_free_space, require_place
-from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, work_folder
+from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, pixels_of, work_folder
 from orthoforge.generation.chosen_styles import Style, styled, styles_of
 from orthoforge.generation.failures import collected
 from orthoforge.generation.mask_warning import mask_warning
@@ -23,6 +23,7 @@ from orthoforge.generation.outputs import (
     output_paths,
     require_names,
     require_own_side_files,
+    share_tags,
     side_files,
     synthetic_tags,
 )
@@ -207,13 +208,15 @@ def _write_scene(path: Path, scene: Scene, tags: dict[str, str], source: Path, o
     require_free_space(path.parent, needed - bytes_done(path), f"the image for {source}")
     compress, quality, overwrite = options.compress, options.quality, options.overwrite
     if in_one:
-        image, valid = scene.whole()
+        made = scene.whole()
+        tags = tags | share_tags(scene.generator, made.pixels_of)
         _remove_side_files(path)
-        write_raster(path, image, grid, valid=valid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
+        write_raster(path, made.image, grid, valid=made.valid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
         return
     scene.mask.require_sound()
     identity = {"request": tags["REQUEST_SHA256"], "model": scene.generator.sha256, "seed": scene.seed}
     blocks = generate_blocks(scene, work_folder(path), identity, options.devices, Progress(path.name))
+    tags = tags | share_tags(scene.generator, pixels_of(blocks.values()))
     _remove_side_files(path)
     assemble(path, blocks, grid, tags=tags, compress=compress, quality=quality, overwrite=overwrite)
 

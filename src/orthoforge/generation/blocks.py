@@ -5,19 +5,23 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from orthoforge.errors import DataError
 from orthoforge.files import lock, new_file, sync, writable
 from orthoforge.generation.scene import Scene, blocks_of
 from orthoforge.geo.cog import read_block, write_block
 from orthoforge.geo.grid import Window
+from orthoforge.geo.rasters import read_tags
 from orthoforge.progress import Progress
 
 SETTINGS = "scene.json"
+_PIXELS_OF = "MATERIAL_PIXELS"
 _LONGEST_NAME = 230  # in bytes, with room below the 255 that disks allow for what is put around it
 _KEPT_CHARACTERS = 40
 
@@ -96,8 +100,16 @@ def _run(scene: Scene, missing: list[Window], paths: Mapping[Window, Path], devi
 
 
 def _make(scene: Scene, window: Window, path: Path, generator: Any) -> None:
-    pixels, valid = scene.block(window, generator)
-    write_block(path, pixels, valid)
+    made = scene.block(window, generator)
+    tags = {} if made.pixels_of is None else {_PIXELS_OF: json.dumps(made.pixels_of.tolist())}
+    write_block(path, made.image, made.valid, tags=tags)
+
+
+def pixels_of(blocks: Iterable[Path]) -> np.ndarray | None:
+    """How many pixels of all blocks come from each tile of the library, (N,) int64; ``None`` without a library."""
+    said = [read_tags(block).get(_PIXELS_OF) for block in blocks]
+    counts = [json.loads(text) for text in said if text is not None]
+    return np.sum(counts, axis=0, dtype=np.int64) if counts else None
 
 
 def _begin(folder: Path, identity: Mapping[str, object], scene: Scene, at_once: int) -> int:

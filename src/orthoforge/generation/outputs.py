@@ -1,9 +1,12 @@
 """Where images go, what their tags say, and which of them are there already."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file, readable, require_end
@@ -95,6 +98,24 @@ def source_tags(generator: TrainedGenerator) -> dict[str, str]:
     whose = given.attribution if given else generator.attribution
     sources = f"{whose or 'no attribution was given'} ({len(generator.library)} tiles)"
     return tags | {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
+
+
+def share_tags(generator: TrainedGenerator, pixels_of: np.ndarray | None) -> dict[str, str]:
+    """The tag that says which share of an image's pixels comes from which tile of the library: JSON, largest first, to 1e-4.
+
+    ``pixels_of`` (N,) are the pixels of each tile.
+    """
+    if pixels_of is None or generator.library is None or not pixels_of.sum():
+        return {}
+    shares = pixels_of / pixels_of.sum()
+    largest = sorted(
+        ((float(share), name) for share, name in zip(shares, generator.library.names, strict=True) if share), key=_by_share
+    )
+    return {"MATERIAL_SHARES": json.dumps({name: round(share, 4) for share, name in largest})}
+
+
+def _by_share(entry: tuple[float, str]) -> tuple[float, str]:
+    return -entry[0], entry[1]
 
 
 def is_made(path: Path, tags: Mapping[str, str]) -> bool:

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from orthoforge.geo.resampling import resample
 from orthoforge.masks.opening import SceneMask
 from orthoforge.masks.resampled import ResampledMask
 from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.trained_generator.told import Teller
 
 # Statistics of a scene are gathered over windows of this many pixels in all; a smaller scene is taken whole (bench/scenes.py).
 SAMPLE_PX = 2**20
@@ -71,6 +72,15 @@ def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *,
         for side, metres in zip((mask.grid.width, mask.grid.height), pixel_m, strict=True)
     )
     return ResampledMask(mask, mask.grid.resized(height, width), classes=generator.classes is not None)
+
+
+class Generated(NamedTuple):
+    """A window of a scene: ``image`` (h, w, B) uint8, ``valid`` (h, w) bool, which says where its mask holds data (``None``:
+    everywhere), and ``pixels_of`` (N,) int64, how many pixels come from each tile of the library (``None`` without one)."""
+
+    image: np.ndarray
+    valid: np.ndarray | None
+    pixels_of: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -121,11 +131,11 @@ class Scene:
         return self.generator.buildings_of(lambda window: self.mask.read(window)[0], grid.height, grid.width, self.origin)
 
     @cached_property
-    def _told(self) -> Callable[[Window], np.ndarray] | None:
+    def _told(self) -> Teller | None:
         """What the network is told of a window, beside the mask."""
         return None if self.buildings is None else self.generator.teller(self.buildings, self.seed)
 
-    def whole(self) -> tuple[np.ndarray, np.ndarray | None]:
+    def whole(self) -> Generated:
         """The scene in one piece, as ``block`` gives it. A small one is normalised by the network itself, as any array is."""
         grid = self.delivered.grid
         small = self.mask.grid.height * self.mask.grid.width <= SAMPLE_PX
@@ -138,29 +148,34 @@ class Scene:
         made, asked = self.mask.grid, self.delivered.grid
         return max(1, int(side_px * min(1, asked.width / made.width, asked.height / made.height)))
 
-    def block(self, window: Window, generator: TrainedGenerator | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """Pixels (h, w, B) uint8 of a window of the delivered grid, and where its mask holds data (``None``: everywhere).
+    def block(self, window: Window, generator: TrainedGenerator | None = None) -> Generated:
+        """A window of the delivered grid. ``generator`` is ``sampled`` or its copy on another device.
 
-        ``generator`` is ``sampled`` or its copy on another device.
+        Where the mask is resampled, ``pixels_of`` counts the pixels that were generated.
         """
         generator = generator or self.sampled
         valid = self.delivered.valid(window)
+        library = generator.library
+        pixels_of = None if library is None else np.zeros(len(library), np.int64)
         if self.mask is self.delivered:
-            return self._generate(window, generator), valid
+            return Generated(self._generate(window, generator, pixels_of), valid, pixels_of)
         made, asked = self.mask.grid, self.delivered.grid
         pixels = resample(
-            lambda part: self._generate(part, generator),
+            lambda part: self._generate(part, generator, pixels_of),
             (made.height, made.width), (asked.height, asked.width), window, kernel="cubic",
         )  # fmt: skip
-        return np.clip(np.rint(pixels), 0, 255).astype(np.uint8), valid
+        return Generated(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), valid, pixels_of)
 
-    def _generate(self, window: Window, generator: TrainedGenerator) -> np.ndarray:
-        """``window`` of the mask's grid, generated with its margin."""
+    def _generate(self, window: Window, generator: TrainedGenerator, pixels_of: np.ndarray | None) -> np.ndarray:
+        """``window`` of the mask's grid, generated with its margin; adds to ``pixels_of``."""
         around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
         mask, _ = self.mask.read(around)
         inside = window._replace(row=window.row - around.row, col=window.col - around.col)
         told = None if self._told is None else self._told(around)
-        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices, told=told)
+        if pixels_of is not None and told is not None and told.source is not None:
+            pixels_of += np.bincount(told.source[inside.slices].ravel(), minlength=len(pixels_of))
+        values = None if told is None else told.values
+        return generator(mask, seed=self.seed, origin=self._place(around), part=inside.slices, told=values)
 
     def _place(self, window: Window) -> tuple[int, int]:
         """The world's pixel that a window of the mask begins at."""

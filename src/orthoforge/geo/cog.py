@@ -104,11 +104,11 @@ def write_geotiff(
     write_raster(path, array, grid, tags=tags, overwrite=overwrite)
 
 
-def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None) -> None:
+def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None, *, tags: Mapping[str, str] | None = None) -> None:
     """Write a finished block of a scene, (H, W) or (H, W, B) uint8, to ``path`` (``.tif``), for ``assemble`` or ``read_block``.
 
-    Lossless, with a checksum, and replacing what is there. Where ``valid`` (H, W) is false the scene has no data. Raises
-    ``LockedError`` or ``ResourceError``.
+    Lossless, with a checksum and ``tags``, and replacing what is there. Where ``valid`` (H, W) is false the scene has no data.
+    Raises ``LockedError`` or ``ResourceError``.
     """
     path = Path(path)
     assert path.suffix == ".tif" and pixels.dtype == np.uint8, (path, pixels.dtype)
@@ -124,7 +124,7 @@ def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None)
     with _new_raster(path, bands.nbytes, overwrite=True) as partial:
         with open_quietly(partial, "w", **shape, **_BLOCK_OPTIONS) as dataset:
             dataset.colorinterp = colours
-            dataset.update_tags(**{_CHECKSUM: checksum})
+            dataset.update_tags(**{_CHECKSUM: checksum}, **(tags or {}))
             dataset.write(np.moveaxis(bands, -1, 0))
         # GDAL keeps a small block until it closes the file, and tells nobody when the disk is full by then.
         whole = Window(0, 0, *bands.shape[:2])

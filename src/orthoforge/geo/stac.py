@@ -204,7 +204,10 @@ def _provenance(tags: Mapping[str, str]) -> dict[str, object]:
         "MODEL_STEP": "model_step", "SEED": "seed", "STYLE": "style", "STYLE_SHA256": "style_sha256",
         "SOURCE_ATTRIBUTION": "attribution", "MATERIAL_SHA256": "material_sha256", "MATERIAL_SOURCES": "material_sources",
     }  # fmt: skip
-    return fields | {f"{_PREFIX}{name}": tags[tag] for tag, name in names.items() if tag in tags}
+    fields |= {f"{_PREFIX}{name}": tags[tag] for tag, name in names.items() if tag in tags}
+    if "MATERIAL_SHARES" in tags:
+        fields[f"{_PREFIX}material_shares"] = json.loads(tags["MATERIAL_SHARES"])
+    return fields
 
 
 def _plain(geometry: Mapping[str, object]) -> dict[str, object]:

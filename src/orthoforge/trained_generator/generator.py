@@ -69,7 +69,7 @@ class TrainedGenerator:
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
         image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. ``told`` is what the network is told of the mask's buildings, as ``teller`` does: for a window of a larger mask.
+        rounding. ``told`` is what the network is told of the mask's buildings (``Told.values``): for a window of a larger mask.
         Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
         """
         values = mask_values(np.asarray(mask), self._class_count)
@@ -78,7 +78,7 @@ class TrainedGenerator:
         if told is None:
             height, width = values.shape
             buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
-            told = None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width))
+            told = None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width)).values
         field = NoiseField(seed, *origin)
         place_noise(self.network, field)
         try:

@@ -1,6 +1,7 @@
 """What a network is told of a mask's buildings: which pixels are one, and its colour or its part of a canvas."""
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +15,16 @@ from orthoforge.models.generator import Generator
 from orthoforge.models.roofs import ROOF_LAYER, entries_of
 from orthoforge.models.styles import StyleBank
 
-Teller = Callable[[Window], np.ndarray]
+
+class Told(NamedTuple):
+    """What a network is told of a window: ``values`` (h, w, B) or (h, w) uint8, and the tile of the library that each pixel of a
+    canvas comes from, ``source`` (h, w) int32; ``None`` where there is no library."""
+
+    values: np.ndarray
+    source: np.ndarray | None
+
+
+Teller = Callable[[Window], Told]
 _PLACE = 400  # the purpose of chance by which the seed chooses a place
 
 
@@ -32,13 +42,18 @@ def buildings_of(
 def canvas_teller(library: Library, buildings: Buildings, seed: int, place: int) -> Teller:
     """Canvases (h, w, B) uint8 of windows, composed of the library's material of a place."""
     composer = Composer.of(library, buildings, seed=seed, place=place)
-    return lambda window: composer.canvas(window).image
+
+    def tell(window: Window) -> Told:
+        canvas = composer.canvas(window)
+        return Told(canvas.image, canvas.source)
+
+    return tell
 
 
 def roof_teller(buildings: Buildings, seed: int) -> Teller:
     """Which colour of its palette each pixel's building has in a window, (h, w) uint8 from 1, 0 outside."""
     entries = entries_of(torch.from_numpy(buildings.numbers(seed, ROOF_LAYER))).numpy()
-    return lambda window: entries[buildings.ids(window)]
+    return lambda window: Told(entries[buildings.ids(window)], None)
 
 
 def place_of(bank: StyleBank, seed: int, places: int) -> int:
