@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from orthoforge.models.conditions import encode_canvas
 from orthoforge.models.generators import build_generator
 from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.modulated import BLOCKS, MARGIN, REACH, STRIDE, ModulatedGenerator, Modulation, Noise
@@ -320,3 +321,19 @@ def test_it_can_be_traced_and_what_is_traced_follows_another_mask(ground):
         traced = torch.jit.trace(WithColours(network), told[0])
         torch.testing.assert_close(traced(*told[1]), network(other))
         assert not torch.allclose(traced(*told[1]), traced(*told[0]), atol=1e-2)
+
+
+def test_what_refines_a_canvas_keeps_its_hues_and_may_change_its_light():
+    torch.manual_seed(0)
+    network = ModulatedGenerator(3, 3, width=2, refines=True)
+    with torch.no_grad():
+        network.head.weight.mul_(100)
+    canvas = encode_canvas(torch.full((1, 32, 48, 3), 128, dtype=torch.uint8))
+    place_noise(network, NoiseField(0, 0, 0))
+    image = network(condition_of(32, 48), style_of(), colours=canvas)
+    apart = image - torch.tanh(canvas)
+    light = apart.mean(dim=1, keepdim=True)
+    within = (image.abs() < 1).all(dim=1)
+    assert light.abs().max() > 0.3 and within.float().mean() > 0.3
+    assert (apart - light).norm(dim=1)[within].max() < 0.081
+    assert image.abs().max() <= 1

@@ -109,7 +109,7 @@ def pixels_of(blocks: Iterable[Path]) -> np.ndarray | None:
     """How many pixels of all blocks come from each tile of the library, (N,) int64; ``None`` without a library."""
     said = [read_tags(block).get(_PIXELS_OF) for block in blocks]
     counts = [json.loads(text) for text in said if text is not None]
-    return np.sum(counts, axis=0, dtype=np.int64) if counts else None
+    return np.array(counts, np.int64).sum(axis=0) if counts else None
 
 
 def _begin(folder: Path, identity: Mapping[str, object], scene: Scene, at_once: int) -> int:

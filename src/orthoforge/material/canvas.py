@@ -15,9 +15,10 @@ from orthoforge.material.ground import Quilt
 from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
 from orthoforge.material.outlines import line_outline
-from orthoforge.material.rectangles import Rectangle
+from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
 from orthoforge.material.roofs import LaidRoof, Roofs
+from orthoforge.material.shapes import shape_of
 from orthoforge.material.wings import nearest_wing, wings_of
 
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
@@ -130,8 +131,15 @@ class Composer:
             wings = self._wings(building)
             tone = self.quilt.tone_at(wings[0].row, wings[0].col)
             anchor = tuple(self.buildings.anchor[building].tolist())
-            self._laid[building] = self.roofs.of_building(wings, anchor, tone)
+            whole = self._whole_roof(building, anchor, tone) if len(wings) > 1 else []
+            self._laid[building] = whole or self.roofs.of_building(wings, anchor, tone)
         return self._laid[building]
+
+    def _whole_roof(self, building: int, anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
+        """The roof of another building of its shape, if there is one."""
+        own, box = self._own(building), self.buildings.bbox[building].tolist()
+        around = rectangle_of(own)
+        return self.roofs.of_shape(around.moved(*box[:2]), shape_of(own, around), anchor, tone)
 
     def _wings(self, building: int) -> list[Rectangle]:
         box = Window(*self.buildings.bbox[building].tolist())

@@ -1,6 +1,6 @@
 """A library of material: tiles of real images with their masks, and what they hold: open ground, roofs, light."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -8,7 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from orthoforge.material.light import Light, light_of
-from orthoforge.material.rectangles import Rectangle
+from orthoforge.material.rectangles import Rectangle, rectangle_of
+from orthoforge.material.shapes import CELLS, shape_of
 from orthoforge.material.wings import wings_of
 
 LOW_PX = 8.0  # what is wider than this is the tone of a piece of ground, what is finer its texture
@@ -16,6 +17,7 @@ _NEAR_WALLS_PX = 4
 _LEAST_ROOF_PX = 80
 _LEAST_FILL = 0.72
 _VARIETY_PX = 1.0
+_CLUTTER_PX = 5.0
 _LEAST_SHARE = 0.3  # of its building has a wing whose roof is taken
 # Looks that are roofs in one place are the soil of another: where so much of a tile's ground has one, it is ground.
 _COMMON = 0.15
@@ -26,7 +28,8 @@ class Roof:
     """The roof of a wing of building ``label`` of tile ``tile``; ``is_cut`` where it lies at the tile's edge and goes on beyond.
 
     ``colour`` (B,) is its mean; ``variety`` the standard deviation of its colours, smoothed over a pixel, from 0 to 1: of plain
-    sheets little.
+    sheets little. ``clutter`` is that of what is finer than some 5 px: gables have little, and blocks of many huts that the mask
+    takes for one building have much.
     """
 
     tile: int
@@ -35,6 +38,7 @@ class Roof:
     is_cut: bool
     colour: np.ndarray
     variety: float
+    clutter: float
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,12 @@ class Library:
     def roofs(self) -> tuple[Roof, ...]:
         """The roofs of all wings that are nearly a rectangle."""
         return tuple(roof for tile in range(len(self)) for roof in _roofs(tile, self.labels[tile], self.images[tile]))
+
+    @cached_property
+    def whole_roofs(self) -> tuple[tuple[Roof, ...], np.ndarray]:
+        """The roofs of whole buildings of several wings, and the shape of each, (N, CELLS, CELLS) bool."""
+        found = [pair for tile in range(len(self)) for pair in _whole_roofs(tile, self.labels[tile], self.images[tile])]
+        return tuple(roof for roof, _ in found), np.array([shape for _, shape in found], bool).reshape(-1, CELLS, CELLS)
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -166,24 +176,56 @@ def _larger(found: np.ndarray, pixels: int) -> np.ndarray:
     return large[labels]
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A building of a tile: its box, where it stands in it, and its colours, smoothed, and without what is wide."""
+
+    box: tuple[slice, slice]
+    own: np.ndarray
+    smoothed: np.ndarray
+    fine: np.ndarray
+
+
+def _buildings(labels: np.ndarray, image: np.ndarray) -> Iterator[tuple[int, _Part]]:
+    """The buildings of a tile that are large enough for a roof, with their labels."""
+    shown = image.astype(np.float32) / 255
+    smoothed, wide = (ndimage.gaussian_filter(shown, (sigma, sigma, 0)) for sigma in (_VARIETY_PX, _CLUTTER_PX))
+    for number, box in enumerate(ndimage.find_objects(labels), 1):
+        own = labels[box] == number
+        if own.sum() >= _LEAST_ROOF_PX:
+            yield number, _Part(box, own, smoothed[box], (smoothed - wide)[box])
+
+
 def _roofs(tile: int, labels: np.ndarray, image: np.ndarray) -> list[Roof]:
-    shown = ndimage.gaussian_filter(image.astype(np.float32), (_VARIETY_PX, _VARIETY_PX, 0)) / 255
     roofs = []
-    for number, (rows, cols) in enumerate(ndimage.find_objects(labels), 1):
-        own = labels[rows, cols] == number
-        if own.sum() < _LEAST_ROOF_PX:
-            continue
-        inner = ndimage.binary_erosion(own, iterations=2)
-        at = np.indices(own.shape)
-        for wing in wings_of(own):
+    for number, part in _buildings(labels, image):
+        at = np.indices(part.own.shape)
+        for wing in wings_of(part.own):
             along, across = wing.local(*at)
-            of_wing = own & (np.abs(along) <= wing.width / 2) & (np.abs(across) <= wing.height / 2)
-            if of_wing.sum() < max(_LEAST_ROOF_PX, _LEAST_SHARE * own.sum()) or wing.fill < _LEAST_FILL:
-                continue
-            plain = of_wing & inner if (of_wing & inner).any() else of_wing
-            there = np.nonzero(of_wing)
-            ends = [(place.min() + part.start, place.max() + part.start) for place, part in zip(there, (rows, cols), strict=True)]
-            is_cut = any(first == 0 or last == len(labels) - 1 for first, last in ends)
-            colour, variety = image[rows, cols][plain].mean(axis=0), float(np.sqrt(shown[rows, cols][plain].var(axis=0).mean()))
-            roofs.append(Roof(tile, number, wing.moved(rows.start, cols.start), is_cut, colour, variety))
+            of_wing = part.own & (np.abs(along) <= wing.width / 2) & (np.abs(across) <= wing.height / 2)
+            if of_wing.sum() >= max(_LEAST_ROOF_PX, _LEAST_SHARE * part.own.sum()) and wing.fill >= _LEAST_FILL:
+                roofs.append(_roof(tile, number, part, of_wing, wing, image))
     return roofs
+
+
+def _whole_roofs(tile: int, labels: np.ndarray, image: np.ndarray) -> list[tuple[Roof, np.ndarray]]:
+    """The roofs of buildings of several wings that the tile's edge does not cut, with their shapes."""
+    found = []
+    for number, part in _buildings(labels, image):
+        if len(wings_of(part.own)) > 1:
+            around = rectangle_of(part.own)
+            roof = _roof(tile, number, part, part.own, around, image)
+            if not roof.is_cut:
+                found.append((roof, shape_of(part.own, around)))
+    return found
+
+
+def _roof(tile: int, number: int, part: _Part, covered: np.ndarray, rectangle: Rectangle, image: np.ndarray) -> Roof:
+    """The roof of the pixels ``covered`` of a building's box."""
+    inner = covered & ndimage.binary_erosion(part.own, iterations=2)
+    plain = inner if inner.any() else covered
+    first = [side.start for side in part.box]
+    ends = [(place.min() + start, place.max() + start) for place, start in zip(np.nonzero(covered), first, strict=True)]
+    is_cut = any(low == 0 or high == len(image) - 1 for low, high in ends)
+    variety, clutter = (float(np.sqrt(colours[plain].var(axis=0).mean())) for colours in (part.smoothed, part.fine))
+    return Roof(tile, number, rectangle.moved(*first), is_cut, image[part.box][plain].mean(axis=0), variety, clutter)

@@ -10,6 +10,7 @@ from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.library import LOW_PX, Library, Roof, smooth
 from orthoforge.material.rectangles import Rectangle
+from orthoforge.material.shapes import likeness
 from orthoforge.material.stretching import MOST_STRETCH, Axis, axis_of
 
 REACH_PX = 24  # three times LOW_PX
@@ -27,10 +28,14 @@ _PLAIN_LARGE = 3.0  # and on a building e times as large as the largest of ordin
 _EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have
 _EARTHY_SCALE = 25.0
 _LARGE_PX2 = 2500.0
+_CLUTTER = 1.5  # how much the most cluttered roofs of a place are disliked; those of the plainer half not at all
+_LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
+_UNLIKE = 4.0
+_NOT_DEALT = 0.8
 _WALL_PX = 0.8
 _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
-_ROOF = 200
+_ROOF, _DEALT = 200, 201
 
 
 @dataclass(frozen=True)
@@ -91,7 +96,37 @@ class Roofs:
             )
             for one in sources
         ]
-        return sources, np.array(rows).reshape(-1, 7)
+        return sources, np.column_stack([np.array(rows).reshape(-1, 7), _against_clutter(sources)])
+
+    @cached_property
+    def _whole_sources(self) -> tuple[list[Roof], np.ndarray, np.ndarray]:
+        """The roofs of whole buildings that may be taken, the shape of each, and what clutter speaks against it."""
+        roofs, shapes = self.library.whole_roofs
+        kept = [number for number, roof in enumerate(roofs) if roof.tile in set(self.allowed.tolist())]
+        sources = [roofs[number] for number in kept]
+        return sources, shapes[kept], _against_clutter(sources)
+
+    def of_shape(self, around: Rectangle, shape: np.ndarray, anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
+        """One roof for a building of several wings: of a whole building of nearly its ``shape``, size and direction; else none.
+
+        ``around`` is the rectangle around it, ``shape`` how it fills that, (CELLS, CELLS) bool.
+        """
+        sources, shapes, cluttered = self._whole_sources
+        if not sources:
+            return []
+        alike = likeness(shape, shapes)
+        longer, wider = (
+            np.log(wanted) - np.log([getattr(roof.rectangle, side) for roof in sources])
+            for wanted, side in ((around.width, "width"), (around.height, "height"))
+        )
+        turned = _apart([roof.rectangle.angle for roof in sources], around.angle)
+        fits = (alike >= _LEAST_ALIKE) & (turned <= _TURN) & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
+        if not fits.any():
+            return []
+        off = np.linalg.norm(self.library.tones[[roof.tile for roof in sources]] - tone, axis=1) / _TONE_SCALE
+        against = _UNLIKE * (1 - alike) + np.abs(longer) + np.abs(wider) + turned / _TURN + cluttered + off
+        roof = self._drawn(sources, np.where(fits, against, np.inf), anchor)
+        return [self._laid(roof, around, (self.seed, *anchor), _TONE_SHARE * (tone - self.library.tones[roof.tile]))]
 
     def of_building(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
         """Roofs for the wings of the building whose first pixel is ``anchor``, among ground of ``tone``; none where there is none.
@@ -119,13 +154,21 @@ class Roofs:
         repeated = sum(np.maximum(more - np.log(MOST_STRETCH), 0) for more in (longer, wider))
         larger = max(0.0, np.log(target.width * target.height / _LARGE_PX2))
         apart = apart + (_PLAIN * repeated + _PLAIN_LARGE * larger) * about[:, 5] + _EARTHY * (repeated + larger) * about[:, 6]
-        turned = np.abs((about[:, 2] - target.angle + np.pi / 2) % np.pi - np.pi / 2)
+        turned = _apart(about[:, 2], target.angle)
         tiles = np.array([roof.tile for roof in sources])
         off = np.linalg.norm(self.library.tones[tiles] - tone, axis=1) / _TONE_SCALE
         if first is not None:
             off = np.linalg.norm(np.array([roof.colour for roof in sources]) - first.colour, axis=1) / _COLOUR_SCALE
             off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
-        against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
+        against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off + about[:, 7]
+        return self._drawn(sources, against, keys)
+
+    def _drawn(self, sources: list[Roof], against: np.ndarray, keys: tuple[int, ...]) -> Roof:
+        """One of the roofs that least speaks ``against``, by chance.
+
+        A building is dealt half of all, so that neighbours differ.
+        """
+        against = against + _NOT_DEALT * (uniform(self.seed, _DEALT, *keys, np.arange(len(sources))) < 0.5)
         nearest = np.argsort(against, kind="stable")[:_CANDIDATES]
         chance = np.exp(-(against[nearest] - against[nearest[0]]) / _CHOICE).cumsum()
         at = np.searchsorted(chance, float(uniform(self.seed, _ROOF, *keys)) * chance[-1])
@@ -197,3 +240,14 @@ class Roofs:
                 [ndimage.spline_filter(band, order=3, output=np.float32, mode="mirror") for band in bands]
             )
         return self._splines[tile]
+
+
+def _apart(angles: np.ndarray | list[float], angle: float) -> np.ndarray:
+    """By how many radians directions differ from another one."""
+    return np.abs((np.asarray(angles) - angle + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def _against_clutter(roofs: list[Roof]) -> np.ndarray:
+    """(N,): nothing for the plainer half of the roofs, up to ``_CLUTTER`` for the others."""
+    ranks = np.argsort(np.argsort([roof.clutter for roof in roofs], kind="stable"), kind="stable") / max(1, len(roofs))
+    return _CLUTTER * np.maximum(0, 2 * ranks - 1)

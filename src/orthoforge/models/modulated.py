@@ -25,6 +25,7 @@ BLOCKS = (0, 0, 2, 2, 2)  # residual blocks of the decoder at each resolution
 # Stem and head see one pixel further, a step from or to the resolution 2^l one cell of the finer, the deepest convolution a cell of
 # 16 px, a block two cells of its own; and a pixel's cell begins up to 15 px before it. So far mask and colours are seen.
 REACH = 2 + 2 * (STRIDE - 1) + STRIDE + sum(2 * blocks * 2**level for level, blocks in enumerate(BLOCKS)) + STRIDE - 1
+_MOST_HUE = 0.08  # ten of 255 levels
 _QUIET_HEAD = 0.2  # of a head's usual initial weights: what refines a canvas begins near it
 
 
@@ -40,7 +41,8 @@ class ModulatedGenerator(Generator):
     code is that of ``reference`` (N, B, H', W') instead, and ``colours`` are the real ones. Only with ``colours`` can it be traced:
     which pixels are one building is found on the host.
 
-    One that ``refines`` a canvas is always told it as ``colours`` (``conditions.encode_canvas``), and begins by giving it back.
+    One that ``refines`` a canvas is always told it as ``colours`` (``conditions.encode_canvas``), and begins by giving it back. It
+    may change the canvas's light as it likes, and its hues by ten levels at most: stains and coloured rims were seen.
     """
 
     stride = STRIDE
@@ -99,8 +101,9 @@ class ModulatedGenerator(Generator):
             x = stage(x, F.leaky_relu(seen.pop(), 0.2), code)
         x = self.last(self.last_noise(x), F.leaky_relu(seen.pop(), 0.2), code)
         # A roof and the ground begin as their colours; what is learned is the rest.
-        x = self.head(F.leaky_relu(x, 0.2)) + self.colour_weight * colours
-        return torch.tanh(x)[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        image = torch.tanh(self.head(F.leaky_relu(x, 0.2)) + self.colour_weight * colours)
+        image = _near_hues(image, torch.tanh(colours)) if self.refines else image
+        return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
 
     @property
     def follows_buildings(self) -> bool:
@@ -196,6 +199,15 @@ class Noise(nn.Module):
         else:
             drawn = torch.rand(shape, device=x.device)
         return x + self.weight * ((drawn - 0.5) * 12**0.5)  # of variance 1
+
+
+def _near_hues(image: Tensor, canvas: Tensor) -> Tensor:
+    """``image``, (N, B, H, W) in [-1, 1], whose pixels, but for the mean of their bands, lie within ``_MOST_HUE`` of the canvas's."""
+    apart = image - canvas
+    light = apart.mean(dim=1, keepdim=True)
+    hue = apart - light
+    by = (hue.square().sum(dim=1, keepdim=True) + 1e-6).sqrt() / _MOST_HUE
+    return (canvas + light + hue * (torch.tanh(by) / by)).clamp(-1, 1)
 
 
 def _conv(inside: int, outside: int, *, stride: int = 1) -> nn.Conv2d:
