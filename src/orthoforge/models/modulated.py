@@ -202,7 +202,7 @@ class Noise(nn.Module):
 
 
 def _near_hues(image: Tensor, canvas: Tensor) -> Tensor:
-    """``image``, (N, B, H, W) in [-1, 1], whose pixels, but for the mean of their bands, lie within ``_MOST_HUE`` of the canvas's."""
+    """``image`` (N, B, H, W), whose pixels, but for the mean of their bands, lie within ``_MOST_HUE`` of the canvas's."""
     apart = image - canvas
     light = apart.mean(dim=1, keepdim=True)
     hue = apart - light
