@@ -24,9 +24,12 @@ ALLOWED = {
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
     "material": {"errors", "files", "geo", "vectors"},
-    "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "masks.classes"},
+    "networks": {"masks.classes", "config", "models"},
+    "checkpoints": {"errors", "files", "config", "checkpoint_state", "pretrained"},
     "pretrained": set(),
-    "saved_generator": {"errors", "masks.classes", "config", "material", "models", "checkpoint_state", "checkpoints", "weights"},
+    "saved_generator": {
+        "errors", "masks.classes", "config", "material", "models", "networks", "checkpoint_state", "checkpoints", "weights",
+    },
     "tile_library": {"errors", "masks.classes", "material", "tiles"},
     "hub": {
         "errors", "masks.classes", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints",
@@ -43,7 +46,7 @@ ALLOWED = {
     "trackers": {"errors", "files"},
     "training": {
         "errors", "masks.classes", "bands", "files", "config", "geo", "material", "tiles", "models", "checkpoint_state",
-        "checkpoints", "weights", "trackers", "measures", "run_files", "tile_library",
+        "checkpoints", "networks", "weights", "trackers", "measures", "run_files", "tile_library",
     },
     "generation": {
         "errors", "progress", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",

@@ -16,9 +16,10 @@ import pytest
 import torch
 
 from orthoforge import checkpoints
-from orthoforge.checkpoints import MODEL, STATE, TRAIN, load_checkpoint, new_generator, newest_checkpoint, save_checkpoint
+from orthoforge.checkpoints import MODEL, STATE, TRAIN, load_checkpoint, newest_checkpoint, save_checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ResourceError
+from orthoforge.networks import new_generator
 from orthoforge.trained_generator import load_generator
 from saved_runs import RECIPE, save_run, state_of
 from small_disk import small_disk

@@ -10,6 +10,7 @@ from bench.architecture.imports import ORDER, Graph, reachable
 MEANINGS = {
     "errors": "one for each kind of fault", "files": "whole or not at all", "bands": "which of an image",
     "plain_yaml": "YAML of plain values", "models": "networks and losses", "config": "recipes",
+    "networks": "those of a recipe",
     "weights": "a file into a network", "geo": "grids and rasters", "masks": "what a mask means",
     "vectors": "building footprints", "scenes": "pairs, checks, towns", "tiles": "scenes, cut and split",
     "material": "real roofs and ground", "tile_library": "tiles as material",
@@ -29,7 +30,7 @@ KINDS = {
 KIND_OF = {
     "ground": ("errors", "files", "bands", "plain_yaml", "config", "runs", "trackers", "pages"),
     "data": ("geo", "masks", "vectors", "scenes", "tiles", "material", "tile_library"),
-    "networks": ("models", "weights", "pretrained", "checkpoint_state", "checkpoints", "trained_generator", "hub"),
+    "networks": ("models", "networks", "weights", "pretrained", "checkpoint_state", "checkpoints", "trained_generator", "hub"),
     "the road": ("training", "generation", "forging", "growing"),
     "judging": ("measures", "evaluation", "comparison", "usefulness"),
     "doors": ("experiments", "demonstration", "doctor", "__init__", "cli"),

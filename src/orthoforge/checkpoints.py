@@ -28,10 +28,6 @@ from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, C
 from orthoforge.config import Recipe, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import real_path, require_free_space, sync, writable
-from orthoforge.masks.classes import Classes, class_count
-from orthoforge.models.conditions import condition_channels
-from orthoforge.models.generator import Generator
-from orthoforge.models.generators import build_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
 
 FORMAT = 1
@@ -156,21 +152,6 @@ def names_generator(path: Path) -> bool:
 def state_file(folder: Path) -> Path:
     """Where a checkpoint, or a pretrained folder, keeps its state."""
     return folder / (CONFIG if is_pretrained(folder) else STATE)
-
-
-def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, bands: int = 3) -> Generator:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes, and
-    images of so many ``bands``.
-
-    One with styles keeps those of so many ``places``, and is told colours of roofs and of ground where the recipe wants it and a
-    class is called building.
-    """
-    building = classes.building if classes else 0  # the channel that shows it
-    return build_generator(
-        recipe.generator, condition_channels(class_count(classes)), bands, width=recipe.generator_width, norm=recipe.norm,
-        upsample=recipe.upsample, places=places, building=building, roof_colours=recipe.roof_colours,
-        ground_colours=recipe.ground_colours, refines=recipe.material,
-    )  # fmt: skip
 
 
 def recipe_of(state: CheckpointState, folder: Path) -> Recipe:

@@ -8,13 +8,14 @@ from pathlib import Path
 import torch
 
 from orthoforge.checkpoint_state import MATERIAL, MODEL, CheckpointState
-from orthoforge.checkpoints import new_generator, read_material, read_state, read_tensors, recipe_of
+from orthoforge.checkpoints import read_material, read_state, read_tensors, recipe_of
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError
 from orthoforge.masks.classes import Classes
 from orthoforge.material.library import Library
 from orthoforge.material.packing import unpack
 from orthoforge.models.generator import Generator
+from orthoforge.networks import new_generator
 from orthoforge.weights import require_fitting
 
 
