@@ -41,7 +41,7 @@ ALLOWED = {
     },
     "run_files": {"errors", "files", "plain_yaml", "config"},
     "runs": {
-        "errors", "config", "checkpoint_state", "checkpoints", "run_files", "saved_generator", "tiles", "trained_generator",
+        "errors", "config", "geo", "checkpoint_state", "checkpoints", "run_files", "saved_generator", "tiles", "trained_generator",
     },
     "trackers": {"errors", "files"},
     "training": {

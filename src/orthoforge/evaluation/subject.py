@@ -8,46 +8,12 @@ from typing import Literal, TypedDict
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.evaluation.trained_ground import TrainedGround, trained_ground
 from orthoforge.masks.classes import Classes
 from orthoforge.measures.realism.realism import LEAST_SET
 from orthoforge.measures.realism.verdict import LEAST_IMAGES
-from orthoforge.runs import Run
+from orthoforge.runs import GroundKnown, Run, TileImages, TrainedGround
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
-
-# Seeds below this give no tile the noise of another: tile 17 with seed 2 is generated with seed 17 000 002.
-SEEDS_APART = 1_000_000
-
-
-class TileImages:
-    """What a generator makes of tiles: images in the style of their place, never of the tile's own image, with noise of their own.
-
-    Of a place that the run does not know, and from networks without styles, an image is what the generator itself makes; so is
-    every image of a generator that was given a style (``TrainedGenerator.with_style``).
-    """
-
-    def __init__(self, generator: TrainedGenerator) -> None:
-        self.generator = generator
-        self._has_its_own = bool(generator.own_style[0])
-        self._styled: dict[str, TrainedGenerator] = {}
-
-    def of_place(self, place: str) -> TrainedGenerator:
-        """The generator in the style of a place, made once."""
-        if self._has_its_own or place not in self.generator.styles:
-            return self.generator
-        if place not in self._styled:
-            self._styled[place] = self.generator.with_style(place)
-        return self._styled[place]
-
-    def of_tile(self, store: TileStore, tile_id: int, seed: int) -> np.ndarray:
-        """Image (S, S, 3) uint8 of a tile's mask. The same tile and ``seed`` give the same image."""
-        return self.of_place(store.rows[tile_id].place)(store.tile(tile_id)[1], seed=tile_seed(seed, tile_id))
-
-
-def tile_seed(seed: int, tile_id: int) -> int:
-    """The seed that a tile's image is generated with. With one for all, one pattern of noise would lie over every tile."""
-    return seed + SEEDS_APART * tile_id
 
 
 @dataclass(frozen=True)
@@ -112,14 +78,6 @@ class CheckpointUsed(_Checkpoint, total=False):
     styles: StylesUsed
 
 
-class GroundKnown(TypedDict):
-    """Whether the run was trained on the scored tiles or on their ground, as far as it is known, and how they were split."""
-
-    trained_on_these: bool | None
-    split: str
-    split_method: str
-
-
 class Data(GroundKnown):
     """The tiles that images were scored on."""
 
@@ -162,7 +120,7 @@ def run_subject(path: Path, store: TileStore, tile_ids: Sequence[int], *, seed: 
         tile_ids=tuple(tile_ids),
         read=lambda index: made.of_tile(store, tile_ids[index], seed),
     )
-    return Subject(path, made, images, None, trained_ground(run, store, tile_ids))
+    return Subject(path, made, images, None, run.ground_on(store, tile_ids))
 
 
 def require_scorable(subject: Subject, tile_ids: Sequence[int], split: str, *, allow_trained: bool) -> None:
