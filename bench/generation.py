@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.networks import new_generator
 from orthoforge.trained_generator import load_generator

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from orthoforge.checkpoints import save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.models.modulated import Modulation

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from orthoforge.checkpoints import save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.masks.classes import Classes
 from orthoforge.networks import new_generator

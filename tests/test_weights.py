@@ -7,7 +7,8 @@ import time
 import pytest
 import torch
 
-from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, save_checkpoint, state_bytes
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
+from orthoforge.checkpoints import MODEL, STATE, state_bytes
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError
 from orthoforge.networks import GENERATORS, new_generator

@@ -9,12 +9,11 @@ from typing import TypedDict
 import numpy as np
 
 from orthoforge.checkpoint_state import CheckpointState
-from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state, recipe_of, run_folder
+from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_generator, read_state, recipe_of, run_folder
 from orthoforge.config import Recipe
 from orthoforge.errors import DataError
 from orthoforge.geo.areas import Areas, meetings
 from orthoforge.run_files import RunArgs, read_args, read_results
-from orthoforge.saved_generator import read_generator
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator, require_device

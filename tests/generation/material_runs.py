@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import load_recipe, recipe_values
 from orthoforge.material.library import Library
 from orthoforge.material.packing import pack

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge import pretrained
-from orthoforge.checkpoints import CONFIG, MODEL, STATE, save_checkpoint, state_bytes
+from orthoforge.checkpoint_files import save_checkpoint
+from orthoforge.checkpoints import CONFIG, MODEL, STATE, state_bytes
 from orthoforge.cli import main
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError, ResourceError

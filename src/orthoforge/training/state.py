@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from orthoforge.checkpoints import Checkpoint
+from orthoforge.checkpoint_files import Checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.measures.realism.features import LiteFeatures
