@@ -15,7 +15,7 @@ ALLOWED = {
     "plain_yaml": {"errors"},
     "progress": set(),
     "config": {"errors", "files", "plain_yaml", "models.features.layers"},
-    "checkpoint_state": {"masks.classes"},
+    "checkpoint_state": set(),
     "weights": {"errors"},
     "geo": {"errors", "files"},
     "vectors": {"errors", "files", "geo"},

@@ -9,8 +9,6 @@ from typing import Annotated, Any, cast
 
 from pydantic import Field
 
-from orthoforge.masks.classes import Classes as MaskClasses
-
 MODEL, TRAIN, MATERIAL = "model.safetensors", "train.safetensors", "material.zip"
 STATE, CONFIG = "state.json", "config.json"
 
@@ -60,11 +58,6 @@ class Tiles:
     bands: Annotated[int, Field(ge=1, le=65_535)] = 3  # nor are those in runs from before there could be others
     size_px: int | None = None
     material: GivenMaterial | None = None  # whose places ``places`` are then
-
-    @property
-    def mask_classes(self) -> MaskClasses | None:
-        """``classes`` as the type that masks are opened with; ``None`` for building masks."""
-        return MaskClasses.of_plain(self.classes.plain() if self.classes else None)
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import Tensor
 
-from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, Form
+from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, Form, Tiles
 from orthoforge.config import Recipe, problems, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.files import real_path
@@ -72,7 +72,7 @@ class SavedGenerator:
     @property
     def classes(self) -> Classes | None:
         """What its masks mean; ``None`` for building masks."""
-        return self.state.tiles.mask_classes
+        return classes_of(self.state.tiles)
 
     @property
     def styles(self) -> tuple[str, ...]:
@@ -237,6 +237,11 @@ def read_tensors(folder: Path, name: str, state: CheckpointState) -> dict[str, T
     return tensors
 
 
+def classes_of(tiles: Tiles) -> Classes | None:
+    """What the masks mean that a generator was trained on; ``None`` for building masks."""
+    return Classes.of_plain(tiles.classes.plain() if tiles.classes else None)
+
+
 def read_generator(folder: Path, state: CheckpointState | None = None) -> SavedGenerator:
     """The generator in a checkpoint or a pretrained folder, whose ``state`` is read if it was not before.
 
@@ -245,7 +250,7 @@ def read_generator(folder: Path, state: CheckpointState | None = None) -> SavedG
     state = state or read_state(folder)
     tensors = read_tensors(folder, MODEL, state)
     recipe = recipe_of(state, folder)
-    build = partial(new_generator, recipe, state.tiles.mask_classes, max(1, len(state.tiles.places)), state.tiles.bands)
+    build = partial(new_generator, recipe, classes_of(state.tiles), max(1, len(state.tiles.places)), state.tiles.bands)
     with torch.device("meta"):
         require_fitting(build().state_dict(), tensors, f"{folder / MODEL}")
     network = build()
