@@ -20,7 +20,8 @@ sys.path[:0] = [str(TESTS), str(TESTS / "training")]
 import numpy as np  # noqa: E402
 from harness import Trainers, assert_same_run, hidden_leftovers, make_tiles, tiny  # noqa: E402
 
-from orthoforge.checkpoints import MODEL, STATE, TRAIN, load_checkpoint  # noqa: E402
+from orthoforge.checkpoint_files import load_checkpoint  # noqa: E402
+from orthoforge.checkpoints import MODEL, STATE, TRAIN  # noqa: E402
 from orthoforge.errors import CheckpointError  # noqa: E402
 from test_checkpoints import KILLER, save_run  # noqa: E402
 

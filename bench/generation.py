@@ -16,8 +16,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Recipe, load_recipe, recipe_values
+from orthoforge.networks import new_generator
 from orthoforge.trained_generator import load_generator
 
 TILES = {"fingerprint": "", "size_px": 256, "gsd_m": None, "classes": None, "attribution": "", "places": ["somewhere"]}

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from orthoforge.checkpoints import new_generator
 from orthoforge.config import load_recipe
 from orthoforge.models.conditions import encode_mask
 from orthoforge.models.modulated import ModulatedGenerator
 from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.networks import new_generator
 from orthoforge.trained_generator import load_generator
 
 

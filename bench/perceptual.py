@@ -19,9 +19,9 @@ from safetensors.torch import save_file
 from orthoforge.files import sha256_of
 from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
 from orthoforge.models.features.vgg import VGG19
-from orthoforge.models.generators import build_generator
 from orthoforge.models.losses import l1
 from orthoforge.models.perceptual import FeatureNetwork, load_features, perceptual_l1
+from orthoforge.networks import build_generator
 
 LOWER = ("relu1_2", "relu2_2")
 EVERY_BLOCK = ("relu1_2", "relu2_2", "relu3_4", "relu4_4", "relu5_4")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from orthoforge.evaluation.subject import TileImages
+from orthoforge.runs import TileImages
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 

@@ -18,9 +18,8 @@ import torch
 
 from bench import small_store
 from orthoforge.config import load_recipe
-from orthoforge.models.discriminators import build_discriminator
-from orthoforge.models.generators import build_generator
 from orthoforge.models.losses import l1, lsgan_discriminator, lsgan_generator
+from orthoforge.networks import build_discriminator, build_generator
 from orthoforge.tiles.store import crop_batch
 from orthoforge.training.batches import to_tensors
 from orthoforge.training.hardware import new_fabric, resolved_precision

@@ -8,11 +8,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.models.modulated import Modulation
 from orthoforge.models.styles import bank_of
+from orthoforge.networks import new_generator
 from orthoforge.run_files import write_args
 from orthoforge.tiles.store import TileStore
 

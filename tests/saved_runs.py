@@ -4,9 +4,10 @@ from pathlib import Path
 
 import torch
 
-from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.masks.classes import Classes
+from orthoforge.networks import new_generator
 
 RECIPE = Recipe(name="small", generator="resunet6", generator_width=4, norm="instance", upsample="resize")
 

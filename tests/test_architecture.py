@@ -15,7 +15,7 @@ ALLOWED = {
     "plain_yaml": {"errors"},
     "progress": set(),
     "config": {"errors", "files", "plain_yaml", "models.features.layers"},
-    "checkpoint_state": {"errors", "config"},
+    "checkpoint_state": set(),
     "weights": {"errors"},
     "geo": {"errors", "files"},
     "vectors": {"errors", "files", "geo"},
@@ -24,26 +24,27 @@ ALLOWED = {
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
     "material": {"errors", "files", "geo", "vectors"},
-    "checkpoints": {"errors", "files", "config", "checkpoint_state", "models", "pretrained", "masks.classes"},
+    "networks": {"masks.classes", "config", "models"},
+    "checkpoints": {
+        "errors", "files", "config", "masks.classes", "material", "models", "networks", "checkpoint_state", "pretrained", "weights",
+    },
     "pretrained": set(),
-    "saved_generator": {"errors", "masks.classes", "config", "material", "models", "checkpoint_state", "checkpoints", "weights"},
+    "checkpoint_files": {"errors", "files", "checkpoint_state", "checkpoints"},
     "tile_library": {"errors", "masks.classes", "material", "tiles"},
     "hub": {
         "errors", "masks.classes", "files", "plain_yaml", "config", "models", "checkpoint_state", "checkpoints",
-        "saved_generator", "run_files",
+        "run_files",
     },
     "trained_generator": {
-        "errors", "masks.classes", "bands", "geo", "material", "models", "checkpoints", "pretrained", "saved_generator", "hub",
+        "errors", "masks.classes", "bands", "geo", "material", "models", "checkpoints", "pretrained", "hub",
         "checkpoint_state", "tile_library", "tiles",
     },
     "run_files": {"errors", "files", "plain_yaml", "config"},
-    "runs": {
-        "errors", "config", "checkpoint_state", "checkpoints", "run_files", "saved_generator", "tiles", "trained_generator",
-    },
+    "runs": {"errors", "config", "geo", "checkpoint_state", "checkpoints", "run_files", "tiles", "trained_generator"},
     "trackers": {"errors", "files"},
     "training": {
         "errors", "masks.classes", "bands", "files", "config", "geo", "material", "tiles", "models", "checkpoint_state",
-        "checkpoints", "weights", "trackers", "measures", "run_files", "tile_library",
+        "checkpoints", "checkpoint_files", "networks", "weights", "trackers", "measures", "run_files", "tile_library",
     },
     "generation": {
         "errors", "progress", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",
@@ -64,7 +65,7 @@ ALLOWED = {
     "comparison": {
         "errors", "measures", "progress", "masks.classes", "bands", "files", "config", "tiles", "checkpoint_state", "checkpoints",
         "trained_generator", "runs",
-        "evaluation", "pages", "run_files",
+        "pages", "run_files",
     },
     "usefulness": {
         "errors", "geo", "progress", "masks.classes", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation",
@@ -74,6 +75,7 @@ ALLOWED = {
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {
         "errors", "measures", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
+        "checkpoint_files",
         "trained_generator", "pages", "run_files",
     },
     "cli": {

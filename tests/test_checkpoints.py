@@ -15,10 +15,12 @@ import numpy as np
 import pytest
 import torch
 
-from orthoforge import checkpoints
-from orthoforge.checkpoints import MODEL, STATE, TRAIN, load_checkpoint, new_generator, newest_checkpoint, save_checkpoint
+from orthoforge import checkpoint_files, checkpoints
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
+from orthoforge.checkpoints import MODEL, STATE, TRAIN, newest_checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ResourceError
+from orthoforge.networks import new_generator
 from orthoforge.trained_generator import load_generator
 from saved_runs import RECIPE, save_run, state_of
 from small_disk import small_disk
@@ -129,7 +131,7 @@ def test_a_damaged_best_points_to_last(tmp_path):
 
 
 def test_a_newer_format_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(checkpoints, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint_files, "FORMAT", 2)
     last = save_run(tmp_path)
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match=r"written by a newer orthoforge \(format 2, this one reads 1\)"):
@@ -196,7 +198,8 @@ KILLER = """
 import os, random, signal, sys, time
 from pathlib import Path
 import torch
-from orthoforge.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from orthoforge.checkpoints import newest_checkpoint
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
 from saved_runs import state_of
 
 torch.set_num_threads(1)
@@ -289,7 +292,7 @@ def test_a_disk_that_fills_up_while_writing(tmp_path, monkeypatch):
         def another_process_fills_the_disk(*_):
             (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free - 40_960))
 
-        monkeypatch.setattr(checkpoints, "require_free_space", another_process_fills_the_disk)
+        monkeypatch.setattr(checkpoint_files, "require_free_space", another_process_fills_the_disk)
         with pytest.raises(ResourceError, match=f"{disk / 'weights'}: no space left on the disk. Free some space"):
             save_run(disk, step=2)
         assert [path.name for path in (disk / "weights").iterdir()] == ["last"]

@@ -22,7 +22,8 @@ import yaml
 from jsonschema import Draft202012Validator, ValidationError, validators
 
 from conftest import make_dataset
-from orthoforge.checkpoints import load_checkpoint, newest_checkpoint, save_checkpoint
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
+from orthoforge.checkpoints import newest_checkpoint
 from orthoforge.config import load_recipe
 from orthoforge.run_files import append_result, read_results
 from orthoforge.training import train

@@ -27,9 +27,9 @@ from orthoforge.config import (
 from orthoforge.errors import ConfigError
 from orthoforge.models.discriminators import Kind
 from orthoforge.models.features.layers import PERCEPTUAL_LAYERS
-from orthoforge.models.generators import GENERATORS
 from orthoforge.models.layers import Norm, Upsample
 from orthoforge.models.losses import GAN_LOSSES
+from orthoforge.networks import GENERATORS
 from orthoforge.plain_yaml import dump_yaml
 from orthoforge.run_files import numbered_run
 from orthoforge.tiles.prepare import prepare

@@ -10,7 +10,7 @@ from conftest import make_mask
 from orthoforge.config import load_recipe
 from orthoforge.measures.spectra import checkerboard, checkerboard_levels
 from orthoforge.models.conditions import encode_mask
-from orthoforge.models.generators import build_generator
+from orthoforge.networks import build_generator
 from orthoforge.training.schedules import learning_rates, standings_after
 
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, save_checkpoint
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
+from orthoforge.checkpoints import MODEL, STATE
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, ResourceError
 from orthoforge.geo.grid import Window

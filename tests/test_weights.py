@@ -7,10 +7,11 @@ import time
 import pytest
 import torch
 
-from orthoforge.checkpoints import MODEL, STATE, load_checkpoint, new_generator, save_checkpoint, state_bytes
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
+from orthoforge.checkpoints import MODEL, STATE, state_bytes
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError
-from orthoforge.models.generators import GENERATORS
+from orthoforge.networks import GENERATORS, new_generator
 from orthoforge.trained_generator import load_generator
 from orthoforge.weights import load_weights
 from saved_runs import RECIPE, save_run

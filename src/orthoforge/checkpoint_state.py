@@ -3,16 +3,11 @@
 A state may hold more than this, of newer versions and for people; that goes along and is not looked at.
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Annotated, Any, cast
 
-from pydantic import Field, TypeAdapter, ValidationError
-
-from orthoforge.config import problems
-from orthoforge.errors import CheckpointError
+from pydantic import Field
 
 MODEL, TRAIN, MATERIAL = "model.safetensors", "train.safetensors", "material.zip"
 STATE, CONFIG = "state.json", "config.json"
@@ -88,7 +83,9 @@ class Checksums:
 
 
 @dataclass(frozen=True)
-class _Form:
+class Form:
+    """The parts of it that are checked."""
+
     format: Annotated[int, Field(ge=1)]
     recipe: dict[str, object]
     progress: Progress
@@ -97,11 +94,8 @@ class _Form:
     versions: dict[str, object] = field(default_factory=dict)  # not in pretrained folders
 
 
-_FORM = TypeAdapter(_Form)
-
-
 @dataclass(frozen=True)
-class CheckpointState(_Form):
+class CheckpointState(Form):
     """A checkpoint's state, or a pretrained folder's.
 
     ``recipe`` are its fields as they were written: a recipe of another version may have others (``checkpoints.recipe_of``).
@@ -114,17 +108,3 @@ class CheckpointState(_Form):
     def part(self, name: str) -> Mapping[str, object]:
         """``progress``, ``tiles`` or ``checksums`` as written: with what this version does not know, without what it adds."""
         return cast(Mapping[str, object], self.recorded[name])
-
-
-def require_state(payload: bytes, path: Path) -> CheckpointState:
-    """The state in a file's bytes. ``CheckpointError`` when it does not describe a generator."""
-    try:
-        form = _FORM.validate_json(payload, strict=True)
-    except ValidationError as error:
-        maker = "publish" if path.name == CONFIG else "train"
-        raise CheckpointError(
-            f"{path}: does not describe a generator, though its checksum fits: {problems(error)}. Other software wrote or changed "
-            f"it; get one that `orthoforge {maker}` wrote."
-        ) from error
-    recorded = {name: value for name, value in json.loads(payload).items() if name != "sha256"}
-    return CheckpointState(**vars(form), recorded=recorded)

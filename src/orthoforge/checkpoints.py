@@ -1,4 +1,4 @@
-"""Checkpoints: tensors, plain values and a checksum over every byte.
+"""Checkpoints, read: which folder a path means, its state, its tensors, its generator. A checksum over every byte.
 
 ``RUN/weights/`` holds ``last``, the one before it (``previous``) and ``best``. Each is a folder of these files:
 
@@ -8,103 +8,93 @@
 * ``state.json``: recipe, progress, checksums of both files and of itself.
 
 A pretrained folder, which ``orthoforge.hub`` writes, is read as a checkpoint too: its state is in ``config.json``, the name that
-hubs expect, and there is no ``train.safetensors``.
+hubs expect, and there is no ``train.safetensors``. ``orthoforge.checkpoint_files`` writes checkpoints and reads them whole.
 """
 
 import hashlib
 import json
-import os
-import shutil
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property, partial
 from pathlib import Path
 
+import torch
+from pydantic import TypeAdapter, ValidationError
 from safetensors import SafetensorError
-from safetensors.torch import load, save
+from safetensors.torch import load
 from torch import Tensor
 
-from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, require_state
-from orthoforge.config import Recipe, recipe_from
+from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL, STATE, TRAIN, CheckpointState, Form, Tiles
+from orthoforge.config import Recipe, problems, recipe_from
 from orthoforge.errors import CheckpointError, ConfigError
-from orthoforge.files import real_path, require_free_space, sync, writable
-from orthoforge.masks.classes import Classes, class_count
-from orthoforge.models.conditions import condition_channels
+from orthoforge.files import real_path
+from orthoforge.masks.classes import Classes
+from orthoforge.material.library import Library
+from orthoforge.material.packing import unpack
 from orthoforge.models.generator import Generator
-from orthoforge.models.generators import build_generator
+from orthoforge.networks import new_generator
 from orthoforge.pretrained import bundled_folder, bundled_names
+from orthoforge.weights import require_each_once, require_fitting
 
 FORMAT = 1
+_FORM = TypeAdapter(Form)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """A checkpoint that was read and whose every byte was checked."""
+class SavedGenerator:
+    """A network with the recipe and the state that it was saved with; ``material`` is its library as bytes, where it has one."""
 
-    folder: Path
+    network: Generator
+    recipe: Recipe
     state: CheckpointState
-    model: dict[str, Tensor]
-    train: dict[str, Tensor]
     material: bytes | None = None
 
+    @property
+    def sha256(self) -> str:
+        """Of the weights in their file."""
+        return self.state.checksums.model
 
-def save_checkpoint(
-    folder: Path,
-    *,
-    model: Mapping[str, Tensor],
-    train: Mapping[str, Tensor],
-    state: Mapping[str, object],
-    material: bytes | None = None,
-) -> None:
-    """Write a checkpoint beside ``folder``, then put it in its place; what was there becomes ``previous`` when it was ``last``.
+    @property
+    def step(self) -> int:
+        """How many steps it was trained for."""
+        return self.state.progress.step
 
-    Killed at any point, ``last`` or ``previous`` is whole. Raises ``ResourceError`` when the disk is full, leaving the old
-    checkpoint and nothing else.
-    """
-    payloads = {MODEL: save(_contiguous(model)), TRAIN: save(_contiguous(train))}
-    if material is not None:
-        payloads[MATERIAL] = material
-    checksums = {name: hashlib.sha256(payload).hexdigest() for name, payload in payloads.items()}
-    body = {"format": FORMAT, **state, "checksums": checksums}
-    payloads[STATE] = state_bytes(body)
+    @property
+    def gsd_m(self) -> float | None:
+        """Metres per pixel that it was trained at; ``None`` when mixed."""
+        return self.state.tiles.gsd_m
 
-    partial = folder.with_name(f".{folder.name}.partial")
-    with writable(folder.parent):
-        try:
-            shutil.rmtree(partial, ignore_errors=True)
-            partial.mkdir(parents=True)
-            require_free_space(folder.parent, sum(map(len, payloads.values())), "a checkpoint")
-            for name, payload in payloads.items():
-                (partial / name).write_bytes(payload)
-                sync(partial / name)
-            sync(partial)
-            _replace(folder, partial)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    @property
+    def bands(self) -> int:
+        """How many its images have."""
+        return self.state.tiles.bands
 
+    @property
+    def classes(self) -> Classes | None:
+        """What its masks mean; ``None`` for building masks."""
+        return classes_of(self.state.tiles)
 
-def _replace(folder: Path, partial: Path) -> None:
-    """Put ``partial`` in ``folder``'s place. A kill between two of these lines leaves one whole checkpoint at least."""
-    former = folder.with_name("previous" if folder.name == "last" else f".{folder.name}.former")
-    if folder.exists():
-        shutil.rmtree(former, ignore_errors=True)
-        os.rename(folder, former)
-    os.rename(partial, folder)
-    if former.name != "previous":
-        shutil.rmtree(former, ignore_errors=True)
-    sync(folder.parent)
+    @property
+    def styles(self) -> tuple[str, ...]:
+        """The places whose looks it knows; none for a network without styles."""
+        return tuple(self.state.tiles.places) if self.network.styles is not None else ()
 
+    @property
+    def attribution(self) -> str:
+        """Whom to name for the tiles that it was trained on and, where it was given material of others, for that."""
+        own, given = self.state.tiles.attribution, self.state.tiles.material
+        named = (own, given.attribution if given else "")
+        return "; ".join(dict.fromkeys(filter(None, named)))
 
-def load_checkpoint(folder: Path, *, weights_only: bool = False) -> Checkpoint:
-    """Read a checkpoint whole. ``CheckpointError`` when any bit of it changed, a file is missing or its format is newer.
+    @property
+    def material_sha256(self) -> str | None:
+        """Of the library as bytes."""
+        return None if self.material is None else hashlib.sha256(self.material).hexdigest()
 
-    With ``weights_only``, ``train.safetensors`` may be missing; ``train`` is empty then.
-    """
-    state = read_state(folder)
-    model = read_tensors(folder, MODEL, state)
-    without_train = weights_only and not (folder / TRAIN).exists()
-    train = {} if without_train else read_tensors(folder, TRAIN, state)
-    return Checkpoint(folder, state, model, train, read_material(folder, state))
+    @cached_property
+    def library(self) -> Library | None:
+        """The real roofs and ground that it refines."""
+        return None if self.material is None else unpack(self.material, f"material of {self.recipe.name}")
 
 
 def newest_checkpoint(run: Path) -> Path:
@@ -158,31 +148,12 @@ def state_file(folder: Path) -> Path:
     return folder / (CONFIG if is_pretrained(folder) else STATE)
 
 
-def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, bands: int = 3) -> Generator:
-    """The recipe's generator with initial weights, for building masks (``None``) or masks of classes, and
-    images of so many ``bands``.
-
-    One with styles keeps those of so many ``places``, and is told colours of roofs and of ground where the recipe wants it and a
-    class is called building.
-    """
-    building = classes.building if classes else 0  # the channel that shows it
-    return build_generator(
-        recipe.generator, condition_channels(class_count(classes)), bands, width=recipe.generator_width, norm=recipe.norm,
-        upsample=recipe.upsample, places=places, building=building, roof_colours=recipe.roof_colours,
-        ground_colours=recipe.ground_colours, refines=recipe.material,
-    )  # fmt: skip
-
-
 def recipe_of(state: CheckpointState, folder: Path) -> Recipe:
     """The recipe in a checkpoint's state."""
     try:
         return recipe_from(state.recipe, source=f"{state_file(folder)}")
     except ConfigError as error:
         raise CheckpointError(f"{error} It was written by another version of orthoforge.") from error
-
-
-def _contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
 
 def state_bytes(body: Mapping[str, object]) -> bytes:
@@ -217,6 +188,20 @@ def read_state(folder: Path) -> CheckpointState:
     return require_state(payload, path)
 
 
+def require_state(payload: bytes, path: Path) -> CheckpointState:
+    """The state in a file's bytes. ``CheckpointError`` when it does not describe a generator."""
+    try:
+        form = _FORM.validate_json(payload, strict=True)
+    except ValidationError as error:
+        maker = "publish" if path.name == CONFIG else "train"
+        raise CheckpointError(
+            f"{path}: does not describe a generator, though its checksum fits: {problems(error)}. Other software wrote or changed "
+            f"it; get one that `orthoforge {maker}` wrote."
+        ) from error
+    recorded = {name: value for name, value in json.loads(payload).items() if name != "sha256"}
+    return CheckpointState(**vars(form), recorded=recorded)
+
+
 def read_material(folder: Path, state: CheckpointState) -> bytes | None:
     """The library of material that a generator refines (``material.packing``); ``None`` for one that does not.
 
@@ -248,17 +233,32 @@ def read_tensors(folder: Path, name: str, state: CheckpointState) -> dict[str, T
         tensors = load(payload)
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not readable as safetensors: {error}") from error
-    _require_each_once(payload, path)
+    require_each_once(payload, path)
     return tensors
 
 
-def _require_each_once(payload: bytes, path: Path) -> None:
-    """``CheckpointError`` for a header that names a tensor twice: which of them is meant, every reader decides for itself."""
-    length = int.from_bytes(payload[:8], "little")
-    names: list[str] = json.loads(payload[8 : 8 + length], object_pairs_hook=lambda pairs: [name for name, _ in pairs])
-    if len(set(names)) < len(names):
-        twice = next(name for name, count in Counter(names).items() if count > 1)
-        raise CheckpointError(f"{path}: names {twice!r} twice. Other software wrote or changed it; take another checkpoint.")
+def classes_of(tiles: Tiles) -> Classes | None:
+    """What the masks mean that a generator was trained on; ``None`` for building masks."""
+    return Classes.of_plain(tiles.classes.plain() if tiles.classes else None)
+
+
+def read_generator(folder: Path, state: CheckpointState | None = None) -> SavedGenerator:
+    """The generator in a checkpoint or a pretrained folder, whose ``state`` is read if it was not before.
+
+    Only the recipe beside the weights decides the architecture. ``CheckpointError`` when bytes changed or do not fit it.
+    """
+    state = state or read_state(folder)
+    tensors = read_tensors(folder, MODEL, state)
+    recipe = recipe_of(state, folder)
+    build = partial(new_generator, recipe, classes_of(state.tiles), max(1, len(state.tiles.places)), state.tiles.bands)
+    with torch.device("meta"):
+        require_fitting(build().state_dict(), tensors, f"{folder / MODEL}")
+    network = build()
+    network.load_state_dict(tensors)
+    material = read_material(folder, state)
+    if recipe.material and material is None:
+        raise CheckpointError(f"{folder}: lacks {MATERIAL}, the roofs and the ground that {recipe.name} refines.")
+    return SavedGenerator(network, recipe, state, material)
 
 
 def _bytes_of(path: Path) -> bytes:

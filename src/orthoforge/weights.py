@@ -1,6 +1,9 @@
 """Tensors of a file into a network, after a look at each: its name, shape and type, and whether its values can be computed with."""
 
+import json
+from collections import Counter
 from collections.abc import Mapping
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -50,6 +53,15 @@ def require_like(name: str, own: Tensor, tensor: Tensor, source: str) -> None:
         raise CheckpointError(f"{source}: {name} holds NaN or Inf. Take another checkpoint, or train it again.")
     if name.endswith(_NEVER_BELOW_0) and bool((tensor < 0).any()):
         raise CheckpointError(f"{source}: {name} is below 0. Take another checkpoint, or train it again.")
+
+
+def require_each_once(payload: bytes, path: Path) -> None:
+    """``CheckpointError`` for a header that names a tensor twice: which of them is meant, every reader decides for itself."""
+    length = int.from_bytes(payload[:8], "little")
+    names: list[str] = json.loads(payload[8 : 8 + length], object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+    if len(set(names)) < len(names):
+        twice = next(name for name, count in Counter(names).items() if count > 1)
+        raise CheckpointError(f"{path}: names {twice!r} twice. Other software wrote or changed it; take another checkpoint.")
 
 
 def _kind(tensor: Tensor) -> str:

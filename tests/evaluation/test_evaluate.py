@@ -14,7 +14,8 @@ from lpips_files import write_lpips
 from orthoforge import cli
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.evaluation.evaluate import FORMAT, NEAREST, evaluate, summary_lines
+from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
+from orthoforge.evaluation.measure import NEAREST
 from orthoforge.evaluation.page import SHOWN
 from orthoforge.evaluation.tables import score_parts
 from orthoforge.measures.pixels import detail_levels

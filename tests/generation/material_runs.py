@@ -5,10 +5,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import new_generator, save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import load_recipe, recipe_values
 from orthoforge.material.library import Library
 from orthoforge.material.packing import pack
+from orthoforge.networks import new_generator
 
 SIZE = 112
 

@@ -10,7 +10,7 @@ from PIL import Image
 from rasterio.crs import CRS
 
 from conftest import UTM, make_grid, make_mask, write_tiff
-from orthoforge import checkpoints
+from orthoforge.checkpoint_files import load_checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, GridError, LockedError, OutputExistsError, ResourceError
 from orthoforge.files import lock
@@ -78,7 +78,7 @@ def test_tags_say_that_it_is_synthetic_and_where_it_comes_from(run, tmp_path, ma
         assert tags["DIGITAL_SOURCE_TYPE"] == SOURCE_TYPE
         assert tags["SEED"] == "9"
         assert tags["SOURCE_ATTRIBUTION"] == "© Survey"
-        state = checkpoints.load_checkpoint(run / "weights" / "last").state
+        state = load_checkpoint(run / "weights" / "last").state
         assert tags["MODEL_SHA256"] == state.checksums.model
 
 

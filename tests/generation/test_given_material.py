@@ -10,13 +10,13 @@ from material_runs import TOWN, refiner
 
 from conftest import make_grid, write_tiff
 from made_runs import make_run
-from orthoforge.checkpoints import new_generator
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.files import sha256_of
 from orthoforge.generation import generate
 from orthoforge.geo.rasters import read_tags
 from orthoforge.masks.classes import Classes
 from orthoforge.models.conditions import encode_image
+from orthoforge.networks import new_generator
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import TrainedGenerator, load_generator
 

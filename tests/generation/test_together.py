@@ -17,7 +17,7 @@ from orthoforge.generation import batch, generate
 from orthoforge.generation.blocks import folder_of
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.geo.signing import MEDIA_TYPES, require_signer
-from orthoforge.masks.classes import load_classes
+from orthoforge.masks.palette import load_classes
 from orthoforge.trained_generator import load_generator
 from saved_runs import save_run
 from signers import make_signer

@@ -21,7 +21,8 @@ from safetensors.torch import load_file
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge import pretrained
-from orthoforge.checkpoints import CONFIG, MODEL, STATE, new_generator, save_checkpoint, state_bytes
+from orthoforge.checkpoint_files import save_checkpoint
+from orthoforge.checkpoints import CONFIG, MODEL, STATE, state_bytes
 from orthoforge.cli import main
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError, ResourceError
@@ -29,6 +30,7 @@ from orthoforge.geo.rasters import open_raster
 from orthoforge.growing import grow
 from orthoforge.hub import CardFacts, publish, save_pretrained
 from orthoforge.hub.remote import FILES
+from orthoforge.networks import new_generator
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator

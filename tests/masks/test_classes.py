@@ -7,7 +7,8 @@ from PIL import Image
 
 from orthoforge.errors import DataError
 from orthoforge.geo.rasters import open_raster, read_mask_rgb
-from orthoforge.masks.classes import Classes, building_value, class_count, load_classes
+from orthoforge.masks.classes import Classes, building_value, class_count
+from orthoforge.masks.palette import load_classes
 
 COLOURS = {"Road": [110, 193, 228], "Building": [60, 16, 152], "Unlabeled": [155, 155, 155]}
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.discriminators import DiscriminatorNorm, build_discriminator, receptive_field_px
+from orthoforge.models.discriminators import DiscriminatorNorm, receptive_field_px
+from orthoforge.networks import build_discriminator
 
 NORMS = get_args(DiscriminatorNorm)
 SHAPES = [("patch", layers) for layers in (1, 2, 3, 4, 5)] + [("pixel", 3)]

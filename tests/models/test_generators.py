@@ -6,9 +6,9 @@ from typing import get_args
 import pytest
 import torch
 
-from orthoforge.models.generators import GENERATORS, build_generator
 from orthoforge.models.layers import NoiseDropout, Norm, Upsample
 from orthoforge.models.modulated import Noise
+from orthoforge.networks import GENERATORS, build_generator
 
 NORMS, UPSAMPLES = get_args(Norm), get_args(Upsample)
 EVERY = [

@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.losses import (
     GAN_LOSSES,
     colour_l1,
@@ -23,6 +22,7 @@ from orthoforge.models.losses import (
     wgan_discriminator,
     wgan_generator,
 )
+from orthoforge.networks import build_discriminator
 
 REAL, FAKE = torch.tensor([1.0, 0.5, -1.0]), torch.tensor([0.0, 0.5, -2.0])
 

@@ -6,13 +6,13 @@ import pytest
 import torch
 
 from orthoforge.models.conditions import encode_canvas
-from orthoforge.models.generators import build_generator
 from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.modulated import BLOCKS, MARGIN, REACH, STRIDE, ModulatedGenerator, Modulation, Noise
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.roofs import COLOURS
 from orthoforge.models.scene_norm import has_image_statistics
 from orthoforge.models.styles import CODE, Style
+from orthoforge.networks import build_generator
 
 SIDE = 24 * STRIDE  # what one pixel sees, and more
 

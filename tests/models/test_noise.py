@@ -6,9 +6,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orthoforge.models.generators import build_generator
 from orthoforge.models.layers import NoiseDropout
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
+from orthoforge.networks import build_generator
 
 CPU = torch.device("cpu")
 places = st.integers(-(2**20), 2**20)

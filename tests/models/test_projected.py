@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.perceptual import load_features
+from orthoforge.networks import build_discriminator
 
 CHANNELS = (5, 7, 9)
 SIDES = (32, 16, 8)

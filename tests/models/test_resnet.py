@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.generators import build_generator
 from orthoforge.models.resnet import STRIDE, ResidualBlock
+from orthoforge.networks import build_generator
 
 NAMES = ("resnet6", "resnet9", "resunet6", "resunet9")
 NORMS, UPSAMPLES = ("batch", "instance", "group"), ("transposed", "resize")

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from orthoforge.models.generators import build_generator
 from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
+from orthoforge.networks import build_generator
 
 
 def network_of(name="resnet6", norm="instance", upsample="resize"):

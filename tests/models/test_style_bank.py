@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from orthoforge.models.generators import build_generator
 from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.noise import NoiseField
 from orthoforge.models.roofs import COLOURS
 from orthoforge.models.styles import BLUR, CODE, KEPT, Style, StyleBank, StyleEncoder, bank_of
+from orthoforge.networks import build_generator
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.generators import build_generator
 from orthoforge.models.layers import NoiseDropout, ResizeConv2d
+from orthoforge.networks import build_generator
 
 HALVINGS = {"unet256": 8, "unet512": 9}
 NORMS = {"batch": nn.BatchNorm2d, "instance": nn.InstanceNorm2d, "group": nn.GroupNorm}

@@ -71,7 +71,7 @@ def install_hooks(
     plot: bool = False,
 ) -> None:
     """``hold`` stops at the n-th time of a moment, says so, and waits for a line; ``poison`` spoils D's weights at a step."""
-    from orthoforge import checkpoints
+    from orthoforge import checkpoint_files
     from orthoforge.training import loop, session, step, validation
 
     loop.STEPS_BETWEEN_CURVE_POINTS = 2
@@ -98,7 +98,7 @@ def install_hooks(
     step.l1 = before("step", step.l1)  # D has its step, G not yet
     validation.psnr = before("validation", validation.psnr)
     loop.run_files.append_result = before("row", loop.run_files.append_result)
-    checkpoints.sync = before("checkpoint", checkpoints.sync)  # four times a checkpoint, then once when it is in place
+    checkpoint_files.sync = before("checkpoint", checkpoint_files.sync)  # four times a checkpoint, then once when it is in place
     os.rename = before("rename", os.rename)
 
     if poison:
@@ -114,7 +114,13 @@ def install_hooks(
 
 
 # Imported before the first fork, so that no child has to.
-WARM = ("matplotlib.figure", "torch.utils.tensorboard", "orthoforge.cli", "orthoforge.training.session", "orthoforge.checkpoints")
+WARM = (
+    "matplotlib.figure",
+    "torch.utils.tensorboard",
+    "orthoforge.cli",
+    "orthoforge.training.session",
+    "orthoforge.checkpoint_files",
+)
 
 if __name__ == "__main__":
     for module in WARM:

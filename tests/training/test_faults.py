@@ -14,7 +14,7 @@ from harness import Trainers, assert_same_run, begun, hidden_leftovers, make_til
 from safetensors.torch import load_file
 
 from orthoforge import run_files
-from orthoforge.checkpoints import load_checkpoint, save_checkpoint
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
 from orthoforge.errors import (
     CheckpointError,
     ConfigError,

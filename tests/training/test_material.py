@@ -11,7 +11,8 @@ import pytest
 from harness import assert_same_run, make_tiles
 
 from orthoforge import run_files
-from orthoforge.checkpoints import MATERIAL, load_checkpoint
+from orthoforge.checkpoint_files import load_checkpoint
+from orthoforge.checkpoints import MATERIAL
 from orthoforge.config import load_recipe
 from orthoforge.errors import CheckpointError, ConfigError
 from orthoforge.material import packing

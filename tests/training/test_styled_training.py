@@ -16,7 +16,7 @@ from scipy.ndimage import label
 
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from orthoforge import run_files
-from orthoforge.checkpoints import load_checkpoint, save_checkpoint
+from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
 from orthoforge.masks.classes import building_value
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_image

@@ -12,8 +12,9 @@ from harness import assert_same_run, begun, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
 from orthoforge import run_files
-from orthoforge.checkpoint_state import MODEL, STATE, require_state
-from orthoforge.checkpoints import Checkpoint
+from orthoforge.checkpoint_files import Checkpoint
+from orthoforge.checkpoint_state import MODEL, STATE
+from orthoforge.checkpoints import require_state
 from orthoforge.errors import ConfigError
 from orthoforge.measures.realism.distances import kernel_distance
 from orthoforge.measures.realism.features import LiteFeatures, perceptual_distance

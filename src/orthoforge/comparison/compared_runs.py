@@ -8,10 +8,9 @@ from typing import Any
 
 from orthoforge.bands import unseen_bands
 from orthoforge.checkpoint_state import Tiles
-from orthoforge.checkpoints import run_folder
+from orthoforge.checkpoints import classes_of, run_folder
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
 from orthoforge.files import real_path
-from orthoforge.masks.classes import Classes
 from orthoforge.run_files import ArgsTiles, RunArgs, read_args, read_results
 from orthoforge.runs import Run
 from orthoforge.tiles.manifest import STORE
@@ -190,7 +189,7 @@ def _find_tiles(
     run: ComparedRun, own_tiles: Tiles, stores: list[Path] | None, opened: dict[Path, TileStore], *, by_fingerprint: bool
 ) -> None:
     """Set the run's ``store``, or remark why it has none."""
-    classes = Classes.of_plain(own_tiles.classes.plain() if own_tiles.classes else None)
+    classes = classes_of(own_tiles)
     if stores is None and not run.data:
         run.remarks.append("No pictures and no scores: it does not say which tiles it was trained on. Name them with `--data`.")
         return

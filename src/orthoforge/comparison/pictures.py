@@ -22,9 +22,9 @@ from orthoforge.comparison.mosaics import (
     whole_scene,
 )
 from orthoforge.comparison.shared_ground import SHOWN_GROUNDS, Ground, GroundGroup, covering_tile, cut_to
-from orthoforge.evaluation.subject import TileImages, tile_seed
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture
+from orthoforge.runs import TileImages, tile_seed
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 

@@ -9,13 +9,12 @@ import numpy as np
 from orthoforge.comparison.compared_runs import ComparedRun
 from orthoforge.comparison.mosaics import Draw
 from orthoforge.comparison.settings import store_words
-from orthoforge.evaluation.subject import GroundKnown
-from orthoforge.evaluation.tables import overlap_statement
 from orthoforge.measures.means import Mean, mean_and_error
 from orthoforge.measures.paired import Scores, mean_colours, tile_scores
 from orthoforge.measures.pixels import detail_levels
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
+from orthoforge.runs import GroundKnown, overlap_statement
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 

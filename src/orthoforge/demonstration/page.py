@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from orthoforge import run_files
-from orthoforge.checkpoints import Checkpoint, load_checkpoint, newest_checkpoint
+from orthoforge.checkpoint_files import Checkpoint, load_checkpoint
+from orthoforge.checkpoints import newest_checkpoint
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.demonstration.extent import Extent
 from orthoforge.demonstration.journal import in_seconds

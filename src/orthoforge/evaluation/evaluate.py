@@ -2,49 +2,33 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import page
 from orthoforge.evaluation.folder_images import folder_subject
-from orthoforge.evaluation.measure import MOST_WORKERS, Look, Measured, batches, in_order, measure, open_look
-from orthoforge.evaluation.result import (
-    Assumed,
-    Circumstances,
-    DiversitySeen,
-    Evaluation,
-    FidelitySeen,
-    MemorisationSeen,
-    Nearest,
-    NoDiversity,
-    NoMemorisation,
-    PixelScores,
-)
-from orthoforge.evaluation.subject import Subject, described, require_scorable, run_subject
+from orthoforge.evaluation.measure import MOST_WORKERS, Measured, copies, masks_followed, measure, open_look, variety
+from orthoforge.evaluation.result import Circumstances, Evaluation, PixelScores
+from orthoforge.evaluation.subject import CheckpointUsed, Described, ImageSet, Subject
 from orthoforge.evaluation.tables import counted, realism_lines, score_lines
 from orthoforge.files import new_file, require_place
+from orthoforge.masks.classes import Classes
 from orthoforge.measures.paired import METRICS, MORE_METRICS, mean_scores
-from orthoforge.measures.realism.diversity import MASKS, diversity
-from orthoforge.measures.realism.features import BATCH, ScoreNetwork
-from orthoforge.measures.realism.memorisation import Neighbours, chosen_training_tiles, memorisation, nearest
-from orthoforge.measures.realism.realism import realism
-from orthoforge.measures.segmenter.fidelity import image_fidelity, segmenter_tiles
-from orthoforge.measures.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
+from orthoforge.measures.realism.features import ScoreNetwork
+from orthoforge.measures.realism.realism import LEAST_SET, realism
+from orthoforge.measures.realism.verdict import LEAST_IMAGES
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.pages.html import write_page
+from orthoforge.runs import Run, TileImages
 from orthoforge.tiles.store import TileStore
+from orthoforge.trained_generator import TrainedGenerator
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 FORMAT = 2
-# So many images that lie nearest to a training tile are named, and shown.
-NEAREST = 5
-# The segmenter looks at so many tiles at most, spread over the set: more change little and take minutes.
-FIDELITY_TILES = 200
 
 
 def evaluate(
@@ -90,7 +74,7 @@ def evaluate(
     store = TileStore.open(data).showing(None if bands is None else [band - 1 for band in bands])
     tile_ids = _ids_of_split(store, split)
     subject = _opened(path, store, tile_ids, split, masks=masks, threshold=threshold, seed=seed, device=device)
-    require_scorable(subject, tile_ids, split, allow_trained=allow_trained)
+    _require_scorable(subject, tile_ids, split, allow_trained=allow_trained)
     look = open_look(network, store, weights=weights, lpips=lpips, device=device)
     # A run's images are made one after the other, by all threads; files are looked at side by side, by one thread each.
     workers = 1 if subject.generator or device != "cpu" else min(torch.get_num_threads(), MOST_WORKERS)
@@ -102,20 +86,20 @@ def evaluate(
     result: Evaluation = {
         "format": FORMAT,
         "made_by": f"orthoforge {version('orthoforge')}, torch {torch.__version__}, on {device}",
-        **described(subject, store, tile_ids, split, masks=masks, allow_trained=allow_trained),
+        **_described(subject, store, tile_ids, split, masks=masks, allow_trained=allow_trained),
         "seed": seed,
         "networks": look.circumstances(),
         **_pixel_scores(measured),
         "realism": {**realism(measured.fake, measured.real, paired=same_order, seed=seed), "circumstances": seen},
-        "diversity": _variety(subject, store, tile_ids, look, near, seed=seed),
-        "memorisation": _copies(subject, store, split, measured, look, seen, workers=workers),
+        "diversity": variety(subject, store, tile_ids, look, near, seed=seed),
+        "memorisation": copies(subject, store, split, measured, look, seen, workers=workers),
         "fidelity": None,
         "tiles": measured.tiles,
         "warnings": [],
     }
     if fidelity:
         settings = fidelity if isinstance(fidelity, SegmenterSettings) else SegmenterSettings(seed=seed)
-        result["fidelity"] = _masks_followed(subject, store, settings, out / "segmenter", seed=seed, device=device)
+        result["fidelity"] = masks_followed(subject, store, settings, out / "segmenter", seed=seed, device=device)
     result["warnings"] = page.warnings_of(result)
     content = page.page(result, subject, store)
     with new_file(out / REPORT_JSON, overwrite=overwrite) as partial:
@@ -138,6 +122,15 @@ def summary_lines(result: Evaluation) -> list[str]:
     return lines + [f"warning: {text}" for text in result["warnings"]]
 
 
+def _ids_of_split(store: TileStore, split: str) -> list[int]:
+    tile_ids = store.ids(split)
+    if not len(tile_ids):
+        counts = {name: len(store.ids(name)) for name in ("train", "val", "test")}
+        others = ", ".join(f"{name} ({count})" for name, count in counts.items() if count) or "none"
+        raise DataError(f"{store.path}: no tile is in split {split}. Splits with tiles: {others}. Choose one with --split.")
+    return tile_ids.tolist()
+
+
 def _opened(
     path: Path,
     store: TileStore,
@@ -154,7 +147,52 @@ def _opened(
         return folder_subject(path, store, split, masks=masks, threshold=threshold)
     if masks is not None:
         raise ConfigError(f"{path} is a run: it is given the masks of the tiles. --masks is for a folder of images.")
-    return run_subject(path, store, tile_ids, seed=seed, device=device)
+    return _run_subject(path, store, tile_ids, seed=seed, device=device)
+
+
+def _run_subject(path: Path, store: TileStore, tile_ids: Sequence[int], *, seed: int = 0, device: str = "cpu") -> Subject:
+    """What the run at ``path`` makes of the tiles' masks.
+
+    Raises ``DataError`` when its bands or classes are others than the tiles', ``CheckpointError``.
+    """
+    run = Run.open(path)
+    generator = run.generator(device)
+    if generator.bands != store.bands:
+        raise DataError(f"{store.path}: its images have {store.bands} bands, those of {path} {generator.bands}.")
+    if generator.classes != store.classes:
+        raise DataError(f"{store.path}: its masks hold {_kind(store.classes)}, the run was trained on {_kind(generator.classes)}.")
+    made = TileImages(generator.showing(store.shown))
+    rows = [store.rows[tile_id] for tile_id in tile_ids]
+    images = ImageSet(
+        names=tuple(f"{row.scene}_{row.window.row}_{row.window.col}" for row in rows),
+        scenes=tuple(row.scene for row in rows),
+        size_px=(store.size_px, store.size_px),
+        tile_ids=tuple(tile_ids),
+        read=lambda index: made.of_tile(store, tile_ids[index], seed),
+    )
+    return Subject(path, made, images, None, run.ground_on(store, tile_ids))
+
+
+def _kind(classes: Classes | None) -> str:
+    return f"the classes {', '.join(classes.names)}" if classes else "buildings only"
+
+
+def _require_scorable(subject: Subject, tile_ids: Sequence[int], split: str, *, allow_trained: bool) -> None:
+    """``DataError`` when there are too few images, or (without ``allow_trained``) the run was trained on these tiles."""
+    images, ground = subject.images, subject.ground
+    if min(len(images), len(tile_ids)) < LEAST_SET and all(tile_id is None for tile_id in images.tile_ids):
+        raise DataError(
+            f"{len(images)} image{'s' * (len(images) != 1)} and {len(tile_ids)} real tile{'s' * (len(tile_ids) != 1)} are too few, "
+            f"and no image is named as a tile. Realism needs {LEAST_SET} of each, its floor 4 real ones, precision, recall and a "
+            f"verdict {LEAST_IMAGES} of each; pixel scores need one pair."
+        )
+    if ground is not None and ground.tiles and not allow_trained:
+        which = "it was trained on split train" if ground.same_store else "its training tiles show the same ground"
+        raise DataError(
+            f"{subject.path}: the run was trained on {ground.tiles} of the {len(tile_ids)} tiles of split {split} (for example "
+            f"{ground.example}; {which}), so the scores would measure memory. Score tiles that were kept out, or pass "
+            "--allow-trained, which the report will say."
+        )
 
 
 def _pixel_scores(measured: Measured) -> PixelScores:
@@ -169,82 +207,34 @@ def _pixel_scores(measured: Measured) -> PixelScores:
     }
 
 
-def _ids_of_split(store: TileStore, split: str) -> list[int]:
-    tile_ids = store.ids(split)
-    if not len(tile_ids):
-        counts = {name: len(store.ids(name)) for name in ("train", "val", "test")}
-        others = ", ".join(f"{name} ({count})" for name, count in counts.items() if count) or "none"
-        raise DataError(f"{store.path}: no tile is in split {split}. Splits with tiles: {others}. Choose one with --split.")
-    return tile_ids.tolist()
+def _described(
+    subject: Subject, store: TileStore, tile_ids: Sequence[int], split: str, *, masks: Path | None, allow_trained: bool
+) -> Described:
+    """What the report says of what was scored."""
+    generator, ground = subject.generator, subject.ground
+    paired = sum(tile_id is not None for tile_id in subject.images.tile_ids)
+    return {
+        "images": {
+            "source": str(subject.path), "kind": "run" if generator else "folder", "n": len(subject.images), "paired": paired,
+            "masks": str(masks) if masks else None,
+        },
+        "checkpoint": None if generator is None else _checkpoint(generator, subject.path, store, tile_ids),
+        "data": {
+            "tiles": str(store.path), "fingerprint": store.fingerprint, "trained_on_these": ground.same_store if ground else None,
+            "trained_tiles": ground.tiles if ground else None, "allowed_trained": allow_trained,
+            "split": split, "split_method": store.settings["split"], "n": len(tile_ids),
+            "size_px": store.size_px, "gsd_m": store.gsd_m,
+            "bands": list(store.looked_at), "band_count": store.bands,
+        },
+    }  # fmt: skip
 
 
-def _copies(
-    subject: Subject, store: TileStore, split: str, measured: Measured, look: Look, seen: Circumstances, *, workers: int
-) -> MemorisationSeen | NoMemorisation:
-    """Memorisation, with the nearest tiles; or why it was not measured."""
-    training = subject.ground.training if subject.ground else store
-    if training is None:
-        return {
-            "ratio": None,
-            "why": "the tiles that the run was trained on are not where its args.yaml says",
-            "circumstances": seen,
-        }
-    training = training.showing(store.shown)
-    if split == "train" and (subject.ground is None or subject.ground.same_store):
-        return {"ratio": None, "why": "the scored tiles are the training tiles, so there is no yardstick", "circumstances": seen}
-    every = training.ids("train")
-    chosen = chosen_training_tiles(every).tolist()
-    if not chosen:
-        return {"ratio": None, "why": f"{training.path} has no training tiles", "circumstances": seen}
-
-    def vectors_of(some: range) -> tuple[list[int], np.ndarray]:
-        ids = chosen[some.start : some.stop]
-        pixels = np.stack([training.tile(tile_id)[0] for tile_id in ids])
-        return ids, look.vectors(pixels)
-
-    searched = in_order(vectors_of, batches(len(chosen), BATCH), workers=workers)
-    found: list[Neighbours] = nearest([measured.fake.array, measured.real.array], searched)
-    order = np.argsort(found[0].distances, kind="stable")[:NEAREST]
-    shown: list[Nearest] = [
-        {"image": subject.images.names[measured.fake.kept[index]], "number": int(measured.fake.kept[index]),
-         "training_tile": int(found[0].tile_ids[index]), "distance": float(found[0].distances[index])}
-        for index in order.tolist()
-    ]  # fmt: skip
-    figures = memorisation(*found, searched=len(chosen), training_tiles=len(every))
-    words: Assumed = {}
-    if not subject.ground:
-        words = {"assumed": "that the images were made by something trained on split train of these tiles"}
-    return {**figures, **words, "training_fingerprint": training.fingerprint, "nearest": shown, "circumstances": seen}
-
-
-def _variety(
-    subject: Subject, store: TileStore, tile_ids: list[int], look: Look, seen: Circumstances, *, seed: int
-) -> DiversitySeen | NoDiversity:
-    """How far images of one mask with several seeds lie apart; or why it was not measured."""
-    made = subject.made
-    if made is None:
-        why = "a folder has one image of each mask; several seeds need a run"
-        return {"value": None, "why": why, "circumstances": seen}
-    chosen = [tile_ids[index] for index in np.unique(np.linspace(0, len(tile_ids) - 1, MASKS).astype(int)).tolist()]
-    figures = diversity(
-        lambda number, some: made.of_tile(store, chosen[number], some),
-        [store.tile(tile_id)[0] for tile_id in chosen],
-        look.maps,
-        first_seed=seed,
-    )
-    return {**figures, "circumstances": seen}
-
-
-def _masks_followed(
-    subject: Subject, store: TileStore, settings: SegmenterSettings, folder: Path, *, seed: int, device: str
-) -> FidelitySeen:
-    """How well the run's images follow their masks, to a segmenter that is trained here and kept in ``folder``."""
-    made = subject.made
-    if made is None:
-        raise ConfigError(f"{subject.path} is a folder of images: fidelity is measured of a run, which is given the tiles' masks.")
-    training, scored = segmenter_tiles(store)
-    shown = scored[np.unique(np.linspace(0, len(scored) - 1, min(FIDELITY_TILES, len(scored))).astype(int))]
-    segmenter = train_segmenter(tile_sample(store, training, settings), settings, class_count=store.class_count, device=device)
-    segmenter.save(folder, overwrite=True)
-    followed = image_fidelity(segmenter, store, shown, lambda tile_id: made.of_tile(store, tile_id, seed), seed=seed)
-    return {**followed, "segmenter": asdict(settings) | {"n": len(training)}}
+def _checkpoint(generator: TrainedGenerator, path: Path, store: TileStore, tile_ids: Sequence[int]) -> CheckpointUsed:
+    said: CheckpointUsed = {
+        "run": str(path), "sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
+        "gsd_m": generator.gsd_m,
+    }  # fmt: skip
+    if generator.styles:
+        in_own = sum(store.rows[tile_id].place in generator.styles for tile_id in tile_ids)
+        said["styles"] = {"places": list(generator.styles), "tiles_in_own": in_own}
+    return said

@@ -1,34 +1,48 @@
-"""One pass over the images and the real tiles, each of which is given to the networks once."""
+"""One pass over the images and the real tiles, each of which is given to the networks once; and what it does not tell of a run:
+whether it copies, how its images vary, whether they follow their masks."""
 
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from orthoforge.errors import ConfigError
-from orthoforge.evaluation.result import TileScores
-from orthoforge.evaluation.subject import ImageSet
+from orthoforge.evaluation.result import (
+    Assumed,
+    Circumstances,
+    DiversitySeen,
+    FidelitySeen,
+    MemorisationSeen,
+    Nearest,
+    NoDiversity,
+    NoMemorisation,
+    TileScores,
+)
+from orthoforge.evaluation.side_by_side import batches, in_order
+from orthoforge.evaluation.subject import ImageSet, Subject
 from orthoforge.measures.paired import mean_colours, pair_scores
 from orthoforge.measures.pixels import detail_levels
+from orthoforge.measures.realism.diversity import MASKS, diversity
 from orthoforge.measures.realism.features import BATCH, LiteFeatures, ScoreNetwork, open_network, perceptual_distance
 from orthoforge.measures.realism.lpips import Lpips, load_lpips
+from orthoforge.measures.realism.memorisation import Neighbours, chosen_training_tiles, memorisation, nearest
 from orthoforge.measures.realism.realism import Seen, Vectors
+from orthoforge.measures.segmenter.fidelity import image_fidelity, segmenter_tiles
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.models.conditions import encode_image
 from orthoforge.tiles.store import TileStore
 
+# So many images that lie nearest to a training tile are named, and shown.
+NEAREST = 5
+# The segmenter looks at so many tiles at most, spread over the set: more change little and take minutes.
+FIDELITY_TILES = 200
 # The floor's perceptual distance is a pass of the network for each tile; a mean over so many says enough.
 FLOOR_PERCEPTUAL = 128
 # Each holds some hundred megabytes of feature maps.
 MOST_WORKERS = 8
-
-T = TypeVar("T")
-R = TypeVar("R")
 
 
 @dataclass(frozen=True)
@@ -173,35 +187,76 @@ def measure(
     return Measured(fake, real, tiles, floor_from)
 
 
-def in_order(function: Callable[[T], R], items: Iterable[T], *, workers: int) -> Iterator[R]:
-    """``map``, by ``workers`` threads with one thread of PyTorch's own each, a few items ahead of who takes the results.
+def copies(
+    subject: Subject, store: TileStore, split: str, measured: Measured, look: Look, seen: Circumstances, *, workers: int
+) -> MemorisationSeen | NoMemorisation:
+    """Memorisation, with the nearest tiles; or why it was not measured."""
+    training = subject.ground.training if subject.ground else store
+    if training is None:
+        return {
+            "ratio": None,
+            "why": "the tiles that the run was trained on are not where its args.yaml says",
+            "circumstances": seen,
+        }
+    training = training.showing(store.shown)
+    if split == "train" and (subject.ground is None or subject.ground.same_store):
+        return {"ratio": None, "why": "the scored tiles are the training tiles, so there is no yardstick", "circumstances": seen}
+    every = training.ids("train")
+    chosen = chosen_training_tiles(every).tolist()
+    if not chosen:
+        return {"ratio": None, "why": f"{training.path} has no training tiles", "circumstances": seen}
 
-    Two such threads do more than one whose operations are shared between two threads: most operations are too small to share, and
-    what lies between them is not shared at all. With one worker it is ``map``.
-    """
-    if workers == 1:
-        yield from map(function, items)
-        return
-    threads = torch.get_num_threads()
-    waiting: deque[Future[R]] = deque()
-    with ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(1,)) as pool:
-        try:
-            for item in items:
-                waiting.append(pool.submit(function, item))
-                if len(waiting) > 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
-            torch.set_num_threads(threads)  # the number is also the process's, for threads to come
+    def vectors_of(some: range) -> tuple[list[int], np.ndarray]:
+        ids = chosen[some.start : some.stop]
+        pixels = np.stack([training.tile(tile_id)[0] for tile_id in ids])
+        return ids, look.vectors(pixels)
+
+    searched = in_order(vectors_of, batches(len(chosen), BATCH), workers=workers)
+    found: list[Neighbours] = nearest([measured.fake.array, measured.real.array], searched)
+    order = np.argsort(found[0].distances, kind="stable")[:NEAREST]
+    shown: list[Nearest] = [
+        {"image": subject.images.names[measured.fake.kept[index]], "number": int(measured.fake.kept[index]),
+         "training_tile": int(found[0].tile_ids[index]), "distance": float(found[0].distances[index])}
+        for index in order.tolist()
+    ]  # fmt: skip
+    figures = memorisation(*found, searched=len(chosen), training_tiles=len(every))
+    words: Assumed = {}
+    if not subject.ground:
+        words = {"assumed": "that the images were made by something trained on split train of these tiles"}
+    return {**figures, **words, "training_fingerprint": training.fingerprint, "nearest": shown, "circumstances": seen}
 
 
-def batches(count: int, size: int) -> Iterator[range]:
-    """Numbers from 0 to ``count`` in groups of ``size``."""
-    for begin in range(0, count, size):
-        yield range(begin, min(begin + size, count))
+def variety(
+    subject: Subject, store: TileStore, tile_ids: list[int], look: Look, seen: Circumstances, *, seed: int
+) -> DiversitySeen | NoDiversity:
+    """How far images of one mask with several seeds lie apart; or why it was not measured."""
+    made = subject.made
+    if made is None:
+        why = "a folder has one image of each mask; several seeds need a run"
+        return {"value": None, "why": why, "circumstances": seen}
+    chosen = [tile_ids[index] for index in np.unique(np.linspace(0, len(tile_ids) - 1, MASKS).astype(int)).tolist()]
+    figures = diversity(
+        lambda number, some: made.of_tile(store, chosen[number], some),
+        [store.tile(tile_id)[0] for tile_id in chosen],
+        look.maps,
+        first_seed=seed,
+    )
+    return {**figures, "circumstances": seen}
+
+
+def masks_followed(
+    subject: Subject, store: TileStore, settings: SegmenterSettings, folder: Path, *, seed: int, device: str
+) -> FidelitySeen:
+    """How well the run's images follow their masks, to a segmenter that is trained here and kept in ``folder``."""
+    made = subject.made
+    if made is None:
+        raise ConfigError(f"{subject.path} is a folder of images: fidelity is measured of a run, which is given the tiles' masks.")
+    training, scored = segmenter_tiles(store)
+    shown = scored[np.unique(np.linspace(0, len(scored) - 1, min(FIDELITY_TILES, len(scored))).astype(int))]
+    segmenter = train_segmenter(tile_sample(store, training, settings), settings, class_count=store.class_count, device=device)
+    segmenter.save(folder, overwrite=True)
+    followed = image_fidelity(segmenter, store, shown, lambda tile_id: made.of_tile(store, tile_id, seed), seed=seed)
+    return {**followed, "segmenter": asdict(settings) | {"n": len(training)}}
 
 
 def _open_lpips(folder: Path | None, store: TileStore, device: str) -> Lpips | None:

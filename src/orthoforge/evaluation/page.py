@@ -15,7 +15,7 @@ from orthoforge.evaluation.result import (
     TileScores,
 )
 from orthoforge.evaluation.subject import Subject
-from orthoforge.evaluation.tables import circumstances, counted, few_images, overlap_statement, realism_section, score_parts
+from orthoforge.evaluation.tables import circumstances, counted, few_images, realism_section, score_parts
 from orthoforge.geo.grid import other_scale
 from orthoforge.measures.paired import mean_colours
 from orthoforge.measures.realism.memorisation import levels_apart
@@ -24,6 +24,7 @@ from orthoforge.measures.realism.verdict import LEAST_IMAGES
 from orthoforge.measures.segmenter.fidelity import Compared, Fidelity
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture
+from orthoforge.runs import overlap_statement
 from orthoforge.tiles.store import TileStore
 
 # So many tiles or images are shown of each kind.

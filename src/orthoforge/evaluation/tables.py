@@ -1,7 +1,6 @@
 """Tables of pixel scores and of realism, on pages and in terminals, and what they say in words."""
 
 from orthoforge.evaluation.result import Evaluation, RealismSeen
-from orthoforge.evaluation.subject import GroundKnown
 from orthoforge.geo.grid import other_scale
 from orthoforge.measures.means import Mean
 from orthoforge.measures.paired import Image, MeanScores
@@ -10,6 +9,7 @@ from orthoforge.measures.realism.realism import RELIABLE_IMAGES
 from orthoforge.measures.realism.verdict import words as verdict_words
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Text
+from orthoforge.runs import overlap_statement
 
 _IMAGES: dict[Image, str] = {"generated": "generated", "mean_colours": "floor: mean colours", "real": "real images"}
 _BESIDE: tuple[Image, ...] = ("generated", "mean_colours")
@@ -178,40 +178,6 @@ def circumstances(result: Evaluation) -> Html:
         words = f"{network['network']}, {network['layer']}; resizing: {network['resizing']}; weights "
         rows.append([f"Network: {use}", html.join([html.escape(words), Html(f"<code>{network['weights_sha256'][:16]}…</code>")])])
     return html.table(["Circumstances", ""], [*rows, ["Made by", result["made_by"]]])
-
-
-def overlap_statement(data: GroundKnown, trained_tiles: int | None = None) -> tuple[str, bool]:
-    """Whether the scored tiles were trained on, in words, and whether that is a warning.
-
-    ``trained_tiles``: how many show ground that was trained on, where that is known.
-    """
-    split = data["split"]
-    if data["trained_on_these"] is None:
-        return "What made these images is not known here; if it was trained on the scored tiles, the scores measure memory.", True
-    if not data["trained_on_these"]:
-        if trained_tiles:
-            return (
-                f"The run was trained on the ground that {trained_tiles} of these tiles show: the scores measure memory in part.",
-                True,
-            )
-        if trained_tiles == 0:
-            return "These are other tiles than the run was trained on, and none shows ground that it was trained on.", False
-        return (
-            "These are not the tiles that the run was trained on (their fingerprints differ). Whether they show ground that it was "
-            "trained on is unknown; if they do, the scores measure memory.",
-            True,
-        )
-    if split == "train":
-        return "The run was trained on exactly these tiles: the scores measure memory.", True
-    if data["split_method"] == "random":
-        return (
-            f"The run was not trained on tiles of split {split}, but the tiles were split at random, so it was trained on "
-            "neighbours of nearly all of them: the scores measure memory in part.",
-            True,
-        )
-    if split == "val":
-        return "The run was not trained on these tiles, but they chose its best checkpoint.", False
-    return f"The run was trained on other tiles of this set; split {split} was kept out of its training.", False
 
 
 def _columns(scores: MeanScores) -> dict[str, str]:

@@ -22,7 +22,7 @@ from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.classes import open_raster_mask
 from orthoforge.scenes.sources import number_of
 
 _SMALLEST_MASK_PX = 16

@@ -17,7 +17,7 @@ from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.classes import open_raster_mask
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.

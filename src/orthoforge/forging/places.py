@@ -12,7 +12,7 @@ from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import DRIVERS
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.classes import open_raster_mask
 from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_key
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.

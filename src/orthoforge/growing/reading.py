@@ -6,8 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.geo.grid import Window
-from orthoforge.masks.classes import Classes, building_value
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.classes import Classes, building_value, open_raster_mask
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Pretrained folders, written from a generator or a run.
 
-A folder holds ``config.json`` and ``model.safetensors``, which ``orthoforge.saved_generator`` reads, ``README.md``, the model card,
+A folder holds ``config.json`` and ``model.safetensors``, which ``orthoforge.checkpoints`` reads, ``README.md``, the model card,
 and ``stac-item.json``.
 """
 
@@ -20,7 +20,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from orthoforge.checkpoint_state import CONFIG, MATERIAL, MODEL
-from orthoforge.checkpoints import FORMAT, checkpoint_folder, run_folder, state_bytes
+from orthoforge.checkpoints import FORMAT, SavedGenerator, checkpoint_folder, read_generator, run_folder, state_bytes
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_folder, require_free_space, require_place
@@ -31,7 +31,6 @@ from orthoforge.hub.remote import CARD, ITEM, KNOWN, LIBRARY, push_to_hub
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE
 from orthoforge.models.noise import is_noisy
 from orthoforge.run_files import RunArgs, read_args
-from orthoforge.saved_generator import SavedGenerator, read_generator
 
 
 def publish(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
+from orthoforge.checkpoints import SavedGenerator
 from orthoforge.config import problems
 from orthoforge.errors import ConfigError
 from orthoforge.hub.remote import LIBRARY
 from orthoforge.plain_yaml import dump_yaml, read_yaml
-from orthoforge.saved_generator import SavedGenerator
 
 _TEMPLATE = Path(__file__).with_name("card.md")
 _STYLE = '\nimage = generator.with_style("{place}")(mask)  # as in that place; or like a reference image (H, W, {bands}) uint8'

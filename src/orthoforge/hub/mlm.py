@@ -11,9 +11,9 @@ from typing import NamedTuple
 
 import torch
 
+from orthoforge.checkpoints import SavedGenerator
 from orthoforge.masks.classes import class_count
 from orthoforge.models.conditions import condition_channels
-from orthoforge.saved_generator import SavedGenerator
 
 EXTENSIONS = {
     "mlm": "https://stac-extensions.github.io/mlm/v1.4.0/schema.json",

@@ -1,27 +1,38 @@
-"""What the pixels of a mask stand for: classes by index, each with a name and its colours or values."""
+"""What the pixels of a mask stand for: buildings, or classes by index, each with a name and its colours or values; and rasters that
+are read as that."""
 
-import json
-import re
+import contextlib
+import hashlib
+import threading
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.files import no_such_file, require_end
-from orthoforge.geo.rasters import percent
+from orthoforge.geo.grid import Window
+from orthoforge.geo.rasters import (
+    Raster,
+    nodata_note,
+    open_raster,
+    percent,
+    read_mask,
+    read_mask_and_valid,
+    read_mask_rgb,
+    read_mask_values,
+    require_mask_values,
+)
+from orthoforge.geo.stamps import source_sha256
 
 Colour = tuple[int, int, int]
 # What a pixel holds: a colour, or the one value of a mask with a single band.
 Code = tuple[int, ...]
 # What building is in a mask that knows nothing else.
 BUILDING = 255
-# An entry of that name adds a colour to another class: '(also seen, treat as Unlabeled)' in the Dubai data set.
-_ALIAS = re.compile(r"treat(?:ed)?\s+as\s+(?P<name>.+?)\s*\)?\s*$", re.IGNORECASE)
 _SHOWN_COLOURS = 4
 # Of classes that have values alone, in pictures: told apart also by those who see no red or green (Okabe and Ito 2008).
 _SHOWN: tuple[Colour, ...] = (
@@ -121,35 +132,97 @@ def building_value(classes: Classes | None) -> int | None:
     return BUILDING if classes is None else classes.building
 
 
-def load_classes(path: Path) -> Classes:
-    """The classes of a palette: a JSON file of ``{"Building": [60, 16, 152], …}``.
+@contextlib.contextmanager
+def open_raster_mask(path: Path, *, classes: Classes | None = None, threshold: int | None = None) -> "Iterator[RasterMask]":
+    """The mask of a raster: of ``classes``, or of buildings, which may be those at or above a ``threshold``."""
+    with open_raster(path) as raster:
+        yield RasterMask(raster, classes, threshold)
 
-    For masks of one band it gives values, ``{"Building": 1, …}``, or both,
-    ``{"Building": {"colour": [60, 16, 152], "value": 1}, …}``. A key that ends in 'treat as NAME' gives the class NAME one
-    more of them. ``DataError`` says what is wrong otherwise.
+
+@dataclass
+class Unfit:
+    """What windows of a mask may hold that it must not: pixels of each value (256,), and of each code that no class has."""
+
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
+    codes: Counter[Code] = field(default_factory=Counter)
+
+
+class RasterMask:
+    """A mask in an open raster. It may be read by several threads.
+
+    Its values can be looked at as a whole first (``require_sound``), so that a bad one is found before an hour has passed.
     """
-    path = Path(path)
-    entries = _entries(path)
-    aliases = {name: match["name"] for name, _ in entries if (match := _ALIAS.search(name))}
-    names = [name for name, _ in entries if name not in aliases]
-    if len(set(names)) < len(names):
-        raise DataError(f"{path}: {next(name for name in names if names.count(name) > 1)!r} is there twice.")
-    if len(names) > _UNKNOWN:
-        raise DataError(f"{path}: {len(names)} classes; {_UNKNOWN} at most are taken.")
-    index_of: dict[Colour, int] = {}
-    index_of_value: dict[int, int] = {}
-    for name, entry in entries:
-        colour, value = _codes(path, name, entry)
-        meant = aliases.get(name, name)
-        if meant not in names:
-            raise DataError(f"{path}: {name!r} refers to {meant!r}, which is not in it. It has {', '.join(names)}.")
-        index = names.index(meant)
-        if colour is not None and index_of.setdefault(colour, index) != index:
-            raise DataError(f"{path}: {list(colour)} stands for both {names[index_of[colour]]!r} and {meant!r}.")
-        if value is not None and index_of_value.setdefault(value, index) != index:
-            raise DataError(f"{path}: {value} stands for both {names[index_of_value[value]]!r} and {meant!r}.")
-    values = _by_class(index_of_value, len(names)) if index_of_value else ()
-    return Classes(tuple(names), _by_class(index_of, len(names)), values)
+
+    def __init__(self, raster: Raster, classes: Classes | None = None, threshold: int | None = None) -> None:
+        self.grid, self.raster, self.classes, self._threshold = raster.grid, raster, classes, threshold
+        self._lock = threading.Lock()  # GDAL reads a file in one thread at a time
+
+    @cached_property
+    def identity(self) -> str:
+        values = f" {self.classes.index_of_value}" if self.classes and self.classes.values else ""
+        settings = f"{self._threshold} {self.classes and self.classes.index_of}{values}"
+        return hashlib.sha256(f"{source_sha256(self.raster.path)} {settings}".encode()).hexdigest()
+
+    @property
+    def nodata_note(self) -> str | None:
+        """What is unclear about what it declares to be no data."""
+        return None if self.classes else nodata_note(self.raster)
+
+    def labels(self, window: Window | None = None) -> np.ndarray:
+        """A window, or all of it, as (h, w) uint8 of 0 and 255 or of class indices. ``DataError`` for other values or colours."""
+        with self._lock:
+            if self.classes is None:
+                return read_mask(self.raster, window, threshold=self._threshold)
+            return self.classes.indices(self._codes(window), self.raster.path)
+
+    def read(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """As ``labels``, and where it holds data, (h, w) bool; ``None`` for everywhere."""
+        if self.classes is None:
+            with self._lock:
+                return read_mask_and_valid(self.raster, window, threshold=self._threshold)
+        labels = self.labels(window)
+        with self._lock:
+            return labels, self.raster.read_valid(window)
+
+    def as_stored(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
+        """What a copy of it holds, and where that has data: as ``read``, but of classes their colours, (h, w, 3), or values."""
+        if self.classes is None:
+            return self.read(window)
+        with self._lock:
+            codes = self._codes(window)
+        self.classes.indices(codes, self.raster.path)
+        return (codes if codes.shape[2] == 3 else codes[..., 0]), None
+
+    def building(self, window: Window, unfit: Unfit) -> np.ndarray:
+        """(h, w) uint8 of 0 and 255. What the mask must not hold is counted in ``unfit``, to be judged when all of it is read."""
+        if self.classes:
+            labels, unknown = self.classes.sort(self._codes(window))
+            unfit.codes += unknown
+            building = -1 if self.classes.building is None else self.classes.building
+            return np.where(labels == building, BUILDING, 0).astype(np.uint8)
+        values = read_mask_values(self.raster, window)
+        if self._threshold is None:
+            unfit.counts += np.bincount(values.ravel(), minlength=256)
+        return np.where(values >= (1 if self._threshold is None else self._threshold), BUILDING, 0).astype(np.uint8)
+
+    def _codes(self, window: Window | None) -> np.ndarray:
+        """What tells classes apart: colours (h, w, 3), or values (h, w, 1) where the classes have some and there is one band."""
+        if self.classes and self.classes.values and (self.raster.dtype, self.raster.band_count) == ("uint8", 1):
+            return self.raster.read(window)
+        return read_mask_rgb(self.raster, window)
+
+    def valid(self, window: Window) -> np.ndarray | None:
+        declares = self.raster.nodata is not None or self.raster.has_alpha or self.raster.has_mask
+        return self.read(window)[1] if declares else None
+
+    def require_sound(self) -> None:
+        unfit = Unfit()
+        for window in self.raster.strips():
+            if self.classes is None and self._threshold is None:
+                self.building(window, unfit)
+            else:
+                self.labels(window)
+        require_mask_values(self.raster.path, unfit.counts)
 
 
 def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:
@@ -164,50 +237,7 @@ def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:
     raise DataError(f"{path}: {kind} that are not in the palette: {named} of pixels{tail}. Add them to the palette file.")
 
 
-def _entries(path: Path) -> list[tuple[str, Any]]:
-    """What a palette file holds, entries of the same name included."""
-    try:
-        require_end(path)
-        entries = json.loads(path.read_text("utf-8"), object_pairs_hook=list)
-    except FileNotFoundError:
-        raise DataError(no_such_file(path)) from None
-    except (OSError, ValueError, RecursionError) as error:
-        raise DataError(f'{path}: not a readable palette ({error}). {{"Building": [60, 16, 152], …}} is expected.') from error
-    if not isinstance(entries, list) or not entries or not all(isinstance(entry, tuple) for entry in entries):
-        raise DataError(f'{path}: not a palette; {{"Building": [60, 16, 152], …}} is expected.')
-    return entries
-
-
 def _packed(rgb: np.ndarray) -> np.ndarray:
     """Red, green and blue as one number a pixel."""
     wide = rgb.astype(np.uint32)
     return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
-
-
-_T = TypeVar("_T")
-
-
-def _by_class(index_of: Mapping[_T, int], count: int) -> tuple[tuple[_T, ...], ...]:
-    return tuple(tuple(code for code, of in index_of.items() if of == index) for index in range(count))
-
-
-def _codes(path: Path, name: str, entry: Any) -> tuple[Colour | None, int | None]:
-    """The colour and the value that an entry of a palette gives: either, or both."""
-    if _is_byte(entry):
-        return None, entry
-    if not (isinstance(entry, list) and entry and all(isinstance(part, tuple) for part in entry)):
-        return _colour(path, name, entry), None
-    both = dict(entry)
-    if not both.keys() <= {"colour", "value"} or len(both) < len(entry) or not ("value" not in both or _is_byte(both["value"])):
-        raise DataError(f'{path}: {name!r} is {both!r}; {{"colour": [60, 16, 152], "value": 1}} or one of both is expected.')
-    return _colour(path, name, both["colour"]) if "colour" in both else None, both.get("value")
-
-
-def _is_byte(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= 255
-
-
-def _colour(path: Path, name: str, value: Any) -> Colour:
-    if not isinstance(value, list) or len(value) != 3 or not all(map(_is_byte, value)):
-        raise DataError(f"{path}: {name!r} is {value!r}; red, green and blue from 0 to 255 are expected, as [60, 16, 152].")
-    return value[0], value[1], value[2]

@@ -1,13 +1,11 @@
 """Discriminators: is this image, under this mask, real? One logit a patch."""
 
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
-from orthoforge.models.layers import has_bias, init_weights, norm_layer
-from orthoforge.models.projected import ProjectedDiscriminator
+from orthoforge.models.layers import has_bias, norm_layer
 
 Kind = Literal["patch", "pixel", "projected"]
 DiscriminatorNorm = Literal["batch", "instance", "group", "none"]
@@ -57,29 +55,6 @@ class PixelDiscriminator(nn.Module):
 
     def forward(self, condition: Tensor, image: Tensor) -> Tensor:
         return self.layers(torch.cat([condition, image], dim=1))
-
-
-def build_discriminator(
-    condition_channels: int,
-    bands: int = 3,
-    *,
-    width: int,
-    kind: Kind = "patch",
-    layers: int = 3,
-    norm: DiscriminatorNorm = "batch",
-    feature_channels: Sequence[int] = (),
-    outputs: int = 1,
-) -> nn.Module:
-    """A discriminator of images of so many ``bands`` with initial weights, drawn from torch's global generator.
-
-    ``layers`` counts for ``"patch"`` alone, ``feature_channels`` for ``"projected"``, which takes features in place of an image,
-    needs no condition and can have several ``outputs`` a cell.
-    """
-    if kind == "projected":
-        return ProjectedDiscriminator(feature_channels, condition_channels, width=width, outputs=outputs)
-    if kind == "pixel":
-        return init_weights(PixelDiscriminator(condition_channels, bands, width=width, norm=norm))
-    return init_weights(PatchDiscriminator(condition_channels, bands, width=width, layers=layers, norm=norm))
 
 
 def receptive_field_px(kind: Kind, layers: int) -> int:

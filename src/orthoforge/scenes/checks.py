@@ -15,7 +15,7 @@ import numpy as np
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
 from orthoforge.geo.rasters import require_threshold
-from orthoforge.masks.classes import load_classes
+from orthoforge.masks.palette import load_classes
 from orthoforge.scenes.alignment import Shift, common_shift
 from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
 from orthoforge.scenes.sources import IMAGES, survey, twins_message

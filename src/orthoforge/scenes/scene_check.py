@@ -17,8 +17,7 @@ from orthoforge.geo.rasters import (
     read_image,
     require_mask_values,
 )  # fmt: skip
-from orthoforge.masks.classes import Classes, building_value, require_known
-from orthoforge.masks.opening import RasterMask, Unfit, open_raster_mask
+from orthoforge.masks.classes import Classes, RasterMask, Unfit, building_value, open_raster_mask, require_known
 from orthoforge.masks.share import MaskShare
 from orthoforge.scenes.alignment import MAX_CELLS, Shift, cast_votes, estimate
 from orthoforge.scenes.sources import Pair, place_of

@@ -20,7 +20,8 @@ import numpy as np
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
-from orthoforge.masks.classes import load_classes, plain_classes
+from orthoforge.masks.classes import plain_classes
+from orthoforge.masks.palette import load_classes
 from orthoforge.progress import Progress
 from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary

@@ -24,8 +24,7 @@ from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window, require_same_grid
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import Stamp
-from orthoforge.masks.classes import Classes, plain_classes
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.classes import Classes, open_raster_mask, plain_classes
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.cutting import (

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from orthoforge import hub
 from orthoforge.bands import RGB, shown_bands
-from orthoforge.checkpoints import checkpoint_folder, is_pickled
+from orthoforge.checkpoints import SavedGenerator, checkpoint_folder, is_pickled, read_generator
 from orthoforge.errors import ConfigError, DataError, ResourceError, is_out_of_memory
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
@@ -25,7 +25,6 @@ from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
 from orthoforge.models.styles import LEAST_REFERENCE_PX
 from orthoforge.pretrained import bundled_folder
-from orthoforge.saved_generator import SavedGenerator, read_generator
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import told as telling
 from orthoforge.trained_generator.devices import require_device

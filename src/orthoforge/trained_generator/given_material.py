@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from orthoforge.checkpoint_state import MATERIAL, STATE, CheckpointState, require_state
+from orthoforge.checkpoint_state import MATERIAL, STATE, CheckpointState
+from orthoforge.checkpoints import SavedGenerator, require_state
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.grid import other_scale
 from orthoforge.material.library import Library
@@ -15,7 +16,6 @@ from orthoforge.material.packing import MOST_PX, MOST_TILES, pack
 from orthoforge.models.generator import Generator
 from orthoforge.models.remembering import remembered, style_of_tiles
 from orthoforge.models.styles import LEAST_REFERENCE_PX
-from orthoforge.saved_generator import SavedGenerator
 from orthoforge.tile_library import library_of_tiles
 from orthoforge.tiles.store import TileStore
 

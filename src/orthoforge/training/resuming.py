@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from orthoforge import run_files
-from orthoforge.checkpoints import Checkpoint, checkpoint_folder, load_checkpoint, newest_checkpoint, recipe_of
+from orthoforge.checkpoint_files import Checkpoint, load_checkpoint
+from orthoforge.checkpoints import checkpoint_folder, newest_checkpoint, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, recipe_values
 from orthoforge.errors import ConfigError, DivergedError, OutputExistsError
 from orthoforge.files import require_free_space

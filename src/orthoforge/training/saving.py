@@ -2,7 +2,7 @@
 
 from typing import Any, TypedDict
 
-from orthoforge.checkpoints import save_checkpoint
+from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import Setting, recipe_values
 from orthoforge.masks.classes import plain_classes
 from orthoforge.tiles.store import TileStore

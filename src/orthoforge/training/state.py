@@ -1,6 +1,5 @@
 """What a training carries from step to step, and its way into a checkpoint and back."""
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -11,15 +10,14 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from orthoforge.checkpoints import Checkpoint, new_generator
+from orthoforge.checkpoint_files import Checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.measures.realism.features import LiteFeatures
-from orthoforge.models.conditions import condition_channels
-from orthoforge.models.discriminators import build_discriminator
 from orthoforge.models.generator import Generator
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
+from orthoforge.networks import new_discriminator, new_generator
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.places import places_of
 from orthoforge.training.progress import Progress
@@ -179,17 +177,6 @@ class TrainingState:
         for (_, optimizer), rate in zip(self.trained.values(), rates, strict=False):
             for group in optimizer.param_groups:
                 group["lr"] = rate
-
-
-def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels: Sequence[int] = (), bands: int = 3) -> nn.Module:
-    """The recipe's discriminator of images of so many ``bands``, with initial weights; ``feature_channels`` are those of the layers
-    that it may see."""
-    names_classes = recipe.gan_loss == "oasis"  # it is not told the mask, but asked for it
-    return build_discriminator(
-        0 if names_classes else condition_channels(class_count), bands, width=recipe.discriminator_width,
-        kind=recipe.discriminator, layers=recipe.discriminator_layers, norm=recipe.discriminator_norm,
-        feature_channels=feature_channels, outputs=(class_count or 2) + 1 if names_classes else 1,
-    )  # fmt: skip
 
 
 def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, nn.Module, Steps]:

@@ -10,13 +10,11 @@ import numpy as np
 
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
-from orthoforge.evaluation.subject import TileImages
-from orthoforge.evaluation.trained_ground import tiles_on, trained_ground
 from orthoforge.files import new_file
 from orthoforge.geo.grid import other_scale
 from orthoforge.masks.classes import plain_classes
 from orthoforge.progress import Progress
-from orthoforge.runs import Run
+from orthoforge.runs import Run, TileImages, tiles_on
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -92,7 +90,7 @@ def open_source(
                 f"cut a folder of synthetic images/ and masks/ into tiles with `orthoforge prepare {path} TILES` and name those."
             )
         run = Run.open(path)
-        generator, ground = run.generator(device), trained_ground(run, store, held_out)
+        generator, ground = run.generator(device), run.ground_on(store, held_out)
     else:
         path, generator, ground = None, synthetic, None
     if generator.bands != store.bands:

@@ -109,7 +109,7 @@ def segmenter_tiles(store: TileStore) -> tuple[np.ndarray, np.ndarray]:
     same tiles would recognise. Split ``val`` trains the segmenter and ``test`` is scored. Where one of the two is too small for
     that, both are put together and halved by scene, for each place; training tiles that touch a scored one are left out.
 
-    For images of a generator that was trained on another store, the same holds: pass the ids through ``trained_ground`` first.
+    For images of a generator that was trained on another store, the same holds: ask ``Run.ground_on`` of the ids first.
     Raises ``DataError`` when fewer than ``LEAST_TRAINING`` and ``LEAST_SCORED`` tiles come out.
     """
     val, test = store.ids("val"), store.ids("test")

@@ -6,7 +6,7 @@ import time
 import pytest
 import torch
 
-from orthoforge.evaluation.measure import in_order
+from orthoforge.evaluation.side_by_side import in_order
 
 
 def test_results_come_in_order_and_only_a_few_items_are_taken_ahead():

@@ -12,9 +12,9 @@ from orthoforge.comparison.compare import compare
 from orthoforge.comparison.pictures import remembering
 from orthoforge.errors import OutputExistsError
 from orthoforge.evaluation.evaluate import evaluate
-from orthoforge.evaluation.subject import SEEDS_APART, TileImages, tile_seed
 from orthoforge.measures.paired import tile_scores
 from orthoforge.measures.pixels import detail_levels
+from orthoforge.runs import SEEDS_APART, TileImages, tile_seed
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
