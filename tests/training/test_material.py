@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from harness import assert_same_run, make_tiles
 
-from orthoforge import run_files
 from orthoforge.checkpoints import MATERIAL, load_checkpoint
 from orthoforge.config import load_recipe
 from orthoforge.errors import CheckpointError, ConfigError
@@ -29,11 +28,6 @@ SHORT = {
 
 def recipe(**changes):
     return load_recipe("orthoforge-material", **SHORT | changes)
-
-
-@pytest.fixture(autouse=True)
-def _no_plot(monkeypatch):
-    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
 
 
 @pytest.fixture(scope="module")
