@@ -28,6 +28,14 @@ settings.register_profile("suite", derandomize=True, max_examples=50, deadline=N
 settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
+# Files that take longest. `make test` hands out files in this order, the others after them.
+LONGEST = (
+    "test_readme.py", "test_bands.py", "test_variants.py", "test_styled_training.py", "test_end_to_end.py", "test_material.py",
+    "test_training.py", "test_demonstration.py", "test_resume.py", "test_trackers.py", "test_faults.py", "test_experiments.py",
+    "test_processes.py", "test_segmentation.py", "test_cloud.py", "test_grow.py", "test_notebook.py", "test_typed_api.py",
+    "test_evaluate.py", "test_real_places.py",
+)  # fmt: skip
+
 gc.disable()  # while tests are collected: what is imported stays
 
 UTM = CRS.from_epsg(32633)
@@ -141,6 +149,11 @@ def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython
     """A ``python`` that has imported what commands import: programs start in it at once, each in a process of its own."""
     with WarmPython(tmp_path_factory.mktemp("warm")) as warm:
         yield warm
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: one of them at the end would keep one worker busy while the other has nothing left."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
 
 
 def pytest_collection_finish() -> None:

@@ -63,6 +63,7 @@ class WarmPython:
             listener.listen()
             command = [sys.executable, __file__, str(listener.fileno()), str(self.folder)]
             self._process = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment, pass_fds=[listener.fileno()])
+        self.run("-c", "")  # tests count time from when it is ready
         return self
 
     def __exit__(self, *_: object) -> None:

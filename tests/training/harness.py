@@ -115,13 +115,13 @@ class Trainer:
     def signal(self, number: int) -> None:
         """Send a signal, and let a held training go on."""
         self._signalled_at = time.monotonic()
-        os.kill(self.pid, number)
+        self._send(number)
         with contextlib.suppress(BrokenPipeError):
             os.write(self.process.stdin.fileno(), b"\n")
 
     def interrupt(self) -> None:
         """SIGINT, without letting a held training go on."""
-        os.kill(self.pid, signal.SIGINT)
+        self._send(signal.SIGINT)
 
     def ended_within(self, seconds: float) -> bool:
         """Whether its output ends in that time."""
@@ -134,8 +134,12 @@ class Trainer:
 
     def kill(self) -> None:
         """SIGKILL, while held."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._send(signal.SIGKILL)
         self.wait()
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.kill(self.pid, number)
 
     def wait(self) -> int:
         """Its exit code."""
