@@ -11,7 +11,7 @@ demo: .venv/.ready  ## simulate, check, prepare, train, generate, evaluate: demo
 	$(BIN)/orthoforge demo
 
 test: .venv/.ready-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .

@@ -1,9 +1,10 @@
 """Small rasters for tests, and the folder of real ones."""
 
+import contextlib
 import gc
 import os
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,10 @@ from hypothesis import settings
 from rasterio.crs import CRS
 from rasterio.errors import NotGeoreferencedWarning
 
+from orthoforge import run_files
 from orthoforge.geo.grid import Grid
+from orthoforge.run_files import plot_results
+from warm_python import WarmPython
 
 # Before torch is imported: on networks of a few channels two threads mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -23,6 +27,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 settings.register_profile("suite", derandomize=True, max_examples=50, deadline=None)
 settings.register_profile("explore", max_examples=1000, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
+
+# Files that take longest. `make test` hands out files in this order, the others after them.
+LONGEST = (
+    "test_readme.py", "test_bands.py", "test_variants.py", "test_styled_training.py", "test_end_to_end.py", "test_material.py",
+    "test_training.py", "test_demonstration.py", "test_resume.py", "test_trackers.py", "test_faults.py", "test_experiments.py",
+    "test_processes.py", "test_segmentation.py", "test_cloud.py", "test_grow.py", "test_notebook.py", "test_typed_api.py",
+    "test_evaluate.py", "test_real_places.py",
+)  # fmt: skip
+
+gc.disable()  # while tests are collected: what is imported stays
 
 UTM = CRS.from_epsg(32633)
 # Sub-folders of DATA: Inria's archive as downloaded, and what other people have.
@@ -114,9 +128,39 @@ def shared_data() -> Path:
     return folder
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _no_plots() -> Iterator[None]:
+    """Trainings draw no ``results.png``, which takes half of the time of so short ones. Where it is asked for, see ``plotted``."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_files, "plot_results", lambda run: None)
+        yield
+
+
+@contextlib.contextmanager
+def plotted() -> Iterator[None]:
+    """Trainings draw ``results.png``, as they do outside of tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_files, "plot_results", plot_results)
+        yield
+
+
+@pytest.fixture(scope="session")
+def warm_python(tmp_path_factory: pytest.TempPathFactory) -> Iterator[WarmPython]:
+    """A ``python`` that has imported what commands import: programs start in it at once, each in a process of its own."""
+    with WarmPython(tmp_path_factory.mktemp("warm")) as warm:
+        yield warm
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files come first: one of them at the end would keep one worker busy while the other has nothing left."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 def pytest_collection_finish() -> None:
     """What torch and others imported stays to the end; without it Python's garbage collector has little to look through."""
     gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

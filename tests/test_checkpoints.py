@@ -7,9 +7,6 @@ import os
 import random
 import resource
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -234,13 +231,8 @@ print(good, kills, restored)
 """
 
 
-def test_killed_50_times_while_saving_the_last_good_one_loads(tmp_path):
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(__file__).parent)}
-    result = subprocess.run(
-        [sys.executable, "-c", KILLER, str(tmp_path), "50"], capture_output=True, text=True, check=False, env=environment
-    )
-    assert result.returncode == 0, result.stderr
-    good, kills, restored = map(int, result.stdout.split())
+def test_killed_50_times_while_saving_the_last_good_one_loads(warm_python, tmp_path):
+    good, kills, restored = map(int, warm_python.run("-c", KILLER, tmp_path, 50).split())
     print(f"killed while a checkpoint was written: {good}/{kills} load ({restored} times from `previous`)")
     assert good == kills == 50
 

@@ -14,7 +14,6 @@ import time
 import tomllib
 from pathlib import Path
 
-import matplotlib
 import psutil
 import pytest
 import torch
@@ -28,6 +27,7 @@ from orthoforge.config import load_recipe
 from orthoforge.run_files import append_result, read_results
 from orthoforge.training import train
 from saved_runs import state_of
+from warm_python import WarmPython
 
 ROOT = Path(__file__).parents[1]
 TASK = yaml.safe_load((ROOT / "cloud/skypilot.yaml").read_text(encoding="utf-8"))
@@ -108,14 +108,17 @@ def test_its_scripts_parse_and_use_what_it_declares():
 class Machine:
     """A home folder, and the task's ``run`` in it."""
 
-    def __init__(self, home: Path, scenes: Path, kept: Path) -> None:
-        home.mkdir()
-        (home / "orthoforge-env").symlink_to(Path(sys.executable).parents[1])
+    def __init__(self, python: WarmPython, home: Path, scenes: Path, kept: Path) -> None:
+        programs = home / "orthoforge-env/bin"
+        programs.mkdir(parents=True)
+        (programs / "python").symlink_to(sys.executable)
+        (programs / "orthoforge").write_text(f'#!/bin/sh\nexec {python.executable} -m orthoforge.cli "$@"\n')
+        (programs / "orthoforge").chmod(0o755)
         self.home = home
         envs = {"SCENES": str(scenes), "KEPT": str(kept), "TILES": "halves", "PREPARE": "--grid 2 --size 40 --split digits"}
         envs |= {"RUN": "tried", "RECIPE": "tiny", "CHANGES": shlex.join(SMALL), "KEEP_EVERY_S": "0.1"}
-        envs |= {"HOME": str(home), "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        environment = os.environ | TASK["envs"] | envs | {"MPLCONFIGDIR": matplotlib.get_cachedir()}  # its fonts are known
+        envs |= {"HOME": str(home), "PYTHONUNBUFFERED": "1"}
+        environment = os.environ | TASK["envs"] | envs
         self.log = open(home / "log", "w+", encoding="utf-8")  # noqa: SIM115
         self.process = psutil.Popen(
             ["bash", "-c", TASK["run"]], cwd=ROOT, env=environment, stdout=self.log, stderr=subprocess.STDOUT
@@ -153,14 +156,14 @@ class Machine:
         return (self.home / "log").read_text(encoding="utf-8")
 
 
-def test_a_run_goes_on_on_another_machine(tmp_path):
+def test_a_run_goes_on_on_another_machine(warm_python, tmp_path):
     scenes, kept = make_dataset(tmp_path / "scenes", ["town1", "town7"], 96), tmp_path / "kept"
-    first = Machine(tmp_path / "one", scenes, kept)
+    first = Machine(warm_python, tmp_path / "one", scenes, kept)
     first.until_kept_beyond(1)
     first.vanish()
     assert "holds no run yet; a new one begins" in first.text()
 
-    second = Machine(tmp_path / "two", scenes, kept)
+    second = Machine(warm_python, tmp_path / "two", scenes, kept)
     assert second.wait() == 0, second.text()
     assert "8 tiles (4 train" in first.text() and "8 tiles (4 train" not in second.text()  # prepared once, then brought back
     resumed_at = int(re.search(r"^resuming .* at epoch (\d+)", second.text(), flags=re.M)[1])

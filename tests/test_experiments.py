@@ -27,11 +27,6 @@ def scenes(tmp_path_factory):
     return make_dataset(tmp_path_factory.mktemp("scenes"), names, 96)
 
 
-@pytest.fixture(autouse=True)
-def _no_plot(monkeypatch):
-    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
-
-
 def steps(run):
     return [row["step"] for row in run_files.read_results(run)]
 

@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 import time
 from pathlib import Path
@@ -49,23 +48,22 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-class ThisPython(AsyncKernelManager):
-    """A kernel of this interpreter, whatever kernels are installed for this user."""
-
-    @property
-    def kernel_spec(self) -> KernelSpec:
-        return KernelSpec(argv=[sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python")
+def kernels_of(python: Path) -> type[AsyncKernelManager]:
+    """Kernels of this interpreter, whatever kernels are installed for this user."""
+    spec = KernelSpec(argv=[str(python), "-m", "ipykernel_launcher", "-f", "{connection_file}"], language="python")
+    return type("Kernels", (AsyncKernelManager,), {"kernel_spec": spec})
 
 
-def execute(folder: Path, notebook) -> None:
+def execute(python: Path, folder: Path, notebook) -> None:
     """Run all cells with the small parameters, in ``folder``."""
     (given,) = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
     names = re.findall(r"^([A-Z_]+) = ", given.source, flags=re.M)
     assert set(PARAMETERS) <= set(names)
     given.source += "\n" + "\n".join(f"{name} = {value!r}" for name, value in PARAMETERS.items())
-    client = NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(folder)}}, kernel_manager_class=ThisPython)
+    resources = {"metadata": {"path": str(folder)}}
+    client = NotebookClient(notebook, timeout=120, resources=resources, kernel_manager_class=kernels_of(python))
     try:
-        asyncio.run(client.async_execute(env=os.environ | {"OMP_NUM_THREADS": "1", "IPYTHONDIR": str(folder / ".ipython")}))
+        asyncio.run(client.async_execute(env=os.environ | {"IPYTHONDIR": str(folder / ".ipython")}))
     finally:
         if client.kc is not None:
             client.kc.stop_channels()
@@ -91,7 +89,7 @@ def cut_off(folder: Path, run: Path) -> threading.Thread:
 
 
 @pytest.fixture(scope="module")
-def executed(tmp_path_factory):
+def executed(warm_python, tmp_path_factory):
     """The folder, the notebook as it ended, and the state of the run when it was cut off."""
     folder = tmp_path_factory.mktemp("notebook")
     run = folder / "made" / "runs" / "first"
@@ -101,11 +99,11 @@ def executed(tmp_path_factory):
         patch.setenv("JUPYTER_RUNTIME_DIR", str(folder / ".jupyter"))
         watcher = cut_off(folder, run)
         with pytest.raises(DeadKernelError):
-            execute(folder, notebook)
+            execute(warm_python.executable, folder, notebook)
         watcher.join(timeout=5)
         before = {"state": json.loads((run / "weights/last/state.json").read_text()), "rows": read_results(run)}
         notebook = read_notebook()
-        execute(folder, notebook)
+        execute(warm_python.executable, folder, notebook)
     return folder / "made", notebook, before
 
 

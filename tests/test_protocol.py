@@ -33,7 +33,6 @@ from bench.protocol.trainings import train_all as train
 from torch import nn
 
 from conftest import make_dataset, make_pair
-from orthoforge import run_files
 from orthoforge.config import load_recipe
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.measures.realism.features import LiteFeatures, ScoreNetwork
@@ -292,9 +291,7 @@ def work(tmp_path_factory):
     names = [f"{place}{number}" for place in ("arden", "brennau") for number in (0, 1, 2, 3, 7, 8, 9, 17, 19)]
     scenes = make_dataset(tmp_path_factory.mktemp("scenes"), names, 64)
     prepare(scenes, out / "tiles", grid=1, size=64, split="digits")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run_files, "plot_results", lambda run: None)
-        assert train(out, [Entry("baseline", "baseline", 1, SMALL)], [0], crop_px=32, batch=4, minutes=None)
+    assert train(out, [Entry("baseline", "baseline", 1, SMALL)], [0], crop_px=32, batch=4, minutes=None)
     return out
 
 

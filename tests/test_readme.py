@@ -18,8 +18,8 @@ from orthoforge.scenes.simulate import simulate
 from orthoforge.training import session
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-# All that the test changes: networks of a few channels, one epoch, one crop a tile. Tiles and every option of the README stay.
-SMALL = {"generator_width": 4, "discriminator_width": 4, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}
+# All that the test changes: networks of a few channels, one epoch, one small crop a tile. Tiles and all options of the README stay.
+SMALL = {"generator_width": 4, "discriminator_width": 4, "crop_px": 64, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}
 SMALL_OPTIONS = [word for name, value in SMALL.items() for word in (f"--{name}", str(value))]
 SMALL_SETTINGS = [f"{name}={value}" for name, value in SMALL.items()]
 

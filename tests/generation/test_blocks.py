@@ -1,9 +1,6 @@
 """Scenes of several blocks in files: killed, damaged, changed, on a full disk, on two devices."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -95,21 +92,13 @@ def test_blocks_become_one_tagged_file_at_their_place(run, tmp_path, mask_path, 
     assert sorted(p.name for p in tmp_path.iterdir()) == ["blocks.json", "blocks.tif", "town.tif"]
 
 
-def test_a_killed_scene_is_never_taken_for_a_finished_one_and_goes_on(run, tmp_path):
+def test_a_killed_scene_is_never_taken_for_a_finished_one_and_goes_on(run, warm_python, tmp_path):
     size = (100, 130)
     mask = write_tiff(tmp_path / "town.tif", make_mask(size), make_grid(size))
-    (tmp_path / "scenes").mkdir()
-    words = [
-        str(Path(__file__).with_name("killed.py")),
-        str(run),
-        str(mask),
-        str(tmp_path / "scenes/scene0.tif"),
-        str(tmp_path / "scenes"),
-    ]
-    path = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-    environment = os.environ | {"PYTHONPATH": ":".join(path), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run([sys.executable, *words, "4", "1"], stdout=subprocess.PIPE, text=True, env=environment, check=True)
-    found = json.loads(done.stdout)
+    scenes = tmp_path / "scenes"
+    scenes.mkdir()
+    said = warm_python.run(Path(__file__).with_name("killed.py"), run, mask, scenes / "scene0.tif", scenes, 4, 1)
+    found = json.loads(said)
     assert found["kills"] == 4
     assert (found["false_complete"], found["different"], found["leftovers"]) == (0, 0, 0)
     total = found["blocks"][0]

@@ -4,7 +4,6 @@ import errno
 import json
 import os
 import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -52,10 +51,11 @@ def run(tmp_path_factory):
     return save_run(tmp_path_factory.mktemp("run")).parents[1]
 
 
-def python(code, *arguments):
-    command = [sys.executable, "-c", textwrap.dedent(code), *map(str, arguments)]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True)
+@pytest.fixture
+def python(warm_python):
+    """Starts a process of its own that runs code."""
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return lambda code, *arguments: warm_python.start("-c", textwrap.dedent(code), *arguments, **pipes)
 
 
 def town(folder, name, size=64):
@@ -63,7 +63,7 @@ def town(folder, name, size=64):
 
 
 @pytest.mark.parametrize("how", ["whole", "blocks"])
-def test_killed_between_an_image_and_its_item_the_next_command_writes_the_item(run, tmp_path, monkeypatch, how):
+def test_killed_between_an_image_and_its_item_the_next_command_writes_the_item(run, python, tmp_path, monkeypatch, how):
     if how == "blocks":
         monkeypatch.setattr("orthoforge.generation.scene.BLOCK_BYTES", 1.0)
     mask = town(tmp_path / "masks", "a", 90)
@@ -113,7 +113,7 @@ def test_an_image_that_is_there_is_signed_when_that_is_asked_for(run, tmp_path, 
         generate(run, [mask], out, seed=1, sign=signer)  # another image is not this one, whatever it lacks
 
 
-def test_of_two_equal_requests_at_once_one_makes_the_image_and_both_end_well(run, tmp_path):
+def test_of_two_equal_requests_at_once_one_makes_the_image_and_both_end_well(run, python, tmp_path):
     mask, out = town(tmp_path / "masks", "a"), tmp_path / "out"
     bad = [tmp_path / "masks" / name for name in ("first.tif", "second.tif")]
     for path in bad:

@@ -1,7 +1,3 @@
-import os
-import signal
-import subprocess
-import sys
 import textwrap
 import time
 import warnings
@@ -354,18 +350,17 @@ ASSEMBLE = """
 """
 
 
-def test_a_kill_in_the_middle_leaves_no_file_and_the_next_writer_clears_up(tmp_path):
+def test_a_kill_in_the_middle_leaves_no_file_and_the_next_writer_clears_up(warm_python, tmp_path):
     image = noise((1536, 1536, 3))
     blocks = write_blocks(tmp_path / "blocks", image, size=512)
     left_behind = set()
     for stage in (".a.tif.partial.ovr.tmp", ".a.tif.partial"):
-        process = subprocess.Popen([sys.executable, "-c", textwrap.dedent(ASSEMBLE), str(tmp_path)])
+        process = warm_python.start("-c", textwrap.dedent(ASSEMBLE), tmp_path)
         started = time.monotonic()
         while not (tmp_path / stage).exists():
             assert process.poll() is None and time.monotonic() - started < 60
             time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
+        warm_python.kill(process)
         left_behind |= set(names(tmp_path))
         assert "a.tif" not in left_behind
     assert left_behind >= {".a.tif.partial.ovr.tmp", ".a.tif.partial"}

@@ -3,8 +3,6 @@ import json
 import os
 import re
 import shutil
-import signal
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -528,15 +526,14 @@ grow(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]), least_agreement=0)
 """
 
 
-def test_killed_and_run_again_it_goes_on(town, grown, tmp_path):
+def test_killed_and_run_again_it_goes_on(warm_python, town, grown, tmp_path):
     data, _, run = town
     out = tmp_path / "more"
-    process = subprocess.Popen([sys.executable, "-c", SLOW, run, data, out], env=os.environ | {"PYTHONPATH": str(SRC)})
+    process = warm_python.start("-c", SLOW, run, data, out)
     log, deadline = out / ".growing/log.jsonl", time.monotonic() + 60
     while (not log.exists() or log.read_bytes().count(b"\n") < 3) and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    warm_python.kill(process)
     assert not (out / "AerialImageDataset").exists()  # nobody trains on half a data set
     with open(log, "ab") as file:
         file.write(b'{"name": "cut sh')

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import functools
 import json
-import os
 import random
 import re
 import shutil
@@ -356,13 +355,8 @@ print(whole, absent, len(list(out.glob(".*.partial"))))
 """
 
 
-def test_killed_15_times_while_writing_nothing_half_is_there(tmp_path, run):
-    paths = [str(Path(__file__).parents[1]), str(ROOT / "src")]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(paths)}
-    command = [sys.executable, "-c", KILLER, str(run), str(tmp_path), "15"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
-    assert result.returncode == 0, result.stderr
-    whole, absent, leftovers = map(int, result.stdout.split())
+def test_killed_15_times_while_writing_nothing_half_is_there(warm_python, tmp_path, run):
+    whole, absent, leftovers = map(int, warm_python.run("-c", KILLER, run, tmp_path, 15).split())
     print(f"killed while a pretrained folder was written: {whole} whole, {absent} absent, of 15")
     assert (whole + absent, leftovers) == (15, 0)
     assert absent > 0

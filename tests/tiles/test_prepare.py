@@ -2,9 +2,6 @@ import json
 import os
 import resource
 import shutil
-import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -426,14 +423,13 @@ prepare(Path(sys.argv[1]), Path(sys.argv[2]), grid=2, size=32, workers=2)
 """
 
 
-def test_killed_and_run_again_it_goes_on(tmp_path, capsys):
+def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys):
     data, tiles = make_dataset(tmp_path / "data", [f"a{number}" for number in range(12)]), tmp_path / "tiles"
-    process = subprocess.Popen([sys.executable, "-c", SLOW, data, tiles], env=os.environ | {"PYTHONPATH": str(SRC)})
+    process = warm_python.start("-c", SLOW, data, tiles)
     deadline = time.monotonic() + 60
     while len(list((tiles / ".records").glob("a*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    warm_python.kill(process)
     records = len(list((tiles / ".records").glob("a*.json")))
     assert 3 <= records < 12
     assert not (tiles / "store.json").exists()

@@ -1,40 +1,15 @@
-"""Trainings to be killed: a process that imports everything once, then forks a child for each that is asked for.
+"""A training to be killed: ``python child.py REQUEST``, as ``harness.py`` starts it.
 
-Started by ``harness.py`` with the number of a socket. Hooks that announce, hold or poison a moment live here, never in the package.
+Hooks that announce, hold or poison a moment live here, never in the package.
 """
 
-import importlib
 import json
 import os
 import resource
-import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-
-def serve(connection: socket.socket) -> None:
-    """Answer ``{"args": …}`` with the pid of a child, and ``{"wait": pid}`` with its exit code."""
-    while True:
-        message, descriptors, _, _ = socket.recv_fds(connection, 1 << 20, 2)
-        if not message:
-            return
-        request = json.loads(message)
-        if "wait" in request:
-            _, status = os.waitpid(request["wait"], 0)
-            connection.send(json.dumps(os.waitstatus_to_exitcode(status)).encode())
-            continue
-        pid = os.fork()
-        if not pid:
-            connection.close()
-            os.dup2(descriptors[0], 1)
-            os.dup2(descriptors[0], 2)
-            os.dup2(descriptors[1], 0)
-            os._exit(run(request))
-        for descriptor in descriptors:
-            os.close(descriptor)
-        connection.send(json.dumps(pid).encode())
 
 
 def run(request: dict[str, Any]) -> int:
@@ -113,19 +88,5 @@ def install_hooks(
         loop.train_step = train_step
 
 
-# Imported before the first fork, so that no child has to.
-WARM = (
-    "matplotlib.figure",
-    "torch.utils.tensorboard",
-    "orthoforge.cli",
-    "orthoforge.training.session",
-    "orthoforge.checkpoint_files",
-)
-
 if __name__ == "__main__":
-    for module in WARM:
-        importlib.import_module(module)
-    import torch
-
-    torch.set_num_threads(1)
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    sys.exit(run(json.loads(sys.argv[1])))

@@ -6,9 +6,7 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +25,7 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.training.hardware import new_fabric
 from orthoforge.training.state import TrainingState
 from orthoforge.training.training import Training
+from warm_python import WarmPython
 
 torch.set_num_threads(1)  # with more, tiny networks wait for each other's threads
 
@@ -68,32 +67,20 @@ def begun(recipe: Recipe, store: TileStore, out: Path = Path("run")) -> Training
     return Training(fabric, recipe, store, TrainingState(fabric, recipe, store), out)
 
 
+@dataclass
 class Trainers:
-    """Starts trainings in children of one warm process; a context manager."""
+    """Starts trainings in children of a warm process."""
 
-    def __enter__(self) -> "Trainers":
-        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, str(Path(__file__).with_name("child.py")), str(theirs.fileno())]
-        environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
-        self._process = subprocess.Popen(command, pass_fds=[theirs.fileno()], env=environment)
-        theirs.close()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._socket.close()
-        self._process.wait(timeout=30)
+    python: WarmPython
 
     def start(self, recipe: Recipe, tiles: Path, out: Path, *args: str, **request: Any) -> "Trainer":
         """``orthoforge train`` with these tiles; ``hooks`` are those of ``child.install_hooks``."""
         path = out.with_name(f"{out.name}.recipe.yaml")
         path.write_text(dump_yaml(recipe_values(recipe)), encoding="utf-8")
         request |= {"args": [str(path), "--data", str(tiles), "--out", str(out), *args]}
-        out_read, out_write = os.pipe()
-        in_read, in_write = os.pipe()
-        socket.send_fds(self._socket, [json.dumps(request).encode()], [out_write, in_read])
-        os.close(out_write)
-        os.close(in_read)
-        return Trainer(self, json.loads(self._socket.recv(4096)), os.fdopen(out_read, "r"), in_write)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        process = self.python.start(Path(__file__).with_name("child.py"), json.dumps(request), **pipes)
+        return Trainer(process, self.python.pid(process))
 
     def run(self, recipe: Recipe, tiles: Path, out: Path, *args: str, **options: Any) -> "Trainer":
         """``start`` and wait for the end."""
@@ -101,19 +88,13 @@ class Trainers:
         trainer.wait()
         return trainer
 
-    def exit_code(self, pid: int) -> int:
-        self._socket.send(json.dumps({"wait": pid}).encode())
-        return json.loads(self._socket.recv(4096))
-
 
 @dataclass
 class Trainer:
     """A training in a child."""
 
-    trainers: Trainers
+    process: subprocess.Popen[str]
     pid: int
-    stdout: Any
-    stdin: int
     lines: list[str] = field(default_factory=list)
     code: int | None = None
     seconds: float = 0.0
@@ -125,7 +106,7 @@ class Trainer:
 
     def until(self, words: str) -> str:
         """Read on until a line holds ``words``."""
-        for line in self.stdout:
+        for line in self.process.stdout:
             self.lines.append(line)
             if words in line:
                 return line
@@ -134,18 +115,18 @@ class Trainer:
     def signal(self, number: int) -> None:
         """Send a signal, and let a held training go on."""
         self._signalled_at = time.monotonic()
-        os.kill(self.pid, number)
+        self._send(number)
         with contextlib.suppress(BrokenPipeError):
-            os.write(self.stdin, b"\n")
+            os.write(self.process.stdin.fileno(), b"\n")
 
     def interrupt(self) -> None:
         """SIGINT, without letting a held training go on."""
-        os.kill(self.pid, signal.SIGINT)
+        self._send(signal.SIGINT)
 
     def ended_within(self, seconds: float) -> bool:
         """Whether its output ends in that time."""
-        while select.select([self.stdout], [], [], seconds)[0]:
-            line = self.stdout.readline()
+        while select.select([self.process.stdout], [], [], seconds)[0]:
+            line = self.process.stdout.readline()
             if not line:
                 return True
             self.lines.append(line)
@@ -153,16 +134,20 @@ class Trainer:
 
     def kill(self) -> None:
         """SIGKILL, while held."""
-        os.kill(self.pid, signal.SIGKILL)
+        self._send(signal.SIGKILL)
         self.wait()
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):  # it has ended already
+            os.kill(self.pid, number)
 
     def wait(self) -> int:
         """Its exit code."""
-        self.lines += self.stdout.readlines()
-        self.code = self.trainers.exit_code(self.pid)
+        self.lines += self.process.stdout.readlines()
+        self.code = self.process.wait()
         self.seconds = time.monotonic() - getattr(self, "_signalled_at", time.monotonic())
-        self.stdout.close()
-        os.close(self.stdin)
+        self.process.stdout.close()
+        self.process.stdin.close()
         return self.code
 
 

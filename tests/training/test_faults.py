@@ -40,14 +40,12 @@ def tiles(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trainers():
-    with Trainers() as trainers:
-        yield trainers
+def trainers(warm_python):
+    return Trainers(warm_python)
 
 
 def as_in_children(patch):
     """The settings that ``child.install_hooks`` makes, so that runs of both can be compared."""
-    patch.setattr(run_files, "plot_results", lambda run: None)
     patch.setattr(loop, "STEPS_BETWEEN_CURVE_POINTS", 2)
 
 

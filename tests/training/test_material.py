@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 from harness import assert_same_run, make_tiles
 
-from orthoforge import run_files
 from orthoforge.checkpoint_files import load_checkpoint
 from orthoforge.checkpoints import MATERIAL
 from orthoforge.config import load_recipe
@@ -30,11 +29,6 @@ SHORT = {
 
 def recipe(**changes):
     return load_recipe("orthoforge-material", **SHORT | changes)
-
-
-@pytest.fixture(autouse=True)
-def _no_plot(monkeypatch):
-    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
 
 
 @pytest.fixture(scope="module")
@@ -106,18 +100,22 @@ def test_all_canvases_of_a_tile_are_used(tiles):
     assert asked == {0, 1, 2, 3}
 
 
-def test_a_stopped_training_goes_on_with_the_same_bits(tiles, finished, tmp_path):
-    out = tmp_path / "run"
-    train(recipe(), tiles, out, stop_after=1, quiet=True)
+@pytest.fixture(scope="module")
+def stopped(tiles, tmp_path_factory):
+    """A run that was stopped after its first epoch."""
+    return train(recipe(), tiles, tmp_path_factory.mktemp("runs") / "stopped", stop_after=1, quiet=True)
+
+
+def test_a_stopped_training_goes_on_with_the_same_bits(tiles, finished, stopped, tmp_path):
+    out = shutil.copytree(stopped, tmp_path / "run")
     kept = (out / "canvases/1.npy").stat().st_mtime_ns
     train(recipe(), tiles, out, resume=True, quiet=True)
     assert (out / "canvases/1.npy").stat().st_mtime_ns == kept
     assert_same_run(out, finished)
 
 
-def test_canvases_that_are_missing_are_made_again(tiles, finished, tmp_path):
-    out = tmp_path / "run"
-    train(recipe(), tiles, out, stop_after=1, quiet=True)
+def test_canvases_that_are_missing_are_made_again(tiles, finished, stopped, tmp_path):
+    out = shutil.copytree(stopped, tmp_path / "run")
     lost = out / "canvases/1.npy"
     before = lost.read_bytes()
     lost.unlink()
@@ -142,7 +140,8 @@ def test_a_training_can_be_stopped_while_canvases_are_composed(tiles, tmp_path, 
     assert len(calls) == 14
 
 
-def test_the_canvas_is_what_an_untrained_network_gives_back(tiles, tmp_path):
+def test_the_canvas_is_what_an_untrained_network_gives_back(tiles, finished, tmp_path):
+    shutil.copytree(finished / "canvases", tmp_path / "run" / "canvases")  # those of the same tiles and seed are taken as they are
     out = train(recipe(learning_rate=1e-9, epochs=1, decay_epochs=0), tiles, tmp_path / "run", quiet=True)
     row = (out / "results.csv").read_text().splitlines()
     columns = dict(zip(row[0].split(","), row[1].split(","), strict=True))

@@ -1,9 +1,6 @@
 """Two processes train as one."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,15 +12,15 @@ from orthoforge.training.state import STYLE_BANKS
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(warm_python, tmp_path_factory):
     """What ``two_processes.py`` leaves."""
     out = tmp_path_factory.mktemp("two")
     tiles = make_tiles(out, ("arden1", "brennau2", "arden7"))
     script = Path(__file__).with_name("two_processes.py")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run([*command, str(tiles), str(out)], env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHON_EXEC", str(warm_python.executable))  # what torchrun starts its processes with
+        warm_python.run(*torchrun, script, tiles, out)
     return out
 
 

@@ -32,9 +32,8 @@ def tiles(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trainers():
-    with Trainers() as trainers:
-        yield trainers
+def trainers(warm_python):
+    return Trainers(warm_python)
 
 
 @pytest.fixture(scope="module")

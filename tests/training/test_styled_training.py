@@ -15,7 +15,6 @@ from safetensors.torch import load_file
 from scipy.ndimage import label
 
 from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
-from orthoforge import run_files
 from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
 from orthoforge.masks.classes import building_value
 from orthoforge.models.colours import Colours
@@ -33,11 +32,6 @@ from orthoforge.training.step import train_step
 from orthoforge.training.styles import remember_styles
 from orthoforge.training.training import Training
 from orthoforge.training.validation import validate
-
-
-@pytest.fixture(autouse=True)
-def _no_plot(monkeypatch):
-    monkeypatch.setattr(run_files, "plot_results", lambda run: None)  # half of the time of so short a training
 
 
 @pytest.fixture(scope="module")

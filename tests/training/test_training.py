@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import nn
 
+from conftest import plotted
 from orthoforge import run_files
 from orthoforge.config import load_recipe
 from orthoforge.errors import OutOfMemoryError
@@ -39,16 +40,11 @@ def store(tiles):
     return TileStore.open(tiles)
 
 
-@pytest.fixture(autouse=True)
-def _no_plot(monkeypatch):
-    """Half of the time of so short a training; ``finished`` is set up before and has one."""
-    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
-
-
 @pytest.fixture(scope="module")
 def finished(tiles, tmp_path_factory):
     """A finished run of ``tiny()``."""
-    return train(tiny(), tiles, tmp_path_factory.mktemp("runs") / "finished", quiet=True)
+    with plotted():
+        return train(tiny(), tiles, tmp_path_factory.mktemp("runs") / "finished", quiet=True)
 
 
 @pytest.fixture(scope="module")

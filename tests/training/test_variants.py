@@ -48,11 +48,6 @@ COLUMNS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def _quick(monkeypatch):
-    monkeypatch.setattr(run_files, "plot_results", lambda run: None)  # half of the time of so short a training
-
-
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory):
     return make_tiles(tmp_path_factory.mktemp("variants"))

@@ -155,7 +155,11 @@ class TrainingState:
     def seed_torch(self, stream: int, rank: int = 0) -> None:
         """Seed torch's global generator, which dropout and noise draw from, by where training stands."""
         key = np.random.SeedSequence([self._recipe.seed, self.progress.rollbacks, self.progress.step, stream, rank])
-        torch.manual_seed(int(key.generate_state(1, np.uint64)[0]))
+        seed = int(key.generate_state(1, np.uint64)[0])
+        if torch.accelerator.is_available():
+            torch.manual_seed(seed)
+        else:  # without a device torch.manual_seed formats the stack, three times a step, for devices that it may meet later
+            torch.default_generator.manual_seed(seed)
 
     def average(self) -> None:
         """Let the averaged generator follow."""

@@ -2,6 +2,7 @@
 
 import pickle
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -19,6 +20,8 @@ _PUBLISHED = {
 _VGG19_FILE = "vgg19-dcbb9e9d.pth"
 _LEAST_DIGITS = 8
 _CLASSIFIERS = ("classifier.", "_fc.")
+# EfficientNet-Lite0's 19 MB stay in memory once they were read; VGG19's 575 MB do not.
+_KEPT_BYTES = 50e6
 
 
 def read_weights(
@@ -30,9 +33,26 @@ def read_weights(
     """
     path = Path(path) if path else _published_file(network)
     digest = _require_sha256(network, path, sha256)
-    state = read_tensors(path)
+    state = _kept_tensors(path, _version(path)) if path.stat().st_size <= _KEPT_BYTES else read_tensors(path)
     _require_fitting(network, path, state, wanted=wanted, logits=logits)
-    return {name: tensor.detach().to(wanted[name].dtype) for name, tensor in state.items()}, digest
+    return {name: tensor.detach().to(wanted[name].dtype, copy=True) for name, tensor in state.items()}, digest
+
+
+def _version(path: Path) -> tuple[int, int, int]:
+    """What changes with a file."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+@lru_cache(maxsize=1)
+def _kept_sha256(path: Path, version: tuple[int, int, int]) -> str:
+    return sha256_of(path)
+
+
+@lru_cache(maxsize=1)
+def _kept_tensors(path: Path, version: tuple[int, int, int]) -> dict[str, Tensor]:
+    """``read_tensors``, kept for the next training or score of this process."""
+    return read_tensors(path)
 
 
 def _published_file(network: str) -> Path:
@@ -54,7 +74,7 @@ def _require_sha256(network: str, path: Path, sha256: str) -> str:
     if not _LEAST_DIGITS <= len(expected) <= 64 or set(expected) - set("0123456789abcdef"):
         raise ConfigError(f"`{sha256}` is no SHA-256: write all 64 hexadecimal digits, or at least the first {_LEAST_DIGITS}.")
     try:
-        found = sha256_of(path)
+        found = _kept_sha256(path, _version(path))
     except FileNotFoundError:
         raise ConfigError(f"{path}: the weights of {network} are not there. {_where_to_get(network)}") from None
     except OSError as error:
