@@ -49,7 +49,8 @@ def open_mask(
             found.polygons, found.crs, like=like, extent=extent, gsd_m=gsd_m, features=found.features,
             crs_out=crs_asked(crs) if crs is not None else None,
         )  # fmt: skip
-        return FootprintMask(reproject(found.polygons, found.crs, grid.crs, features=found.features), grid)
+        polygons = reproject(found.polygons, found.crs, grid.crs, features=found.features)
+        return FootprintMask(polygons, grid, features=found.features)
     except DataError as error:
         kind = GridError if isinstance(error, GridError) else DataError
         raise kind(f"{footprints}: {error}") from error
