@@ -14,12 +14,14 @@ from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
+from orthoforge.growing.labelling import add_labels
 from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, plan_of
 from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, training_ground
+from orthoforge.labels import LabelFormat, require_formats
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.progress import Progress
 
@@ -55,6 +57,7 @@ def grow(
     seed: int = 0,
     threshold: int | None = None,
     segmenter: SegmenterSettings | None = None,
+    labels: Sequence[LabelFormat] = (),
     device: str = "cpu",
     overwrite: bool = False,
 ) -> Grown:
@@ -71,11 +74,15 @@ def grow(
     changes its training. Rejected ones are listed in ``out/synthetic.jsonl`` beside those that were kept; ``out/README.md`` is the
     data card.
 
+    ``labels`` (``coco``, ``yolo``, ``instances``) are written for other programs beside all pairs, real ones too
+    (``labels.LabelFolder``). A finished data set that lacks them gets them, and is not grown again.
+
     Killed and run again, it goes on; finished, it only says so. Raises ``ConfigError``, ``DataError`` for data that does not fit
     the run, ``OutputExistsError``, ``LockedError``, ``CheckpointError``, and ``ResourceError`` when the disk is too small.
     """
     out = Path(out)
     require_place(out, folder=True)
+    require_formats(labels)
     plan = plan_of(
         run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
         threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,
@@ -84,14 +91,17 @@ def grow(
     with lock(out):
         if staging.begin(overwrite=overwrite):
             print(f"{out}: grown before from these pairs with these settings; nothing to do.")
-            return _result(out)
+            grown = _result(out)
+            add_labels(plan, staging, grown.rows, labels)
+            return grown
         try:
             summary = None if staging.is_ready else _assemble(plan, staging, Path(data), masks)
         except OrthoforgeError:
             staging.give_up()
             raise
         staging.publish(summary)
-    grown = _result(out)
+        grown = _result(out)
+        add_labels(plan, staging, grown.rows, labels)
     rejected = f", {grown.rejected} rejected" if grown.rejected else ""
     print(f"{out}: {len(plan.pairs)} pairs and {grown.added} synthetic ones, {grown.wanted} wanted{rejected}.")
     for note in grown.notes:
