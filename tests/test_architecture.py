@@ -50,6 +50,9 @@ ALLOWED = {
         "errors", "progress", "masks", "labels", "files", "config", "geo", "vectors", "models", "trained_generator",
         "scenes.sources", "runs",
     },
+    "datasets": {
+        "errors", "geo", "masks", "scenes.sources", "tiles", "trained_generator", "generation", "forging",
+    },
     "forging": {"errors", "files", "config", "geo", "masks", "scenes", "pages"},
     "growing": {
         "errors", "progress", "masks", "labels", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
@@ -84,7 +87,7 @@ ALLOWED = {
     },
     "doctor": {"errors", "geo", "pretrained", "training.hardware"},
     "__init__": {
-        "errors", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
+        "errors", "datasets", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
         "generation", "forging", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
     },
 }  # fmt: skip

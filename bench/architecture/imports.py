@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "src" / "orthoforge"
 ORDER = (
     "errors", "files", "bands", "plain_yaml", "progress", "models", "config", "weights", "geo", "vectors", "masks", "scenes",
     "labels", "tiles", "material", "tile_library", "pretrained", "checkpoint_state", "checkpoints", "saved_generator", "run_files",
-    "hub", "trained_generator", "runs", "measures", "trackers", "pages", "generation", "forging", "training", "growing",
+    "hub", "trained_generator", "runs", "measures", "trackers", "pages", "generation", "forging", "datasets", "training", "growing",
     "evaluation", "comparison", "usefulness", "experiments", "demonstration", "doctor", "__init__", "cli",
 )  # fmt: skip
 Graph = dict[str, set[str]]

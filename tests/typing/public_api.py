@@ -7,10 +7,12 @@ import orthoforge
 
 reveal_type(orthoforge.Classes)
 reveal_type(orthoforge.OrthoforgeError)
+reveal_type(orthoforge.RealPairs)
 reveal_type(orthoforge.Recipe)
 reveal_type(orthoforge.Run)
 reveal_type(orthoforge.ScoreNetwork)
 reveal_type(orthoforge.SegmenterSettings)
+reveal_type(orthoforge.SyntheticPairs)
 reveal_type(orthoforge.TileStore)
 reveal_type(orthoforge.TrainedGenerator)
 reveal_type(orthoforge.check)

@@ -14,7 +14,7 @@ from orthoforge.geo.cog import new_raster, write_error
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, open_quietly
 
-_OPTIONS = {
+_OPTIONS: dict[str, dict[str, object]] = {
     "GTiff": {"compress": "deflate", "predictor": 2, "tiled": True, "blockxsize": 256, "blockysize": 256, "bigtiff": "IF_SAFER"},
     "PNG": {"WRITE_METADATA_AS_TEXT": "YES"},
 }
@@ -45,7 +45,7 @@ def write_band(
     size_bytes = grid.height * grid.width * np.dtype(dtype).itemsize
     with new_raster(path, size_bytes, overwrite=overwrite) as partial:
         shape = {"height": grid.height, "width": grid.width, "count": 1, "dtype": dtype}
-        place = {} if driver == "PNG" else {"transform": grid.transform, "crs": grid.crs}
+        place: dict[str, object] = {} if driver == "PNG" else {"transform": grid.transform, "crs": grid.crs}
         checksums = {}
         with open_quietly(partial, "w", driver=driver, **shape, **place, **_OPTIONS[driver]) as dataset:
             dataset.colorinterp = [ColorInterp.palette if colours else ColorInterp.gray]

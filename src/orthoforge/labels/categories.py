@@ -30,4 +30,5 @@ class Categories:
         """The category of each pixel and 1, (h, w) uint8, of labels (h, w) uint8; 0 where there is none."""
         table = np.zeros(256, np.uint8)
         table[list(self.values)] = np.arange(1, len(self.values) + 1)
-        return table[labels]
+        numbered: np.ndarray = table[labels]
+        return numbered

@@ -128,7 +128,7 @@ class LabelFolder:
         small = max((one.number for one in instances), default=0) <= _MOST_IN_16_BITS
         if path.suffix == ".png" and not small:
             raise ConfigError(f"{path}: a PNG holds {_MOST_IN_16_BITS} numbers, and there are more objects. Write images as .tif.")
-        dtype = "uint16" if small else "uint32"
+        dtype: Literal["uint16", "uint32"] = "uint16" if small else "uint32"
         strips = ((strip, numbers_in(instances, strip).astype(dtype), None) for strip in strips_of(grid))
         tags = {"LABELS": "instances", "OBJECTS": str(len(instances))}
         write_band(path, strips, grid, dtype=dtype, tags=tags, overwrite=True)

@@ -47,17 +47,19 @@ def numbers_in(instances: list[Instance], window: Window) -> np.ndarray:
         return np.zeros((window.height, window.width), np.uint32)
     burnt = ((instances[index].shape, instances[index].number) for index in np.sort(met).tolist())
     shape = window.height, window.width
-    return rasterize(burnt, out_shape=shape, transform=Affine.translation(left, top), fill=0, dtype=np.uint32)
+    found: np.ndarray = rasterize(burnt, out_shape=shape, transform=Affine.translation(left, top), fill=0, dtype=np.uint32)
+    return found
 
 
 def _of_footprints(read: Callable[[Window], np.ndarray], grid: Grid) -> list[Instance]:
-    parts = defaultdict(list)
+    parts: defaultdict[int, list[shapely.Polygon]] = defaultdict(list)
     for number, outline in _parts(read(strip) for strip in strips_of(grid)):
         parts[number].append(outline)
-    return [
-        Instance(number, 0, outlines[0] if len(outlines) == 1 else shapely.MultiPolygon(sorted(outlines, key=_first_pixel)))
-        for number, outlines in sorted(parts.items())
-    ]
+    found = []
+    for number, outlines in sorted(parts.items()):
+        outlines.sort(key=_first_pixel)
+        found.append(Instance(number, 0, outlines[0] if len(outlines) == 1 else shapely.MultiPolygon(outlines)))
+    return found
 
 
 def _parts(strips: Iterable[np.ndarray]) -> list[tuple[int, shapely.Polygon]]:
