@@ -194,6 +194,27 @@ def test_a_loader_gives_the_same_pairs_whatever_its_workers(town, generator):
     assert not torch.equal(alone[3].image, alone[8].image)  # the next epoch shows other images of the same masks
 
 
+def test_a_segmenter_learns_the_same_with_workers_as_without(town, generator):
+    def trained(workers):
+        pairs = SyntheticPairs(generator, town[0] / "masks", crop_px=32, length=8, transforms=flipped)
+        torch.manual_seed(0)
+        model = torch.nn.Conv2d(3, 2, 3, padding=1)
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+        options = {"multiprocessing_context": "fork"} if workers else {}
+        for epoch in range(2):
+            pairs.set_epoch(epoch)
+            for image, mask, _ in DataLoader(pairs, batch_size=2, shuffle=True, num_workers=workers, **options):
+                optimizer.zero_grad()
+                torch.nn.functional.cross_entropy(model(image), mask).backward()
+                optimizer.step()
+        return model.weight.detach()
+
+    alone = trained(0)
+    assert torch.equal(trained(2), alone)
+    torch.manual_seed(0)
+    assert not torch.equal(torch.nn.Conv2d(3, 2, 3, padding=1).weight, alone)
+
+
 def test_a_spawned_worker_gives_them_too(town, generator):
     pairs = RealPairs(town[1], crop_px=32, length=2) + SyntheticPairs(generator, town[0] / "masks", crop_px=32, length=2)
     (spawned,) = DataLoader(pairs, batch_size=4, num_workers=1, multiprocessing_context="spawn")

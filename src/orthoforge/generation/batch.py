@@ -67,8 +67,8 @@ class Options:
 
 def generate(
     run: str | Path | TrainedGenerator,
-    masks: Sequence[Path],
-    out: Path,
+    masks: str | Path | Sequence[str | Path],
+    out: str | Path,
     *,
     seed: int = 0,
     style: str | Path | None = None,
@@ -77,7 +77,7 @@ def generate(
     overlap: int | None = None,
     resample: bool = False,
     deliver: Literal["mask", "run"] = "mask",
-    like: Path | None = None,
+    like: str | Path | None = None,
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
@@ -87,7 +87,7 @@ def generate(
     compress: Compression = "deflate",
     quality: int = 90,
     threshold: int | None = None,
-    sign: tuple[Path, Path] | None = None,
+    sign: tuple[str | Path, str | Path] | None = None,
     format: Literal["tif", "png"] | None = None,
     keep_mask: bool = False,
     labels: Sequence[LabelFormat] = (),
@@ -137,9 +137,10 @@ def generate(
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):
         raise ConfigError("--like gives the grid; --extent, --gsd and --crs would say it again. Choose one or the others.")
-    if sign:
-        require_signer(*sign)
-    sources = listed_masks(masks)
+    like, signer = None if like is None else Path(like), (Path(sign[0]), Path(sign[1])) if sign else None
+    if signer:
+        require_signer(*signer)
+    sources = listed_masks([masks] if isinstance(masks, str | Path) else masks)
     if len(sources) * variants > _MOST_IMAGES:
         raise ConfigError(
             f"{len(sources)} masks with {variants} variants each are more than {_MOST_IMAGES} images. Ask for fewer, and for "
@@ -153,7 +154,7 @@ def generate(
     looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
     options = Options(
         overlap, resample, deliver, compress, quality, threshold, devices,
-        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), sign, beside, overwrite
+        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), signer, beside, overwrite
     )  # fmt: skip
     _require_writable(targets, [*sources, like] if like else sources, generator, seed, options)
     for source, paths in zip(sources, targets, strict=True):

@@ -21,7 +21,7 @@ _SHOWN = 40
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
 
 
-def listed_masks(masks: Sequence[Path]) -> list[Path]:
+def listed_masks(masks: Sequence[str | Path]) -> list[Path]:
     """Every mask that ``masks`` means: files, folders of masks, and text files with a path a line, relative to them.
 
     Raises ``ConfigError`` when nothing is meant, ``DataError`` for a folder without masks.

@@ -46,12 +46,12 @@ class Grown:
 
 def grow(
     run: str | Path,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
     ratio: float = 1.0,
     variants: int = 1,
-    masks: How | Path = "real",
+    masks: How | str | Path = "real",
     split: Rule | None = None,
     least_agreement: float = 0.5,
     seed: int = 0,
@@ -109,7 +109,7 @@ def grow(
     return grown
 
 
-def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Summary:
+def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path) -> Summary:
     """The whole data set in the work folder; returns what is to be said of it."""
     settings, generator, reader = plan.settings, plan.generator, plan.reader
     ground = training_ground(data, plan.pairs, plan.store, settings["split"], reader, staging.work / "cuts", settings["seed"])
@@ -151,7 +151,7 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Su
     return {"counts": counts, "real_iou": judge.real_iou if judge else None, "notes": notes}
 
 
-def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], masks: How | Path, folder: Path, total: int) -> list[Stream]:
+def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], masks: str | Path, folder: Path, total: int) -> list[Stream]:
     variants, noisy = plan.settings["variants"], plan.generator.is_noisy
     if masks == "real":
         lacking = [place for place, quota in quotas.items() if not noisy and quota > len(ground.sources[place])]

@@ -121,7 +121,7 @@ def building_value(classes: Classes | None) -> int | None:
     return BUILDING if classes is None else classes.building
 
 
-def load_classes(path: Path) -> Classes:
+def load_classes(path: str | Path) -> Classes:
     """The classes of a palette: a JSON file of ``{"Building": [60, 16, 152], …}``.
 
     For masks of one band it gives values, ``{"Building": 1, …}``, or both,

@@ -46,7 +46,7 @@ READ_OPTIONS = {
 _THREADED_BLOCK_PIXELS = 2**16
 # What opening, reading and writing may raise: rasterio lets GDAL's own errors through when it closes a file on a full disk.
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
-# GDAL keeps its threads for all files of a process. A forked one has none of them, though GDAL believes so, and would wait for ever.
+# GDAL keeps its threads for all files of a process. A forked one has none of them; GDAL believes so, and would wait for ever.
 _is_forked = threading.Event()
 os.register_at_fork(after_in_child=_is_forked.set)
 # ``warnings.catch_warnings`` changes the whole process, so threads take turns in it.
