@@ -28,8 +28,8 @@ def train(
     real = RealPairs(tiles, crop_px=crop_px, flips="dihedral", transforms=mirrored)
     made = SyntheticPairs(run, masks or tiles, crop_px=crop_px, length=len(real), transforms=mirrored)
     loader = DataLoader(real + made, batch_size=batch_size, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-    bands = real[0].image.shape[0]
-    model = BasicUNet(2, bands, 2, features=[width, width, 2 * width, 4 * width, 8 * width, width])
+    bands, classes = real[0].image.shape[0], real.store.classes
+    model = BasicUNet(2, bands, classes.count if classes else 2, features=[width, width, 2 * width, 4 * width, 8 * width, width])
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
     criterion = nn.CrossEntropyLoss()
     for epoch in range(epochs):
@@ -41,20 +41,21 @@ def train(
             loss.backward()
             optimizer.step()
         print(f"epoch {epoch + 1}: loss {loss.item():.3f}")
-    iou = validate(model, RealPairs(tiles, "val"), batch_size)
+    building = 1 if classes is None else classes.building
+    iou = validate(model, RealPairs(tiles, "val"), batch_size, building)
     print(f"IoU on real validation tiles: {iou:.3f}")
     return iou
 
 
 @torch.inference_mode()
-def validate(model: nn.Module, pairs: RealPairs, batch_size: int) -> float:
-    """IoU of buildings over all pairs."""
+def validate(model: nn.Module, pairs: RealPairs, batch_size: int, building: int) -> float:
+    """IoU of the class ``building`` over all pairs."""
     model.eval()
     both = either = 0
     for image, mask, _ in DataLoader(pairs, batch_size=batch_size):
         found = model(image).argmax(1)
-        both += int(((found == 1) & (mask == 1)).sum())
-        either += int(((found == 1) | (mask == 1)).sum())
+        both += int(((found == building) & (mask == building)).sum())
+        either += int(((found == building) | (mask == building)).sum())
     return both / max(1, either)
 
 

@@ -51,7 +51,7 @@ ALLOWED = {
         "scenes.sources", "runs",
     },
     "datasets": {
-        "errors", "geo", "masks", "scenes.sources", "tiles", "trained_generator", "generation", "forging",
+        "errors", "files", "geo", "masks", "scenes.sources", "tiles", "trained_generator", "generation", "forging",
     },
     "forging": {"errors", "files", "config", "geo", "masks", "scenes", "pages"},
     "growing": {

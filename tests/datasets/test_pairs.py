@@ -158,6 +158,10 @@ def test_a_grown_data_set_gives_its_synthetic_pairs(town, tmp_path):
     assert part.image.shape == (3, 16, 16) and part.mask.shape == (16, 16)
     with pytest.raises(DataError, match="grow finished"):
         SyntheticPairs.grown(data)
+    settings = (made.path / "grown.json").read_text()
+    (made.path / "grown.json").write_text(settings.replace('"images"', '"../elsewhere"'))
+    with pytest.raises(DataError, match="damaged"):
+        SyntheticPairs.grown(made.path)
 
 
 def test_classes_are_indices(town, tmp_path):

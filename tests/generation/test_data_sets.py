@@ -180,6 +180,13 @@ def test_a_bad_mask_leaves_the_labels_of_the_others(run, tmp_path, masks):
     assert set(check(tmp_path / "out/data.yaml")) == {"a1", "a2", "a10"}
 
 
+def test_without_an_image_there_are_no_lists(run, tmp_path):
+    bad = [write_tiff(tmp_path / f"bad{n}.tif", np.full((8, 8), 7, np.uint8), make_grid(8)) for n in range(2)]
+    with pytest.raises(DataError, match="2 of 2"):
+        generate(run, bad, tmp_path / "out", labels=FORMATS)
+    assert not (tmp_path / "out/data.yaml").exists() and not (tmp_path / "out/annotations").exists()
+
+
 def test_masks_that_lie_there_already_are_left_as_they_are(run, tmp_path):
     for name in ("a", "b"):
         (tmp_path / "masks").mkdir(exist_ok=True)

@@ -11,6 +11,7 @@ import numpy as np
 from orthoforge.datasets.masks import window_of
 from orthoforge.datasets.sample import Meta
 from orthoforge.errors import DataError
+from orthoforge.files import is_file_name
 from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.masks.classes import Classes, load_classes
 from orthoforge.masks.opening import open_raster_mask
@@ -53,7 +54,10 @@ def open_grown(folder: str | Path, palette: str | Path | None) -> GrownPairs:
         settings = json.loads((folder / "grown.json").read_bytes())["settings"]
         lines = (folder / "synthetic.jsonl").read_text(encoding="utf-8").splitlines()
         rows = tuple(row for row in map(json.loads, lines) if row["accepted"])
-        images, masks = (folder / part for part in settings["layout"])
+        parts = [Path(part) for part in settings["layout"]]
+        if any(part.is_absolute() or ".." in part.parts for part in parts) or not all(is_file_name(row["name"]) for row in rows):
+            raise ValueError("a name that leads elsewhere")
+        images, masks = (folder / part for part in parts)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{folder}: no data set that orthoforge grow finished (no grown.json, or a damaged one).") from error
     if not rows:

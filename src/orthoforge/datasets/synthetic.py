@@ -40,7 +40,8 @@ class SyntheticPairs(Dataset[Sample]):
     takes a random part of each mask, and is the side of forged ones; masks of several sizes need it to be put into a batch.
     ``length`` gives a data set more or fewer pairs than masks; pair ``i`` then has mask ``i`` modulo their number, and another
     image. ``style`` is the look of all images: a place of ``generator.styles``, a reference image's file, or ``"by-name"`` for the
-    place that a mask is named by; any place's, pair by pair, when left out. ``resample`` brings masks of another resolution to the
+    place that a mask is named by; any place's, pair by pair, when left out. ``device`` is where a generator is loaded that is named
+    here; one that is given stays where it is. ``resample`` brings masks of another resolution to the
     run's. ``transforms(image, mask)`` returns both, changed.
 
     Everything random follows from ``seed``, the epoch (``set_epoch``) and the index: any number of workers gives the same pairs,

@@ -103,8 +103,9 @@ class LabelFolder:
             there = [image for image in yolo.read_list(self.root, split) if (self.root / image).exists()]
             if images := sorted({*there, *self._images.get(split, ())}, key=natural_key):
                 lists[split] = images
-        yolo.write_lists(self.root, lists)
-        yolo.write_data(self.root, list(lists) or ["train"], self.categories)
+        if lists:
+            yolo.write_lists(self.root, lists)
+            yolo.write_data(self.root, list(lists), self.categories)
 
     def _known(self, split: str) -> dict[str, coco.Labelled]:
         """COCO's rows of a split by image: those that are there, and those that were added."""
