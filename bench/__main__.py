@@ -8,6 +8,7 @@ SCRIPTS = (
     ("bench.store",),
     ("bench.training",),
     ("bench.generation",),
+    ("bench.loader", "--pairs", "12"),
     ("bench.perceptual",),
     ("bench.faults_training", "12"),
     ("bench.faults_scenes",),

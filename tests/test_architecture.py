@@ -21,6 +21,7 @@ ALLOWED = {
     "vectors": {"errors", "files", "geo"},
     "masks": {"errors", "files", "bands", "geo", "vectors"},
     "scenes": {"errors", "bands", "files", "geo", "vectors", "masks"},
+    "labels": {"errors", "files", "geo", "vectors", "masks", "scenes"},
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
     "material": {"errors", "files", "geo", "vectors"},
@@ -47,11 +48,15 @@ ALLOWED = {
         "checkpoints", "checkpoint_files", "networks", "weights", "trackers", "measures", "run_files", "tile_library",
     },
     "generation": {
-        "errors", "progress", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",
+        "errors", "progress", "masks", "labels", "files", "config", "geo", "vectors", "models", "trained_generator",
+        "scenes.sources", "runs",
+    },
+    "datasets": {
+        "errors", "files", "geo", "masks", "scenes.sources", "tiles", "trained_generator", "generation", "forging",
     },
     "forging": {"errors", "files", "config", "geo", "masks", "scenes", "pages"},
     "growing": {
-        "errors", "progress", "masks", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
+        "errors", "progress", "masks", "labels", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
         "generation", "forging",
         "measures",
     },
@@ -84,7 +89,7 @@ ALLOWED = {
     },
     "doctor": {"errors", "geo", "pretrained", "training.hardware"},
     "__init__": {
-        "errors", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
+        "errors", "datasets", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
         "generation", "forging", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
     },
 }  # fmt: skip
@@ -93,6 +98,7 @@ FORBIDDEN = {
     "geo": {"torch"},
     "material": {"torch", "rasterio"},
     "masks": {"torch"},
+    "labels": {"torch"},
     "scenes": {"torch"},
     "forging": {"torch"},
     "models": {"rasterio"},

@@ -8,7 +8,8 @@ import sys
 import orthoforge
 
 PUBLIC = {
-    "Classes", "OrthoforgeError", "Recipe", "Run", "ScoreNetwork", "SegmenterSettings", "TileStore", "TrainedGenerator",
+    "Classes", "OrthoforgeError", "RealPairs", "Recipe", "Run", "ScoreNetwork", "SegmenterSettings", "SyntheticPairs", "TileStore",
+    "TrainedGenerator",
     "check", "compare", "demo", "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator",
     "load_recipe", "prepare", "publish", "recipe_names", "simulate", "sweep", "train", "utility",
 }  # fmt: skip

@@ -91,8 +91,8 @@ def test_generating_leaves_the_global_random_stream_alone(generator):
         (np.zeros((4, 4, 1), np.uint8), r"shape \(height, width\); this one has \(4, 4, 1\)"),
         (np.zeros(4, np.uint8), r"this one has \(4,\)"),
         (np.zeros((0, 4), np.uint8), r"this one has \(0, 4\)"),
-        (np.zeros((4, 4), np.float32), "bool or uint8; this one is float32"),
-        (np.zeros((4, 4), np.int64), "this one is int64"),
+        (np.zeros((4, 4), np.float32), "bool or holds whole numbers; this one is float32"),
+        (np.full((4, 4), -1, np.int64), r"also has \[-1\]"),
     ],
 )
 def test_what_is_no_mask_is_refused_by_name(mask, message, generator):

@@ -21,7 +21,7 @@ MEANINGS = {
     "forging": "new masks", "training": "the loop", "growing": "larger data sets", "evaluation": "how good is a run?",
     "comparison": "runs side by side", "usefulness": "does it help?", "hub": "folders to publish",
     "experiments": "several trainings", "demonstration": "the whole road", "__init__": "the public names", "cli": "the commands",
-    "doctor": "is all there?",
+    "doctor": "is all there?", "labels": "for other programs", "datasets": "pairs for a loader",
 }  # fmt: skip
 # Fill and edge by what a room is for; text is dark on each of them, and arrows are seen on white and on black.
 KINDS = {
@@ -30,7 +30,7 @@ KINDS = {
 }  # fmt: skip
 KIND_OF = {
     "ground": ("errors", "files", "bands", "plain_yaml", "config", "runs", "trackers", "pages"),
-    "data": ("geo", "masks", "vectors", "scenes", "tiles", "material", "tile_library"),
+    "data": ("geo", "masks", "vectors", "scenes", "labels", "tiles", "material", "tile_library"),
     "networks": (
         "models",
         "networks",
@@ -42,7 +42,7 @@ KIND_OF = {
         "trained_generator",
         "hub",
     ),
-    "the road": ("training", "generation", "forging", "growing"),
+    "the road": ("training", "generation", "forging", "growing", "datasets"),
     "judging": ("measures", "evaluation", "comparison", "usefulness"),
     "doors": ("experiments", "demonstration", "doctor", "__init__", "cli"),
 }

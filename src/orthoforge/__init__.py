@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for editors and type checkers; a program gets each name from `__getattr__`
     from orthoforge.comparison.compare import compare
     from orthoforge.config import Recipe, load_recipe, recipe_names
+    from orthoforge.datasets import RealPairs, SyntheticPairs
     from orthoforge.demonstration import demo
     from orthoforge.errors import OrthoforgeError
     from orthoforge.evaluation.evaluate import evaluate
@@ -44,10 +45,12 @@ __version__ = version("orthoforge")
 _HOMES = {
     "Classes": "masks.classes",
     "OrthoforgeError": "errors",
+    "RealPairs": "datasets",
     "Recipe": "config",
     "Run": "runs",
     "ScoreNetwork": "measures.realism.features",
     "SegmenterSettings": "measures.segmenter.segmentation",
+    "SyntheticPairs": "datasets",
     "TileStore": "tiles.store",
     "TrainedGenerator": "trained_generator",
     "check": "scenes.checks",
@@ -72,10 +75,12 @@ _HOMES = {
 __all__ = [
     "Classes",
     "OrthoforgeError",
+    "RealPairs",
     "Recipe",
     "Run",
     "ScoreNetwork",
     "SegmenterSettings",
+    "SyntheticPairs",
     "TileStore",
     "TrainedGenerator",
     "check",

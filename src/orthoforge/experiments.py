@@ -28,8 +28,8 @@ class Outcome:
 
 def experiment(
     recipes: Sequence[str | Path | Recipe],
-    scenes: Path,
-    out: Path = Path("experiments"),
+    scenes: str | Path,
+    out: str | Path = Path("experiments"),
     *,
     overrides: Mapping[str, Setting] | None = None,
     price_per_hour: float | None = None,
@@ -42,6 +42,7 @@ def experiment(
 
     A run that fails is left out and its reason returned; only a full disk, bad scenes or unknown recipes raise.
     """
+    out = Path(out)
     plans = with_predecessors([_recipe(recipe, overrides or {}) for recipe in recipes], overrides or {})
     stores: dict[str, Path] = {}
     for recipe in plans.values():
@@ -54,12 +55,12 @@ def experiment(
 
 def sweep(
     recipe: str | Path,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     over: Mapping[str, Sequence[Setting]],
     *,
     overrides: Mapping[str, Setting] | None = None,
-    init_from: Path | None = None,
+    init_from: str | Path | None = None,
     price_per_hour: float | None = None,
 ) -> Outcome:
     """Train ``recipe`` on the tiles in ``data`` with every combination of the values in ``over``, and compare the runs.
@@ -77,7 +78,9 @@ def sweep(
         name = ",".join(f"{field}={value}" for field, value in chosen.items()).replace("/", "-")  # of a path, such as weights'
         plans[name] = load_recipe(recipe, **(dict(overrides or {}) | chosen | {"name": name}))
     tiles = next(iter(plans.values())).tiles
-    return _train_all(plans, {tiles: data}, out, price_per_hour, dict.fromkeys(plans, init_from))
+    return _train_all(
+        plans, {tiles: Path(data)}, Path(out), price_per_hour, dict.fromkeys(plans, None if init_from is None else Path(init_from))
+    )
 
 
 def with_predecessors(recipes: Sequence[Recipe], overrides: Mapping[str, Setting]) -> dict[str, Recipe]:

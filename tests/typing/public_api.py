@@ -4,13 +4,16 @@ from pathlib import Path
 from typing import assert_type, reveal_type
 
 import orthoforge
+from orthoforge.datasets import Meta, Sample
 
 reveal_type(orthoforge.Classes)
 reveal_type(orthoforge.OrthoforgeError)
+reveal_type(orthoforge.RealPairs)
 reveal_type(orthoforge.Recipe)
 reveal_type(orthoforge.Run)
 reveal_type(orthoforge.ScoreNetwork)
 reveal_type(orthoforge.SegmenterSettings)
+reveal_type(orthoforge.SyntheticPairs)
 reveal_type(orthoforge.TileStore)
 reveal_type(orthoforge.TrainedGenerator)
 reveal_type(orthoforge.check)
@@ -40,6 +43,11 @@ assert_type(orthoforge.Run.open(run).tiles(), orthoforge.TileStore | None)
 assert_type(orthoforge.generate(run, [folder], folder), list[Path])
 assert_type(orthoforge.load_recipe("tiny"), orthoforge.Recipe)
 orthoforge.grow(run, folder, folder, segmenter=orthoforge.SegmenterSettings(steps=1))
+assert_type(orthoforge.prepare("scenes", "tiles"), orthoforge.TileStore)
+assert_type(orthoforge.generate("run", "mask.tif", "out", keep_mask=True, labels=["coco", "yolo"]), list[Path])
+assert_type(orthoforge.RealPairs("tiles")[0], Sample)
+assert_type(orthoforge.SyntheticPairs(run, "masks", forge="transform")[0].meta, Meta)
+assert_type(orthoforge.SyntheticPairs.grown("grown"), orthoforge.SyntheticPairs)
 
 # Each of these is an error; where a name was Any, mypy would say that its comment is needless.
 orthoforge.trian()  # type: ignore[attr-defined]
@@ -47,3 +55,5 @@ orthoforge.train("tiny")  # type: ignore[call-arg]
 orthoforge.train("tiny", folder, resumed=True)  # type: ignore[call-arg]
 orthoforge.prepare(folder, folder, split="by luck")  # type: ignore[arg-type]
 orthoforge.SegmenterSettings(steps="many")  # type: ignore[arg-type]
+orthoforge.RealPairs("tiles", "training")  # type: ignore[arg-type]
+orthoforge.generate(run, "mask.tif", "out", labels=["voc"])  # type: ignore[list-item]

@@ -31,6 +31,9 @@ def generate(
     quality: int = 90,
     threshold: int | None = None,
     sign: tuple[Path, Path] | None = None,
+    format: Literal["tif", "png"] | None = None,
+    keep_mask: bool = False,
+    labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
     device: str = "cpu",
     overwrite: bool = False,
 ) -> None:
@@ -66,6 +69,11 @@ def generate(
         quality: Of jpeg and webp, 25 to 100.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         sign: Certificate and private key, PEM files, for Content Credentials (C2PA) beside each image.
+        format: Of the images in a folder. A PNG has no place on the ground.
+        keep_mask: Write the mask of each image too, on the image's grid. A folder then becomes a data set with images/ and
+            masks/; beside a single OUT.tif the mask is OUT_mask.tif.
+        labels: Labels for other programs, one or more of coco (instance segmentation), yolo (segmentation) and instances (masks
+            with a number for each building). The folder then becomes a data set with images/ and the labels beside it.
         device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace images that are there.
     """
@@ -74,8 +82,8 @@ def generate(
     for path in generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, device=device,
-        overwrite=overwrite,
+        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, format=format,
+        keep_mask=keep_mask, labels=labels, device=device, overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 
@@ -92,6 +100,7 @@ def grow(
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
+    labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
     device: str = "cpu",
     overwrite: bool = False,
 ) -> None:
@@ -112,6 +121,8 @@ def grow(
             leaves the segmenter out.
         seed: Of masks, order and noise.
         threshold: Mask values at or above it are building; that of the run's tiles when left out.
+        labels: Labels of all pairs for other programs, one or more of coco (instance segmentation), yolo (segmentation) and
+            instances (masks with a number for each building). A finished data set gets those that it lacks.
         device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace a data set that was grown here with other settings.
     """
@@ -119,5 +130,5 @@ def grow(
 
     grow(
         run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, device=device, overwrite=overwrite,
+        threshold=threshold, labels=labels, device=device, overwrite=overwrite,
     )  # fmt: skip

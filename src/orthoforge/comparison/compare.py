@@ -67,10 +67,10 @@ class Comparison(TypedDict):
 
 
 def compare(
-    runs: Sequence[Path],
-    out: Path,
+    runs: Sequence[str | Path],
+    out: str | Path,
     *,
-    data: Path | None = None,
+    data: str | Path | None = None,
     split: str = "test",
     price_per_hour: float | None = None,
     currency: str = "€",
@@ -89,15 +89,15 @@ def compare(
     Raises ``CheckpointError`` when none of the paths is a run, ``ConfigError`` for an impossible option, ``DataError`` when
     ``data`` holds no tiles, ``OutputExistsError``.
     """
-    out = Path(out)
-    _require_possible(runs, out, split, price_per_hour)
+    out, folders = Path(out), [Path(run) for run in runs]
+    _require_possible(folders, out, split, price_per_hour)
     for path in (out, out.with_suffix(".json")):
         require_place(path)
     if not overwrite:  # said before minutes of work, not after them
         for path in (out, out.with_suffix(".json")):
             if path.exists():
                 raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another --out.")
-    found, left_out = read_runs(runs, data)
+    found, left_out = read_runs(folders, None if data is None else Path(data))
     if not found:
         raise CheckpointError(f"nothing to compare. {left_out[0]}")
     stores = list({run.store.fingerprint: run.store for run in found if run.store is not None}.values())

@@ -32,7 +32,7 @@ REPORT = "report.html"
 _WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "styles", "evaluation", REPORT)
 
 
-def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
+def demo(out: str | Path = Path("demo"), *, overwrite: bool = False) -> Path:
     """Simulate, check, prepare, train, generate and evaluate in the folder ``out``; returns the path of ``report.html`` there.
 
     Takes a few minutes on two cores. Interrupted and called again it goes on; finished, it only says so.

@@ -33,14 +33,14 @@ FORMAT = 2
 
 def evaluate(
     images: str | Path,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
     split: str = "test",
-    masks: Path | None = None,
+    masks: str | Path | None = None,
     network: str | ScoreNetwork = "efficientnet-lite0",
-    weights: Path | None = None,
-    lpips: Path | None = None,
+    weights: str | Path | None = None,
+    lpips: str | Path | None = None,
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     seed: int = 0,
@@ -66,6 +66,7 @@ def evaluate(
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more.")
     path, out = Path(images), Path(out)
+    masks, weights, lpips = (None if file is None else Path(file) for file in (masks, weights, lpips))
     require_place(out, folder=True)
     if not overwrite:  # said before minutes of work, not after them
         for file in (out / REPORT_JSON, out / REPORT_HTML):

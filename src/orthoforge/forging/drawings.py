@@ -14,7 +14,7 @@ from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster
 
 
-def drawn_paths(drawn: Path | Sequence[Path]) -> list[Path]:
+def drawn_paths(drawn: str | Path | Sequence[str | Path]) -> list[Path]:
     """Drawings of folders in natural order, and those that were named. ``DataError`` when there is none."""
     paths = [Path(path) for path in drawn] if not isinstance(drawn, (str, Path)) else [Path(drawn)]
     found = [mask for path in paths for mask in (rasters_in(path) if path.is_dir() else [path])]

@@ -48,7 +48,7 @@ class Forged:
 
 
 def forge(
-    source: Path | str | Sequence[Path],
+    source: str | Path | Sequence[str | Path],
     out: Path | str,
     *,
     how: How = "recombine",
@@ -58,7 +58,7 @@ def forge(
     place: str | None = None,
     seed: int = 0,
     threshold: int | None = None,
-    drawn: Path | Sequence[Path] | None = None,
+    drawn: str | Path | Sequence[str | Path] | None = None,
     overwrite: bool = False,
 ) -> Forged:
     """Write ``count`` new masks a place to ``out/masks``, with ``out/forged.jsonl``, ``out/card.json`` and ``out/card.html``.

@@ -40,7 +40,7 @@ class Place:
     library: Library
 
 
-def mask_paths(source: Path | str | Sequence[Path]) -> list[Path]:
+def mask_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
     """Masks of a data set, of a folder, or as they were named, in natural order."""
     if not isinstance(source, (str, Path)):
         paths = [Path(path) for path in source]

@@ -1,16 +1,19 @@
 """Masks to images: files in, georeferenced files out."""
 
+import contextlib
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 from orthoforge.errors import ConfigError
 from orthoforge.files import require_free_space, require_place
+from orthoforge.generation.beside import IMAGES, Beside, require_numbered
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, pixels_of, work_folder
 from orthoforge.generation.chosen_styles import Style, styled, styles_of
 from orthoforge.generation.failures import collected
@@ -33,6 +36,7 @@ from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
+from orthoforge.labels import Instance, LabelFormat, instances_of
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.progress import Progress
 from orthoforge.runs import Run
@@ -58,13 +62,14 @@ class Options:
     devices: list[str]
     extent: Extent
     sign: tuple[Path, Path] | None
+    beside: Beside
     overwrite: bool
 
 
 def generate(
     run: str | Path | TrainedGenerator,
-    masks: Sequence[Path],
-    out: Path,
+    masks: str | Path | Sequence[str | Path],
+    out: str | Path,
     *,
     seed: int = 0,
     style: str | Path | None = None,
@@ -73,7 +78,7 @@ def generate(
     overlap: int | None = None,
     resample: bool = False,
     deliver: Literal["mask", "run"] = "mask",
-    like: Path | None = None,
+    like: str | Path | None = None,
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
@@ -83,7 +88,10 @@ def generate(
     compress: Compression = "deflate",
     quality: int = 90,
     threshold: int | None = None,
-    sign: tuple[Path, Path] | None = None,
+    sign: tuple[str | Path, str | Path] | None = None,
+    format: Literal["tif", "png"] | None = None,
+    keep_mask: bool = False,
+    labels: Sequence[LabelFormat] = (),
     device: str = "cpu",
     overwrite: bool = False,
 ) -> list[Path]:
@@ -91,8 +99,8 @@ def generate(
 
     ``masks`` are rasters, footprints, folders of them, or text files that list them. ``out`` is a file (``.tif`` or ``.png``, for
     one mask) or a folder that gets ``STEM.tif`` for each, or ``STEM_v1.tif`` … with ``variants``, which differ in their seed. A
-    mask's size, CRS and transform are the image's, exactly; tags mark it as synthetic; a STAC item lies beside a georeferenced
-    GeoTIFF. The same ``seed`` gives the same image.
+    mask's size, CRS and transform are the image's, exactly, with ``format="png"`` its size alone; tags mark it as
+    synthetic; a STAC item lies beside a georeferenced GeoTIFF. The same ``seed`` gives the same image.
 
     ``style`` is the look that all images get: a place of the run (``TrainedGenerator.styles``), or a file with a reference image,
     of which the middle is looked at (``generation.chosen_styles.styled``). ``"by-name"`` takes of each mask the place that its file
@@ -105,6 +113,10 @@ def generate(
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
     bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
     may name several, with commas.
+
+    ``keep_mask`` writes the mask of each image on the image's grid: footprints as pixels, classes with their colours. ``labels``
+    (``coco``, ``yolo``, ``instances``) are for other programs (``labels.LabelFolder``). With either of them a folder becomes a data
+    set: ``images/STEM.tif``, ``masks/STEM.tif``, and labels beside. Of a single file ``out.tif`` the mask is ``out_mask.tif``.
 
     Killed and run again, finished blocks of a scene and finished images of several masks are kept; what a kept image lacks beside
     it is written. An image that another process is making is waited for, and kept if it is the same one. Of several masks, one that
@@ -126,28 +138,45 @@ def generate(
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):
         raise ConfigError("--like gives the grid; --extent, --gsd and --crs would say it again. Choose one or the others.")
-    if sign:
-        require_signer(*sign)
-    sources = listed_masks(masks)
+    like, signer = None if like is None else Path(like), (Path(sign[0]), Path(sign[1])) if sign else None
+    if signer:
+        require_signer(*signer)
+    sources = listed_masks([masks] if isinstance(masks, str | Path) else masks)
     if len(sources) * variants > _MOST_IMAGES:
         raise ConfigError(
             f"{len(sources)} masks with {variants} variants each are more than {_MOST_IMAGES} images. Ask for fewer, and for "
             "others with another seed into another folder."
         )
-    targets = output_paths(sources, Path(out), variants)
+    beside = Beside.of(Path(out), generator.classes, keep_mask=keep_mask, labels=labels)
+    targets = output_paths(
+        sources, Path(out), variants, folder=IMAGES if beside.makes_a_data_set else "", suffix=f".{format}" if format else None
+    )
     styles = styles_of(generator, sources, style)
     looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
     options = Options(
         overlap, resample, deliver, compress, quality, threshold, devices,
-        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), sign, overwrite
+        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), signer, beside, overwrite
     )  # fmt: skip
     _require_writable(targets, [*sources, like] if like else sources, generator, seed, options)
-    with collected(Path(out), sources) as failed, Progress().task("masks", len(sources)) as step:
+    for source, paths in zip(sources, targets, strict=True):
+        for path in paths:
+            beside.require_own(source, path, {"MODEL_SHA256": generator.sha256}, overwrite=overwrite)
+    if beside.labels is not None:
+        beside.labels.require_own()
+    with collected(Path(out), sources) as failed, _finished(beside), Progress().task("masks", len(sources)) as step:
         for source, paths, one in zip(sources, targets, styles, strict=True):
             with failed(source):
                 _generate_mask(source, paths, *looks[one], seed, options)
             step()
     return [path for paths in targets for path in paths]
+
+
+@contextlib.contextmanager
+def _finished(beside: Beside) -> Iterator[None]:
+    """What speaks of all images is written at the end, also where some masks failed."""
+    yield
+    if beside.labels is not None:
+        beside.labels.finish()
 
 
 def _require_writable(
@@ -177,19 +206,30 @@ def _generate_mask(
         mask = at_resolution(delivered, generator, source, resample=options.resample)
         if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
             print(f"warning: {warning}", file=sys.stderr)
+        given = delivered
         if options.deliver == "run":
             delivered = mask
+        if options.beside.labels is not None:
+            require_numbered(source, given, delivered)
+        instances = cache(partial(_instances, delivered, options))
         request = _request(delivered, generator, style, options, source.stem)
         for variant, path in enumerate(paths):
             tags = synthetic_tags(generator, seed + variant, source, request) | style.tags
-            if not options.overwrite and is_made(path, tags) and not is_begun(path, signed=options.sign is not None):
+            made = not options.overwrite and is_made(path, tags) and not is_begun(path, signed=options.sign is not None)
+            if made and options.beside.is_complete(source, path):
                 continue
             with alone(path):
                 scene = Scene(generator, mask, delivered, seed + variant, options.overlap_px, source.stem)
                 if options.overwrite or not is_made(path, tags):
                     _write_scene(path, scene, tags, source, options)
                 _complete(path, scene, options)
+                options.beside.write(source, path, delivered, instances, tags)
                 discard(path)
+
+
+def _instances(mask: SceneMask, options: Options) -> list[Instance]:
+    """The objects that a mask shows; none where nobody asks for labels."""
+    return instances_of(mask, options.beside.labels.categories) if options.beside.labels is not None else []
 
 
 def _called_gsd_m(generator: TrainedGenerator) -> float | None:

@@ -24,7 +24,7 @@ _SHOWN = 40
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
 
 
-def listed_masks(masks: Sequence[Path]) -> list[Path]:
+def listed_masks(masks: Sequence[str | Path]) -> list[Path]:
     """Every mask that ``masks`` means: files, folders of masks, and text files with a path a line, relative to them.
 
     Raises ``ConfigError`` when nothing is meant, ``DataError`` for a folder without masks.
@@ -47,15 +47,22 @@ def listed_masks(masks: Sequence[Path]) -> list[Path]:
     return found
 
 
-def output_paths(masks: Sequence[Path], out: Path, variants: int) -> list[list[Path]]:
-    """Where the images of each mask go. ``ConfigError`` when two would get one name."""
+def output_paths(
+    masks: Sequence[Path], out: Path, variants: int, *, folder: str = "", suffix: str | None = None
+) -> list[list[Path]]:
+    """Where the images of each mask go: to the file ``out``, or into its ``folder`` as ``STEM`` and a ``suffix`` (``.tif``).
+
+    ``ConfigError`` when two would get one name, and for a file of another suffix.
+    """
     if out.suffix.lower() in OTHER_IMAGES and not out.is_dir():
         raise ConfigError(f"{out}: images are written as .tif or .png.")
     if out.suffix.lower() in DRIVERS:
         if len(masks) > 1:
             raise ConfigError(f"{out} is one file, but {len(masks)} masks were given. Make --out a folder.")
+        if suffix not in (None, out.suffix.lower(), out.suffix.lower().replace(".tiff", ".tif")):
+            raise ConfigError(f"{out}: its name asks for another format than --format {suffix[1:]}. Leave one of them out.")
         return [_variants(out, variants)]
-    targets = [_variants(out / f"{_stem(mask)}.tif", variants) for mask in masks]
+    targets = [_variants(out / folder / f"{_stem(mask)}{suffix or '.tif'}", variants) for mask in masks]
     names = [path for paths in targets for path in paths]
     if len(set(names)) < len(names):
         doubled = next(path for path in names if names.count(path) > 1)

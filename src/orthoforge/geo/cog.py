@@ -78,7 +78,7 @@ def write_raster(
     if valid is not None and valid.all():
         valid = None
     options = creation_options(path, bands.shape[2], compress, quality)
-    with _new_raster(path, bands.nbytes, overwrite=overwrite) as partial:
+    with new_raster(path, bands.nbytes, overwrite=overwrite) as partial:
         alpha = _opacity(valid) if valid is not None and options["driver"] == "PNG" else None
         shape = {"height": grid.height, "width": grid.width, "count": bands.shape[2] + (alpha is not None), "dtype": "uint8"}
         place = {} if options["driver"] == "PNG" else {"transform": grid.transform, "crs": grid.crs}
@@ -121,7 +121,7 @@ def write_block(path: Path, pixels: np.ndarray, valid: np.ndarray | None = None,
         bands = np.dstack([bands, _opacity(valid)])
         colours += (ColorInterp.alpha,)
     shape = {"height": bands.shape[0], "width": bands.shape[1], "count": bands.shape[2], "dtype": "uint8"}
-    with _new_raster(path, bands.nbytes, overwrite=True) as partial:
+    with new_raster(path, bands.nbytes, overwrite=True) as partial:
         with open_quietly(partial, "w", **shape, **_BLOCK_OPTIONS) as dataset:
             dataset.colorinterp = colours
             dataset.update_tags(**{_CHECKSUM: checksum}, **(tags or {}))
@@ -174,7 +174,7 @@ def assemble(
     (count,) = counts
     masked = any(alphas.values())
     options = creation_options(path, count, compress, quality)
-    with _new_raster(path, grid.height * grid.width * count, overwrite=overwrite) as partial:
+    with new_raster(path, grid.height * grid.width * count, overwrite=overwrite) as partial:
         scene = _vrt(blocks, alphas, grid, count, tags or {}, driver=str(options["driver"]))
         try:
             with open_quietly(scene, driver="VRT") as dataset:
@@ -226,7 +226,7 @@ def _meanings(band_count: int) -> tuple[ColorInterp, ...]:
 
 
 @contextlib.contextmanager
-def _new_raster(path: Path, size_bytes: int, *, overwrite: bool) -> Iterator[Path]:
+def new_raster(path: Path, size_bytes: int, *, overwrite: bool) -> Iterator[Path]:
     """``new_file`` with GDAL set up for writing and its errors told as the disk's. What spoke of a replaced image goes with it."""
     require_name(path)
     with new_file(path, overwrite=overwrite) as partial, rasterio.Env(**_WRITE_OPTIONS):
@@ -236,7 +236,7 @@ def _new_raster(path: Path, size_bytes: int, *, overwrite: bool) -> Iterator[Pat
         try:
             yield partial
         except GDAL_ERRORS as error:
-            raise _write_error(path, size_bytes, error) from error
+            raise write_error(path, size_bytes, error) from error
         if overwrite:
             remove_side_files(path)
 
@@ -310,7 +310,7 @@ def _opacity(valid: np.ndarray) -> np.ndarray:
 def _require_written(path: Path, partial: Path, grid: Grid, parts: Iterable[Part], *, masked: bool, lossy: bool) -> None:
     """Raise ``ResourceError`` unless the file holds ``parts``."""
     if not _reads_back(partial, DRIVERS[path.suffix.lower()], grid, parts, masked=masked, lossy=lossy):
-        raise _write_error(path, grid.height * grid.width * 3, "the file does not read back as it was written")
+        raise write_error(path, grid.height * grid.width * 3, "the file does not read back as it was written")
     _warn_of_a_lost_crs(path, partial, grid)
 
 
@@ -350,7 +350,7 @@ def _alike(read: np.ndarray, written: np.ndarray) -> bool:
     return np.abs(difference / np.outer(heights, widths)[..., None]).mean() <= _LOSSY_TOLERANCE
 
 
-def _write_error(path: Path, size_bytes: int, cause: object) -> ResourceError:
+def write_error(path: Path, size_bytes: int, cause: object) -> ResourceError:
     """GDAL reports a full disk as a plain write error, so the message says what to look at."""
     with writable(path.parent):
         stat = os.statvfs(path.parent)

@@ -1,6 +1,7 @@
 """Where pixels lie: a CRS, a transform and a size that travel together, and the windows into them. Opens no file."""
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ _SAME_PLACE_PX = 0.01
 GSD_TOLERANCE = 0.15
 # A pixel from a micrometre to a thousand kilometres, and coordinates no further than 25 times around the Earth, in any unit in use.
 _PIXEL_SIDES, _FURTHEST = (1e-11, 1e7), 1e9
+# What is worked on at a time, and the rows of a GeoTIFF's tiles.
+_STRIP_PIXELS, _STRIP_ROWS = 2**22, 256
 
 
 class Window(NamedTuple):
@@ -108,6 +111,13 @@ class Grid:
             x, y = to_pixels @ (other.transform @ (col, row))
             offsets.append(math.hypot(x - col, y - row))
         return max(offsets)
+
+
+def strips_of(grid: Grid) -> Iterator[Window]:
+    """Windows of whole rows that cover a grid, from the top: some million pixels each, and whole tiles of 256 rows."""
+    rows = max(1, _STRIP_PIXELS // (grid.width * _STRIP_ROWS)) * _STRIP_ROWS
+    for row in range(0, grid.height, rows):
+        yield Window(row, 0, min(rows, grid.height - row), grid.width)
 
 
 def require_same_grid(name: str, image: Grid, mask: Grid) -> None:

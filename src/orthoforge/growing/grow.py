@@ -14,12 +14,14 @@ from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
+from orthoforge.growing.labelling import add_labels
 from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, plan_of
 from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, training_ground
+from orthoforge.labels import LabelFormat, require_formats
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.progress import Progress
 
@@ -44,17 +46,18 @@ class Grown:
 
 def grow(
     run: str | Path,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
     ratio: float = 1.0,
     variants: int = 1,
-    masks: How | Path = "real",
+    masks: How | str | Path = "real",
     split: Rule | None = None,
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
     segmenter: SegmenterSettings | None = None,
+    labels: Sequence[LabelFormat] = (),
     device: str = "cpu",
     overwrite: bool = False,
 ) -> Grown:
@@ -71,11 +74,15 @@ def grow(
     changes its training. Rejected ones are listed in ``out/synthetic.jsonl`` beside those that were kept; ``out/README.md`` is the
     data card.
 
+    ``labels`` (``coco``, ``yolo``, ``instances``) are written for other programs beside all pairs, real ones too
+    (``labels.LabelFolder``). A finished data set that lacks them gets them, and is not grown again.
+
     Killed and run again, it goes on; finished, it only says so. Raises ``ConfigError``, ``DataError`` for data that does not fit
     the run, ``OutputExistsError``, ``LockedError``, ``CheckpointError``, and ``ResourceError`` when the disk is too small.
     """
     out = Path(out)
     require_place(out, folder=True)
+    require_formats(labels)
     plan = plan_of(
         run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
         threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,
@@ -84,14 +91,17 @@ def grow(
     with lock(out):
         if staging.begin(overwrite=overwrite):
             print(f"{out}: grown before from these pairs with these settings; nothing to do.")
-            return _result(out)
+            grown = _result(out)
+            add_labels(plan, staging, grown.rows, labels)
+            return grown
         try:
             summary = None if staging.is_ready else _assemble(plan, staging, Path(data), masks)
         except OrthoforgeError:
             staging.give_up()
             raise
         staging.publish(summary)
-    grown = _result(out)
+        grown = _result(out)
+        add_labels(plan, staging, grown.rows, labels)
     rejected = f", {grown.rejected} rejected" if grown.rejected else ""
     print(f"{out}: {len(plan.pairs)} pairs and {grown.added} synthetic ones, {grown.wanted} wanted{rejected}.")
     for note in grown.notes:
@@ -99,7 +109,7 @@ def grow(
     return grown
 
 
-def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Summary:
+def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path) -> Summary:
     """The whole data set in the work folder; returns what is to be said of it."""
     settings, generator, reader = plan.settings, plan.generator, plan.reader
     ground = training_ground(data, plan.pairs, plan.store, settings["split"], reader, staging.work / "cuts", settings["seed"])
@@ -141,7 +151,7 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Su
     return {"counts": counts, "real_iou": judge.real_iou if judge else None, "notes": notes}
 
 
-def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], masks: How | Path, folder: Path, total: int) -> list[Stream]:
+def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], masks: str | Path, folder: Path, total: int) -> list[Stream]:
     variants, noisy = plan.settings["variants"], plan.generator.is_noisy
     if masks == "real":
         lacking = [place for place, quota in quotas.items() if not noisy and quota > len(ground.sources[place])]

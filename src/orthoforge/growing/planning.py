@@ -45,7 +45,7 @@ def plan_of(
     *,
     ratio: float,
     variants: int,
-    masks: How | Path,
+    masks: str | Path,
     split: Rule | None,
     least_agreement: float,
     seed: int,

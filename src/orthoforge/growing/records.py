@@ -82,9 +82,10 @@ class Summary(TypedDict):
 
 
 class Done(TypedDict, total=False):
-    """``grown.json``, or a part of it: it may come from anywhere."""
+    """``grown.json``, or a part of it: it may come from anywhere. ``labels`` are the formats of labels that were written."""
 
     entries: list[str]
+    labels: list[str]
     settings: GrowSettings
     counts: Counts
     real_iou: float | None

@@ -95,11 +95,37 @@ class Staging:
             for name in body["entries"]:
                 if (self.data / name).exists():
                     os.replace(self.data / name, self.out / name)
-        with new_file(self.out / DONE, overwrite=True) as partial:
-            partial.write_text(
-                json.dumps({"format": 1, "settings": self.settings, **body}, indent=1, ensure_ascii=False) + "\n", "utf-8"
-            )
+        self._say_done({"format": 1, "settings": self.settings, **body})
         shutil.rmtree(self.work)
+
+    @property
+    def labelled(self) -> list[str]:
+        """The formats of labels that the finished data set has."""
+        return (_read(self.out / DONE) or {}).get("labels", [])
+
+    def take_in(self, root: Path, labels: Sequence[str]) -> None:
+        """Move all that lies below ``root`` into the finished data set, file by file; then say that it has these ``labels``.
+
+        What is replaced when the data set is grown anew is said before: killed in between, nothing is left over.
+        """
+        done = json.loads((self.out / DONE).read_bytes())
+        names = [path.name for path in root.iterdir() if not path.name.startswith(".")]
+        done["entries"] = sorted({*done["entries"], *names})
+        self._say_done(done)
+        # Those first that others speak of: nobody begins without the lists and data.yaml.
+        files = [path for path in root.rglob("*") if path.is_file() and not path.name.startswith(".")]
+        with writable(self.out):
+            for file in sorted(files, key=lambda path: (path.parent == root, path.suffix == ".yaml", path)):
+                target = self.out / file.relative_to(root)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(file, target)
+        done["labels"] = [*done.get("labels", []), *labels]
+        self._say_done(done)
+        shutil.rmtree(self.work)
+
+    def _say_done(self, body: dict[str, Any]) -> None:
+        with new_file(self.out / DONE, overwrite=True) as partial:
+            partial.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
     def _clear(self, done: Done | None) -> None:
         """Remove what was grown here, and nothing else."""

@@ -35,10 +35,10 @@ from orthoforge.run_files import RunArgs, read_args
 
 def publish(
     run: str | Path,
-    out: Path,
+    out: str | Path,
     *,
     name: str | None = None,
-    card: CardFacts | Path | None = None,
+    card: CardFacts | str | Path | None = None,
     push: str | None = None,
     full_precision: bool = False,
     overwrite: bool = False,
@@ -56,7 +56,7 @@ def publish(
         facts = dataclasses.replace(facts, repository=push)
     save_pretrained(run, out, half=not full_precision, card=facts, name=name, overwrite=overwrite)
     if push is not None:
-        push_to_hub(out, push)
+        push_to_hub(Path(out), push)
     return Path(out)
 
 
@@ -65,7 +65,7 @@ def save_pretrained(
     folder: str | Path,
     *,
     half: bool = True,
-    card: CardFacts | Path | None = None,
+    card: CardFacts | str | Path | None = None,
     name: str | None = None,
     overwrite: bool = False,
 ) -> Path:
@@ -137,7 +137,7 @@ def _args(checkpoint: Path) -> RunArgs | None:
         return None
 
 
-def _facts(card: CardFacts | Path | None) -> CardFacts:
+def _facts(card: CardFacts | str | Path | None) -> CardFacts:
     if card is None:
         return CardFacts()
     return card if isinstance(card, CardFacts) else read_facts(Path(card))

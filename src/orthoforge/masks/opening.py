@@ -103,6 +103,10 @@ class FootprintsMask:
     def read(self, window: Window) -> tuple[np.ndarray, None]:
         return self._mask.read(window), None
 
+    def numbers(self, window: Window) -> np.ndarray:
+        """Which footprint each pixel of a window shows, (h, w) int32: its place in the file, from 1; 0 where there is none."""
+        return self._mask.numbers(window)
+
     def valid(self, window: Window) -> None:
         return None
 

@@ -17,7 +17,7 @@ _MOST_CLASSES = 255
 _T = TypeVar("_T")
 
 
-def load_classes(path: Path) -> Classes:
+def load_classes(path: str | Path) -> Classes:
     """The classes of a palette: a JSON file of ``{"Building": [60, 16, 152], …}``.
 
     For masks of one band it gives values, ``{"Building": 1, …}``, or both,

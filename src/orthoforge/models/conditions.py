@@ -23,15 +23,16 @@ def mask_values(mask: np.ndarray, class_count: int | None) -> np.ndarray:
     """
     if mask.ndim != 2 or 0 in mask.shape:
         raise DataError(f"a mask has shape (height, width); this one has {mask.shape}.")
-    if mask.dtype != np.bool_ and mask.dtype != np.uint8:
-        raise DataError(f"a mask is bool or uint8; this one is {mask.dtype}.")
+    if mask.dtype.kind not in "bui":
+        raise DataError(f"a mask is bool or holds whole numbers; this one is {mask.dtype}.")
     if class_count is None:
         values = np.unique(mask)
         if not set(values.tolist()) <= {0, 1, 255}:
             raise DataError(f"a building mask holds 0 and 1, or 0 and 255; this one also has {values[-2:].tolist()}.")
         return np.where(mask > 0, np.uint8(255), np.uint8(0))
-    if mask.max() >= class_count:
-        raise DataError(f"this run knows {class_count} classes (0 to {class_count - 1}); the mask has {mask.max()}.")
+    for found in (mask.min(), mask.max()):
+        if not 0 <= found < class_count:
+            raise DataError(f"this run knows {class_count} classes (0 to {class_count - 1}); the mask has {found}.")
     return mask.astype(np.uint8)
 
 

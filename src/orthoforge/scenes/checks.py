@@ -51,10 +51,10 @@ class CheckReport:
 
 
 def check(
-    data: Path,
+    data: str | Path,
     *,
     threshold: int | None = None,
-    palette: Path | None = None,
+    palette: str | Path | None = None,
     bands: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
@@ -68,7 +68,7 @@ def check(
     require_threshold(threshold)
     require_band_numbers(bands)
     classes = load_classes(palette) if palette else None
-    found = survey(data)
+    found = survey(Path(data))
     findings = [Finding("fault", twins_message(files)) for files in found.twins]
     findings += [Finding("fault", _lonely_message(path)) for path in found.lonely]
     if classes and classes.building is None:

@@ -274,7 +274,7 @@ def render_scene(place: Place, *, seed: int, height_px: int, width_px: int, gsd_
 
 
 def simulate(
-    out: Path,
+    out: str | Path,
     *,
     places: Sequence[str] = tuple(PLACES),
     scenes_per_place: int = 4,

@@ -38,15 +38,15 @@ _Result = TypeVar("_Result")
 
 
 def prepare(
-    data: Path,
-    tiles: Path,
+    data: str | Path,
+    tiles: str | Path,
     *,
     grid: int | None = None,
     gsd: float | None = None,
     size: int = 286,
     split: Method = "blocks",
     min_building: float = 0.0,
-    palette: Path | None = None,
+    palette: str | Path | None = None,
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     attribution: str = "",

@@ -65,7 +65,7 @@ class TileStore:
     _shards: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
-    def open(path: Path) -> "TileStore":
+    def open(path: str | Path) -> "TileStore":
         """Open the store in the folder ``path``; shards are mapped when first used.
 
         Raises ``DataError`` when there is no store, it is of a newer version, its manifest changed, or a shard is missing or of

@@ -56,22 +56,42 @@ class TrainedGenerator:
 
     def __call__(
         self,
-        mask: np.ndarray,
+        mask: np.ndarray | Tensor,
         *,
-        seed: int = 0,
+        seed: int | Sequence[int] = 0,
+        style: str | np.ndarray | None = None,
         origin: tuple[int, int] = (0, 0),
         part: tuple[slice, slice] | None = None,
         told: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
+        """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or whole numbers of 0/1, 0/255 or class indices.
+
+        For a batch of masks (N, H, W) images (N, H, W, B), each of which is that of its mask alone. ``seed`` is then one for all,
+        or one for each. ``style`` is the look of these images, as in ``with_style``; by default the generator's own.
 
         Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
         function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
         image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. ``told`` is what the network is told of the mask's buildings (``Told.values``): for a window of a larger mask.
-        Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
+        rounding. ``told`` is what the network is told of the mask's buildings, (``Told.values``): for a window of a larger mask.
+        Raises ``DataError`` for another shape, type or value, for a part that holds no pixel or leaves some out, and for as many
+        seeds as there are no masks; ``ConfigError`` for a style that it does not have.
         """
-        values = mask_values(np.asarray(mask), self._class_count)
+        masks = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
+        generator = self if style is None else self.with_style(style)
+        seeds = np.asarray(seed)
+        if seeds.ndim and seeds.shape != masks.shape[:-2]:
+            raise DataError(f"masks {masks.shape} take one seed, or one each; there are {len(seeds)}.")
+        if masks.ndim != 3 or not len(masks) or masks.shape[2] == 1:  # the last of (H, W, 1), which would be taken for H masks
+            return generator._image(masks, int(seeds), origin, part, told)
+        assert told is None, "what is told is of one mask"
+        one_each = np.broadcast_to(seeds, len(masks)).tolist()
+        return np.stack([generator._image(one, of_one, origin, part, None) for one, of_one in zip(masks, one_each, strict=True)])
+
+    def _image(
+        self, mask: np.ndarray, seed: int, origin: tuple[int, int], part: tuple[slice, slice] | None, told: np.ndarray | None
+    ) -> np.ndarray:
+        """Image (H, W, B) of one mask (H, W)."""
+        values = mask_values(mask, self._class_count)
         rows, cols = _part_within(values.shape, part or (slice(None), slice(None)))
         around = self.network.around(rows), self.network.around(cols)
         if told is None:

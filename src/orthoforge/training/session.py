@@ -25,11 +25,11 @@ from orthoforge.training.training import Training
 
 def train(
     recipe: Recipe | str | Path,
-    data: Path,
-    out: Path | None = None,
+    data: str | Path,
+    out: str | Path | None = None,
     *,
     resume: bool = False,
-    init_from: Path | None = None,
+    init_from: str | Path | None = None,
     stop_after: int | None = None,
     trackers: Sequence[str] = ("tensorboard",),
     quiet: bool = False,
@@ -64,7 +64,8 @@ def train(
     locked = _locked(out) if fabric.is_global_zero else contextlib.nullcontext()
     with memory_advice(recipe), StopRequest() as stop, locked:
         training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), out, stop, say, trackers)
-        _train(training, resume=resume, init_from=init_from, stop_after=stop_after)
+        started_from = None if init_from is None else Path(init_from)
+        _train(training, resume=resume, init_from=started_from, stop_after=stop_after)
     return out
 
 

@@ -39,8 +39,8 @@ _Signature = dict[str, object]
 
 def utility(
     synthetic: Path | str | TrainedGenerator,
-    data: Path,
-    out: Path,
+    data: str | Path,
+    out: str | Path,
     *,
     ratios: Sequence[float] = (0.5, 1, 2, 3),
     fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),

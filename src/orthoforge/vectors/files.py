@@ -49,7 +49,8 @@ def open_mask(
             found.polygons, found.crs, like=like, extent=extent, gsd_m=gsd_m, features=found.features,
             crs_out=crs_asked(crs) if crs is not None else None,
         )  # fmt: skip
-        return FootprintMask(reproject(found.polygons, found.crs, grid.crs, features=found.features), grid)
+        polygons = reproject(found.polygons, found.crs, grid.crs, features=found.features)
+        return FootprintMask(polygons, grid, features=found.features)
     except DataError as error:
         kind = GridError if isinstance(error, GridError) else DataError
         raise kind(f"{footprints}: {error}") from error
@@ -107,10 +108,10 @@ def _write_by_blocks(out: Path, mask: FootprintMask, *, overwrite: bool) -> None
 
 
 def footprints(
-    source: Path,
-    out: Path,
+    source: str | Path,
+    out: str | Path,
     *,
-    like: Path | None = None,
+    like: str | Path | None = None,
     extent: tuple[float, float, float, float] | None = None,
     gsd: float | None = None,
     crs: str | None = None,
@@ -120,6 +121,7 @@ def footprints(
     overwrite: bool = False,
 ) -> Path:
     """Footprints to a mask (``rasterize_file``), or a mask to footprints (``polygonize_file``): by the name of ``source``."""
+    source, out, like = Path(source), Path(out), None if like is None else Path(like)
     if not is_footprints(source):
         refuse_foreign(source)
         if not source.exists():

@@ -22,10 +22,11 @@ _UPRIGHT = Affine(1, 0, 0, 0, -1, 0)
 class FootprintMask:
     """The mask of polygons in a grid's CRS, read by windows: memory goes by the window and the polygons, not by the grid.
 
-    Raises ``DataError`` when no polygon touches the grid, but some would with longitude and latitude exchanged.
+    ``features`` (n,) says of each polygon which footprint it is a part of; without it each is one of its own. Raises ``DataError``
+    when no polygon touches the grid, but some would with longitude and latitude exchanged.
     """
 
-    def __init__(self, polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> None:
+    def __init__(self, polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid, *, features: np.ndarray | None = None) -> None:
         self.grid = grid
         _refuse_exchanged(polygons, grid)
         table = np.empty(len(polygons), object)
@@ -33,7 +34,9 @@ class FootprintMask:
         to_pixels = ~grid.transform
         table = shapely.transform(table, lambda xy: applied(to_pixels, xy))
         left, top, right, bottom = shapely.bounds(table).T
-        self._polygons = table[(left < grid.width) & (right > 0) & (top < grid.height) & (bottom > 0)]
+        on_grid = (left < grid.width) & (right > 0) & (top < grid.height) & (bottom > 0)
+        self._polygons = table[on_grid]
+        self._numbers = (np.arange(len(table)) if features is None else np.asarray(features))[on_grid].astype(np.int32) + 1
         self._tree = shapely.STRtree(self._polygons)
 
     def __len__(self) -> int:
@@ -42,16 +45,27 @@ class FootprintMask:
 
     def read(self, window: Window | None = None) -> np.ndarray:
         """(h, w) uint8 of the window, or of the whole grid: 255 where a pixel's centre lies inside a polygon, else 0."""
+        return self._filled(window, np.full(len(self), 255, np.int32), np.uint8)
+
+    def numbers(self, window: Window | None = None) -> np.ndarray:
+        """(h, w) int32: which footprint each pixel shows, as its feature's index and 1; 0 where ``read`` is 0.
+
+        Where footprints overlap, the pixel is that of the later one.
+        """
+        return self._filled(window, self._numbers, np.int32)
+
+    def _filled(self, window: Window | None, values: np.ndarray, dtype: type[np.integer]) -> np.ndarray:
         w = window or Window(0, 0, self.grid.height, self.grid.width)
         assert w.row >= 0 and w.col >= 0 and w.row + w.height <= self.grid.height and w.col + w.width <= self.grid.width, w
-        mask = np.zeros((w.height, w.width), np.uint8)
+        mask = np.zeros((w.height, w.width), dtype)
         for block_row in range(w.row // _BLOCK_PX * _BLOCK_PX, w.row + w.height, _BLOCK_PX):
             for block_col in range(w.col // _BLOCK_PX * _BLOCK_PX, w.col + w.width, _BLOCK_PX):
                 top, bottom = max(w.row, block_row), min(w.row + w.height, block_row + _BLOCK_PX)
                 left, right = max(w.col, block_col), min(w.col + w.width, block_col + _BLOCK_PX)
-                near = self._polygons[np.sort(self._tree.query(shapely.box(left, top, right, bottom)))]
+                near = np.sort(self._tree.query(shapely.box(left, top, right, bottom)))
                 if len(near):
-                    inside = _fill(near, block_row, block_col, bottom - block_row, right - block_col)
+                    height, width = bottom - block_row, right - block_col
+                    inside = _fill(self._polygons[near], values[near], block_row, block_col, height, width, dtype)
                     mask[top - w.row : bottom - w.row, left - w.col : right - w.col] = inside[top - block_row :, left - block_col :]
         return mask
 
@@ -64,10 +78,13 @@ def rasterize_footprints(polygons: Sequence[shapely.Polygon] | np.ndarray, grid:
     return FootprintMask(polygons, grid).read()
 
 
-def _fill(polygons: np.ndarray, row: int, col: int, height: int, width: int) -> np.ndarray:
-    """(height, width) uint8 of polygons in pixels, from the pixel (row, col) on."""
+def _fill(
+    polygons: np.ndarray, values: np.ndarray, row: int, col: int, height: int, width: int, dtype: type[np.integer]
+) -> np.ndarray:
+    """(height, width) of polygons in pixels, from the pixel (row, col) on, each with its value; later ones lie on top."""
     upright = shapely.transform(polygons, lambda xy: (xy - (col, row)) * (1, -1))
-    return rasterize(upright, out_shape=(height, width), transform=_UPRIGHT, fill=0, default_value=255, dtype=np.uint8)
+    burnt = zip(upright, values.tolist(), strict=True)
+    return rasterize(burnt, out_shape=(height, width), transform=_UPRIGHT, fill=0, dtype=dtype)
 
 
 def _refuse_exchanged(polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> None:

@@ -48,21 +48,32 @@ def footprints_of_strips(
 
 def _buildings(strips: Iterable[np.ndarray]) -> Iterator[shapely.Polygon]:
     """Outlines in pixels along the pixels' sides, whole also where a building lies in several strips."""
+    return (outline for _, outline in connected_parts((strip > 0).view(np.uint8) for strip in strips))
+
+
+def connected_parts(strips: Iterable[np.ndarray]) -> Iterator[tuple[int, shapely.Polygon]]:
+    """Each connected part of one value above 0, and its outline in pixels along the pixels' sides, with its holes.
+
+    Pixels are connected that share a side. ``strips`` are whole rows (h, W), uint8 or int32, from the top down; a part that lies in
+    several of them comes out whole.
+    """
     row = 0
-    waiting: list[shapely.Polygon] = []  # those that reach the last row so far and may go on
+    waiting: list[tuple[int, shapely.Polygon]] = []  # those that reach the last row so far and may go on
     for strip in strips:
-        inside = (strip > 0).view(np.uint8)
         found = [
-            shapely.Polygon(outline["coordinates"][0], outline["coordinates"][1:])
-            for outline, _ in shapes(inside, mask=inside, connectivity=4, transform=Affine.translation(0, row))
+            (int(value), shapely.Polygon(outline["coordinates"][0], outline["coordinates"][1:]))
+            for outline, value in shapes(strip, mask=strip > 0, connectivity=4, transform=Affine.translation(0, row))
         ]
-        at_border = [polygon for polygon in found if waiting and polygon.bounds[1] == row]
-        done = [polygon for polygon in found if not waiting or polygon.bounds[1] != row]
-        if waiting:  # those that share only a corner stay apart in the union
-            done += list(shapely.get_parts(shapely.union_all(waiting + at_border)))
+        at_border = [one for one in found if waiting and one[1].bounds[1] == row]
+        done = [one for one in found if not waiting or one[1].bounds[1] != row]
+        for value in dict.fromkeys(value for value, _ in waiting):  # those that share only a corner stay apart in the union
+            alike = [polygon for other, polygon in waiting + at_border if other == value]
+            done += [(value, polygon) for polygon in shapely.get_parts(shapely.union_all(alike))]
+        begun = {value for value, _ in waiting}
+        done += [one for one in at_border if one[0] not in begun]
         row += len(strip)
-        waiting = [polygon for polygon in done if polygon.bounds[3] == row]
-        yield from (polygon for polygon in done if polygon.bounds[3] != row)
+        waiting = [one for one in done if one[1].bounds[3] == row]
+        yield from (one for one in done if one[1].bounds[3] != row)
     yield from waiting
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import threading
 import warnings
 from collections.abc import Iterator, Sequence
@@ -45,6 +46,9 @@ READ_OPTIONS = {
 _THREADED_BLOCK_PIXELS = 2**16
 # What opening, reading and writing may raise: rasterio lets GDAL's own errors through when it closes a file on a full disk.
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
+# GDAL keeps its threads for all files of a process. A forked one has none of them; GDAL believes so, and would wait for ever.
+_is_forked = threading.Event()
+os.register_at_fork(after_in_child=_is_forked.set)
 # ``warnings.catch_warnings`` changes the whole process, so threads take turns in it.
 _warnings_lock = threading.Lock()
 
@@ -201,7 +205,8 @@ def open_raster(path: Path) -> Iterator[Raster]:
         try:
             dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
             _require_sane(path, dataset)
-            if driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS:
+            large = driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS
+            if large and not _is_forked.is_set():
                 dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
             crs = None if dataset.crs is None else _own_crs(path, dataset.crs)
             grid = Grid(dataset.height, dataset.width, dataset.transform, crs)
