@@ -7,7 +7,8 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "orthoforge"
 # From the ground up: a room imports rooms before it. What belongs together stands together (docs/decisions/rooms.md).
 ORDER = (
-    "errors", "files", "bands", "plain_yaml", "progress", "models", "config", "weights", "geo", "vectors", "masks", "scenes",
+    "errors", "files", "bands", "plain_yaml", "progress", "devices", "models",
+    "config", "weights", "geo", "vectors", "masks", "scenes",
     "tiles", "material", "tile_library", "pretrained", "checkpoint_state", "checkpoints", "saved_generator", "run_files", "hub",
     "trained_generator", "runs", "measures", "trackers", "pages", "generation", "forging", "training", "growing", "evaluation",
     "comparison", "usefulness", "experiments",

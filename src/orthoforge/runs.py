@@ -7,11 +7,12 @@ from pathlib import Path
 from orthoforge.checkpoint_state import CheckpointState
 from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_state, recipe_of, run_folder
 from orthoforge.config import Recipe
+from orthoforge.devices import chosen_device
 from orthoforge.errors import DataError
 from orthoforge.run_files import RunArgs, read_args, read_results
 from orthoforge.saved_generator import read_generator
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import TrainedGenerator, require_device
+from orthoforge.trained_generator import TrainedGenerator
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,16 @@ class Run:
         """Rows of its ``results.csv``, one an epoch. ``CheckpointError`` for a file that cannot be read."""
         return read_results(self.folder)
 
+    @property
+    def epochs(self) -> tuple[int, int] | None:
+        """Epochs that its training has done and planned; ``None`` of what came without its training."""
+        if self.is_pretrained:
+            return None
+        return len(self.results) or self.state.progress.epoch, self.recipe.total_epochs
+
     def generator(self, device: str = "cpu") -> TrainedGenerator:
         """Its generator, ready to call. ``CheckpointError`` for bytes that changed, ``ConfigError`` for an unknown device."""
-        require_device(device)
+        device = chosen_device(device)
         return TrainedGenerator(read_generator(self.checkpoint, self.state), device=device)
 
     def tiles(self) -> TileStore | None:
@@ -66,3 +74,8 @@ class Run:
         except (DataError, OSError):
             return None
         return store if store is not None and store.fingerprint == self.state.tiles.fingerprint else None
+
+
+def unfinished(done: int, planned: int) -> str:
+    """What has to be said of a run that was not trained to its end."""
+    return f"Unfinished: {done} of {planned} epochs. What is shown of it is where it stands."

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from orthoforge.cli.options import Out
+from orthoforge.cli.options import Out, said_device
 
 
 def generate(
@@ -31,7 +31,7 @@ def generate(
     quality: int = 90,
     threshold: int | None = None,
     sign: tuple[Path, Path] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Turn masks of any size, or building footprints, into images with a trained run. Size, CRS and transform of each mask are
@@ -66,7 +66,7 @@ def generate(
         quality: Of jpeg and webp, 25 to 100.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         sign: Certificate and private key, PEM files, for Content Credentials (C2PA) beside each image.
-        device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda or mps; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace images that are there.
     """
     from orthoforge.generation import generate
@@ -74,7 +74,7 @@ def generate(
     for path in generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, device=device,
+        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, device=said_device(device),
         overwrite=overwrite,
     ):  # fmt: skip
         print(path)
@@ -92,7 +92,7 @@ def grow(
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Make a larger data set: the real pairs, and synthetic ones that only ever train. Killed and run again, it goes on.
@@ -112,12 +112,12 @@ def grow(
             leaves the segmenter out.
         seed: Of masks, order and noise.
         threshold: Mask values at or above it are building; that of the run's tiles when left out.
-        device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda or mps; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace a data set that was grown here with other settings.
     """
     from orthoforge.growing import grow
 
     grow(
         run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, device=device, overwrite=overwrite,
+        threshold=threshold, device=said_device(device), overwrite=overwrite,
     )  # fmt: skip

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from orthoforge.checkpoints import names_generator
+from orthoforge.devices import chosen_device
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import page
 from orthoforge.evaluation.folder_images import folder_subject
@@ -60,7 +61,7 @@ def evaluate(
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     allow_trained: bool = False,
     fidelity: bool | SegmenterSettings = False,
     overwrite: bool = False,
@@ -81,7 +82,7 @@ def evaluate(
     """
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more.")
-    path, out = Path(images), Path(out)
+    path, out, device = Path(images), Path(out), chosen_device(device)
     require_place(out, folder=True)
     if not overwrite:  # said before minutes of work, not after them
         for file in (out / REPORT_JSON, out / REPORT_HTML):

@@ -20,6 +20,7 @@ from orthoforge.measures.realism.features import BATCH, LiteFeatures, ScoreNetwo
 from orthoforge.measures.realism.lpips import Lpips, load_lpips
 from orthoforge.measures.realism.realism import Seen, Vectors
 from orthoforge.models.conditions import encode_image
+from orthoforge.progress import Progress
 from orthoforge.tiles.store import TileStore
 
 # The floor's perceptual distance is a pass of the network for each tile; a mean over so many says enough.
@@ -163,8 +164,9 @@ def measure(
         return _Part(reals=numbers, real_seen=real.see(numbers, vectors, tensor))
 
     tiles: list[TileScores] = []
-    for count, function in ((len(images), of_images), (len(rest), of_tiles)):
-        for part in in_order(function, batches(count, BATCH), workers=workers):
+    for what, count, function in (("generated", len(images), of_images), ("real", len(rest), of_tiles)):
+        parts = in_order(function, batches(count, BATCH), workers=workers)
+        for part in Progress("scoring").over(parts, f"{what} images, batches of {BATCH}", -(-count // BATCH)):
             if part.fake_seen is not None:
                 fake.take(part.fakes, part.fake_seen)
             if part.real_seen is not None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
+from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError
 from orthoforge.files import require_free_space, require_place
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, work_folder
@@ -35,7 +36,7 @@ from orthoforge.geo.stac import write_stac_item
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.progress import Progress
 from orthoforge.runs import Run
-from orthoforge.trained_generator import TrainedGenerator, require_device
+from orthoforge.trained_generator import TrainedGenerator
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
@@ -83,7 +84,7 @@ def generate(
     quality: int = 90,
     threshold: int | None = None,
     sign: tuple[Path, Path] | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> list[Path]:
     """Generate an image for each mask, of any size, in flat memory and without seams; returns the paths written.
@@ -103,7 +104,7 @@ def generate(
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
     bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
-    may name several, with commas.
+    is ``auto`` (a GPU where there is one), or names one or several, with commas.
 
     Killed and run again, finished blocks of a scene and finished images of several masks are kept; what a kept image lacks beside
     it is written. An image that another process is making is waited for, and kept if it is the same one. Of several masks, one that
@@ -113,9 +114,7 @@ def generate(
     ``ConfigError`` for a style or material that the run does not have, ``GridError`` for a rotated mask or one of another
     resolution, ``ResourceError`` for a full disk or too little memory, ``CheckpointError``, ``OutputExistsError``, ``LockedError``.
     """
-    devices = device.split(",")
-    for name in devices:
-        require_device(name)
+    devices = chosen_devices(device)
     generator = run if isinstance(run, TrainedGenerator) else Run.open(run).generator(devices[0])
     if material_from is not None:
         generator = generator.with_material(material_from)
@@ -124,7 +123,8 @@ def generate(
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):
-        raise ConfigError("--like gives the grid; --extent, --gsd and --crs would say it again. Choose one or the others.")
+        again = " and ".join(f"--{name}" for name, value in (("extent", extent), ("gsd", gsd), ("crs", crs)) if value is not None)
+        raise ConfigError(f"--like gives the grid, and {again} would say it again. Leave one of them out.")
     if sign:
         require_signer(*sign)
     sources = listed_masks(masks)

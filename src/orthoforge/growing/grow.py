@@ -55,7 +55,7 @@ def grow(
     seed: int = 0,
     threshold: int | None = None,
     segmenter: SegmenterSettings | None = None,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> Grown:
     """Write the pairs of ``data`` and ``ratio`` synthetic ones for each of those that train to ``out``, in the same layout.
