@@ -6,18 +6,20 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from affine import Affine
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.forging.drawings import take_drawn
 from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
-from orthoforge.forging.places import Place, Source
+from orthoforge.forging.places import Place, Source, pixel_of
 from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
-from orthoforge.geo.grid import Grid
+from orthoforge.geo.grid import Grid, Window
 from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.resampled import resample_building
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.
@@ -27,7 +29,15 @@ _DIRECTIONS = 200
 
 
 def new_mask(
-    place: Place, index: int, how: How, size: int | None, density: float, seed: int, threshold: int | None, drawn: Sequence[Path]
+    place: Place,
+    index: int,
+    how: How,
+    size: int | None,
+    gsd_m: float | None,
+    density: float,
+    seed: int,
+    threshold: int | None,
+    drawn: Sequence[Path],
 ) -> tuple[np.ndarray, Grid, Made]:
     """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
 
@@ -41,12 +51,13 @@ def new_mask(
     source = place.sources[model]
     if how == "drawn":
         return take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold)
-    height, width = (size, size) if size else (source.grid.height, source.grid.width)
-    grid = Grid(height, width, source.grid.transform, source.grid.crs)
-    pixel = source.layout.pixel
+    scaled = at_gsd(source.grid, gsd_m)
+    height, width = (size, size) if size else (scaled.height, scaled.width)
+    grid = Grid(height, width, scaled.transform, scaled.crs)
+    pixel = pixel_of(grid)
     extent = height * pixel[1], width * pixel[0]
     if how == "transform":
-        mask, parameters = _transformed(source, height, width, threshold, rng)
+        mask, parameters = _transformed(source, scaled, height, width, threshold, rng)
     else:
         if how == "recombine":
             grown, parameters = recombine(place.library, model, extent, max(pixel), density, rng), {}
@@ -59,11 +70,26 @@ def new_mask(
     return mask, grid, {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
 
 
+def at_gsd(grid: Grid, gsd_m: float | None) -> Grid:
+    """The same ground in pixels of ``gsd_m`` metres, less than a pixel more or less of it; as it is without."""
+    pixel = grid.pixel_m()
+    if gsd_m is None or pixel is None:
+        return grid
+    # As resolutions are called: the 0.3 m of a UTM zone are 0.299971 m on the ellipsoid.
+    across, down = (gsd_m / float(f"{side:.3g}") for side in pixel)
+    height, width = max(1, round(grid.height / down)), max(1, round(grid.width / across))
+    return Grid(height, width, grid.transform @ Affine.scale(across, down), grid.crs)
+
+
 def _transformed(
-    source: Source, height: int, width: int, threshold: int | None, rng: np.random.Generator
+    source: Source, scaled: Grid, height: int, width: int, threshold: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, Parameters]:
     with open_raster_mask(source.path, threshold=threshold) as mask:
         real = mask.labels()
+    own, wanted = real.shape, (scaled.height, scaled.width)
+    if own != wanted:
+        labels = real
+        real = resample_building(lambda part: labels[part.slices], own, wanted, Window(0, 0, *wanted))
     if height > real.shape[0] or width > real.shape[1]:
         raise ConfigError(
             f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "
