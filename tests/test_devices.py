@@ -1,14 +1,16 @@
 """Which device ``auto`` is, and what is said of it: with GPUs that are not here."""
 
+import logging
 from types import SimpleNamespace
 
 import pytest
 import torch
 
 from orthoforge.cli.options import said_device
+from orthoforge.config import load_recipe
 from orthoforge.devices import chosen_device, chosen_devices, device_words
 from orthoforge.errors import ConfigError
-from orthoforge.training.hardware import resolved_precision
+from orthoforge.training.hardware import new_fabric, resolved_precision
 
 
 @pytest.fixture
@@ -44,6 +46,12 @@ def test_precision_is_that_of_the_device_that_is_chosen(machine, monkeypatch):
     machine("mps")
     assert resolved_precision("auto", "auto") == "float32"
     assert resolved_precision("bf16", "mps") == "bf16", "what a recipe names is not changed"
+
+
+def test_nothing_is_said_before_the_first_line_of_a_training(capfd):
+    new_fabric(load_recipe("tiny", precision="bf16"))
+    assert not logging.getLogger("lightning_fabric.utilities.rank_zero").isEnabledFor(logging.INFO)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_the_device_is_said_in_words(monkeypatch):

@@ -61,7 +61,8 @@ def test_a_terminal_gets_a_bar_with_the_rate(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"), [(0, "0 s"), (0.04, "0.04 s"), (40, "40 s"), (720, "12 min"), (12600, "3.5 h"), (400_000, "5 days")]
+    ("seconds", "words"),
+    [(0, "0 s"), (0.04, "0.04 s"), (1.63, "1.6 s"), (40, "40 s"), (720, "12 min"), (12600, "3.5 h"), (400_000, "5 days")],
 )
 def test_durations(seconds, words):
     assert duration(seconds) == words

@@ -1,8 +1,9 @@
 """How far a long command has come, how fast it is, and how long it will still take: a bar on a terminal, lines in a log."""
 
+import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -82,10 +83,15 @@ class _Lines:
             print(f"{self.what}: {self.done} of {self.total}, {rate(a_second)}, {left} left", file=sys.stderr, flush=True)
 
 
+def typical(seconds: Sequence[float]) -> float:
+    """How long a step takes, by some: the median without the first one, which also sets things up."""
+    return statistics.median(seconds[1:] or seconds)
+
+
 def duration(seconds: float) -> str:
-    """'40 s', '12 min', '3.5 h', '4 days'."""
+    """'1.6 s', '40 s', '12 min', '3.5 h', '4 days'."""
     if seconds < 90:
-        return f"{seconds:.0f} s" if seconds >= 1 or not seconds else f"{seconds:.1g} s"
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
     if seconds < 90 * 60:
         return f"{seconds / 60:.0f} min"
     return f"{seconds / 3600:.1f} h" if seconds < 72 * 3600 else f"{seconds / 86400:.0f} days"

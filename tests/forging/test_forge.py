@@ -239,6 +239,13 @@ def test_masks_take_the_resolution_that_is_asked_for(place, recombined, tmp_path
         forge(place, tmp_path / "out", how=how, count=1, seed=7)
 
 
+def test_forged_masks_are_judged_beside_real_ones_of_their_resolution(place, tmp_path):
+    """At 1.5 m houses touch that do not at 0.3 m, in real masks too: that is no fault of the forged ones."""
+    made = forge(place, tmp_path / "out", how="transform", count=2, seed=7, gsd=1.5)
+    fine = forge(place, tmp_path / "fine", how="transform", count=2, seed=7)
+    assert made.cards["elm"].real.touching > fine.cards["elm"].real.touching
+
+
 def test_the_resolution_of_the_source_changes_nothing(place, recombined, tmp_path):
     again = forge(place, tmp_path / "out", count=1, seed=7, gsd=0.3)
     assert np.array_equal(read(again.masks[0])[0], read(recombined.masks[0])[0])

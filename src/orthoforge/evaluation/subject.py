@@ -75,6 +75,8 @@ class Subject:
     images: ImageSet
     mask: Callable[[int], np.ndarray] | None
     ground: TrainedGround | None
+    epochs: "EpochsTrained | None" = None
+    """Of the run, where its training is here."""
 
     @property
     def generator(self) -> TrainedGenerator | None:
@@ -106,10 +108,18 @@ class _Checkpoint(TypedDict):
     gsd_m: float | None
 
 
+class EpochsTrained(TypedDict):
+    """How far a training came."""
+
+    done: int
+    planned: int
+
+
 class CheckpointUsed(_Checkpoint, total=False):
-    """What made the images; without ``styles`` where its network has none."""
+    """What made the images; without ``styles`` where its network has none, without ``epochs`` where its training is not here."""
 
     styles: StylesUsed
+    epochs: EpochsTrained
 
 
 class GroundKnown(TypedDict):
@@ -162,7 +172,8 @@ def run_subject(path: Path, store: TileStore, tile_ids: Sequence[int], *, seed: 
         tile_ids=tuple(tile_ids),
         read=lambda index: made.of_tile(store, tile_ids[index], seed),
     )
-    return Subject(path, made, images, None, trained_ground(run, store, tile_ids))
+    epochs: EpochsTrained | None = {"done": run.epochs[0], "planned": run.epochs[1]} if run.epochs else None
+    return Subject(path, made, images, None, trained_ground(run, store, tile_ids), epochs)
 
 
 def require_scorable(subject: Subject, tile_ids: Sequence[int], split: str, *, allow_trained: bool) -> None:
@@ -194,7 +205,7 @@ def described(
             "source": str(subject.path), "kind": "run" if generator else "folder", "n": len(subject.images), "paired": paired,
             "masks": str(masks) if masks else None,
         },
-        "checkpoint": None if generator is None else _checkpoint(generator, subject.path, store, tile_ids),
+        "checkpoint": None if generator is None else _checkpoint(generator, subject, store, tile_ids),
         "data": {
             "tiles": str(store.path), "fingerprint": store.fingerprint, "trained_on_these": ground.same_store if ground else None,
             "trained_tiles": ground.tiles if ground else None, "allowed_trained": allow_trained,
@@ -205,14 +216,16 @@ def described(
     }  # fmt: skip
 
 
-def _checkpoint(generator: TrainedGenerator, path: Path, store: TileStore, tile_ids: Sequence[int]) -> CheckpointUsed:
+def _checkpoint(generator: TrainedGenerator, subject: Subject, store: TileStore, tile_ids: Sequence[int]) -> CheckpointUsed:
     said: CheckpointUsed = {
-        "run": str(path), "sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
+        "run": str(subject.path), "sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
         "gsd_m": generator.gsd_m,
     }  # fmt: skip
     if generator.styles:
         in_own = sum(store.rows[tile_id].place in generator.styles for tile_id in tile_ids)
         said["styles"] = {"places": list(generator.styles), "tiles_in_own": in_own}
+    if subject.epochs:
+        said["epochs"] = subject.epochs
     return said
 
 

@@ -16,7 +16,7 @@ from orthoforge.forging.card import PICTURED, Card, judge, write_cards
 from orthoforge.forging.drawings import drawn_paths
 from orthoforge.forging.measuring import measure
 from orthoforge.forging.new_mask import How, new_mask
-from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
+from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of, real_at
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
@@ -116,7 +116,7 @@ def forge(
                     shown.append(mask)
             if any(layout.share for layout in layouts):
                 forged = measure(layouts, one.unit, window=one.real.window)
-                cards.append(judge(one.name, how, forged, one.real, density=density))
+                cards.append(judge(one.name, how, forged, real_at(one, gsd, threshold), density=density))
                 pictures[one.name] = (_first_masks(one, threshold), shown)
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")

@@ -6,20 +6,17 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from affine import Affine
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.forging.drawings import take_drawn
 from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
-from orthoforge.forging.places import Place, Source, pixel_of
+from orthoforge.forging.places import Place, Source, at_gsd, labels_on, pixel_of
 from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
-from orthoforge.geo.grid import Grid, Window
-from orthoforge.masks.opening import open_raster_mask
-from orthoforge.masks.resampled import resample_building
+from orthoforge.geo.grid import Grid
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.
@@ -70,26 +67,10 @@ def new_mask(
     return mask, grid, {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
 
 
-def at_gsd(grid: Grid, gsd_m: float | None) -> Grid:
-    """The same ground in pixels of ``gsd_m`` metres, less than a pixel more or less of it; as it is without."""
-    pixel = grid.pixel_m()
-    if gsd_m is None or pixel is None:
-        return grid
-    # As resolutions are called: the 0.3 m of a UTM zone are 0.299971 m on the ellipsoid.
-    across, down = (gsd_m / float(f"{side:.3g}") for side in pixel)
-    height, width = max(1, round(grid.height / down)), max(1, round(grid.width / across))
-    return Grid(height, width, grid.transform @ Affine.scale(across, down), grid.crs)
-
-
 def _transformed(
     source: Source, scaled: Grid, height: int, width: int, threshold: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, Parameters]:
-    with open_raster_mask(source.path, threshold=threshold) as mask:
-        real = mask.labels()
-    own, wanted = real.shape, (scaled.height, scaled.width)
-    if own != wanted:
-        labels = real
-        real = resample_building(lambda part: labels[part.slices], own, wanted, Window(0, 0, *wanted))
+    real = labels_on(source, scaled, threshold)
     if height > real.shape[0] or width > real.shape[1]:
         raise ConfigError(
             f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "

@@ -14,7 +14,7 @@ from orthoforge.config import Recipe, load_recipe
 from orthoforge.devices import device_words
 from orthoforge.material import packing
 from orthoforge.material.library import Library
-from orthoforge.progress import duration
+from orthoforge.progress import duration, typical
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, training_ids
 from orthoforge.training.fitting import notes_on_tiles, require_fit
@@ -27,7 +27,7 @@ from orthoforge.training.step import train_step
 from orthoforge.training.training import Material, Training
 from orthoforge.training.validation import validate
 
-# So many steps are tried, fewer when they take so long; of several the fastest counts, since the first also sets things up.
+# So many steps are tried, fewer when they take so long.
 TRIED_STEPS, LONGEST_TRIAL_S = 5, 60.0
 # So many canvases are composed for them; others take as long.
 TRIED_CANVASES = 4
@@ -83,7 +83,7 @@ class Estimate:
             f"{recipe.name} on {self.device}, in {recipe.precision}",
             f"steps   {self.steps}: {self.tiles} tiles, {self.steps_an_epoch} steps an epoch, {epochs}",
             f"time    about {duration(self.seconds)}: {duration(self.epoch_s)} an epoch{canvases}",
-            f"        measured here: {duration(self.step_s)} a step (the fastest of {self.tried_steps}), "
+            f"        measured here: {duration(self.step_s)} a step (of {self.tried_steps} tried), "
             f"{duration(self.validation_s)} a validation",
             f"memory  {self.memory}",
             f"disk    {needed}; {_gb(self.free_bytes)} are free",
@@ -118,7 +118,7 @@ def dry_run(
     canvases = learning * recipe.canvases_per_tile + validating if composed else 0
     return Estimate(
         recipe=recipe, device=device_words(str(fabric.device)), tiles=learning, steps_an_epoch=steps_an_epoch(training),
-        epochs_left=max(0, recipe.total_epochs - done), tried_steps=len(steps), step_s=min(steps), validation_s=validation_s,
+        epochs_left=max(0, recipe.total_epochs - done), tried_steps=len(steps), step_s=typical(steps), validation_s=validation_s,
         canvases=canvases, canvas_s=composed.seconds_each if composed else 0.0, memory=most_memory(fabric.device),
         run_bytes=run_bytes, canvas_bytes=canvases * store.size_px**2 * store.bands, free_bytes=_free_bytes(out),
         notes=tuple(notes_on_tiles(recipe, store)),

@@ -88,7 +88,10 @@ def _too_few_steps(recipe: Recipe, store: TileStore) -> str | None:
             "Or train nothing, and give your tiles' roofs and ground to trained weights: orthoforge generate orthoforge-material "
             f"MASKS --out IMAGES --material-from {store.path}"
         )
-    return (
-        f"{steps} steps are too few for images to use ({crops} crops an epoch in batches of {recipe.batch_size}, "
-        f"{recipe.total_epochs} epochs; at least {LEAST_STEPS} are needed). {' '.join(ways)}"
+    return "\n  ".join(
+        [
+            f"{steps} steps are too few for images to use ({crops} crops an epoch in batches of {recipe.batch_size}, "
+            f"{recipe.total_epochs} epochs; at least {LEAST_STEPS} are needed).",
+            *ways,
+        ]
     )

@@ -1,6 +1,7 @@
 """Devices, precision and processes."""
 
 import contextlib
+import logging
 import os
 import sys
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ def new_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
     require_address_space()
     kind, _, number = chosen_device(device).partition(":")
     processes, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would say the precision before a command says anything
     fabric = Fabric(
         accelerator=kind,
         devices=[int(number)] if number and processes == 1 and kind != "cpu" else here,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from orthoforge import run_files
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
-from orthoforge.progress import SECONDS_BETWEEN_LINES, duration
+from orthoforge.progress import SECONDS_BETWEEN_LINES, duration, typical
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import crops_an_epoch, epoch_batches, steps_an_epoch
 from orthoforge.training.hardware import any_process
@@ -117,7 +117,7 @@ class _Epochs:
         self.first_steps.append(seconds)
         if len(self.first_steps) < STEPS_OF_THE_ESTIMATE:
             return
-        a_step, progress = min(self.first_steps), self.training.progress  # the first of them also sets things up
+        a_step, progress = typical(self.first_steps), self.training.progress
         left = a_step * (steps * (self.training.recipe.total_epochs - progress.epoch) - progress.step_in_epoch)
         if left >= SECONDS_BETWEEN_LINES:
             self.training.say(
