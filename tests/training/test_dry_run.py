@@ -107,14 +107,14 @@ def test_train_warns_of_a_store_that_is_too_small_and_says_what_to_do(tiles, tmp
     train(tiny(epochs=1, decay_epochs=0), tiles, tmp_path / "run")
     said = capsys.readouterr().out
     assert f"3 steps are too few for images to use (8 crops an epoch in batches of 3, 1 epochs; at least {LEAST_STEPS}" in said
-    assert "--epochs 167." in said and "--init-from RUN" in said and f"--material-from {tiles}" in said
+    assert "--epochs 134." in said and "--init-from RUN" in said and f"--material-from {tiles}" in said
 
 
-@pytest.mark.parametrize(("epochs", "is_warned"), [(166, True), (167, False)])
+@pytest.mark.parametrize(("epochs", "is_warned"), [(133, True), (134, False)])
 def test_the_number_of_steps_that_it_warns_below(tiles, epochs, is_warned):
     notes = notes_on_tiles(tiny(epochs=epochs, decay_epochs=0), TileStore.open(tiles))
-    assert any("too few" in note for note in notes) == is_warned, "3 steps an epoch; 500 are needed"
-    assert fitting.LEAST_STEPS == 500
+    assert any("too few" in note for note in notes) == is_warned, "3 steps an epoch; 400 are needed"
+    assert fitting.LEAST_STEPS == 400
 
 
 def test_the_first_steps_of_a_long_training_tell_how_long_it_takes(tiles, tmp_path, monkeypatch, capsys):

@@ -12,9 +12,9 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import crops_an_epoch, training_ids
 
 LEAST_MATERIAL_PX = 32
-# Trainings with fewer steps are warned of. 105 steps of orthoforge-xs, on 22 tiles, gave images like plasticine. The demo takes
-# about 590, docs/protocol.md measured orthoforge-s after 765, and both show buildings and streets.
-LEAST_STEPS = 500
+# Trainings with fewer steps are warned of. 105 steps of orthoforge-xs, on 22 tiles, gave images like plasticine. The demo takes 420
+# on 90 tiles, docs/protocol.md measured orthoforge-s after 765, and both show buildings and streets.
+LEAST_STEPS = 400
 
 
 def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
