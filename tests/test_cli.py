@@ -39,12 +39,13 @@ def test_every_error_has_an_exit_code_of_its_own_and_a_http_status():
     assert exit_code(errors.GridError("x")) == exit_code(errors.DataError("x"))  # no row of its own: its parent's
 
 
-def test_an_error_is_one_line_on_stderr(capsys, tmp_path):
+def test_an_error_is_one_line_on_stderr_after_that_of_the_device(capsys, tmp_path):
     assert run("generate", tmp_path / "run", tmp_path / "mask.tif", "--out", tmp_path / "out.tif") == 6
     out, err = capsys.readouterr()
     assert out == ""
-    assert err.startswith("error: ")
-    assert err.count("\n") == 1
+    device, error = err.splitlines()
+    assert device.startswith("device: cpu, ")
+    assert error.startswith("error: ")
 
 
 def test_check_exits_0_on_sound_pairs_and_1_on_a_fault(capsys, tmp_path):

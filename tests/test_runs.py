@@ -33,6 +33,7 @@ def test_a_run_and_its_checkpoint_are_one_run_from_wherever_one_looks(folder, st
         assert (run.recipe.name, run.state.progress.epoch, run.state.tiles.gsd_m) == ("first", 2, store.gsd_m)
         assert (run.args.data, run.args.init_from, run.args.versions["threads"]) == (str(store.path), "other", 2)
         assert [row["epoch"] for row in run.results] == [1, 2]
+        assert run.epochs == (2, 4)
         assert run.tiles() == store
         assert np.array_equal(run.generator()(MASK), load_generator(folder)(MASK))
 
@@ -51,7 +52,7 @@ def test_other_tiles_in_that_place_are_not_its_own(folder, tmp_path):
 def test_bundled_weights_are_a_run_without_a_training():
     run = Run.open("orthoforge-s")
     assert run.is_pretrained and run.folder == checkpoint_folder(run.folder)
-    assert (run.args, run.results, run.tiles()) == (None, [], None)
+    assert (run.args, run.results, run.tiles(), run.epochs) == (None, [], None, None)
 
 
 def test_what_cannot_be_opened_is_said(folder):

@@ -68,13 +68,15 @@ def tiles() -> None:
     orthoforge.prepare(Path("scenes/classes"), Path("class-tiles"), grid=3, size=48, palette=Path("palette.json"), workers=1)
 
 
-def _train(name: str, recipe: Recipe, data: str = "tiles", **options: Path) -> None:
+def _train(name: str, recipe: Recipe, data: str = "tiles", init_from: Path | None = None) -> None:
     """Half of a training, and its second half as a resumption."""
     for resume in (False, True):
         out = Path("runs", name)
         # MLflow and W&B are not asked, TensorBoard's files say when they were written.
-        more = {} if resume else options
-        orthoforge.train(recipe, Path(data), out, resume=resume, stop_after=None if resume else 1, trackers=(), quiet=True, **more)
+        source = None if resume else init_from
+        orthoforge.train(
+            recipe, Path(data), out, resume=resume, stop_after=None if resume else 1, init_from=source, trackers=(), quiet=True
+        )
     _forget_time(Path("runs", name))
 
 

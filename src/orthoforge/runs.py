@@ -11,12 +11,13 @@ import numpy as np
 from orthoforge.checkpoint_state import CheckpointState
 from orthoforge.checkpoints import checkpoint_folder, is_pretrained, read_generator, read_state, recipe_of, run_folder
 from orthoforge.config import Recipe
+from orthoforge.devices import chosen_device
 from orthoforge.errors import DataError
 from orthoforge.geo.areas import Areas, meetings
 from orthoforge.run_files import RunArgs, read_args, read_results
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
-from orthoforge.trained_generator import TrainedGenerator, require_device
+from orthoforge.trained_generator import TrainedGenerator
 
 # Seeds below this give no tile the noise of another: tile 17 with seed 2 is generated with seed 17 000 002.
 SEEDS_APART = 1_000_000
@@ -76,9 +77,16 @@ class Run:
         """Rows of its ``results.csv``, one an epoch. ``CheckpointError`` for a file that cannot be read."""
         return read_results(self.folder)
 
+    @property
+    def epochs(self) -> tuple[int, int] | None:
+        """Epochs that its training has done and planned; ``None`` of what came without its training."""
+        if self.is_pretrained:
+            return None
+        return len(self.results) or self.state.progress.epoch, self.recipe.total_epochs
+
     def generator(self, device: str = "cpu") -> TrainedGenerator:
         """Its generator, ready to call. ``CheckpointError`` for bytes that changed, ``ConfigError`` for an unknown device."""
-        require_device(device)
+        device = chosen_device(device)
         return TrainedGenerator(read_generator(self.checkpoint, self.state), device=device)
 
     def tiles(self) -> TileStore | None:
@@ -200,3 +208,8 @@ def overlap_statement(data: GroundKnown, trained_tiles: int | None = None) -> tu
     if split == "val":
         return "The run was not trained on these tiles, but they chose its best checkpoint.", False
     return f"The run was trained on other tiles of this set; split {split} was kept out of its training.", False
+
+
+def unfinished(done: int, planned: int) -> str:
+    """What has to be said of a run that was not trained to its end."""
+    return f"Unfinished: {done} of {planned} epochs. What is shown of it is where it stands."

@@ -77,6 +77,14 @@ def test_the_page_is_whole_and_fetches_nothing(page):
         assert word not in page.source
 
 
+def test_the_page_begins_with_the_verdict_then_pictures_then_tables(page, result):
+    words = "Too few to tell whether second is better than first: 2 tiles of 2 scenes; it takes 6 scenes or 30 tiles."
+    assert result["verdict"].startswith(words) and words in page.text
+    marks = ['<p class="verdict">', "<h2>The same ground", "<h2>Whole masks", "<h2>What differs", "<h2>Curves", "<h2>Scores"]
+    places = [page.source.index(mark) for mark in marks]
+    assert places == sorted(places)
+
+
 def test_every_run_has_a_picture_in_every_row(page):
     rows = re.findall(r'<div class="row wide" style="--columns: (\d+)">(.*?)</div>', page.source, flags=re.S)
     # 8 grounds (test tiles of 2 × 2 in two scenes), and two scenes in three ways.

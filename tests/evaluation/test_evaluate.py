@@ -16,7 +16,7 @@ from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation.evaluate import FORMAT, evaluate, summary_lines
 from orthoforge.evaluation.measure import NEAREST
-from orthoforge.evaluation.page import SHOWN
+from orthoforge.evaluation.page import SHOWN, warnings_of
 from orthoforge.evaluation.tables import score_parts
 from orthoforge.measures.pixels import detail_levels
 from orthoforge.measures.realism import lpips
@@ -93,6 +93,7 @@ def test_the_numbers_come_with_their_circumstances(folder, result):
         "recipe": "speck",
         "step": generator.step,
         "gsd_m": generator.gsd_m,
+        "epochs": {"done": 1, "planned": 1},
     }
     assert result["data"]["fingerprint"] == store.fingerprint
     data = result["data"]
@@ -155,6 +156,23 @@ def test_the_same_call_gives_the_same_report(folder, tmp_path):
         evaluate(folder / "run", folder / "tiles", tmp_path / name, split="val", seed=3)
     for file in ("report.json", "report.html"):
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes()
+
+
+def test_an_unfinished_run_is_said_to_be_one(result):
+    assert not any("Unfinished" in text for text in result["warnings"])
+    begun = {**result["checkpoint"], "epochs": {"done": 3, "planned": 200}}
+    warned = warnings_of({**result, "checkpoint": begun})
+    assert "Unfinished: 3 of 200 epochs. What is shown of it is where it stands." in warned
+
+
+def test_the_page_begins_with_the_verdict_then_pictures_then_tables(folder, result):
+    """Of 8 tiles there is none, and the page says how many it takes."""
+    source = (folder / "report" / "report.html").read_text()
+    marks = ['<p class="verdict">No verdict on whether', 'class="note warning"', "<h2>From worst to best", "<h2>Realism"]
+    places = [source.index(mark) for mark in marks]
+    assert places == sorted(places)
+    assert "8 generated and 8 real images are fewer than the 30 of each kind that a verdict needs" in source
+    assert source.count("No verdict on whether") == 1
 
 
 def test_the_page_shows_tiles_from_worst_to_best(folder, result):

@@ -83,7 +83,7 @@ def test_footprints_on_the_grid_of_a_raster_or_on_an_extent(run, tmp_path):
     (path,) = generate(run, [tmp_path / "town.geojson"], tmp_path / "part.tif", extent=extent, crs="EPSG:32632")
     grid = read(path)[1]
     assert grid.crs == CRS.from_epsg(32632)
-    with pytest.raises(ConfigError, match="--like gives the grid"):
+    with pytest.raises(ConfigError, match=r"--like gives the grid, and --gsd would say it again"):
         generate(run, [tmp_path / "town.geojson"], tmp_path / "both.tif", like=like, gsd=0.3)
     with pytest.raises(GridError, match=r"its pixels are 0\.6 m, the run was trained at 0\.3 m"):
         generate(run, [tmp_path / "town.geojson"], tmp_path / "coarse.tif", gsd=0.6)
@@ -149,8 +149,10 @@ def test_control_points_are_said_to_give_no_place(run, tmp_path):
 
 def test_options_for_footprints_do_not_go_unheard(run, tmp_path):
     mask = write_tiff(tmp_path / "town.tif", make_mask(64), make_grid(64))
-    with pytest.raises(ConfigError, match=r"is a raster and has its own grid; .* are for footprints"):
+    with pytest.raises(ConfigError, match=r"own grid; --gsd is for footprints\. Its resolution is changed by --resample"):
         generate(run, [mask], tmp_path / "out.tif", gsd=0.3)
+    with pytest.raises(ConfigError, match=r"own grid; --crs, --layer are for footprints\.$"):
+        generate(run, [mask], tmp_path / "out.tif", crs="EPSG:32633", layer="x")
 
 
 def test_lists_that_cannot_be_read(run, tmp_path):

@@ -21,7 +21,8 @@ from orthoforge.geo.rasters import raster as raster_module
 from orthoforge.masks.share import turning
 from orthoforge.scenes.alignment import RADIUS_PX, cast_votes, common_shift, estimate
 from orthoforge.scenes.check_table import format_report
-from orthoforge.scenes.checks import check
+from orthoforge.scenes.checks import CheckReport, check
+from orthoforge.scenes.scene_check import Finding, SceneCheck
 from orthoforge.scenes.sources import find_pairs
 
 
@@ -424,3 +425,36 @@ def test_brackets_in_a_name_are_no_markup(tmp_path):
     make_dataset(tmp_path, ["[red]b1", "c1"])
     (tmp_path / "masks/[red]b1.tif").write_bytes(b"")
     assert "masks/[red]b1.tif: the file is empty" in printed(check(tmp_path))
+
+
+def made_check(name, *messages, severity="fault"):
+    return SceneCheck(
+        name=name, size=(64, 64), bands=None, crs=None, in_degrees=False, gsd_m=None, building_share=None, shift=None,
+        findings=tuple(Finding(severity, message) for message in messages),
+    )  # fmt: skip
+
+
+def test_like_faults_are_said_together():
+    """Of forty scenes with the same fault in other numbers one is told in full, and some of the others by name."""
+    scenes = [made_check(f"oak{n}", f"oak{n}: mask is 64×64 but image is {n}×64. Re-export one of them.") for n in range(40)]
+    report = CheckReport(Path("data"), tuple(scenes))
+    said = " ".join(printed(report).split())
+    assert "40 scenes of oak (oak0, oak1, oak2, oak3, oak4, …): alike, such as: oak0: mask is 64×64 but image is 0×64. Re-e" in said
+    assert said.count("Re-export") == 1
+    assert "40 faults" in said
+    assert "oak39" in printed(report, all_scenes=True)
+
+
+def test_few_faults_that_differ_are_said_in_full():
+    scenes = [made_check(f"oak{n}", f"oak{n}: mask is 64×64 but image is {n}×64.") for n in range(3)]
+    said = printed(CheckReport(Path("data"), tuple(scenes)))
+    assert all(f"image is {n}×64" in said for n in range(3))
+
+
+def test_faults_of_several_places_and_of_files_without_a_scene_are_said_together():
+    scenes = [made_check(f"{name}1", f"{name}1: the mask is empty") for name in ("ash", "elm", "oak")]
+    lonely = [Finding("fault", f"data/images/fir{n}.png: has no mask of the same name. Add it.") for n in range(9)]
+    said = " ".join(printed(CheckReport(Path("data"), tuple(scenes), findings=tuple(lonely))).split())
+    assert "3 scenes (ash1, elm1, oak1): the mask is empty" in said
+    assert "9 files (fir0.png, fir1.png, fir2.png, fir3.png, fir4.png, …): alike, such as: images/fir0.png: has no mask" in said
+    assert "12 faults" in said

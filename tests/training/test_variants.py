@@ -98,7 +98,9 @@ def test_a_chain_of_a_network_with_dropout_is_one_training_and_its_images_depend
 
 def test_it_says_at_its_start_what_it_will_do_and_where(tiles, tmp_path, capsys):
     run = train(tiny(), tiles, tmp_path / "run", stop_after=4)
-    checked, first, *_ = capsys.readouterr().out.splitlines()
+    hardware, checked, too_few, first, *_ = capsys.readouterr().out.splitlines()
+    assert hardware == "tiny on cpu, 1 thread, in float32"
+    assert too_few.startswith("15 steps are too few")
     assert checked.startswith(f"{tiles}: the checksums of 12 tiles are right")
     assert first == f"tiny: 8 tiles, 3 steps an epoch, 5 epochs; a line after each, all in {run}"
     train(tiny(), tiles, run, resume=True)

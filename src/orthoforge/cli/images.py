@@ -5,7 +5,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from orthoforge.cli.options import Out
+from orthoforge.cli.options import Out, said_device
 
 
 def generate(
@@ -34,7 +34,7 @@ def generate(
     format: Literal["tif", "png"] | None = None,
     keep_mask: bool = False,
     labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Turn masks of any size, or building footprints, into images with a trained run. Size, CRS and transform of each mask are
@@ -74,7 +74,7 @@ def generate(
             masks/; beside a single OUT.tif the mask is OUT_mask.tif.
         labels: Labels for other programs, one or more of coco (instance segmentation), yolo (segmentation) and instances (masks
             with a number for each building). The folder then becomes a data set with images/ and the labels beside it.
-        device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda or mps; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace images that are there.
     """
     from orthoforge.generation import generate
@@ -83,7 +83,7 @@ def generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
         repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, format=format,
-        keep_mask=keep_mask, labels=labels, device=device, overwrite=overwrite,
+        keep_mask=keep_mask, labels=labels, device=said_device(device), overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 
@@ -101,7 +101,7 @@ def grow(
     seed: int = 0,
     threshold: int | None = None,
     labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Make a larger data set: the real pairs, and synthetic ones that only ever train. Killed and run again, it goes on.
@@ -123,12 +123,12 @@ def grow(
         threshold: Mask values at or above it are building; that of the run's tiles when left out.
         labels: Labels of all pairs for other programs, one or more of coco (instance segmentation), yolo (segmentation) and
             instances (masks with a number for each building). A finished data set gets those that it lacks.
-        device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda or mps; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace a data set that was grown here with other settings.
     """
     from orthoforge.growing import grow
 
     grow(
         run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, labels=labels, device=device, overwrite=overwrite,
+        threshold=threshold, labels=labels, device=said_device(device), overwrite=overwrite,
     )  # fmt: skip

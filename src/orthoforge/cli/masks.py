@@ -53,6 +53,7 @@ def forge(
     how: Literal["recombine", "streets", "transform", "drawn"] = "recombine",
     count: int = 10,
     size: int | None = None,
+    gsd: float | None = None,
     density: float = 1.0,
     place: str | None = None,
     seed: int = 0,
@@ -70,6 +71,7 @@ def forge(
         how: recombine real footprints into new blocks, build towns along new streets, transform real masks, or take drawn ones.
         count: Masks for each place.
         size: Side in pixels; that of the source's scenes when left out.
+        gsd: Metres per pixel, so that the masks fit a run: what its tiles were prepared with. That of the source when left out.
         density: Of buildings, as a multiple of the place's own; for recombine and streets.
         place: Only this one.
         seed: Of all that is random.
@@ -80,8 +82,8 @@ def forge(
     from orthoforge.forging.forge import forge
 
     made = forge(
-        source, out, how=how, count=count, size=size, density=density, place=place, seed=seed, threshold=threshold, drawn=drawn,
-        overwrite=overwrite,
+        source, out, how=how, count=count, size=size, gsd=gsd, density=density, place=place, seed=seed, threshold=threshold,
+        drawn=drawn, overwrite=overwrite,
     )  # fmt: skip
     for name, why in made.skipped.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)

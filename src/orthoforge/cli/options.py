@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -9,3 +10,15 @@ Out = Annotated[Path, arg(aliases=("-o",))]
 """Where a command writes: ``--out`` or ``-o``."""
 OptionalOut = Annotated[Path | None, arg(aliases=("-o",))]
 """The same where it may be left out."""
+
+
+def said_device(names: str) -> str:
+    """The device that ``--device`` means here; what it is becomes the first line on stderr. Several are named with commas.
+
+    ``ConfigError`` when one of them is not here.
+    """
+    from orthoforge.devices import chosen_devices, device_words
+
+    chosen = chosen_devices(names)
+    print(f"device: {'; '.join(map(device_words, chosen))}", file=sys.stderr)
+    return ",".join(chosen)

@@ -5,7 +5,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from orthoforge.cli.options import Out
+from orthoforge.cli.options import Out, said_device
 
 
 def evaluate(
@@ -21,7 +21,7 @@ def evaluate(
     threshold: int | None = None,
     bands: tuple[int, int, int] | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     allow_trained: bool = False,
     fidelity: bool = False,
     overwrite: bool = False,
@@ -47,7 +47,7 @@ def evaluate(
         bands: Which three are looked at, as red, green and blue, where images have more, numbered from 1: 4 1 2 shows near infrared
             as red. The first three when left out.
         seed: Of all that is random in the network, in splits and in intervals.
-        device: cpu or cuda.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         allow_trained: Score tiles that the run was trained on all the same; the report says so.
         fidelity: Of a run: train a segmenter on real tiles, minutes, and see whether it finds the masks' buildings in the images.
         overwrite: Replace a report that is there.
@@ -56,7 +56,7 @@ def evaluate(
 
     result = evaluate(
         images, data, out, split=split, masks=masks, network=network, weights=weights, lpips=lpips,
-        threshold=threshold, bands=bands, seed=seed, device=device, allow_trained=allow_trained, fidelity=fidelity,
+        threshold=threshold, bands=bands, seed=seed, device=said_device(device), allow_trained=allow_trained, fidelity=fidelity,
         overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
@@ -74,7 +74,7 @@ def utility(
     first_seed: int = 0,
     splits: tuple[Literal["val", "test"], ...] = ("test",),
     steps: int = 400,
-    device: str = "cpu",
+    device: str = "auto",
     quick: bool = False,
     allow_leaks: bool = False,
     overwrite: bool = False,
@@ -97,7 +97,7 @@ def utility(
         first_seed: Where the seeds begin. A finding is confirmed with seeds that did not bring it.
         splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles; more tiles narrow the interval.
         steps: Optimizer steps of each training.
-        device: cpu or cuda.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps: to see that it runs.
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
         overwrite: Begin anew, replacing an experiment with other settings.
@@ -106,7 +106,7 @@ def utility(
 
     result = utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
-        device=device, quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
+        device=said_device(device), quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)
@@ -121,7 +121,7 @@ def compare(
     price_per_hour: float | None = None,
     currency: str = "€",
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Put runs beside each other in one page: pictures of the same ground, curves, settings that differ, time, cost, scores.
@@ -135,14 +135,14 @@ def compare(
         price_per_hour: Of the machine, for a column of costs.
         currency: Of that price.
         seed: Of all that is random in the networks.
-        device: cpu or cuda.
+        device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         overwrite: Replace a page that is there.
     """
     from orthoforge.comparison.compare import compare
 
     print(
         compare(
-            runs, out, data=data, split=split, price_per_hour=price_per_hour, currency=currency, seed=seed, device=device,
-            overwrite=overwrite,
+            runs, out, data=data, split=split, price_per_hour=price_per_hour, currency=currency, seed=seed,
+            device=said_device(device), overwrite=overwrite,
         )
     )  # fmt: skip

@@ -42,6 +42,10 @@ class TrainOptions:
     """Train so many epochs now, save, and leave the rest to --resume."""
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     """Where curves and pictures go besides the run folder; none of them can stop a training."""
+    device: str = "auto"
+    """auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps. Several GPUs: docs/recipes.md."""
+    dry_run: bool = False
+    """Say what the training would take, measured by a few steps on this machine, and stop. Nothing is written."""
     print_config: bool = False
     """Show the resolved recipe and stop."""
 
@@ -72,11 +76,17 @@ def train(argv: list[str]) -> None:
     data = options.data or (_tiles_of_run(options.out) if options.resume and options.out else None)
     if data is None:
         raise ConfigError("--data is needed: a folder made by `orthoforge prepare`.")
+    if options.dry_run:
+        from orthoforge.training.dry_run import dry_run
+
+        estimate = dry_run(options.settings, data, options.out, resume=options.resume, device=options.device)
+        print("\n".join(estimate.lines()))
+        return
     from orthoforge.training.session import train
 
     train(
         options.settings, data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,
-        trackers=options.trackers,
+        trackers=options.trackers, device=options.device,
     )  # fmt: skip
 
 

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TypedDict
@@ -26,6 +26,8 @@ from orthoforge.comparison.settings import (
     store_words,
 )
 from orthoforge.comparison.shared_ground import chosen_splits, group_by_ground, scored_tiles
+from orthoforge.comparison.verdict import verdict
+from orthoforge.devices import chosen_device
 from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import new_file, require_place
 from orthoforge.measures.paired import METRICS
@@ -60,6 +62,7 @@ class Comparison(TypedDict):
     seed: int
     price_per_hour: float | None
     currency: str | None
+    verdict: str
     differing_fields: list[str]
     metrics: dict[str, str]
     left_out: list[str]
@@ -75,7 +78,7 @@ def compare(
     price_per_hour: float | None = None,
     currency: str = "€",
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> Path:
     """Write one page that compares ``runs`` (run folders, or checkpoints in them); returns ``out``.
@@ -89,7 +92,7 @@ def compare(
     Raises ``CheckpointError`` when none of the paths is a run, ``ConfigError`` for an impossible option, ``DataError`` when
     ``data`` holds no tiles, ``OutputExistsError``.
     """
-    out, folders = Path(out), [Path(run) for run in runs]
+    out, folders, device = Path(out), [Path(run) for run in runs], chosen_device(device)
     _require_possible(folders, out, split, price_per_hour)
     for path in (out, out.with_suffix(".json")):
         require_place(path)
@@ -115,19 +118,22 @@ def compare(
         store.fingerprint: score_floor(store, splits[store.fingerprint], scored_tiles(store, splits[store.fingerprint]))
         for store in stores
     }
-    scores = [_draw_and_score(run, plans, sets, seed, device) for run in _with_progress(found)]
+    scores = [_draw_and_score(run, plans, sets, seed, device) for run in Progress("comparing").over(found, "runs", len(found))]
 
     facts = [run_facts(run, price_per_hour) for run in found]
+    said = verdict(found, scores)
     content = html.page(
         "Comparison of runs" if len(found) > 1 else f"Run {found[0].label}",
         _lead(found, stores, splits),
-        *_difference_parts(found, facts, left_out, price_per_hour, currency, splits, split),
+        *_notes(found, left_out, splits, split),
         *_picture_sections(plans, splits),
+        html.section("What differs", *_difference_parts(found, facts, price_per_hour, currency)),
         html.section("Curves", *curve_parts(found)),
         html.section("Scores", *score_parts(found, scores, seed)),
         html.section("Details", all_settings(found), html.paragraph(f"Made by {_made_by(device)}.")),
+        verdict=said,
     )
-    result = _result(found, facts, scores, left_out, price_per_hour, currency, seed, device)
+    result = _result(found, facts, scores, said, left_out, price_per_hour, currency, seed, device)
     with new_file(out.with_suffix(".json"), overwrite=overwrite) as partial:
         partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
     html.write_page(out, content, overwrite=overwrite)
@@ -143,14 +149,6 @@ def _require_possible(runs: Sequence[Path], out: Path, split: str, price_per_hou
         raise ConfigError(f"split is {split!r}; it must be train, val or test.")
     if price_per_hour is not None and not 0 <= price_per_hour < math.inf:
         raise ConfigError(f"price_per_hour is {price_per_hour}; it must be at least 0, and finite.")
-
-
-def _with_progress(runs: Sequence[ComparedRun]) -> Iterator[ComparedRun]:
-    """``runs``, and how far they are: a large network takes a minute or more a run."""
-    with Progress("comparing").task("runs", len(runs)) as step:
-        for run in runs:
-            yield run
-            step()
 
 
 def _draw_and_score(
@@ -181,15 +179,9 @@ def _lead(runs: Sequence[ComparedRun], stores: Sequence[TileStore], splits: Mapp
 
 
 def _difference_parts(
-    runs: Sequence[ComparedRun],
-    facts: Sequence[RunFacts],
-    left_out: Sequence[str],
-    price_per_hour: float | None,
-    currency: str,
-    splits: Mapping[str, str],
-    split: str,
+    runs: Sequence[ComparedRun], facts: Sequence[RunFacts], price_per_hour: float | None, currency: str
 ) -> list[Html]:
-    """The tables at the top, and what the reader must know before looking at the pictures."""
+    """Settings that differ, and what each run took."""
     parts = [*differences_table(runs), facts_table(runs, facts, currency)]
     if price_per_hour is not None:
         hours = math.fsum(fact["seconds"] or 0 for fact in facts) / 3600
@@ -200,6 +192,12 @@ def _difference_parts(
                 "machine are not in it, nor is the training of a run that another one started from."
             )
         )
+    return parts
+
+
+def _notes(runs: Sequence[ComparedRun], left_out: Sequence[str], splits: Mapping[str, str], split: str) -> list[Html]:
+    """What the reader must know before looking at the pictures."""
+    parts = []
     other = sorted({name for name in splits.values() if name != split})
     if other:
         used = " and ".join(dict.fromkeys(splits.values()))
@@ -258,6 +256,7 @@ def _result(
     runs: Sequence[ComparedRun],
     facts: Sequence[RunFacts],
     scores: Sequence[RunScores | None],
+    said: str,
     left_out: Sequence[str],
     price_per_hour: float | None,
     currency: str,
@@ -285,6 +284,7 @@ def _result(
         "seed": seed,
         "price_per_hour": price_per_hour,
         "currency": currency if price_per_hour is not None else None,
+        "verdict": said,
         "differing_fields": differing_fields([settings_of(run) for run in runs]),
         "metrics": METRICS,
         "left_out": list(left_out),

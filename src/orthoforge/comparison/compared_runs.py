@@ -12,7 +12,7 @@ from orthoforge.checkpoints import classes_of, run_folder
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
 from orthoforge.files import real_path
 from orthoforge.run_files import ArgsTiles, RunArgs, read_args, read_results
-from orthoforge.runs import Run
+from orthoforge.runs import Run, unfinished
 from orthoforge.tiles.manifest import STORE
 from orthoforge.tiles.store import TileStore
 
@@ -159,7 +159,7 @@ def _remark_on_progress(run: ComparedRun) -> None:
     if source := run.init_from:
         run.remarks.append(f"It started from the weights of `{source}`; on what ground those were trained was not looked at.")
     if done < planned:
-        run.remarks.append(f"Unfinished: {done} of {planned} epochs. What is shown of it is where it stands.")
+        run.remarks.append(unfinished(done, planned))
 
 
 def _labels(found: Sequence[ComparedRun]) -> list[str]:

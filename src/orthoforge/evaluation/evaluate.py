@@ -8,12 +8,13 @@ from pathlib import Path
 import torch
 
 from orthoforge.checkpoints import names_generator
+from orthoforge.devices import chosen_device
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import page
 from orthoforge.evaluation.folder_images import folder_subject
 from orthoforge.evaluation.measure import MOST_WORKERS, Measured, copies, masks_followed, measure, open_look, variety
 from orthoforge.evaluation.result import Circumstances, Evaluation, PixelScores
-from orthoforge.evaluation.subject import CheckpointUsed, Described, ImageSet, Subject
+from orthoforge.evaluation.subject import CheckpointUsed, Described, EpochsTrained, ImageSet, Subject
 from orthoforge.evaluation.tables import counted, realism_lines, score_lines
 from orthoforge.files import new_file, require_place
 from orthoforge.masks.classes import Classes
@@ -44,7 +45,7 @@ def evaluate(
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     seed: int = 0,
-    device: str = "cpu",
+    device: str = "auto",
     allow_trained: bool = False,
     fidelity: bool | SegmenterSettings = False,
     overwrite: bool = False,
@@ -65,7 +66,7 @@ def evaluate(
     """
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more.")
-    path, out = Path(images), Path(out)
+    path, out, device = Path(images), Path(out), chosen_device(device)
     masks, weights, lpips = (None if file is None else Path(file) for file in (masks, weights, lpips))
     require_place(out, folder=True)
     if not overwrite:  # said before minutes of work, not after them
@@ -171,7 +172,8 @@ def _run_subject(path: Path, store: TileStore, tile_ids: Sequence[int], *, seed:
         tile_ids=tuple(tile_ids),
         read=lambda index: made.of_tile(store, tile_ids[index], seed),
     )
-    return Subject(path, made, images, None, run.ground_on(store, tile_ids))
+    epochs: EpochsTrained | None = {"done": run.epochs[0], "planned": run.epochs[1]} if run.epochs else None
+    return Subject(path, made, images, None, run.ground_on(store, tile_ids), epochs)
 
 
 def _kind(classes: Classes | None) -> str:
@@ -219,7 +221,7 @@ def _described(
             "source": str(subject.path), "kind": "run" if generator else "folder", "n": len(subject.images), "paired": paired,
             "masks": str(masks) if masks else None,
         },
-        "checkpoint": None if generator is None else _checkpoint(generator, subject.path, store, tile_ids),
+        "checkpoint": None if generator is None else _checkpoint(generator, subject, store, tile_ids),
         "data": {
             "tiles": str(store.path), "fingerprint": store.fingerprint, "trained_on_these": ground.same_store if ground else None,
             "trained_tiles": ground.tiles if ground else None, "allowed_trained": allow_trained,
@@ -230,12 +232,14 @@ def _described(
     }  # fmt: skip
 
 
-def _checkpoint(generator: TrainedGenerator, path: Path, store: TileStore, tile_ids: Sequence[int]) -> CheckpointUsed:
+def _checkpoint(generator: TrainedGenerator, subject: Subject, store: TileStore, tile_ids: Sequence[int]) -> CheckpointUsed:
     said: CheckpointUsed = {
-        "run": str(path), "sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
+        "run": str(subject.path), "sha256": generator.sha256, "recipe": generator.recipe.name, "step": generator.step,
         "gsd_m": generator.gsd_m,
     }  # fmt: skip
     if generator.styles:
         in_own = sum(store.rows[tile_id].place in generator.styles for tile_id in tile_ids)
         said["styles"] = {"places": list(generator.styles), "tiles_in_own": in_own}
+    if subject.epochs:
+        said["epochs"] = subject.epochs
     return said

@@ -33,6 +33,7 @@ from orthoforge.measures.realism.realism import Seen, Vectors
 from orthoforge.measures.segmenter.fidelity import image_fidelity, segmenter_tiles
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, tile_sample, train_segmenter
 from orthoforge.models.conditions import encode_image
+from orthoforge.progress import Progress
 from orthoforge.tiles.store import TileStore
 
 # So many images that lie nearest to a training tile are named, and shown.
@@ -177,8 +178,9 @@ def measure(
         return _Part(reals=numbers, real_seen=real.see(numbers, vectors, tensor))
 
     tiles: list[TileScores] = []
-    for count, function in ((len(images), of_images), (len(rest), of_tiles)):
-        for part in in_order(function, batches(count, BATCH), workers=workers):
+    for what, count, function in (("generated", len(images), of_images), ("real", len(rest), of_tiles)):
+        parts = in_order(function, batches(count, BATCH), workers=workers)
+        for part in Progress("scoring").over(parts, f"{what} images, batches of {BATCH}", -(-count // BATCH)):
             if part.fake_seen is not None:
                 fake.take(part.fakes, part.fake_seen)
             if part.real_seen is not None:

@@ -21,10 +21,11 @@ from orthoforge.measures.paired import mean_colours
 from orthoforge.measures.realism.memorisation import levels_apart
 from orthoforge.measures.realism.realism import is_reliable
 from orthoforge.measures.realism.verdict import LEAST_IMAGES
+from orthoforge.measures.realism.verdict import words as verdict_words
 from orthoforge.measures.segmenter.fidelity import Compared, Fidelity
 from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture
-from orthoforge.runs import overlap_statement
+from orthoforge.runs import overlap_statement, unfinished
 from orthoforge.tiles.store import TileStore
 
 # So many tiles or images are shown of each kind.
@@ -32,9 +33,14 @@ SHOWN = 5
 
 
 def page(result: Evaluation, subject: Subject, store: TileStore) -> Html:
-    """The whole page."""
+    """The whole page: the verdict, what a reader must know first, pictures, then tables."""
     return html.page(
-        f"Evaluation of {subject.path.name}", lead(result), *sections(result), *picture_sections(result, subject, store)
+        f"Evaluation of {subject.path.name}",
+        lead(result),
+        *(html.note(text, warning=True) for text in result["warnings"]),
+        *picture_sections(result, subject, store),
+        *sections(result),
+        verdict=verdict_words(result["realism"]["verdict"]),
     )
 
 
@@ -92,6 +98,8 @@ def warnings_of(result: Evaluation) -> list[str]:
     warnings = [text] if is_warning else []
     if data["allowed_trained"] and data["trained_tiles"]:
         warnings.append(f"{data['trained_tiles']} scored tiles were trained on; --allow-trained was given.")
+    if checkpoint and (epochs := checkpoint.get("epochs")) and epochs["done"] < epochs["planned"]:
+        warnings.append(unfinished(epochs["done"], epochs["planned"]))
     styles = checkpoint.get("styles") if checkpoint else None
     if styles and styles["tiles_in_own"] < data["n"]:
         warnings.append(

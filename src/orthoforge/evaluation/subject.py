@@ -36,6 +36,8 @@ class Subject:
     images: ImageSet
     mask: Callable[[int], np.ndarray] | None
     ground: TrainedGround | None
+    epochs: "EpochsTrained | None" = None
+    """Of the run, where its training is here."""
 
     @property
     def generator(self) -> TrainedGenerator | None:
@@ -67,10 +69,18 @@ class _Checkpoint(TypedDict):
     gsd_m: float | None
 
 
+class EpochsTrained(TypedDict):
+    """How far a training came."""
+
+    done: int
+    planned: int
+
+
 class CheckpointUsed(_Checkpoint, total=False):
-    """What made the images; without ``styles`` where its network has none."""
+    """What made the images; without ``styles`` where its network has none, without ``epochs`` where its training is not here."""
 
     styles: StylesUsed
+    epochs: EpochsTrained
 
 
 class Data(GroundKnown):

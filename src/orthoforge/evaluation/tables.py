@@ -1,5 +1,7 @@
 """Tables of pixel scores and of realism, on pages and in terminals, and what they say in words."""
 
+import math
+
 from orthoforge.evaluation.result import Evaluation, RealismSeen
 from orthoforge.geo.grid import other_scale
 from orthoforge.measures.means import Mean
@@ -143,8 +145,6 @@ def realism_section(realism: RealismSeen) -> Html:
         "images take the place of one half: this compares with the floor.",
     )
     parts = [table, *(html.paragraph(text) for text in _realism_words(realism))]
-    if min(n_generated, n_real) < RELIABLE_IMAGES:
-        parts.append(html.note(few_images(n_generated, n_real), warning=True))
     meanings = html.table(["Figure", "What it is"], [[_REALISM[name], words] for name, words in FIGURES.items()])
     return html.section("Realism", *parts, html.details("What the figures are", meanings))
 
@@ -194,14 +194,12 @@ def _cell(score: Mean | None, metric: str) -> str:
 
 def _reading(scores: MeanScores) -> list[str]:
     """What the table says, in sentences."""
-    decibels = {name: scores[name]["psnr"]["mean"] for name in _BESIDE}
     detail = {name: scores[name]["detail_levels"]["mean"] for name in _IMAGES}
     share = f"{100 * detail['generated'] / detail['real']:.0f} %" if detail["real"] else "–"
-    above = decibels["generated"] >= decibels["mean_colours"]
     lines = [
         "PSNR, SSIM and L1 compare pixel by pixel. The floor is a picture of flat colours, the place's mean inside and outside the "
         "mask: what a generator that learnt no texture would get. The generated images are "
-        f"{'above' if above else 'below'} it in PSNR by {abs(decibels['generated'] - decibels['mean_colours']):.2f} dB.",
+        f"{_beside_floor(scores)}.",
         "A mask does not say where a tree stands. A sharp tree in the wrong place costs more PSNR than no tree at all, so a flat "
         "picture does well here, and such scores cannot tell how real an image looks. Detail (the mean difference between "
         f"neighbouring pixels) shows the other side: the generated images have {share} of the real ones', the floor "
@@ -217,22 +215,36 @@ def _reading(scores: MeanScores) -> list[str]:
     return lines
 
 
+def _beside_floor(scores: MeanScores) -> str:
+    """'above it in PSNR by 1.25 dB'; where the errors of both are as large as that, that it cannot be told."""
+    generated, floor = (scores[name]["psnr"] for name in _BESIDE)
+    apart = generated["mean"] - floor["mean"]
+    errors = [score["standard_error"] for score in (generated, floor)]
+    if abs(apart) <= 2 * math.hypot(*(math.inf if error is None else error for error in errors)):
+        return f"too near to it in PSNR, or too few, to tell whether they are above or below ({apart:+.2f} dB)"
+    return f"{'above' if apart > 0 else 'below'} it in PSNR by {abs(apart):.2f} dB"
+
+
 def _realism_words(realism: Realism) -> list[str]:
     """What the table says, in sentences."""
     lines = []
-    lines.append(verdict_words(realism["verdict"]))
     precision, recall = realism["precision"], realism["recall"]
     if precision["value"] is not None and recall["value"] is not None:
         lines.append(
             f"{100 * precision['value']:.0f} % of the generated images lie among the real ones (precision), and "
             f"{100 * recall['value']:.0f} % of the real ones among the generated (recall: variety)."
         )
-    by_frequency = realism["spectrum_db"]["by_frequency"]
+    spectrum = realism["spectrum_db"]
+    by_frequency = spectrum["by_frequency"]
     change = "lack" if by_frequency[-1] < 0 else "have too much"
-    lines.append(
-        f"In the finest quarter of the spectrum the generated images {change} {abs(by_frequency[-1]):.1f} dB of power against the "
-        f"real ones, in the coarsest they have {abs(by_frequency[0]):.1f} dB {'less' if by_frequency[0] < 0 else 'more'}."
-    )
+    if spectrum["floor"] is not None and spectrum["value"] <= spectrum["floor"]:
+        lines.append("The power spectrum is no further from the real images' than those of two halves of these are apart.")
+    else:
+        coarse = "less" if by_frequency[0] < 0 else "more"
+        lines.append(
+            f"In the finest quarter of the spectrum the generated images {change} {abs(by_frequency[-1]):.1f} dB of power against "
+            f"the real ones, in the coarsest they have {abs(by_frequency[0]):.1f} dB {coarse}."
+        )
     board = realism["checkerboard"]
     if board["value"] is not None and board["real"] is not None and board["value"] > _BOARD * max(1, board["real"]):
         lines.append(

@@ -105,7 +105,8 @@ class Card:
         parts = off or ([f"as real in {'all ' * (not silent)}{as_real} properties"] if as_real else [])
         if silent:
             which = "any property" if len(silent) == total else ", ".join(verdict.title for verdict in silent)
-            parts.append(f"no verdict on {which}: {silent[0].words.removeprefix('no verdict: ')}")
+            head, _, why = silent[0].words.partition(": ")
+            parts.append(f"{head}{' on' * (head == 'no verdict')} {which}: {why}")
         return "; ".join(parts)
 
     def values(self) -> CardValues:
@@ -154,10 +155,11 @@ def _judged(
 ) -> tuple[bool | None, str]:
     """Whether a property is as real, and the verdict in words, which say how large a difference would have shown."""
     if real.windows < LEAST_REAL_WINDOWS:
-        return None, f"no verdict: {real.windows} real windows are fewer than {LEAST_REAL_WINDOWS}"
+        return None, f"too few to tell: {real.windows} real windows, {LEAST_REAL_WINDOWS} are needed"
     fewest = min(forged.buildings, real.buildings)
     if math.isnan(distance) or math.isnan(highest) or fewest < LEAST_BUILDINGS:
-        return None, f"no verdict: too few buildings ({real.buildings} real, {forged.buildings} forged)"
+        counts = f"{real.buildings} real and {forged.buildings} forged buildings"
+        return None, f"too few to tell: {counts}, {LEAST_BUILDINGS} of each are needed"
     kind = PROPERTIES[name].distance
     seen_from = max(highest, _NOTHING[kind])
     if distance > seen_from + 1e-9:
@@ -220,30 +222,44 @@ def _page(cards: Sequence[Card], pictures: Mapping[str, tuple[Sequence[np.ndarra
         "alone makes of it. A property is as real when it is no further than 19 of 20 such pairs of real parts are, or less than "
         "anyone would see: 2 %, 0.02 of a cosine, 1°.",
         *(html.section(card.place, *_parts(card, *pictures[card.place])) for card in cards),
+        verdict=Html("<br>".join(html.escape(_verdict(card)) for card in cards)),
+    )
+
+
+def _verdict(card: Card) -> str:
+    """What was found, in a sentence or two."""
+    off, silent = (sum(verdict.as_real is known for verdict in card.verdicts) for known in (False, None))
+    total = len(card.verdicts)
+    if silent == total:
+        reasons = {verdict.words for verdict in card.verdicts}
+        why = f": {reasons.pop().partition(': ')[2]}" if len(reasons) == 1 else ""
+        return f"{card.place}: too few to tell whether the forged masks are like the real ones{why}."
+    judged = f"the {total - silent} properties that can be judged" if silent else f"{total} properties"
+    if off:
+        return f"{card.place}: the forged masks differ from the real ones in {off} of {judged}."
+    return (
+        f"{card.place}: the forged masks are like the real ones in all {judged.removeprefix('the ')}. The table says how large a "
+        "difference would have shown."
     )
 
 
 def _parts(card: Card, real: Sequence[np.ndarray], forged: Sequence[np.ndarray]) -> list[Html]:
-    off, silent = (sum(verdict.as_real is known for verdict in card.verdicts) for known in (False, None))
-    summary = f"{off} of {len(card.verdicts)} properties are not as real." if off else ""
-    if silent:
-        summary += f" {silent} of {len(card.verdicts)} have no verdict, for lack of evidence."
-    summary = summary.strip() or "Every property is as real, as far as these masks can tell."
     dense = f", at {card.density:g} times its density" * (card.density != 1)
     first, rest = card.floor.windows
     note = (
         f"Medians and, in brackets, quartiles. {card.real.buildings} real and {card.forged.buildings} forged buildings on "
         f"{card.real.windows} and {card.forged.windows} windows. The floor compares {first} real windows with {rest} others, 40 "
-        "times: median – 95th percentile."
+        f"times: median – 95th percentile. Below {LEAST_REAL_WINDOWS} real windows or {LEAST_BUILDINGS} buildings of a kind "
+        "nothing is judged."
     )
     columns = ["property", "real", "forged", ">distance", ">floor", "verdict"]
     sheets = [Picture(_sheet(masks), kind, alt=f"The first {len(masks)} {kind} masks") for masks, kind in
               ((real, "real"), (forged, "forged"))]  # fmt: skip
     return [
-        html.paragraph(f"Made by `{card.how}`{dense}. {summary}"),
+        html.paragraph(f"Made by `{card.how}`{dense}."),
+        html.picture_row(sheets, heading="The first masks of each, unpicked", stack=True),
         html.table(columns, [_row(card, verdict) for verdict in card.verdicts]),
         html.aside(note),
-        html.picture_row(sheets, heading="The first masks of each, unpicked", stack=True),
         html.subheading("Distributions"),
         html.aside(
             Html(

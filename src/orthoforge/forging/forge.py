@@ -16,13 +16,14 @@ from orthoforge.forging.card import PICTURED, Card, judge, write_cards
 from orthoforge.forging.drawings import drawn_paths
 from orthoforge.forging.measuring import measure
 from orthoforge.forging.new_mask import How, new_mask
-from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
+from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of, real_at
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.masks.classes import open_raster_mask
+from orthoforge.progress import Progress
 from orthoforge.scenes.sources import number_of
 
 _SMALLEST_MASK_PX = 16
@@ -54,6 +55,7 @@ def forge(
     how: How = "recombine",
     count: int = 10,
     size: int | None = None,
+    gsd: float | None = None,
     density: float = 1.0,
     place: str | None = None,
     seed: int = 0,
@@ -65,16 +67,16 @@ def forge(
 
     ``source`` is a data set in an accepted layout, a folder of masks, or masks by path. ``how``: ``recombine`` puts real footprints
     into new blocks, ``streets`` builds towns from the place's measurements, ``transform`` changes real masks, ``drawn`` takes the
-    masks of ``drawn`` (a folder or paths; all of them, for one place). ``size`` is the side in pixels, the source scene's own when
-    left out. ``density`` multiplies the building share of ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255 on the
-    grid of the source scene whose density and streets they take: same resolution, CRS and origin. Their names begin with the place
-    and end with a number above all of the source's.
+    masks of ``drawn`` (a folder or paths; all of them, for one place). ``size`` is the side in pixels, ``gsd`` a pixel in metres;
+    the source scene's own when left out. ``density`` multiplies the building share of ``recombine`` and ``streets``. Masks are
+    GeoTIFFs of 0 and 255 at the origin and in the CRS of the source scene whose density and streets they take. Their names begin
+    with the place and end with a number above all of the source's.
 
     The same arguments give the same bytes, and a mask does not depend on how many there are. Killed and run again, it goes on.
     Raises ``ConfigError`` for impossible settings, ``DataError`` for sources that are empty, too few or of several resolutions, and
     for a density that cannot be reached, ``OutputExistsError`` where ``out`` holds masks made with other settings.
     """
-    _require_sound(how, count, size, density, seed, drawn)
+    _require_sound(how, count, size, gsd, density, seed, drawn)
     out = Path(out)
     require_place(out, folder=True)
     masks = mask_paths(source)
@@ -85,7 +87,9 @@ def forge(
             f"drawn masks are judged against one place; the source has {', '.join(p.name for p in places)}. Pass --place."
         )
     number = len(drawings) or count
-    settings = _settings(how, size, density, seed, threshold, masks, drawings)
+    if gsd is not None and (unknown := next((one.name for one in places if one.unit == "px"), None)):
+        raise ConfigError(f"gsd is {gsd:g} m, but the masks of {unknown} do not say how large their pixels are. Leave --gsd out.")
+    settings = _settings(how, size, gsd, density, seed, threshold, masks, drawings)
     rows: list[ForgedRow] = []
     paths: list[Path] = []
     cards: list[Card] = []
@@ -94,11 +98,11 @@ def forge(
     with lock(out / "forged.jsonl.forging"):
         for one in places:
             layouts, shown = [], []
-            for index in range(number):
+            for index in Progress(one.name).over(range(number), "masks", number):
                 path = out / "masks" / f"{_name(one, index)}.tif"
                 row = None if overwrite else _finished(path, settings)
                 if row is None:
-                    mask, grid, made = new_mask(one, index, how, size, density, seed, threshold, drawings)
+                    mask, grid, made = new_mask(one, index, how, size, gsd, density, seed, threshold, drawings)
                     row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **made}
                     write_geotiff(path, mask, grid, tags=_tags(row, settings), overwrite=overwrite)
                 else:
@@ -112,7 +116,7 @@ def forge(
                     shown.append(mask)
             if any(layout.share for layout in layouts):
                 forged = measure(layouts, one.unit, window=one.real.window)
-                cards.append(judge(one.name, how, forged, one.real, density=density))
+                cards.append(judge(one.name, how, forged, real_at(one, gsd, threshold), density=density))
                 pictures[one.name] = (_first_masks(one, threshold), shown)
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
@@ -120,7 +124,7 @@ def forge(
     return Forged(out, tuple(paths), tuple(rows), {card.place: card for card in cards}, kept, skipped)
 
 
-def _require_sound(how: str, count: int, size: int | None, density: float, seed: int, drawn: object) -> None:
+def _require_sound(how: str, count: int, size: int | None, gsd: float | None, density: float, seed: int, drawn: object) -> None:
     if how not in get_args(How):
         raise ConfigError(f"how is {how!r}; there are {', '.join(get_args(How))}.")
     if not 1 <= count <= _MOST_MASKS:
@@ -129,6 +133,8 @@ def _require_sound(how: str, count: int, size: int | None, density: float, seed:
         raise ConfigError(f"size is {size} px; it must be at least {_SMALLEST_MASK_PX}.")
     if not (math.isfinite(density) and density > 0):
         raise ConfigError(f"density is {density:g}; it must be above 0. 1 is the place's own.")
+    if gsd is not None and not (math.isfinite(gsd) and gsd > 0):
+        raise ConfigError(f"gsd is {gsd:g}; it is the size of a pixel in metres, above 0.")
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more.")
     if density != 1 and how in ("transform", "drawn"):
@@ -137,6 +143,8 @@ def _require_sound(how: str, count: int, size: int | None, density: float, seed:
         raise ConfigError("how 'drawn' and the masks that were drawn (--drawn) go together; one of them is missing.")
     if size is not None and how == "drawn":
         raise ConfigError("drawn masks keep their size; leave --size out.")
+    if gsd is not None and how == "drawn":
+        raise ConfigError("drawn masks keep their pixels; leave --gsd out.")
 
 
 def _name(place: Place, index: int) -> str:
@@ -147,11 +155,19 @@ def _name(place: Place, index: int) -> str:
 
 
 def _settings(
-    how: str, size: int | None, density: float, seed: int, threshold: int | None, masks: Sequence[Path], drawn: Sequence[Path]
+    how: str,
+    size: int | None,
+    gsd: float | None,
+    density: float,
+    seed: int,
+    threshold: int | None,
+    masks: Sequence[Path],
+    drawn: Sequence[Path],
 ) -> str:
     """Digest of everything that decides a mask, besides its place and index."""
     files = [[path.stem, source_sha256(path)] for path in [*masks, *drawn]]
-    return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files]).encode()).hexdigest()
+    scale = [] if gsd is None else [gsd]
+    return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files, *scale]).encode()).hexdigest()
 
 
 def _finished(path: Path, settings: str) -> ForgedRow | None:

@@ -12,12 +12,11 @@ from orthoforge.forging.drawings import take_drawn
 from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
-from orthoforge.forging.places import Place, Source
+from orthoforge.forging.places import Place, Source, at_gsd, labels_on, pixel_of
 from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
-from orthoforge.masks.classes import open_raster_mask
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.
@@ -27,7 +26,15 @@ _DIRECTIONS = 200
 
 
 def new_mask(
-    place: Place, index: int, how: How, size: int | None, density: float, seed: int, threshold: int | None, drawn: Sequence[Path]
+    place: Place,
+    index: int,
+    how: How,
+    size: int | None,
+    gsd_m: float | None,
+    density: float,
+    seed: int,
+    threshold: int | None,
+    drawn: Sequence[Path],
 ) -> tuple[np.ndarray, Grid, Made]:
     """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
 
@@ -41,12 +48,13 @@ def new_mask(
     source = place.sources[model]
     if how == "drawn":
         return take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold)
-    height, width = (size, size) if size else (source.grid.height, source.grid.width)
-    grid = Grid(height, width, source.grid.transform, source.grid.crs)
-    pixel = source.layout.pixel
+    scaled = at_gsd(source.grid, gsd_m)
+    height, width = (size, size) if size else (scaled.height, scaled.width)
+    grid = Grid(height, width, scaled.transform, scaled.crs)
+    pixel = pixel_of(grid)
     extent = height * pixel[1], width * pixel[0]
     if how == "transform":
-        mask, parameters = _transformed(source, height, width, threshold, rng)
+        mask, parameters = _transformed(source, scaled, height, width, threshold, rng)
     else:
         if how == "recombine":
             grown, parameters = recombine(place.library, model, extent, max(pixel), density, rng), {}
@@ -60,10 +68,9 @@ def new_mask(
 
 
 def _transformed(
-    source: Source, height: int, width: int, threshold: int | None, rng: np.random.Generator
+    source: Source, scaled: Grid, height: int, width: int, threshold: int | None, rng: np.random.Generator
 ) -> tuple[np.ndarray, Parameters]:
-    with open_raster_mask(source.path, threshold=threshold) as mask:
-        real = mask.labels()
+    real = labels_on(source, scaled, threshold)
     if height > real.shape[0] or width > real.shape[1]:
         raise ConfigError(
             f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "

@@ -5,14 +5,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+from affine import Affine
+
 from orthoforge.errors import DataError
 from orthoforge.forging.layouts.library import Library, library_of
 from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
-from orthoforge.geo.grid import Grid, require_north_up
+from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import DRIVERS
 from orthoforge.masks.classes import open_raster_mask
+from orthoforge.masks.resampled import resample_building
 from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_key
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
@@ -107,6 +111,38 @@ def _read_source(path: Path, threshold: int | None) -> Source:
 def pixel_of(grid: Grid) -> tuple[float, float]:
     """Width and height of a pixel in metres, or 1 by 1 where they are not known."""
     return grid.pixel_m() or (1.0, 1.0)
+
+
+def at_gsd(grid: Grid, gsd_m: float | None) -> Grid:
+    """The same ground in pixels of ``gsd_m`` metres, less than a pixel more or less of it; as it is without."""
+    pixel = grid.pixel_m()
+    if gsd_m is None or pixel is None:
+        return grid
+    # As resolutions are called: the 0.3 m of a UTM zone are 0.299971 m on the ellipsoid.
+    across, down = (gsd_m / float(f"{side:.3g}") for side in pixel)
+    height, width = max(1, round(grid.height / down)), max(1, round(grid.width / across))
+    return Grid(height, width, grid.transform @ Affine.scale(across, down), grid.crs)
+
+
+def labels_on(source: Source, grid: Grid, threshold: int | None) -> np.ndarray:
+    """A real mask (H, W) uint8 of 0 and 255, brought to a grid over its ground."""
+    with open_raster_mask(source.path, threshold=threshold) as mask:
+        labels = mask.labels()
+    wanted = grid.height, grid.width
+    if labels.shape == wanted:
+        return labels
+    return resample_building(lambda part: labels[part.slices], labels.shape, wanted, Window(0, 0, *wanted))
+
+
+def real_at(place: Place, gsd_m: float | None, threshold: int | None) -> PlaceStatistics:
+    """What the real masks are like in pixels of ``gsd_m`` metres, in which buildings may touch that do not in finer ones."""
+    grids = [at_gsd(source.grid, gsd_m) for source in place.sources]
+    if all(grid == source.grid for grid, source in zip(grids, place.sources, strict=True)):
+        return place.real
+    layouts = [
+        take_apart(labels_on(source, grid, threshold), pixel_of(grid)) for source, grid in zip(place.sources, grids, strict=True)
+    ]
+    return measure(layouts, place.unit, window=place.real.window)
 
 
 def _require_one_gsd(sources: Sequence[Source]) -> None:

@@ -11,6 +11,7 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
+from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError
 from orthoforge.files import require_free_space, require_place
 from orthoforge.generation.beside import IMAGES, Beside, require_numbered
@@ -40,7 +41,7 @@ from orthoforge.labels import Instance, LabelFormat, instances_of
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.progress import Progress
 from orthoforge.runs import Run
-from orthoforge.trained_generator import TrainedGenerator, require_device
+from orthoforge.trained_generator import TrainedGenerator
 
 # Deflate leaves at least so much of an image with texture; the blocks, kept until the image is there, take as much again.
 LEAST_SHARE = 0.3
@@ -92,7 +93,7 @@ def generate(
     format: Literal["tif", "png"] | None = None,
     keep_mask: bool = False,
     labels: Sequence[LabelFormat] = (),
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> list[Path]:
     """Generate an image for each mask, of any size, in flat memory and without seams; returns the paths written.
@@ -112,7 +113,7 @@ def generate(
     A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
     bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
-    may name several, with commas.
+    is ``auto`` (a GPU where there is one), or names one or several, with commas.
 
     ``keep_mask`` writes the mask of each image on the image's grid: footprints as pixels, classes with their colours. ``labels``
     (``coco``, ``yolo``, ``instances``) are for other programs (``labels.LabelFolder``). With either of them a folder becomes a data
@@ -126,9 +127,7 @@ def generate(
     ``ConfigError`` for a style or material that the run does not have, ``GridError`` for a rotated mask or one of another
     resolution, ``ResourceError`` for a full disk or too little memory, ``CheckpointError``, ``OutputExistsError``, ``LockedError``.
     """
-    devices = device.split(",")
-    for name in devices:
-        require_device(name)
+    devices = chosen_devices(device)
     generator = run if isinstance(run, TrainedGenerator) else Run.open(run).generator(devices[0])
     if material_from is not None:
         generator = generator.with_material(material_from)
@@ -137,7 +136,8 @@ def generate(
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(f"the network of {generator.recipe.name} has no noise: its {variants} variants would be one image.")
     if like and (extent or gsd is not None or crs):
-        raise ConfigError("--like gives the grid; --extent, --gsd and --crs would say it again. Choose one or the others.")
+        again = " and ".join(f"--{name}" for name, value in (("extent", extent), ("gsd", gsd), ("crs", crs)) if value is not None)
+        raise ConfigError(f"--like gives the grid, and {again} would say it again. Leave one of them out.")
     like, signer = None if like is None else Path(like), (Path(sign[0]), Path(sign[1])) if sign else None
     if signer:
         require_signer(*signer)

@@ -223,7 +223,8 @@ def block_side_px(generator: TrainedGenerator, margin_px: int, at_once: int = 1)
     def side(memory: float) -> int:
         return (int(math.sqrt(memory / bytes_per_px)) - margins) // stride * stride
 
-    available = available_memory() if torch.device(generator.device).type == "cpu" else torch.cuda.mem_get_info(generator.device)[0]
+    on_cuda = torch.device(generator.device).type == "cuda"  # Apple's GPU shares the memory of the machine
+    available = torch.cuda.mem_get_info(generator.device)[0] if on_cuda else available_memory()
     affordable = side(LARGEST_SHARE * available / at_once)
     wanted = max(side(BLOCK_BYTES), _multiple(FEWEST_MARGINS * margin_px, stride))
     chosen = max(stride, min(wanted, affordable))

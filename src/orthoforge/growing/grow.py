@@ -58,7 +58,7 @@ def grow(
     threshold: int | None = None,
     segmenter: SegmenterSettings | None = None,
     labels: Sequence[LabelFormat] = (),
-    device: str = "cpu",
+    device: str = "auto",
     overwrite: bool = False,
 ) -> Grown:
     """Write the pairs of ``data`` and ``ratio`` synthetic ones for each of those that train to ``out``, in the same layout.

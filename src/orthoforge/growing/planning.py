@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import get_args
 
+from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file, readable, real_path
 from orthoforge.geo.stamps import source_sha256
@@ -60,7 +61,8 @@ def plan_of(
     pairs = _pairs(data)
     require_inside(pairs, data)
     opened = Run.open(run)
-    generator = opened.generator(device.split(",")[0])
+    devices = chosen_devices(device)
+    generator = opened.generator(devices[0])
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
@@ -100,7 +102,7 @@ def plan_of(
     if generator.material_sha256:  # settings of data sets from before there was material stay as they are
         settings["material_sha256"] = generator.material_sha256
     reader = MaskReader(generator.classes, threshold)
-    return Plan(generator, store, pairs, reader, layout, settings, _former(settings, pairs, given), segmenter, device)
+    return Plan(generator, store, pairs, reader, layout, settings, _former(settings, pairs, given), segmenter, ",".join(devices))
 
 
 def _former(settings: GrowSettings, pairs: Sequence[Pair], given: Sequence[Path]) -> GrowSettings:

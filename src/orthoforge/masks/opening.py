@@ -1,6 +1,7 @@
 """Masks that are read by windows: a raster of buildings or of classes, or footprints."""
 
 import contextlib
+import dataclasses
 import hashlib
 import warnings
 from collections.abc import Iterator
@@ -56,6 +57,13 @@ class Extent:
     repair: bool = False
     layer: str | None = None
 
+    @property
+    def given(self) -> list[str]:
+        """The options of the command line that were given."""
+        usual = Extent()
+        names = [one.name for one in dataclasses.fields(self) if getattr(self, one.name) != getattr(usual, one.name)]
+        return [f"--{name.replace('_', '-')}" for name in names]
+
 
 @contextlib.contextmanager
 def open_mask(
@@ -76,8 +84,8 @@ def open_mask(
     vectors.refuse_foreign(path)
     if extent != Extent():
         raise ConfigError(
-            f"{path}: is a raster and has its own grid; --like, --extent, --gsd, --crs, --footprints-crs, --repair and --layer are "
-            "for footprints. A mask of another resolution needs --resample."
+            f"{path}: is a raster and has its own grid; {', '.join(extent.given)} {'is' if len(extent.given) == 1 else 'are'} for "
+            f"footprints.{' Its resolution is changed by --resample.' if extent.gsd is not None else ''}"
         )
     with open_raster_mask(path, classes=classes, threshold=threshold) as mask:
         require_north_up(path, mask.grid)

@@ -73,7 +73,8 @@ def _means(image: Tensor, buildings: Tensor) -> tuple[Tensor, Tensor]:
     """Mean colours (n + 1, B) by number of building, 0 for those that are in none of the images; and pixels (n + 1,)."""
     building = buildings.flatten()
     there = building > 0
-    bands, building = image.movedim(1, -1).flatten(0, 2)[there].double(), building[there]
+    precise = torch.float32 if image.device.type == "mps" else torch.float64  # Apple's GPUs have no float64
+    bands, building = image.movedim(1, -1).flatten(0, 2)[there].to(precise), building[there]
     areas = building.bincount(minlength=1)
     sums = bands.new_zeros(len(areas), bands.shape[1]).index_add_(0, building, bands)
     return (sums / areas.clamp_min(1)[:, None]).float(), areas

@@ -124,7 +124,8 @@ def table(columns: Sequence[Text], rows: Sequence[Sequence[Text]], caption: Text
         body += f'<tr><th scope="row">{escape(first)}</th>{cells}</tr>\n'
     label = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""  # outside the part that scrolls
     cells = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return Html(f'<figure class="table">{label}<div class="scroll"><table>{cells}</table></div></figure>')
+    hint = '<p class="hint" hidden>Scroll the table sideways: there are more columns →</p>'  # page.js shows it where it is so
+    return Html(f'<figure class="table">{label}<div class="scroll" tabindex="0"><table>{cells}</table></div>{hint}</figure>')
 
 
 def steps(entries: Sequence[Step]) -> Html:
@@ -201,8 +202,9 @@ def section(heading: str, *parts: Html) -> Html:
     return Html(f"<section>\n<h2>{escape(heading)}</h2>\n{join(parts)}\n</section>")
 
 
-def page(title: str, lead: Text, *parts: Html) -> Html:
-    """A whole page: title, an introduction of a sentence or two, and its parts."""
+def page(title: str, lead: Text, *parts: Html, verdict: Text = "") -> Html:
+    """A whole page: title, what was found in a sentence or two, an introduction, and its parts."""
+    found = f'<p class="verdict">{escape(verdict)}</p>\n' if verdict else ""
     style, script = ((_ROOM / name).read_text(encoding="utf-8") for name in ("page.css", "page.js"))
     return Html(
         f"""<!DOCTYPE html>
@@ -221,7 +223,7 @@ def page(title: str, lead: Text, *parts: Html) -> Html:
 <main>
 <header>
 <h1>{escape(title)}</h1>
-<p class="lead">{escape(lead)}</p>
+{found}<p class="lead">{escape(lead)}</p>
 </header>
 {join(parts)}
 </main>

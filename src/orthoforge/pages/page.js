@@ -46,3 +46,16 @@ for (const part of document.querySelectorAll("section")) {
     });
   }
 }
+
+// A table that is wider than the page says that it scrolls, and at its edge while there is more.
+for (const strip of document.querySelectorAll(".scroll")) {
+  const hint = strip.parentElement.querySelector(".hint");
+  const look = () => {
+    hint.hidden = strip.scrollWidth <= strip.clientWidth + 1;
+    strip.classList.toggle("more", strip.scrollLeft + strip.clientWidth < strip.scrollWidth - 1);
+  };
+  strip.addEventListener("scroll", look);
+  addEventListener("resize", look);
+  addEventListener("toggle", look, true);
+  look();
+}

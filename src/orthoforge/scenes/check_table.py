@@ -1,8 +1,10 @@
 """A ``CheckReport`` as a table for the terminal, 100 columns wide."""
 
 import itertools
+import re
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import PurePath
 
 import numpy as np
 from rich import box
@@ -15,12 +17,14 @@ from orthoforge.scenes.checks import CheckReport
 from orthoforge.scenes.scene_check import Finding, SceneCheck
 from orthoforge.scenes.sources import natural_key
 
+# Findings that differ in names and numbers alone are said together when there are so many; so many of their scenes are named.
+_ALIKE, _NAMED = 4, 5
 _STYLES = {"fault": "bold red", "warning": "yellow"}
 
 
 def format_report(report: CheckReport, *, all_scenes: bool = False) -> RenderableType:
-    """Scenes summed up by place (or one by one), every finding in full with the faults first, and the counts."""
-    findings = [*report.findings, *_merged(report.scenes)]
+    """Scenes summed up by place (or one by one), what was found with the faults first, like findings together, and the counts."""
+    findings = _merged(report, all_names=all_scenes)
     parts: list[RenderableType] = [_scene_table(report) if all_scenes else _place_table(report)]
     if findings:
         parts += [_finding_list(findings, str(report.data).rstrip("/") + "/"), Text()]
@@ -86,19 +90,51 @@ def _finding_list(findings: Sequence[Finding], prefix: str) -> Table:
     return grid
 
 
-def _merged(scenes: Sequence[SceneCheck]) -> list[Finding]:
-    """The scenes' findings; one that several scenes of a place share is said once, with their names."""
-    sharing: dict[tuple[str, str], list[tuple[str, Finding]]] = {}
-    for scene in scenes:
-        for finding in scene.findings:
-            text = finding.message.removeprefix(f"{scene.name}: ")  # messages that begin with a path stay as they are
-            sharing.setdefault((scene.place, text), []).append((scene.name, finding))
+def _merged(report: CheckReport, *, all_names: bool) -> list[Finding]:
+    """Every finding once; of those that say the same, or the same but for names and numbers, the first in full."""
+    alike: dict[tuple[str, str], list[tuple[SceneCheck | None, Finding]]] = {}
+    everything: list[tuple[SceneCheck | None, Finding]] = [(None, finding) for finding in report.findings]
+    everything += [(scene, finding) for scene in report.scenes for finding in scene.findings]
+    for scene, finding in everything:
+        kind = _kind(finding.message, scene.name if scene else "")
+        alike.setdefault((finding.severity, kind), []).append((scene, finding))
     merged = []
-    for (place, text), found in sharing.items():
-        names = ", ".join(name for name, _ in found)
-        alone = len(found) == 1
-        merged.append(found[0][1] if alone else Finding(found[0][1].severity, f"{len(found)} scenes of {place} ({names}): {text}"))
+    for found in alike.values():
+        texts = {_text(scene, finding) for scene, finding in found}
+        if len(found) == 1 or (len(texts) > 1 and len(found) < _ALIKE):
+            merged += [finding for _, finding in found]
+        else:
+            merged.append(_together(found, len(texts) == 1, None if all_names else _NAMED))
     return merged
+
+
+def _together(found: Sequence[tuple[SceneCheck | None, Finding]], is_same: bool, most: int | None) -> Finding:
+    """One finding for several that are alike; it names ``most`` of their scenes."""
+    first = found[0][1]
+    names = list(dict.fromkeys(scene.name if scene else _head(finding) for scene, finding in found))
+    shown = ", ".join(names[:most]) + (", …" if most is not None and len(names) > most else "")
+    places = {scene.place for scene, _ in found if scene}
+    where = f" of {places.pop()}" if len(places) == 1 else ""
+    what = "scenes" if found[0][0] else "files"
+    text = _text(*found[0]) if is_same else f"alike, such as: {first.message}"
+    return Finding(first.severity, f"{len(names)} {what}{where} ({shown}): {text}")
+
+
+def _text(scene: SceneCheck | None, finding: Finding) -> str:
+    """What is said, without the scene that it is said of; messages that begin with a path stay as they are."""
+    return finding.message.removeprefix(f"{scene.name}: ") if scene else finding.message
+
+
+def _head(finding: Finding) -> str:
+    """The file that a message begins with."""
+    return PurePath(finding.message.partition(": ")[0]).name
+
+
+def _kind(message: str, name: str) -> str:
+    """The message without the path or name that it begins with, and without names and numbers further on."""
+    head, colon, rest = message.partition(": ")
+    said = rest if colon and (head == name or "/" in head or "\\" in head) else message
+    return re.sub(r"\d+(\.\d+)?", "#", said.replace(name, "NAME") if name else said)
 
 
 def _verdict(report: CheckReport) -> Text:

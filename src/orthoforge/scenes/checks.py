@@ -16,6 +16,7 @@ from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
 from orthoforge.geo.rasters import require_threshold
 from orthoforge.masks.palette import load_classes
+from orthoforge.progress import Progress
 from orthoforge.scenes.alignment import Shift, common_shift
 from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
 from orthoforge.scenes.sources import IMAGES, survey, twins_message
@@ -77,7 +78,8 @@ def check(
     scenes, totals = [], defaultdict(list)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))  # GDAL and numpy release the GIL; a thread holds one strip of a scene
     try:
-        for scene, votes in pool.map(lambda pair: check_scene(pair, threshold, classes, bands), found.pairs):
+        checked = pool.map(lambda pair: check_scene(pair, threshold, classes, bands), found.pairs)
+        for scene, votes in Progress("checking").over(checked, "scenes", len(found.pairs)):
             scenes.append(scene)
             if votes is not None:
                 totals[scene.place].append(votes)

@@ -14,6 +14,7 @@ from torch import Tensor
 from orthoforge import hub
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.checkpoints import SavedGenerator, checkpoint_folder, is_pickled, read_generator
+from orthoforge.devices import chosen_device
 from orthoforge.errors import ConfigError, DataError, ResourceError, is_out_of_memory
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
@@ -27,7 +28,6 @@ from orthoforge.models.styles import LEAST_REFERENCE_PX
 from orthoforge.pretrained import bundled_folder
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import told as telling
-from orthoforge.trained_generator.devices import require_device
 from orthoforge.trained_generator.given_material import with_tiles
 
 
@@ -188,7 +188,8 @@ class TrainedGenerator:
     def to(self, device: str) -> "TrainedGenerator":
         """A copy on another device."""
         moved = copy.copy(self)
-        moved.network, moved.device = copy.deepcopy(self.network).to(require_device(device)), device
+        moved.device = chosen_device(device)
+        moved.network = copy.deepcopy(self.network).to(moved.device)
         moved.saved = replace(self.saved, network=moved.network)
         return moved
 
@@ -283,7 +284,7 @@ def load_generator(source: str | Path, *, device: str = "cpu", revision: str | N
     Raises ``CheckpointError`` when there is none, or when its bytes changed, ``ConfigError`` for a device that is not there, a
     revision of a folder, or without the extra ``hub``, and ``ResourceError`` when the hub cannot be reached.
     """
-    require_device(device)
+    device = chosen_device(device)
     path = Path(source)
     is_here = path.exists() or bundled_folder(str(source)) is not None or is_pickled(path)
     if isinstance(source, str) and not is_here and is_repository_name(source):

@@ -1,7 +1,9 @@
 """Devices, precision and processes."""
 
 import contextlib
+import logging
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -10,6 +12,7 @@ import torch
 from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
+from orthoforge.devices import chosen_device
 from orthoforge.errors import OutOfMemoryError, is_out_of_memory
 
 # The least address space that any training takes beyond what is imported. With less, torch's libraries may die without a word.
@@ -32,28 +35,34 @@ def require_address_space() -> None:
         )
 
 
-def new_fabric(recipe: Recipe) -> Fabric:
-    """Fabric on one device, or on those that torchrun started, in the recipe's precision.
+def new_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
+    """Fabric on one device, or on as many of its kind as torchrun started processes, in the recipe's precision.
 
-    Raises ``OutOfMemoryError`` under a limit that no training fits in.
+    Raises ``OutOfMemoryError`` under a limit that no training fits in, ``ConfigError`` for a device that is not here.
     """
     require_address_space()
+    kind, _, number = chosen_device(device).partition(":")
     processes, here = (int(os.environ.get(name, 1)) for name in ("WORLD_SIZE", "LOCAL_WORLD_SIZE"))
+    logging.getLogger("lightning_fabric").setLevel(logging.WARNING)  # it would say the precision before a command says anything
     fabric = Fabric(
-        devices=here,
+        accelerator=kind,
+        devices=[int(number)] if number and processes == 1 and kind != "cpu" else here,
         num_nodes=max(1, processes // here),
         strategy="ddp" if processes > 1 else "auto",
-        precision="bf16-mixed" if resolved_precision(recipe.precision) == "bf16" else "32-true",
+        precision="bf16-mixed" if resolved_precision(recipe.precision, kind) == "bf16" else "32-true",
     )
     fabric.launch()
     return fabric
 
 
-def resolved_precision(precision: Literal["auto", "bf16", "float32"]) -> Literal["bf16", "float32"]:
-    """``bf16`` or ``float32`` for ``auto``: bf16 where the hardware multiplies in it."""
+def resolved_precision(precision: Literal["auto", "bf16", "float32"], device: str = "auto") -> Literal["bf16", "float32"]:
+    """``bf16`` or ``float32`` for ``auto``: bf16 where the device multiplies in it."""
     if precision != "auto":
         return precision
-    if torch.cuda.is_available():
+    kind = chosen_device(device).partition(":")[0]
+    if kind == "mps":
+        return "float32"
+    if kind == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
     cpu_info = Path("/proc/cpuinfo")
     flags = cpu_info.read_text() if cpu_info.is_file() else ""
@@ -96,6 +105,18 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
             f"out of memory at {', '.join(f'{name} {value}' for name, value in given.items())}. "
             f"Try one of {', '.join(f'--{name} {value}'.replace('_', '-') for name, value in smaller.items())}."
         ) from error
+
+
+def most_memory(device: torch.device) -> str:
+    """The most memory that was taken so far, in words: on a GPU by tensors, else by this process."""
+    if device.type == "cuda":
+        return f"{torch.cuda.max_memory_reserved(device) / 1e9:.1f} GB of the GPU's at the most"
+    try:
+        import resource  # not on Windows
+    except ImportError:
+        return "not known on this system"
+    unit = 1 if sys.platform == "darwin" else 1024
+    return f"{resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e9:.1f} GB at the most, by the whole process"
 
 
 def circumstances(fabric: Fabric) -> dict[str, str | int]:

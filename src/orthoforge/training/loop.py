@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from orthoforge import run_files
 from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
+from orthoforge.progress import SECONDS_BETWEEN_LINES, duration, typical
 from orthoforge.trackers import Trackers
 from orthoforge.training.batches import crops_an_epoch, epoch_batches, steps_an_epoch
 from orthoforge.training.hardware import any_process
@@ -25,6 +26,7 @@ from orthoforge.training.validation import collapse_notice, record_panels, valid
 # An epoch of the seed's largest set takes hours on a small machine: no more than this much of it is ever lost.
 SECONDS_BETWEEN_CHECKPOINTS = 600
 STEPS_BETWEEN_CURVE_POINTS = 10
+STEPS_OF_THE_ESTIMATE = 3
 
 
 def run_epochs(training: Training, stop_after: int | None) -> bool:
@@ -79,27 +81,49 @@ class _Epochs:
     curves: Trackers | None
     """In the first process alone."""
     saved_at: float = field(default_factory=time.monotonic)
+    first_steps: list[float] = field(default_factory=list)
+    """Seconds of the first steps of this call."""
 
     def take_steps(self) -> bool:
         """The epoch's steps that are left, saved from time to time; False when asked to stop among them."""
         training, progress = self.training, self.training.progress
         steps, step_began = steps_an_epoch(training), time.monotonic()
-        for batch in epoch_batches(training):
-            losses = train_step(training, batch)
-            progress.seconds += time.monotonic() - step_began
-            if self.curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
-                self.curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
-            due = any_process(training.fabric, time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS)
-            stopping = any_process(training.fabric, training.stop.requested)
-            if due or stopping:
-                self._remember_styles()
-            if stopping:
-                return False
-            if due:
-                self.save_last()
-            step_began = time.monotonic()
+        named = f"epoch {progress.epoch + 1} of {training.recipe.total_epochs}, steps"
+        with training.shown().task(named, steps, done=progress.step_in_epoch) as tell:
+            for batch in epoch_batches(training):
+                losses = train_step(training, batch)
+                seconds = time.monotonic() - step_began
+                progress.seconds += seconds
+                tell()
+                self._estimate(seconds, steps)
+                if self.curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
+                    self.curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
+                due = any_process(training.fabric, time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS)
+                stopping = any_process(training.fabric, training.stop.requested)
+                if due or stopping:
+                    self._remember_styles()
+                if stopping:
+                    return False
+                if due:
+                    self.save_last()
+                step_began = time.monotonic()
         self._remember_styles()
         return True
+
+    def _estimate(self, seconds: float, steps: int) -> None:
+        """Say once, after the first steps of this call, how long the training will take; of one below a minute nothing."""
+        if len(self.first_steps) == STEPS_OF_THE_ESTIMATE:
+            return
+        self.first_steps.append(seconds)
+        if len(self.first_steps) < STEPS_OF_THE_ESTIMATE:
+            return
+        a_step, progress = typical(self.first_steps), self.training.progress
+        left = a_step * (steps * (self.training.recipe.total_epochs - progress.epoch) - progress.step_in_epoch)
+        if left >= SECONDS_BETWEEN_LINES:
+            self.training.say(
+                f"about {duration(a_step)} a step by the first {STEPS_OF_THE_ESTIMATE}: {duration(a_step * steps)} an epoch, "
+                f"{duration(left)} to the end, besides validation"
+            )
 
     def judge(self) -> dict[str, float] | None:
         """The validation's scores, the same in every process; ``None`` when asked to stop. Raises ``DivergedError``."""

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +24,6 @@ from orthoforge.training.training import Material, Training
 FOLDER = "canvases"
 VERSION = 3  # raised when the same tiles give other canvases
 _SPREAD = 1_000_003  # canvases of different tiles and numbers lie so far apart on the plane that they share no ground
-_TELL_EVERY_S = 60
 _WAY_OUT = "Pass --material False."
 
 
@@ -91,21 +89,16 @@ def _compose(canvases: TileCanvases, library: Library, training: Training) -> No
     tiles = [list(canvases.rows.items())[: None if number == 0 else canvases.training] for number in missing]
     total = sum(map(len, tiles))
     require_free_space(canvases.folder, total * store.size_px**2 * store.bands, f"{total} canvases of {len(canvases.rows)} tiles")
-    began = told_at = time.monotonic()
-    ready = 0
-    for number, rows in zip(missing, tiles, strict=True):
-        made = np.empty((len(rows), store.size_px, store.size_px, store.bands), np.uint8)
-        for tile_id, row in rows:
-            if training.stop.requested:
-                return
-            made[row] = canvas_of(store, library, tile_id, (row, number), training.recipe.seed)
-            now, ready = time.monotonic(), ready + 1
-            if now - told_at > _TELL_EVERY_S or ready == total:
-                told_at = now
-                left_s = (now - began) / ready * (total - ready)
-                training.say(f"{ready} of {total} canvases composed; about {left_s / 60:.0f} min left for them")
-        with new_file(canvases.folder / f"{number}.npy", overwrite=True) as partial, open(partial, "wb") as file:
-            np.save(file, made)
+    with training.shown().task("canvases", total) as step:
+        for number, rows in zip(missing, tiles, strict=True):
+            made = np.empty((len(rows), store.size_px, store.size_px, store.bands), np.uint8)
+            for tile_id, row in rows:
+                if training.stop.requested:
+                    return
+                made[row] = canvas_of(store, library, tile_id, (row, number), training.recipe.seed)
+                step()
+            with new_file(canvases.folder / f"{number}.npy", overwrite=True) as partial, open(partial, "wb") as file:
+                np.save(file, made)
 
 
 def canvas_of(store: TileStore, library: Library, tile_id: int, at: tuple[int, int], seed: int) -> np.ndarray:

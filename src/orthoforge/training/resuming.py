@@ -9,6 +9,7 @@ from orthoforge.config import SAFE_TO_CHANGE, recipe_values
 from orthoforge.errors import ConfigError, DivergedError, OutputExistsError
 from orthoforge.files import require_free_space
 from orthoforge.training.saving import save
+from orthoforge.training.state import TrainingState
 from orthoforge.training.training import Training
 
 MAX_ROLLBACKS = 3
@@ -54,12 +55,16 @@ def _begin(training: Training, init_from: Path | None) -> None:
     if init_from is not None:
         for note in state.start_from(load_checkpoint(checkpoint_folder(init_from), weights_only=True)):
             training.say(note)
-    # Fails here, before the first step, when the folder cannot take a run: last, previous, best and the one being written.
+    # Fails here, before the first step, when the folder cannot take a run.
+    require_free_space(training.out, bytes_of_run(state), "a run of this recipe")
+    save(training, "last")
+
+
+def bytes_of_run(state: TrainingState) -> int:
+    """What the checkpoints of a run take on disk at the most: last, previous, best, and the one being written."""
     tensors = state.model_tensors() | state.train_tensors()
     adam_bytes = 2 * sum(p.nbytes for network, _ in state.trained.values() for p in network.parameters())
-    needed = 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
-    require_free_space(training.out, needed, "a run of this recipe")
-    save(training, "last")
+    return 4 * (sum(tensor.nbytes for tensor in tensors.values()) + adam_bytes)
 
 
 def allowed_changes(training: Training, checkpoint: Checkpoint) -> list[str]:

@@ -5,8 +5,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lightning_fabric import Fabric
+
 from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe, recipe_values
+from orthoforge.devices import device_words
 from orthoforge.errors import ConfigError, DivergedError, LockedError
 from orthoforge.files import lock, require_place
 from orthoforge.tiles.store import TileStore
@@ -32,6 +35,7 @@ def train(
     init_from: str | Path | None = None,
     stop_after: int | None = None,
     trackers: Sequence[str] = ("tensorboard",),
+    device: str = "auto",
     quiet: bool = False,
 ) -> Path:
     """Train ``recipe`` on the tiles in ``data``; returns the run folder (``runs/NAME`` when ``out`` is left out).
@@ -39,6 +43,7 @@ def train(
     With ``resume`` a run goes on from its last checkpoint, with the same result as if it had never stopped. With ``init_from`` the
     networks start from another run's weights; its optimizers, rate and epochs are left behind. ``stop_after`` trains so many epochs
     now and leaves the rest to a resumption. SIGTERM and Ctrl-C save and return. ``trackers``: see ``orthoforge.trackers``.
+    ``device`` is ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; torchrun takes one each process.
 
     Raises ``ConfigError`` when recipe and tiles do not fit or a resumed recipe differs, ``DataError`` when tiles are damaged,
     ``OutputExistsError`` when ``out`` holds a run already, ``LockedError`` when another process trains it, ``CheckpointError`` for
@@ -47,7 +52,7 @@ def train(
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     # Resumed on other hardware, "auto" would mean something else; what it means here is part of the run.
-    recipe = replace(recipe, precision=resolved_precision(recipe.precision))
+    recipe = replace(recipe, precision=resolved_precision(recipe.precision, device))
     if out is None and resume:
         raise ConfigError("--resume needs --out: the run to go on with.")
     if stop_after is not None and stop_after < 1:
@@ -56,14 +61,18 @@ def train(
     out = run_files.numbered_run(recipe.name) if out is None else Path(out)
     require_place(out, folder=True)
     store = TileStore.open(data)
-    fabric = new_fabric(recipe)
+    fabric = new_fabric(recipe, device)
     require_fit(recipe, store, fabric.world_size)
-    say = _print if fabric.is_global_zero and not quiet else _keep_quiet
+    is_told = fabric.is_global_zero and not quiet
+    say = _print if is_told else _keep_quiet
+    say(f"{recipe.name} on {_hardware(fabric)}, in {recipe.precision}")
     require_sound(store, fabric, say)
     # One process writes; the others only compute.
     locked = _locked(out) if fabric.is_global_zero else contextlib.nullcontext()
     with memory_advice(recipe), StopRequest() as stop, locked:
-        training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), out, stop, say, trackers)
+        training = Training(
+            fabric, recipe, store, TrainingState(fabric, recipe, store), out, stop, say, trackers, shows_progress=is_told
+        )
         started_from = None if init_from is None else Path(init_from)
         _train(training, resume=resume, init_from=started_from, stop_after=stop_after)
     return out
@@ -117,6 +126,12 @@ def _locked(out: Path) -> Iterator[None]:
             yield
     except LockedError:
         raise LockedError(f"{out} is being trained by another process. Wait for it, or choose another --out.") from None
+
+
+def _hardware(fabric: Fabric) -> str:
+    """'cpu, 2 threads', '4 processes, the first on cuda:0, NVIDIA H200, 139.8 GB'."""
+    words = device_words(str(fabric.device))
+    return words if fabric.world_size == 1 else f"{fabric.world_size} processes, the first on {words}"
 
 
 def _print(text: str) -> None:

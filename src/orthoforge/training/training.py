@@ -7,6 +7,7 @@ from pathlib import Path
 from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
+from orthoforge.progress import Progress as Shown
 from orthoforge.tiles.store import Canvases, TileStore
 from orthoforge.training.progress import Progress
 from orthoforge.training.state import TrainingState
@@ -37,11 +38,17 @@ class Training:
     """Tells the user; in the first process alone, and not when that is to be quiet."""
     trackers: Sequence[str] = ()
     material: Material | None = None
+    shows_progress: bool = False
+    """Whether bars and lines tell how far it is within an epoch; in the first process alone."""
 
     @property
     def progress(self) -> Progress:
         """Where ``state`` stands; another object after each restoration."""
         return self.state.progress
+
+    def shown(self) -> Shown:
+        """Where to tell how far something long is."""
+        return Shown(self.recipe.name, hidden=not self.shows_progress)
 
     @property
     def canvases(self) -> Canvases | None:

@@ -30,20 +30,21 @@ JUDGED_TILES = 64
 OUTLINES_OF_A_COLLAPSE = 0.5
 
 
-def validate(training: Training) -> dict[str, float] | None:
-    """Mean scores of the output generator over the centre crops of all validation tiles; ``None`` when asked to stop.
+def validate(training: Training, tile_ids: np.ndarray | None = None) -> dict[str, float] | None:
+    """Mean scores of the output generator over the centre crops of ``tile_ids``, all validation tiles when left out.
 
-    Every process computes them all, so that none waits and all agree.
+    ``None`` when asked to stop. Every process computes them all, so that none waits and all agree.
     """
     state, store, batch_size = training.state, training.store, training.recipe.batch_size
     state.seed_torch(VALIDATION)
     generator = state.output_generator.eval()
-    opinion = None if state.eyes is None else _Opinion(state.eyes, store.ids("val"))
+    tile_ids = store.ids("val") if tile_ids is None else tile_ids
+    opinion = None if state.eyes is None else _Opinion(state.eyes, tile_ids)
     scores: dict[str, list[float]] = {"psnr": [], "ssim": [], "detail_fake": [], "detail_real": []}
     outlines = torch.zeros(2, dtype=torch.int64)
-    tile_ids = store.ids("val")
     try:
-        for start in range(0, len(tile_ids), batch_size):
+        starts = range(0, len(tile_ids), batch_size)
+        for start in training.shown().over(starts, "validation, batches", len(starts)):
             batch = _centres(training, tile_ids[start : start + batch_size])
             condition, real = to_tensors(batch, store, training.fabric.device)
             fake = _fakes(training, batch, condition).float()

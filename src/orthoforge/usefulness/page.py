@@ -66,15 +66,12 @@ def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
     return html.page(
         "Does training on synthetic images help?",
         lead,
-        html.section(
-            "Verdict",
-            html.note(result["verdict"]),
-            *(html.note(text, warning=True) for text in result["warnings"]),
-            *(html.paragraph(entry["text"]) for entry in result["by_fraction"]),
-        ),
-        html.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
+        *(html.note(text, warning=True) for text in result["warnings"]),
+        *(html.paragraph(entry["text"]) for entry in result["by_fraction"]),
         html.section("What the segmenter was shown", *_examples(store, synthetic)),
+        html.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
         html.section("Circumstances", _circumstances(result)),
+        verdict=result["verdict"],
     )
 
 

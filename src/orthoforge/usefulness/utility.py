@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.bands import unseen_bands
+from orthoforge.devices import chosen_device
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, remove, require_place
 from orthoforge.measures.segmenter.mask_scores import COUNTS, mask_scores
@@ -48,7 +49,7 @@ def utility(
     first_seed: int = 0,
     splits: Sequence[str] = ("test",),
     steps: int = STEPS,
-    device: str = "cpu",
+    device: str = "auto",
     quick: bool = False,
     allow_leaks: bool = False,
     overwrite: bool = False,
@@ -72,6 +73,7 @@ def utility(
     an experiment with other settings and ``overwrite`` is false, ``LockedError``, ``CheckpointError``.
     """
     began, cpu_began = time.monotonic(), time.process_time()
+    device = chosen_device(device)
     if quick:
         ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
         steps = max(1, steps // 4)

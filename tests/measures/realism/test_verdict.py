@@ -86,8 +86,9 @@ def test_a_wider_interval_says_less():
 
 def test_the_words_say_what_would_have_been_seen():
     text = words(verdict(figure(matched=17), 100.0))
-    assert text.startswith("By the kernel distance the generated images were not told from real ones.")
-    assert "a kernel distance × 1000 of 19 or more above that of real halves, 19 % of the real images' own spread" in text
+    assert text.startswith("By their kernel distance the generated images were not told from real ones.")
+    assert "A difference of 19 % of the real images' own spread or more would have been seen in four of five cases" in text
+    assert "(a kernel distance × 1000 of 19 above that of real halves)" in text
     weak = words(verdict(figure(matched=17), 20.0))
     assert weak.startswith("No verdict") and "93 % of the real images' own spread" in weak
 

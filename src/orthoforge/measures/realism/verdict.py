@@ -66,18 +66,22 @@ def verdict(figure: Figure, spread_x1000: float) -> Verdict:
 
 def words(found: Verdict) -> str:
     """The verdict as a sentence or two."""
-    seen = ""
-    if found["seen_from_x1000"] is not None:
-        share = f", {100 * found['seen_from_share']:.0f} % of the real images' own spread" if found["seen_from_share"] else ""
-        seen = (
-            f" What would have been seen in four of five cases: a kernel distance × 1000 of {found['seen_from_x1000']:.0f} or more "
-            f"above that of real halves{share}."
-        )
     if found["said"] == "told":
         return (
             "The generated images can be told from real ones: their kernel distance is above what two halves of the real images "
             "have between them."
         )
     if found["said"] == "not told":
-        return f"By the kernel distance the generated images were not told from real ones.{seen} Smaller ones may be there."
-    return f"No verdict on whether the generated images can be told from real ones: {found['why']}.{seen}"
+        return f"By their kernel distance the generated images were not told from real ones.{_seen(found)} Smaller ones may exist."
+    return f"No verdict on whether the generated images can be told from real ones: {found['why']}.{_seen(found)}"
+
+
+def _seen(found: Verdict) -> str:
+    """What difference could have been seen; nothing where that is not known."""
+    if found["seen_from_x1000"] is None:
+        return ""
+    share = f"of {100 * found['seen_from_share']:.0f} % of the real images' own spread or more " if found["seen_from_share"] else ""
+    return (
+        f" A difference {share}would have been seen in four of five cases (a kernel distance × 1000 of "
+        f"{found['seen_from_x1000']:.0f} above that of real halves)."
+    )

@@ -23,6 +23,7 @@ from orthoforge.measures.segmenter.mask_scores import (
     with_scores,
 )
 from orthoforge.measures.segmenter.segmentation import Segmenter
+from orthoforge.progress import Progress
 from orthoforge.tiles.splits import NEAR
 from orthoforge.tiles.store import TileStore
 
@@ -153,7 +154,8 @@ def image_fidelity(
     _require_fitting(segmenter, store, tile_ids)
     looks: list[_Look] = []
     partners = np.roll(tile_ids, len(tile_ids) // 2)  # half the set away: mostly another scene
-    for begin in range(0, len(tile_ids), _BATCH):
+    begins = range(0, len(tile_ids), _BATCH)
+    for begin in Progress("fidelity").over(begins, f"batches of {_BATCH} tiles", len(begins)):
         ids, others = tile_ids[begin : begin + _BATCH].tolist(), partners[begin : begin + _BATCH].tolist()
         reals, masks = (np.stack(arrays) for arrays in zip(*map(store.tile, ids), strict=True))
         images = np.stack([_require_image(image_of(tile_id), store, tile_id) for tile_id in ids])

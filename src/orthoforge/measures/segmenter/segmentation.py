@@ -25,6 +25,7 @@ from orthoforge.config import problems
 from orthoforge.errors import CheckpointError, ConfigError, DataError, DivergedError
 from orthoforge.files import new_file
 from orthoforge.models.conditions import encode_image
+from orthoforge.progress import Progress
 from orthoforge.tiles.store import TileStore, crop_batch, epoch_order
 from orthoforge.weights import require_fitting
 
@@ -189,13 +190,13 @@ def train_segmenter(
     """
     from orthoforge.measures.segmenter.network import segmenter_loss, segmenter_network  # MONAI takes seconds to import
 
-    with torch.random.fork_rng(devices=[] if device == "cpu" else [device]):
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
         torch.manual_seed(settings.seed)
         network = segmenter_network(class_count, width=settings.width, pretrained=True)
         network.train().to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=_WEIGHT_DECAY)
         loss_of = segmenter_loss(class_count)
-        for step in range(settings.steps):
+        for step in Progress("segmenter").over(range(settings.steps), "steps", settings.steps):
             images, masks = _require_batch(*sample(step), step, class_count)
             target = torch.from_numpy(masks > 0 if class_count is None else masks)[:, None].to(device, torch.float32)
             loss = loss_of(network(_padded(_encoded(images).to(device)))[:, :, : masks.shape[1], : masks.shape[2]], target)
