@@ -6,6 +6,7 @@ from pathlib import Path
 from orthoforge.errors import DataError, GridError, OutputExistsError
 from orthoforge.files import lock, no_such_file, require_place, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
+from orthoforge.geo.example import mask_called
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
 from orthoforge.vectors.footprint_mask import FootprintMask
@@ -120,6 +121,7 @@ def footprints(
     overwrite: bool = False,
 ) -> Path:
     """Footprints to a mask (``rasterize_file``), or a mask to footprints (``polygonize_file``): by the name of ``source``."""
+    source = mask_called(Path(source))
     if not is_footprints(source):
         refuse_foreign(source)
         if not source.exists():
