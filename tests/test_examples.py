@@ -1,16 +1,28 @@
-"""The scripts in examples/, each run, and the examples of all public names."""
+"""What the documentation shows, run: scripts, examples of public names, code and tutorials."""
 
 import doctest
 import importlib.util
 import inspect
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 
 import orthoforge
-from documented import make_world, small_recipes, working_in
+from documented import SMALL, make_land_cover, make_pairs, make_world, small_recipes, working_in
+from orthoforge.cli import main
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+ROOT = Path(__file__).parents[1]
+EXAMPLES, DOCS = ROOT / "examples", ROOT / "docs"
+# What is added to a command of a tutorial: smaller tiles, a small network, few steps.
+SMALLER = {
+    "prepare": "--size 96",
+    "train": " ".join(f"--{name} {value}" for name, value in SMALL.items()),
+    "forge": "--count 1 --how transform",
+    "grow": "--least-agreement 0",
+    "utility": "--ratios 1 --fractions 1 --seeds 1 --steps 1",
+}
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,3 +80,42 @@ def test_each_public_name_has_an_example_that_runs(name):
     for test in tests:
         runner.run(test, out=said.append)
     assert runner.failures == 0, "".join(said)
+
+
+def blocks(page, language):
+    return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), flags=re.S)
+
+
+WITH_PYTHON = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page, "python")]
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
+def test_python_on_a_page_runs(page):
+    names: dict = {}
+    for code in blocks(page, "python"):
+        exec(code, names)
+
+
+def follow(name):
+    """Run every command of a tutorial."""
+    for line in "".join(blocks(DOCS / "tutorials" / f"{name}.md", "sh")).splitlines():
+        words = shlex.split(line)[1:]
+        assert main([*words, *SMALLER.get(words[0], "").split()]) == 0, line
+
+
+def test_the_tutorial_on_buildings(tmp_path):
+    with working_in(make_pairs(tmp_path)):
+        follow("buildings")
+        assert Path("images/austin1001.tif").is_file() and Path("austin/vienna1001_v3.tif").is_file()
+        assert Path("scores/report.html").is_file()
+
+
+def test_the_tutorial_on_land_cover(tmp_path):
+    with working_in(make_land_cover(tmp_path)):
+        follow("land-cover")
+        assert Path("images/vale1002.tif").is_file() and Path("scores/report.html").is_file()
+
+
+def test_the_tutorial_on_a_larger_data_set():
+    follow("larger-data-set")
+    assert Path("utility/utility.html").is_file() and orthoforge.TileStore.open("tiles-larger").size_px == 96

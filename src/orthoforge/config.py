@@ -48,7 +48,17 @@ class TileOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training, complete. Each field is also an option of ``orthoforge train``."""
+    """All settings of one training. Each field is also an option of ``orthoforge train``.
+
+    Impossible values and combinations raise ``ConfigError`` when the recipe is made. Lengths are in pixels where a name ends in
+    ``_px``.
+
+    Example:
+        >>> from orthoforge import Recipe
+        >>> recipe = Recipe(name="mine", crop_px=96, epochs=30, decay_epochs=10)
+        >>> recipe.total_epochs
+        40
+    """
 
     name: str
     """What runs are called that name no folder."""
@@ -275,16 +285,29 @@ FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """The names of the recipes that come with the package, sorted.
+
+    Example:
+        >>> from orthoforge import recipe_names
+        >>> "orthoforge-s" in recipe_names()
+        True
+    """
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def load_recipe(name: str | Path, /, **overrides: Setting) -> Recipe:
-    """A recipe by name or by the path of a YAML file, with fields replaced by ``overrides`` (text is taken as in YAML).
+    """The recipe of that name, or of the YAML file at that path, with fields replaced by ``overrides``.
 
-    Several layers in one text are joined by '+'.
+    Text in ``overrides`` is read as in YAML. Several layers in one text are joined by '+'.
 
-    Raises ``ConfigError`` for an unknown recipe (lists them), an unknown key (offers the nearest) or an impossible value.
+    Raises:
+        ConfigError: an unknown recipe (the message lists them), an unknown field (it offers the nearest) or an impossible value.
+
+    Example:
+        >>> from orthoforge import load_recipe
+        >>> recipe = load_recipe("orthoforge-s", epochs=30, decay_epochs=10)
+        >>> recipe.crop_px, recipe.total_epochs
+        (96, 40)
     """
     if str(name).endswith((".yaml", ".yml")):
         path = Path(name)

@@ -16,9 +16,19 @@ from orthoforge.trained_generator import TrainedGenerator, require_device
 
 @dataclass(frozen=True)
 class Run:
-    """A training's outcome: ``folder`` is the run's, ``checkpoint`` the one of its checkpoints whose ``state`` this is.
+    """What a training left. ``Run.open(path)`` opens it.
 
-    A pretrained folder, or weights that come with the package, are a run without settings, curves and tiles; both folders are it.
+    ``folder`` is the folder of the run. ``checkpoint`` is the folder of one of its checkpoints, and ``state`` is what that
+    checkpoint says of itself. A published folder, or weights that come with the package, is a run too. It has no settings, curves
+    and tiles, and both folders are the published one.
+
+    Example:
+        >>> from orthoforge import Run
+        >>> run = Run.open("runs/mine")
+        >>> run.recipe.name, run.checkpoint.name, len(run.results)
+        ('orthoforge-xs', 'last', 1)
+        >>> run.tiles().size_px
+        96
     """
 
     folder: Path

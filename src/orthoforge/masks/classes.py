@@ -32,9 +32,19 @@ _UNKNOWN = 255
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a mask by index: their names, and of each the colours that it has in files. Masks of buildings have none.
+    """The classes of a mask, by index: the name of each, and the colours that it has in files. Masks of buildings have none.
 
-    ``values`` are those that each class has in masks of one band; empty where the palette names none.
+    ``colours`` has a tuple of (red, green, blue) for each class. ``values`` are the numbers that each class has in masks of one
+    band; it is empty where the palette names none.
+
+    Example:
+        >>> import numpy as np
+        >>> from orthoforge import Classes
+        >>> classes = Classes(names=("ground", "building"), colours=(((0, 0, 0),), ((255, 0, 0),)))
+        >>> classes.count, classes.building
+        (2, 1)
+        >>> classes.rgb(np.array([[0, 1]], np.uint8)).tolist()  # (H, W) to (H, W, 3)
+        [[[0, 0, 0], [255, 0, 0]]]
     """
 
     names: tuple[str, ...]

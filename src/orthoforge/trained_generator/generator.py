@@ -33,13 +33,28 @@ from orthoforge.trained_generator.given_material import with_tiles
 
 
 class TrainedGenerator:
-    """Turns masks into images: ``generator(mask) -> image``.
+    """Turns masks into images: ``generator(mask) -> image``. ``load_generator`` makes one.
 
-    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building
-    masks, else ``names`` and ``colours`` by index), ``bands`` (how many its images have), ``attribution`` of its training images,
-    ``styles`` (the places whose look it can be asked for; empty where the network has none) and ``sha256`` of its weights say what
-    it is. ``library`` holds the real roofs and ground that it refines (``None`` for one that makes everything itself);
-    ``material`` is the same as bytes, ``material_sha256`` their checksum. ``saved`` is what it was read from.
+    A mask is (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices. An image is (H, W, B) uint8.
+
+    What it is: ``recipe``; ``gsd_m``, the metres per pixel that it was trained at (``None`` when mixed); ``classes`` (``None`` for
+    building masks); ``bands``, how many its images have; ``attribution`` of its training images; ``styles``, the places whose look
+    it can be asked for (empty where the network has none); ``sha256`` of its weights. ``library`` holds the real roofs and the real
+    ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
+    their checksum. ``saved`` is what it was read from.
+
+    Example:
+        >>> import numpy as np
+        >>> from orthoforge import load_generator
+        >>> generator = load_generator("orthoforge-s")
+        >>> mask = np.zeros((64, 96), bool)
+        >>> mask[20:40, 30:60] = True  # a house of 6 m × 9 m at 0.3 m
+        >>> image = generator(mask, seed=1)
+        >>> image.shape, image.dtype.name
+        ((64, 96, 3), 'uint8')
+        >>> styled = generator.with_style("banepa_core")
+        >>> bool((styled(mask, seed=1) == styled(mask, seed=2)).all())  # another seed, another image
+        False
     """
 
     def __init__(self, saved: SavedGenerator, *, device: str) -> None:
@@ -255,14 +270,23 @@ class TrainedGenerator:
 
 
 def load_generator(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> TrainedGenerator:
-    """A generator, ready to call.
+    """A trained generator, ready to call.
 
-    ``source`` is a run folder (its ``last`` weights are taken), one of its checkpoints, such as ``RUN/weights/best``, a pretrained
-    folder, the name of weights that come with the package, or, where nothing of that name is here, a repository ``owner/name`` of
-    the Hugging Face hub; a ``Path`` is never looked for there. ``revision`` is a branch, tag or commit of the repository.
+    ``source`` is one of these: a run folder (its ``last`` weights are taken), one of its checkpoints such as ``RUN/weights/best``,
+    a published folder, or the name of weights that come with the package. If nothing of that name is here, it is a repository
+    ``owner/name`` of the Hugging Face hub; a ``Path`` is never looked for there. ``revision`` is a branch, tag or commit of the
+    repository.
 
-    Raises ``CheckpointError`` when there is none, or when its bytes changed, ``ConfigError`` for a device that is not there, a
-    revision of a folder, or without the extra ``hub``, and ``ResourceError`` when the hub cannot be reached.
+    Raises:
+        CheckpointError: there is none, or its bytes changed.
+        ConfigError: a device that is not there, a revision of a folder, or the extra ``hub`` is not installed.
+        ResourceError: the hub cannot be reached.
+
+    Example:
+        >>> from orthoforge import load_generator
+        >>> generator = load_generator("orthoforge-s")
+        >>> generator.styles, generator.is_noisy
+        (('banepa_core',), True)
     """
     require_device(device)
     path = Path(source)
