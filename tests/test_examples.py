@@ -74,7 +74,7 @@ def examples_of(name):
 @pytest.mark.parametrize("name", orthoforge.__all__)
 def test_each_public_name_has_an_example_that_runs(name):
     tests = examples_of(name)
-    assert tests, f"give the docstring of orthoforge.{name} an `Example:` with `>>>` lines"
+    assert tests, f"give the docstring of orthoforge.{name} `Examples:` with `>>>` lines"
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     said: list[str] = []
     for test in tests:

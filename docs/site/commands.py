@@ -38,7 +38,7 @@ def _parser(name: str) -> argparse.ArgumentParser:
 
 
 def _section(name: str, parser: argparse.ArgumentParser) -> str:
-    actions = [action for action in parser._actions if not isinstance(action, argparse._HelpAction)]
+    actions = [action for action in parser._actions if "--help" not in action.option_strings]
     positional = [action for action in actions if not action.option_strings]
     named = [action for action in actions if action.option_strings]
     usage = " ".join([f"orthoforge {name}", *(_shown_name(action) for action in positional), *(["[options]"] if named else [])])

@@ -13,8 +13,8 @@ from orthoforge.errors import OrthoforgeError, exit_code
 HEAD = """# Messages
 
 These are all errors that Orthoforge raises on purpose, as they stand in the source. An error is one line that begins with `error:`.
-It names the file, the cause and the way out. *…* stands for what differs from case to case, such as a name or a number. Search this
-page for a few words of your message. [Questions and answers](../questions.md) explains the usual ones.
+It names the file, the cause and the way out. Words in *italics* stand for what differs from case to case, such as a name or a
+number. Search this page for a few words of your message. [Questions and answers](../questions.md) explains the usual ones.
 
 """
 KINDS = {name: kind for name, kind in vars(errors).items() if inspect.isclass(kind) and issubclass(kind, OrthoforgeError)}
@@ -75,12 +75,19 @@ def _text(node: ast.expr) -> str:
     if isinstance(node, ast.Constant):
         return _escaped(str(node.value))
     if isinstance(node, ast.JoinedStr):
-        parts = [_escaped(str(part.value)) if isinstance(part, ast.Constant) else "…" for part in node.values]
-        text = "".join(parts)
-        return text if text.strip("… :.") else ""
+        said = "".join(str(part.value) for part in node.values if isinstance(part, ast.Constant))
+        parts = [_escaped(str(part.value)) if isinstance(part, ast.Constant) else _put_in(part) for part in node.values]
+        return "".join(parts) if said.strip(" :.") else ""
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         return _text(node.left) + _text(node.right)
     return ""
+
+
+def _put_in(part: ast.expr) -> str:
+    """What stands for a value: its name, where it has one."""
+    value = part.value if isinstance(part, ast.FormattedValue) else part
+    name = value.id if isinstance(value, ast.Name) else value.attr if isinstance(value, ast.Attribute) else "…"
+    return f"<i>{name.strip('_').replace('_', ' ')}</i>"
 
 
 def _escaped(text: str) -> str:

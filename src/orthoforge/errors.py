@@ -8,7 +8,7 @@ out. A broken promise inside our own code is an ``assert``.
 class OrthoforgeError(Exception):
     """Root of every error that Orthoforge raises on purpose. The message names the file, the cause and the way out.
 
-    Example:
+    Examples:
         >>> from orthoforge import OrthoforgeError, load_recipe
         >>> try:
         ...     load_recipe("basline")

@@ -42,7 +42,7 @@ def experiment(
 
     A run that fails is left out, and ``failures`` of the result says why. Only a full disk, bad scenes or unknown recipes raise.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from orthoforge import experiment, load_recipe
         >>> small = {"generator_width": 4, "discriminator_width": 4, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}
@@ -77,7 +77,7 @@ def sweep(
     ``over`` maps fields of the recipe to values: ``{"learning_rate": [1e-4, 2e-4], "lambda_l1": [10, 100]}`` makes four runs below
     ``OUT/runs``. ``init_from`` is the run whose weights all of them start from. All else is as in ``experiment``.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from orthoforge import sweep
         >>> small = {"generator_width": 4, "discriminator_width": 4, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}

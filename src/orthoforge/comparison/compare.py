@@ -92,7 +92,7 @@ def compare(
         DataError: ``data`` holds no tiles.
         OutputExistsError: ``out`` is there and ``overwrite`` is false.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from orthoforge import compare
         >>> compare([Path("runs/mine"), Path("runs/mine/weights/best")], Path("compared.html")).name

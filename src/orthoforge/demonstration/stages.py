@@ -42,7 +42,7 @@ def demo(out: Path = Path("demo"), *, overwrite: bool = False) -> Path:
         LockedError: another process makes the same demo.
         ResourceError: too little disk or memory.
 
-    Example:
+    Examples:
         >>> from orthoforge import demo
         >>> demo("country").as_posix()
         country: a few minutes on two cores...

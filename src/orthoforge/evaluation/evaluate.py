@@ -85,7 +85,7 @@ def evaluate(
         CheckpointError: there is no such run, or its weights are damaged.
         OutputExistsError: a report is there and ``overwrite`` is false.
 
-    Example:
+    Examples:
         >>> from orthoforge import evaluate
         >>> found = evaluate("runs/mine", "tiles", "judged")
         >>> found["images"]["kind"], sorted(found["scores"]["generated"])

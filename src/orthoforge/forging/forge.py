@@ -81,7 +81,7 @@ def forge(
         DataError: sources that are empty, too few or of several resolutions, or a density that cannot be reached.
         OutputExistsError: ``out`` holds masks made with other settings.
 
-    Example:
+    Examples:
         >>> from orthoforge import forge
         >>> made = forge("my-data", "newly-forged", how="transform", count=1)
         >>> [path.name for path in made.masks]

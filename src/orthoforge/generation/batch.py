@@ -118,7 +118,7 @@ def generate(
         OutputExistsError: an image is there and ``overwrite`` is false.
         LockedError: another process makes the same image for too long.
 
-    Example:
+    Examples:
         >>> from orthoforge import generate
         >>> [path.as_posix() for path in generate("orthoforge-s", ["mask.tif"], "made", variants=2)]
         ['made/mask_v1.tif', 'made/mask_v2.tif']

@@ -82,7 +82,7 @@ def grow(
         CheckpointError: there is no such run, or its weights are damaged.
         ResourceError: the disk is too small.
 
-    Example:
+    Examples:
         >>> from orthoforge import grow
         >>> grown = grow("runs/mine", "my-data", "bigger", ratio=0.1, least_agreement=0)
         bigger: 12 pairs and 1 synthetic ones, 1 wanted.

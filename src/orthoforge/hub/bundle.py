@@ -51,7 +51,7 @@ def publish(
     ``owner/name`` of the Hugging Face hub. Errors are those of ``save_pretrained`` and ``push_to_hub``; a missing extra is said
     before anything is written.
 
-    Example:
+    Examples:
         >>> from orthoforge import load_generator, publish
         >>> folder = publish("runs/mine", "given-away")
         >>> load_generator(folder).styles

@@ -67,7 +67,7 @@ def check(
     Raises:
         DataError: there are no pairs to check, or the palette cannot be used.
 
-    Example:
+    Examples:
         >>> from orthoforge import check
         >>> report = check("my-data")
         >>> report.faults, len(report.scenes)

@@ -292,7 +292,7 @@ def simulate(
         ConfigError: an unknown place, or an impossible number or size.
         OutputExistsError: a scene is there already.
 
-    Example:
+    Examples:
         >>> from orthoforge import simulate
         >>> paths = simulate("town", places=["arden"], scenes_per_place=1, size_px=64)
         >>> paths[0].as_posix()

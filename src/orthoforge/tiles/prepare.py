@@ -75,7 +75,7 @@ def prepare(
         LockedError: another process writes them.
         ResourceError: the disk is full.
 
-    Example:
+    Examples:
         >>> from orthoforge import prepare
         >>> store = prepare("my-data", "cut", gsd=0.3, size=96, attribution="© Survey")
         cut: 48 tiles ...

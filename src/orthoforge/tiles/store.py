@@ -54,7 +54,7 @@ class TileStore:
     class indices. ``rows`` has a row for each tile, as in ``manifest.jsonl``. ``shown`` are the bands that ``tile`` gives, by their
     number in the store from 0; all of them where it is ``None``.
 
-    Example:
+    Examples:
         >>> from orthoforge import TileStore
         >>> store = TileStore.open("tiles")
         >>> first = store.ids("train")[0]

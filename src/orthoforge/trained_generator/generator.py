@@ -43,7 +43,7 @@ class TrainedGenerator:
     ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
     their checksum. ``saved`` is what it was read from.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> from orthoforge import load_generator
         >>> generator = load_generator("orthoforge-s")
@@ -79,13 +79,18 @@ class TrainedGenerator:
         part: tuple[slice, slice] | None = None,
         told: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
+        """The image (H, W, B) uint8 of a mask (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices.
 
-        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
-        function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
-        image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. ``told`` is what the network is told of the mask's buildings, as ``teller`` does: for a window of a larger mask.
-        Raises ``DataError`` for another shape, type or value, and for a part that holds no pixel or leaves some out.
+        The mask is padded by reflection to what the network takes, and the image is cropped back. ``seed`` decides all that is
+        random, as a function of place. ``origin`` is the (row, column) at which the mask begins. The same mask, seed and origin
+        give the same image on the same machine.
+
+        ``part``, slices of rows and columns, asks for that part of the image alone, to within rounding; it is less work. ``told``
+        is what the network is told of the buildings, as ``teller`` gives it, for a window of a larger mask.
+
+        Raises:
+            DataError: another shape, type or value, or a part that holds no pixel or leaves some out.
+            ResourceError: memory is too small.
         """
         values = mask_values(np.asarray(mask), self._class_count)
         rows, cols = _part_within(values.shape, part or (slice(None), slice(None)))
@@ -115,7 +120,9 @@ class TrainedGenerator:
         return asked if self._shown is None else asked[..., self._shown]
 
     def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
-        """One that gives images of three bands: ``bands`` by their number from 0, or the first. ``ConfigError`` for others."""
+        """A generator whose images have three bands: ``bands`` by their number from 0, or the first three. ``ConfigError`` for
+        others.
+        """
         shown = shown_bands(self.bands, bands)
         if (self.bands, shown, self._shown) == (3, RGB, None):
             return self
@@ -126,10 +133,10 @@ class TrainedGenerator:
     def for_scene(
         self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
     ) -> "TrainedGenerator":
-        """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
+        """This generator with the image statistics of a scene. They are gathered over ``windows`` of its mask, which have one size.
 
-        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated
-        window by window. A generator without norms over the image is returned as it is.
+        What it then makes of a pixel depends only on the mask within ``reach_px``. So a scene can be generated window by window. A
+        generator without norms over the image is returned as it is.
         """
         if not has_image_statistics(self.network):
             return self
@@ -142,8 +149,12 @@ class TrainedGenerator:
     def with_style(self, style: str | np.ndarray | None) -> "TrainedGenerator":
         """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, B) uint8.
 
-        Of a place the seed chooses one of the looks that training saw there; with ``None`` one of any place's, as before. Raises
-        ``ConfigError`` for another name or a network without styles, ``DataError`` for an array that is no image.
+        For a place, the seed chooses one of the looks that training saw there. With ``None`` the seed chooses a look of any place,
+        as without a style.
+
+        Raises:
+            ConfigError: another name, or a network without styles.
+            DataError: an array that is no image.
         """
         if not self.styles:
             raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
@@ -169,13 +180,15 @@ class TrainedGenerator:
         return styled
 
     def with_material(self, tiles: str | Path | TileStore) -> "TrainedGenerator":
-        """A copy that composes its images of the roofs and the ground of other tiles, without training; its ``styles`` are their
+        """A copy that composes its images of the roofs and the ground of other tiles, without training. Its ``styles`` are their
         places.
 
-        ``tiles`` were made by ``prepare``; their training split is taken, so that the others stay unseen. The looks of a place are
-        those that the network's own encoder sees in them. Raises ``ConfigError`` for a network that makes everything itself, or
-        that was given the style of a place before, ``DataError`` for tiles of other bands or of another resolution, without a class
-        called building, or damaged.
+        ``tiles`` were made by ``prepare``. Their training split is taken, so that the others stay unseen. The looks of a place are
+        those that the network's own encoder sees in them.
+
+        Raises:
+            ConfigError: a network that makes everything itself, or a generator that was given the style of a place before.
+            DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
         given._shown = self._shown
@@ -189,17 +202,17 @@ class TrainedGenerator:
         return moved
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
-        """Write it as a pretrained folder; options as in ``orthoforge.hub.save_pretrained``."""
+        """Write the generator as a pretrained folder. ``options`` are those of ``orthoforge.hub.save_pretrained``."""
         return hub.save_pretrained(replace(self.saved, network=self.network), folder, **options)
 
     @staticmethod
     def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> "TrainedGenerator":
-        """``load_generator`` under the name that other libraries have for it."""
+        """Another name of ``load_generator``, which other libraries use."""
         return load_generator(source, device=device, revision=revision)
 
     @property
     def own_style(self) -> tuple[str, str]:
-        """Name and identity of the style that it was given (``with_style``), which tells it from others; empty by the seed."""
+        """Name and identity of the style that ``with_style`` gave. Both are empty where the seed chooses."""
         bank = self.network.styles if self.styles else None
         if bank is None:
             return "", ""
@@ -210,14 +223,14 @@ class TrainedGenerator:
 
     @property
     def stride_px(self) -> int:
-        """What the sides of the network's input are padded to a multiple of."""
+        """The sides of the network's input are padded to a multiple of this."""
         return self.network.stride
 
     @property
     def reach_px(self) -> int:
-        """How many pixels beside an output pixel the network looks at, apart from statistics of the image.
+        """How many pixels beyond an output pixel the network looks. Statistics of the image are not counted.
 
-        And apart from which pixels are one building, wherever that ends: see ``buildings_of``.
+        Which pixels are one building is not counted either, wherever the building ends: see ``buildings_of``.
         """
         return self.network.reach
 
@@ -227,24 +240,25 @@ class TrainedGenerator:
         return is_noisy(self.network)
 
     def buildings_of(self, read: Read, height: int, width: int, origin: tuple[int, int] = (0, 0)) -> Buildings | None:
-        """The buildings of a mask of any size that ``read`` gives by windows; ``None`` where the network is told nothing of them.
+        """The buildings of a mask of any size, which ``read`` gives by windows. ``None`` where the network is told nothing of
+        buildings.
 
-        ``origin`` is where the mask's first (row, column) lies, as when it is generated.
+        ``origin`` is the (row, column) at which the mask begins, as when its image is generated.
         """
         return telling.buildings_of(self.network, read, height, width, classes=self.classes is not None, origin=origin)
 
     def teller(self, buildings: Buildings, seed: int) -> telling.Teller:
-        """What the network is told of a window of the mask that has these buildings, by this seed.
+        """What the network is told of a window of the mask that has these buildings, with this seed.
 
-        One with a library: its canvas, (h, w, B) uint8. Others: which colour of its palette each pixel's building has, (h, w) uint8
-        from 1, 0 outside.
+        A generator with a library is told its canvas, (h, w, B) uint8. Others are told which colour of the palette the building of
+        each pixel has: (h, w) uint8 from 1, 0 outside.
         """
         if self.library is None:
             return telling.roof_teller(buildings, seed)
         return telling.canvas_teller(self.library, buildings, seed, self._place(seed))
 
     def memory_bytes(self, height: int, width: int) -> int:
-        """About how much memory an image of this size takes to generate in one piece."""
+        """About how many bytes of memory it takes to generate an image of this size in one piece."""
         return self.network.memory_bytes(height, width)
 
     @property
@@ -282,7 +296,7 @@ def load_generator(source: str | Path, *, device: str = "cpu", revision: str | N
         ConfigError: a device that is not there, a revision of a folder, or the extra ``hub`` is not installed.
         ResourceError: the hub cannot be reached.
 
-    Example:
+    Examples:
         >>> from orthoforge import load_generator
         >>> generator = load_generator("orthoforge-s")
         >>> generator.styles, generator.is_noisy

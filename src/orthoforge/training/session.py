@@ -50,7 +50,7 @@ def train(
         ResourceError: too little disk or memory.
         DivergedError: NaN or Inf came back after every rollback.
 
-    Example:
+    Examples:
         >>> from orthoforge import train
         >>> run = train("orthoforge-xs", "tiles", "runs/second", quiet=True)
         >>> run.as_posix()

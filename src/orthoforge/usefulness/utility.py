@@ -78,7 +78,7 @@ def utility(
         LockedError: another process runs the same experiment.
         CheckpointError: there is no such run, or its weights are damaged.
 
-    Example:
+    Examples:
         >>> from orthoforge import utility
         >>> found = utility("runs/mine", "tiles", "useful", ratios=[1], fractions=[1.0], seeds=1, steps=1)
         5 trainings of a segmenter...

@@ -132,7 +132,7 @@ def footprints(
         GridError: a mask without a CRS, or one that is rotated.
         OutputExistsError: ``out`` is there and ``overwrite`` is false.
 
-    Example:
+    Examples:
         >>> from pathlib import Path
         >>> from orthoforge import footprints
         >>> footprints(Path("example"), Path("outlines.geojson")).name  # a mask to footprints

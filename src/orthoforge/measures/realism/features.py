@@ -39,7 +39,7 @@ class ScoreNetwork:
 
     ``embed`` takes images (N, 3, H, W), float32 in [-1, 1], and returns vectors (N, ``channels``). Any network can be one.
 
-    Example:
+    Examples:
         >>> import torch
         >>> from orthoforge import ScoreNetwork
         >>> mean_colour = ScoreNetwork("mean colour", "none", "", "none", 3, lambda images: images.mean((2, 3)))

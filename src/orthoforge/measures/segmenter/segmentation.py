@@ -47,7 +47,7 @@ class SegmenterSettings:
 
     The defaults take about two minutes of one core, and more where others use it too.
 
-    Example:
+    Examples:
         >>> from orthoforge import SegmenterSettings
         >>> SegmenterSettings(steps=400).crop_px
         128
