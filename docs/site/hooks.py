@@ -3,11 +3,13 @@
 MkDocs calls the functions below (`hooks` in mkdocs.yml).
 """
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 from mkdocs.utils import get_relative_url
@@ -20,6 +22,7 @@ from scripts import examples_page
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 WORKER = "assets/worker.js"
+FROM_ELSEWHERE = re.compile(r'<(?:script|link|img|iframe)\b[^>]*(?:src|href)="(?:https?:)?//[^"]*"')
 FOREIGN_WORKER = "https://unpkg.com/iframe-worker/shim"
 
 
@@ -43,7 +46,10 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_post_page(output: str, page: Page, **_: Any) -> str:
     """The script that lets a site on the disk be searched is our own: nothing is loaded from elsewhere."""
-    return output.replace(FOREIGN_WORKER, get_relative_url(WORKER, page.url))
+    own = output.replace(FOREIGN_WORKER, get_relative_url(WORKER, page.url))
+    if found := FROM_ELSEWHERE.search(own):
+        raise PluginError(f"{page.url} would load something from elsewhere: {found[0]}")
+    return own
 
 
 def on_post_template(output: str, **_: Any) -> str:
