@@ -15,11 +15,12 @@ import numpy as np
 from PIL import Image
 
 from orthoforge import forge, load_generator
+from orthoforge.forging.new_mask import How
 from orthoforge.geo.example import EXAMPLE_MASK
 from orthoforge.geo.rasters import open_raster, read_mask
 
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
-WAYS = ("recombine", "streets")
+WAYS: tuple[How, ...] = ("recombine", "streets")
 SIZE_PX, SEEDS, GAP_PX = 224, 4, 4
 FIRST_SEEDS, FIRST_SIZE_PX = 3, 384
 QUALITY = 82
