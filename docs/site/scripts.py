@@ -9,9 +9,14 @@ Short scripts that you can run and change. They lie in `examples/` of the reposi
 """
 
 
+FIRST = ("first_image", "your_tiles_to_a_run", "forge_and_grow", "evaluate_a_run")
+"""In the order in which they are needed; others come behind them."""
+
+
 def examples_page(folder: Path) -> str:
     """Markdown of the page."""
-    return HEAD + "\n".join(_section(path) for path in sorted(folder.glob("*.py")))
+    others = sorted(path.stem for path in folder.glob("*.py") if path.stem not in FIRST)
+    return HEAD + "\n".join(_section(folder / f"{name}.py") for name in (*FIRST, *others))
 
 
 def _section(path: Path) -> str:

@@ -61,7 +61,7 @@ class Recipe:
     """
 
     name: str
-    """What runs are called that name no folder."""
+    """Name of the recipe. A run without ``--out`` is called so."""
     description: str = ""
     """What it is, or what it changes, in one line."""
     outcome: str = ""
