@@ -27,7 +27,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "doctor": machine.doctor,
 }  # fmt: skip
 DESCRIPTION = (
-    "Turn masks into orthophotos. `orthoforge COMMAND --help` explains a command; `orthoforge --version` prints the version."
+    "Turn masks into orthophotos. `orthoforge COMMAND --help` explains a command. `orthoforge --version` prints the version."
 )
 # What a disk, or whoever owns a file, says of any that is asked for.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ESTALE}
