@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: install demo test lint check bench clean
+.PHONY: install demo test lint check site bench clean
 
 install: .venv/.ready  ## orthoforge in .venv/bin
 
@@ -18,13 +18,16 @@ lint: .venv/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint test
+check: lint site test
+
+site: .venv/.ready-dev  ## the documentation as a site: build/site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 bench: .venv/.ready-dev  ## print the figures that the README names
 	$(BIN)/python -m bench
 
 clean:
-	rm -rf .venv demo
+	rm -rf .venv demo build
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=python3.11"; exit 1; }

@@ -1,4 +1,4 @@
-"""The picture at the top of the README, from what `make demo` left: the first place's unseen scene, not the best.
+"""The picture of the demo in the tutorials, from what `make demo` left: the first place's unseen scene, not the best.
 
 python -m bench.picture [--demo demo]
 """

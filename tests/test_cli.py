@@ -125,7 +125,7 @@ def test_what_takes_a_generator_names_all_that_is_one(command, capsys):
 
 def test_generate_says_which_images_are_kept(capsys):
     text = help_of("generate", capsys)
-    assert "of several images the finished ones; a single one that is finished is an error without --overwrite" in text
+    assert "Of several images the finished ones are kept; a single one that is finished is an error without --overwrite" in text
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -120,13 +120,13 @@ def test_choices_are_the_keys_of_the_registries():
 
 
 def test_the_page_on_recipes_names_every_recipe_and_what_can_be_chosen():
-    page = (RECIPES.parents[2] / "docs" / "recipes.md").read_text(encoding="utf-8")
+    page, of_2021 = ((RECIPES.parents[2] / "docs" / name).read_text(encoding="utf-8") for name in ("recipes.md", "recipes-2021.md"))
     hints = get_type_hints(Recipe)
     chosen = page[page.index("## What can be chosen") : page.index("## Chained trainings")]
     for field in ("generator", "discriminator", "gan_loss", "balance", "perceptual", "schedule"):
         assert {f"`{field}`", *(f"`{choice}`" for choice in get_args(hints[field]))} <= set(re.findall(r"`[^`]+`", chosen)), field
-    short = {name for name in recipe_names() if f"`{name}`" not in page}
-    assert all(f"`-{name.rpartition('-')[2]}`" in page for name in short), short
+    short = {name for name in recipe_names() if f"`{name}`" not in page + of_2021}
+    assert all(f"`-{name.rpartition('-')[2]}`" in of_2021 for name in short), short
 
 
 @pytest.mark.parametrize("name", GENERATORS)

@@ -69,7 +69,7 @@ def test_a_torchvision_that_does_not_fit_is_found_without_importing_it_here(tmp_
 
 
 def test_each_extra_is_told_with_its_purpose_and_how_to_get_it(monkeypatch):
-    assert set(EXTRAS) == set(PROJECT["optional-dependencies"]) - {"dev"}
+    assert set(EXTRAS) == set(PROJECT["optional-dependencies"]) - {"dev", "docs"}
     monkeypatch.setattr(doctor, "version", lacking("c2pa-python"))
     words = words_of(doctor._extras())
     assert words["extra sign"] == (

@@ -48,117 +48,130 @@ class TileOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Recipe:
-    """One training, complete. Each field is also an option of ``orthoforge train``."""
+    """All settings of one training. Each field is also an option of ``orthoforge train``.
+
+    Impossible values and combinations raise ``ConfigError`` when the recipe is made. Lengths are in pixels where a name ends in
+    ``_px``.
+
+    Examples:
+        >>> from orthoforge import Recipe
+        >>> recipe = Recipe(name="mine", crop_px=96, epochs=30, decay_epochs=10)
+        >>> recipe.total_epochs
+        40
+    """
 
     name: str
-    """What runs are called that name no folder."""
+    """Name of the recipe. A run without ``--out`` is called so."""
     description: str = ""
-    """One line: what it is, or what it changes."""
+    """What it is, or what it changes, in one line."""
     outcome: str = ""
-    """One line: what came out of it in 2021."""
+    """What came out of it in 2021, in one line."""
     tiles: str = ""
-    """The options of ``orthoforge prepare`` that make its tiles."""
+    """Options of ``orthoforge prepare`` that make its tiles."""
     starts_from: str = ""
-    """The recipe whose run ``--init-from`` must name; empty for a training from scratch."""
+    """Recipe whose run ``--init-from`` must name. Empty for a training from scratch."""
 
     crop_px: int = 256
-    """Side of the random crops, in pixels; a multiple of 4 (of 16 for ``modulated``, 256 or 512 for the U-Nets)."""
+    """Side of the random crops in pixels. A multiple of 4; of 16 for ``modulated``; 256 or 512 for the U-Nets."""
     flips: Literal["none", "horizontal", "dihedral"] = "horizontal"
     """Random orientation, the same for mask and image: none, left-right, or all eight flips and quarter turns."""
     balance: Literal["none", "places", "building"] = "none"
-    """How tiles are drawn: each once an epoch, or so that places come equally often, or places and within them four bands of
-    building share (up to 5, 20, 40 and 100 %)."""
+    """How often a tile is drawn. none: once an epoch. places: so that places come equally often. building: also so that four bands
+    of building share (up to 5, 20, 40 and 100 %) come equally often within a place."""
     crops_per_tile: int = 1
-    """How many crops of each tile make an epoch."""
+    """Number of crops of each tile in an epoch."""
     tiles_per_place: int = 0
-    """Train on so many tiles of each place, spread evenly over its scenes and drawn by ``seed``; 0 takes all."""
+    """Train on so many tiles of each place. They are spread evenly over its scenes and drawn by ``seed``. 0 takes all."""
     batch_size: int = 16
-    """Crops a step, over all processes together."""
+    """Crops in a step, counted over all processes together."""
 
     generator: Literal["resnet6", "resnet9", "resunet6", "resunet9", "unet256", "unet512", "modulated"] = "resnet9"
-    """Residual network by its number of blocks, ``resunet`` with skip connections; ``unet``: pix2pix's own, with dropout;
-    ``modulated``: steered by mask, style and noise in every layer, with a norm and an upsampling of its own."""
+    """The network. ``resnet``: residual, with that number of blocks. ``resunet``: the same with skip connections. ``unet``: that of
+    pix2pix, with dropout. ``modulated``: steered by mask, style and noise in every layer, with its own norm and upsampling."""
     generator_width: int = 64
-    """Channels of its first layer."""
+    """Channels of the first layer of the generator."""
     roof_colours: bool = True
-    """Whether ``modulated`` is told a colour for each building, so that like outlines need not get like roofs."""
+    """Tell ``modulated`` a colour for each building, so that like outlines need not get like roofs."""
     ground_colours: bool = True
-    """Whether ``modulated`` is told what lies between buildings, by the mean colour of cells of 16 px."""
+    """Tell ``modulated`` what lies between buildings, by the mean colour of cells of 16 px."""
     material: bool = False
-    """Whether ``modulated`` refines a canvas of real roofs and real ground, taken from the other training tiles, in place of told
-    colours."""
+    """Let ``modulated`` refine a canvas of real roofs and ground of the other training tiles, instead of telling it colours."""
     canvases_per_tile: int = 8
-    """How many canvases are composed of each training tile's mask before training begins."""
+    """Number of canvases that are composed for the mask of each training tile before training begins."""
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalisation of the generator."""
     upsample: Literal["transposed", "resize"] = "transposed"
-    """Transposed convolution (as in 2021; leaves a checkerboard), or resizing and a convolution."""
+    """transposed: transposed convolution, as in 2021; it leaves a checkerboard. resize: resizing and a convolution."""
 
     discriminator: Literal["patch", "pixel", "projected"] = "patch"
-    """PatchGAN, one that judges single pixels, or heads on the ``perceptual_layers`` of the perceptual loss's network."""
+    """patch: a PatchGAN. pixel: it judges single pixels. projected: heads on the ``perceptual_layers`` of the perceptual loss's
+    network."""
     discriminator_layers: int = 3
-    """Halvings of the PatchGAN, which decide how much each logit sees: 1 to 5 give 16, 34, 70, 142, 286 px."""
+    """Number of halvings of the PatchGAN. They decide how much each logit sees: 1 to 5 give 16, 34, 70, 142 and 286 px."""
     discriminator_width: int = 64
-    """Channels of its first layer."""
+    """Channels of the first layer of the discriminator."""
     discriminator_norm: Literal["batch", "instance", "group", "none"] = "batch"
     """Normalisation of the discriminator."""
 
     gan_loss: Literal["lsgan", "vanilla", "hinge", "oasis", "wgan-gp", "none"] = "lsgan"
-    """Adversarial loss; ``oasis``: ``projected`` tells classes and fakes, of which it is not told the mask; ``none`` trains the
-    generator alone."""
+    """Adversarial loss. ``oasis``: the ``projected`` discriminator tells classes and fakes, and is not told the mask. ``none``
+    trains the generator alone."""
     lambda_l1: float = 100.0
     """Weight of the L1 distance to the real image."""
     lambda_colour: float = 0.0
-    """Weight of the L1 distance between the mean colours of cells of 16 px, which leaves texture free; 0 leaves it out."""
+    """Weight of the L1 distance between the mean colours of cells of 16 px. It leaves texture free. 0 leaves the term out."""
     lambda_canvas: float = 0.0
-    """Weight of the L1 distance to the mean colours of cells of 16 px of the canvas; for ``material``."""
+    """Weight of the L1 distance to the mean colours of cells of 16 px of the canvas. For ``material``."""
     lambda_canvas_features: float = 0.0
-    """Weight of the L1 distance between features of the image and of its canvas; for ``material``."""
+    """Weight of the L1 distance between features of the image and of its canvas. For ``material``."""
     lambda_perceptual: float = 0.0
-    """Weight of the L1 distance between features of both images; 0 leaves it out. EfficientNet's lower layers are
-    much farther apart than pixels: 1 is a lot."""
+    """Weight of the L1 distance between features of both images. 0 leaves the term out. EfficientNet's lower layers are much
+    farther apart than pixels: 1 is a lot."""
     perceptual: Literal["vgg19", "efficientnet-lite0"] = "efficientnet-lite0"
-    """Network of the perceptual loss. EfficientNet's weights are installed; VGG19's are a file to bring along."""
+    """Network of the perceptual loss. EfficientNet's weights are installed. VGG19's weights are a file that you bring along."""
     perceptual_layers: tuple[str, ...] = ("stem", "stage1", "stage2", "stage3", "stage4")
-    """Its layers that are compared: relu1_1 … relu5_4, conv1_1 … conv5_4 or logits; stem, stage1 … stage7, head or logits."""
+    """Layers of that network that are compared: relu1_1 … relu5_4, conv1_1 … conv5_4 or logits; stem, stage1 … stage7, head or
+    logits."""
     perceptual_normalize: bool = True
-    """Whether it sees images as it was trained on; the 2021 project left them in [-1, 1]."""
+    """Normalise images as that network was trained on. The project of 2021 left them in [-1, 1]."""
     perceptual_weights: str = ""
-    """File of VGG19's weights; when left out, where torch hub keeps it."""
+    """File with VGG19's weights. When left out, it is looked for in torch hub's folder."""
     perceptual_sha256: str = ""
-    """SHA-256 of weights of your own (or its first digits); the published file's when left out."""
+    """SHA-256 of weights of your own, or its first digits. That of the published file when left out."""
 
     learning_rate: float = 2e-4
-    """Adam's rate for both networks."""
+    """Learning rate of Adam for both networks."""
     beta1: float = 0.5
-    """Adam's first decay rate."""
+    """First decay rate of Adam."""
     beta2: float = 0.999
-    """Adam's second decay rate."""
+    """Second decay rate of Adam."""
     schedule: Literal["linear", "cosine", "step", "plateau", "plateau-2021"] = "linear"
-    """``linear`` and ``cosine`` fall towards 0 over ``decay_epochs``; ``step`` is a tenth every ``step_epochs``; ``plateau`` halves
-    when the smoothed score of ``best_by`` stands still, down to a hundredth; ``plateau-2021`` falls to 0 by the training losses."""
+    """How the learning rate falls. ``linear`` and ``cosine``: towards 0 over ``decay_epochs``. ``step``: to a tenth every
+    ``step_epochs``. ``plateau``: by half when the smoothed score of ``best_by`` stands still, down to a hundredth.
+    ``plateau-2021``: to 0, by the training losses."""
     epochs: int = 450
     """Epochs at the constant rate."""
     decay_epochs: int = 450
     """Epochs after them, over which ``linear`` and ``cosine`` lower the rate."""
     step_epochs: int = 50
-    """Epochs between two steps of ``step``."""
+    """Epochs between two steps of the schedule ``step``."""
     warmup_steps: int = 0
     """Steps over which the rate first rises from 0."""
     ema_decay: float = 0.0
-    """Decay a step of the averaged generator that is saved and validated, faster at first; 0 turns averaging off."""
+    """Decay in a step of the averaged generator, which is saved and validated. The average is faster at first. 0 turns averaging
+    off."""
     precision: Literal["auto", "bf16", "float32"] = "auto"
     """bf16 autocast, float32, or ``auto``: bf16 where the hardware computes in it."""
     seed: int = 0
-    """Decides initial weights, order, crops and flips."""
+    """Seed of initial weights, order, crops and flips."""
 
     checkpoint_every: int = 1
-    """Epochs between checkpoints; long epochs are also saved every ten minutes."""
+    """Epochs between checkpoints. Long epochs are also saved every ten minutes."""
     panels_every: int = 10
-    """Epochs between the pictures of validation tiles."""
+    """Epochs between pictures of validation tiles."""
     best_by: Literal["ssim", "perceptual", "kernel"] = "ssim"
-    """What decides which epoch's weights are kept as ``best``, and when ``plateau`` lowers the rate: a score of validation tiles.
-    SSIM prefers blur; ``perceptual`` (distance of features place by place) and ``kernel`` (of the sets of images) do so less."""
+    """Score of validation tiles that decides which weights are kept as ``best`` and when ``plateau`` lowers the rate. SSIM prefers
+    blur. ``perceptual`` (distance of features place by place) and ``kernel`` (distance of sets of images) do so less."""
 
     def __post_init__(self) -> None:
         least = {
@@ -275,16 +288,29 @@ FIELD_NAMES = tuple(field.name for field in dataclasses.fields(Recipe))
 
 
 def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package."""
+    """The names of the recipes that come with the package, sorted.
+
+    Examples:
+        >>> from orthoforge import recipe_names
+        >>> "orthoforge-s" in recipe_names()
+        True
+    """
     return sorted(path.stem for path in RECIPES.glob("*.yaml"))
 
 
 def load_recipe(name: str | Path, /, **overrides: Setting) -> Recipe:
-    """A recipe by name or by the path of a YAML file, with fields replaced by ``overrides`` (text is taken as in YAML).
+    """The recipe of that name, or of the YAML file at that path, with fields replaced by ``overrides``.
 
-    Several layers in one text are joined by '+'.
+    Text in ``overrides`` is read as in YAML. Several layers in one text are joined by '+'.
 
-    Raises ``ConfigError`` for an unknown recipe (lists them), an unknown key (offers the nearest) or an impossible value.
+    Raises:
+        ConfigError: an unknown recipe (the message lists them), an unknown field (it offers the nearest) or an impossible value.
+
+    Examples:
+        >>> from orthoforge import load_recipe
+        >>> recipe = load_recipe("orthoforge-s", epochs=30, decay_epochs=10)
+        >>> recipe.crop_px, recipe.total_epochs
+        (96, 40)
     """
     if str(name).endswith((".yaml", ".yml")):
         path = Path(name)

@@ -23,7 +23,7 @@ EXTRAS = {
     "judge": "a judge that learned on aerial images (evaluate --network geoembed)",
 }
 """What the extras of ``pyproject.toml`` are for."""
-_OF_DEVELOPERS = "dev"
+_OF_DEVELOPERS = {"dev", "docs"}
 _NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 _LONGEST_IMPORT_S = 120
 _MOST_CHARACTERS = 200
@@ -185,7 +185,7 @@ def _weights() -> list[Finding]:
 def _extras() -> list[Finding]:
     findings = []
     for extra in sorted(metadata("orthoforge").get_all("Provides-Extra") or ()):
-        if extra == _OF_DEVELOPERS:
+        if extra in _OF_DEVELOPERS:
             continue
         lines = [line for line in requires("orthoforge") or () if re.search(rf"extra == ['\"]{re.escape(extra)}['\"]", line)]
         missing = [_name(line) for line in lines if not _is_installed(_name(line))]

@@ -6,7 +6,16 @@ out. A broken promise inside our own code is an ``assert``.
 
 
 class OrthoforgeError(Exception):
-    """Root of every error that Orthoforge raises on purpose."""
+    """Root of every error that Orthoforge raises on purpose. The message names the file, the cause and the way out.
+
+    Examples:
+        >>> from orthoforge import OrthoforgeError, load_recipe
+        >>> try:
+        ...     load_recipe("basline")
+        ... except OrthoforgeError as error:
+        ...     print("did you mean `baseline`?" in str(error))
+        True
+    """
 
 
 class ConfigError(OrthoforgeError):

@@ -34,13 +34,23 @@ def experiment(
     overrides: Mapping[str, Setting] | None = None,
     price_per_hour: float | None = None,
 ) -> Outcome:
-    """Train each of ``recipes`` on tiles cut from ``scenes`` as the recipe asks, and compare the runs.
+    """Cut the tiles that each of ``recipes`` asks for out of ``scenes``, train the recipes, and compare the runs.
 
-    Tiles go to ``OUT/tiles`` (recipes that ask for the same share them), runs to ``OUT/runs/NAME``, the comparison to
-    ``OUT/report.html``. A recipe that starts from another's weights has that one trained before it. ``overrides`` replaces fields
-    in every recipe. Called again, finished parts are kept and an interrupted run goes on.
+    Tiles go to ``OUT/tiles``; recipes that ask for the same tiles share them. Runs go to ``OUT/runs/NAME``, the comparison to
+    ``OUT/report.html``. If a recipe starts from the weights of another one, that one is trained first. ``overrides`` replaces
+    fields in every recipe. Call it again after an interruption: finished parts are kept, and an interrupted run goes on.
 
-    A run that fails is left out and its reason returned; only a full disk, bad scenes or unknown recipes raise.
+    A run that fails is left out, and ``failures`` of the result says why. Only a full disk, bad scenes or unknown recipes raise.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from orthoforge import experiment, load_recipe
+        >>> small = {"generator_width": 4, "discriminator_width": 4, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}
+        >>> recipe = load_recipe("tiny", tiles="--gsd 0.3 --size 96")
+        >>> outcome = experiment([recipe], Path("my-data"), Path("tried"), overrides=small | {"crop_px": 32})
+        tried/tiles/gsd-0.3-size-96: 48 tiles...
+        >>> outcome.report.as_posix(), outcome.failures
+        ('tried/report.html', {})
     """
     out = Path(out)
     plans = with_predecessors([_recipe(recipe, overrides or {}) for recipe in recipes], overrides or {})
@@ -65,8 +75,17 @@ def sweep(
 ) -> Outcome:
     """Train ``recipe`` on the tiles in ``data`` with every combination of the values in ``over``, and compare the runs.
 
-    ``over`` maps fields of the recipe to values: ``{"learning_rate": [1e-4, 2e-4], "lambda_l1": [10, 100]}`` makes four runs
-    below ``OUT/runs``. ``init_from`` is the run whose weights all of them start from. Otherwise as ``experiment``.
+    ``over`` maps fields of the recipe to values: ``{"learning_rate": [1e-4, 2e-4], "lambda_l1": [10, 100]}`` makes four runs below
+    ``OUT/runs``. ``init_from`` is the run whose weights all of them start from. All else is as in ``experiment``.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from orthoforge import sweep
+        >>> small = {"generator_width": 4, "discriminator_width": 4, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}
+        >>> outcome = sweep("tiny", Path("tiles"), Path("swept"), {"lambda_l1": [10, 100]}, overrides=small | {"crop_px": 32})
+        lambda_l1=10 (1 of 2)...
+        >>> sorted(path.name for path in (outcome.report.parent / "runs").iterdir())
+        ['lambda_l1=10', 'lambda_l1=100']
     """
     if not over or not all(over.values()):
         raise ConfigError("nothing to sweep over: name a field and at least one value, as in learning_rate=1e-4,2e-4.")

@@ -38,10 +38,19 @@ class TrainedGround:
 
 @dataclass(frozen=True)
 class Run:
-    """A training's outcome: ``folder`` is the run's, ``checkpoint`` the one of its checkpoints whose ``state`` this is.
+    """What a training left. ``Run.open(path)`` opens it.
 
-    A pretrained folder, or weights that come with the package, are a run without settings, curves and tiles; both folders are it.
-    Each is read when first asked for, and once.
+    ``folder`` is the folder of the run. ``checkpoint`` is the folder of one of its checkpoints, and ``state`` is what that
+    checkpoint says of itself. A published folder, or weights that come with the package, is a run too. It has no settings, curves
+    and tiles, and both folders are the published one.
+
+    Examples:
+        >>> from orthoforge import Run
+        >>> run = Run.open("runs/mine")
+        >>> run.recipe.name, run.checkpoint.name, len(run.results)
+        ('orthoforge-xs', 'last', 1)
+        >>> run.tiles().size_px
+        96
     """
 
     folder: Path
@@ -50,31 +59,33 @@ class Run:
 
     @staticmethod
     def open(path: str | Path) -> "Run":
-        """The run at ``path``: its folder (the newest checkpoint is taken), one of its checkpoints, or a pretrained folder or name.
+        """The run at ``path``: a run folder (its newest checkpoint is taken), one of its checkpoints, a pretrained folder, or the
+        name of bundled weights.
 
-        ``CheckpointError`` when there is none, or its state cannot be read.
+        Raises:
+            CheckpointError: there is none, or its state cannot be read.
         """
         checkpoint = checkpoint_folder(Path(path))
         return Run(run_folder(checkpoint), checkpoint, read_state(checkpoint))
 
     @property
     def is_pretrained(self) -> bool:
-        """Whether it came without the training that made it."""
+        """Whether it is a pretrained folder, without the training that made it."""
         return is_pretrained(self.checkpoint)
 
     @cached_property
     def recipe(self) -> Recipe:
-        """Its recipe. ``CheckpointError`` for one of another version."""
+        """The recipe of the run. ``CheckpointError`` for a recipe of another version."""
         return recipe_of(self.state, self.checkpoint)
 
     @cached_property
     def args(self) -> RunArgs | None:
-        """How it was made; ``None`` where its ``args.yaml`` is not there. ``ConfigError`` for another file of that name."""
+        """The settings in ``args.yaml``. ``None`` where that file is not there. ``ConfigError`` for another file of that name."""
         return read_args(self.folder)
 
     @cached_property
     def results(self) -> list[dict[str, float]]:
-        """Rows of its ``results.csv``, one an epoch. ``CheckpointError`` for a file that cannot be read."""
+        """The rows of ``results.csv``, one for each epoch. ``CheckpointError`` for a file that cannot be read."""
         return read_results(self.folder)
 
     @property
@@ -85,12 +96,16 @@ class Run:
         return len(self.results) or self.state.progress.epoch, self.recipe.total_epochs
 
     def generator(self, device: str = "cpu") -> TrainedGenerator:
-        """Its generator, ready to call. ``CheckpointError`` for bytes that changed, ``ConfigError`` for an unknown device."""
+        """The generator of the run, ready to call. ``CheckpointError`` for bytes that changed, ``ConfigError`` for an unknown
+        device.
+        """
         device = chosen_device(device)
         return TrainedGenerator(read_generator(self.checkpoint, self.state), device=device)
 
     def tiles(self) -> TileStore | None:
-        """The tiles that it was trained on, where ``args.yaml`` says they are; ``None`` when they are gone or others by now."""
+        """The tiles that the run was trained on, at the place that ``args.yaml`` names. ``None`` when they are gone or have
+        changed.
+        """
         try:
             store = TileStore.open(Path(self.args.data)) if self.args and self.args.data else None
         except (DataError, OSError):

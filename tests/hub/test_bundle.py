@@ -526,11 +526,11 @@ def test_the_wheel_holds_bundled_weights_and_templates(tmp_path, run):
         shutil.copy(ROOT / name, project)
     shutil.copytree(ROOT / "src", project / "src", ignore=shutil.ignore_patterns("__pycache__"))
     bundle(project / "src" / "orthoforge" / "pretrained", run)
-    (project / ".gitignore").write_text("*.safetensors\n")  # as some people have it in their own, for all projects
+    (project / ".gitignore").write_text("*.safetensors\n*.tif\n")  # as some people have it in their own, for all projects
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")]
     subprocess.run(command, cwd=project, check=True, capture_output=True)
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     names = zipfile.ZipFile(wheel).namelist()
     assert {f"orthoforge/pretrained/town-s/{name}" for name in FILES} <= set(names)
-    assert "orthoforge/hub/card.md" in names
+    assert {"orthoforge/hub/card.md", "orthoforge/geo/example.tif"} <= set(names)
     assert len(names) == len(set(names))

@@ -26,7 +26,9 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "sweep": training.sweep, "publish": publishing.publish, "recipes": training.recipes,
     "doctor": machine.doctor,
 }  # fmt: skip
-DESCRIPTION = "Masks to orthophotos. `orthoforge COMMAND --help` explains a command; `orthoforge --version` prints the version."
+DESCRIPTION = (
+    "Turn masks into orthophotos. `orthoforge COMMAND --help` explains a command. `orthoforge --version` prints the version."
+)
 # What a disk, or whoever owns a file, says of any that is asked for.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ESTALE}
 # Those that keep what is finished, and go on with the rest when they are run again.

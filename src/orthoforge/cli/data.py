@@ -14,14 +14,15 @@ def check(
     bands: tuple[int, ...] | None = None,
     all: bool = False,
 ) -> int:
-    """Check image/mask pairs: names, sizes, CRS, grids, values, unreadable pixels, alignment. Exit 1 on a fault.
+    """Check image/mask pairs: names, sizes, CRS, grids, values, unreadable pixels, alignment. The exit code is 1 when there is a
+    fault.
 
     Args:
-        data: Inria's layout as downloaded, or a folder with images/ and masks/.
-        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
-        palette: JSON file of class names and their colours or values, for masks of classes.
-        bands: Of the images, numbered from 1, those that are meant to be used; without it images have three.
-        all: List the sound scenes too.
+        data: Folder with images/ and masks/, or Inria's layout as downloaded.
+        threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
+        palette: JSON file with the names of the classes and their colours or values. For masks of classes.
+        bands: Bands of the images to use, numbered from 1. Without it an image must have three.
+        all: List the scenes without findings too.
     """
     from rich.console import Console
 
@@ -51,25 +52,27 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Cut scenes into tiles, once, for all trainings. Killed and run again, it goes on.
+    """Cut scenes into tiles, once for all trainings. If it is stopped and run again, it goes on.
 
     Args:
-        data: Inria's layout as downloaded, or a folder with images/ and masks/.
-        tiles: Folder to write.
-        grid: Cut each scene into GRID × GRID tiles and resize them (1 when --gsd is not given either).
-        gsd: Or cut tiles at this ground resolution, in metres per pixel.
+        data: Folder with images/ and masks/, or Inria's layout as downloaded.
+        tiles: Folder to write the tiles to.
+        grid: Cut each scene into GRID × GRID tiles and resize them. 1 when neither --grid nor --gsd is given.
+        gsd: Cut tiles at this ground resolution, in metres per pixel.
         size: Side of a tile in pixels.
-        split: Who trains and who tests: blocks (by place, no two splits touch), digits (as in 2021: last digit of the scene number
-            0-6 train, 7-8 validation, 9 test), inria (numbers 1-5 of each city validate), random (by tile; neighbours leak).
-        min_building: Leave out tiles with a smaller share of building.
-        palette: JSON file of class names and their colours or values, for masks of classes.
-        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
-        bands: Of the images to keep, numbered from 1, such as 1 2 3 4; without it images have three, red, green and blue.
-        attribution: Whom to credit for the imagery; travels into runs and generated files.
-        skip_bad: Leave out scenes that cannot be read, and say which.
-        seed: Of the random choices of blocks and random.
-        workers: Scenes read at a time; all cores when left out.
-        overwrite: Replace tiles made with other settings.
+        split: Which tiles train and which test. blocks: by place; no two splits touch. digits: by the last digit of the
+            scene's number; 0-6 train, 7-8 validate, 9 tests, as in 2021. inria: numbers 1-5 of each city validate. random:
+            by tile; neighbours leak into the test.
+        min_building: Leave out tiles with a smaller share of building, from 0 to 1.
+        palette: JSON file with the names of the classes and their colours or values. For masks of classes.
+        threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
+        bands: Bands of the images to keep, numbered from 1, such as 1 2 3 4. Without it an image must have three: red,
+            green and blue.
+        attribution: Whom to credit for the imagery. It is written into runs and generated files.
+        skip_bad: Leave out scenes that cannot be read, and name them.
+        seed: Seed of the random choices of the splits blocks and random.
+        workers: Number of scenes read at a time. All cores when left out.
+        overwrite: Replace tiles that were made with other settings.
     """
     from orthoforge.tiles.prepare import prepare
 

@@ -2,9 +2,10 @@
 
 
 def doctor() -> int:
-    """Show what is installed here, what it computes on, and what is missing. Exit 1 on a fault, which says what to do.
+    """Show what is installed, which device computes, and what is missing. The exit code is 1 when there is a fault; each fault says
+    what to do.
 
-    It looks at this machine alone and connects to nothing.
+    It looks at this machine only and connects to nothing.
     """
     from orthoforge.doctor import diagnose, diagnosis
 

@@ -25,16 +25,17 @@ def footprints(
     """Turn building footprints into a mask, or a mask into footprints.
 
     Args:
-        source: Footprints (GeoJSON, GeoPackage, Shapefile, GeoParquet, CSV, OpenStreetMap), or a mask with a CRS.
-        out: The mask, a .tif; or the footprints, .geojson, .gpkg or .parquet.
+        source: Footprints (GeoJSON, GeoPackage, Shapefile, GeoParquet, CSV, OpenStreetMap), or a mask with a CRS. `example`
+            is the mask that comes with the package.
+        out: The mask, a .tif. Or the footprints, .geojson, .gpkg or .parquet.
         like: Raster on whose grid footprints become a mask.
-        extent: Or the ground for them: left, bottom, right, top in their CRS; their own bounds when left out.
+        extent: Ground on which footprints become a mask: left, bottom, right, top in their CRS. All of them when left out.
         gsd: Metres per pixel of the mask.
-        crs: CRS of the mask, such as EPSG:32633; a metric one of their place when left out.
-        footprints_crs: CRS that the footprints' own coordinates are in, where their file names none or a wrong one.
-        repair: Mend invalid polygons in place of refusing them.
-        layer: Of a GeoPackage with several.
-        overwrite: Replace what is there.
+        crs: CRS of the mask, such as EPSG:32633. A metric one of their place when left out.
+        footprints_crs: CRS of the coordinates of the footprints, where their file names none or a wrong one.
+        repair: Mend invalid polygons instead of refusing them.
+        layer: Layer of a GeoPackage that has several.
+        overwrite: Replace a file that is there.
     """
     from orthoforge.vectors.files import footprints
 
@@ -61,23 +62,26 @@ def forge(
     drawn: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Make new masks that look like a place's own, and a card that says how alike they are. Killed and run again, it goes on.
+    """Make new masks that look like those of a place, and a card that says how alike they are. If it is stopped and run again, it
+    goes on.
 
-    Writes masks/, forged.jsonl, card.json and card.html.
+    It writes masks/, forged.jsonl, card.json and card.html.
 
     Args:
-        source: A data set with images and masks, or a folder of masks.
+        source: A data set with images and masks, a folder of masks, or one mask. `example` is the mask that comes with the
+            package.
         out: Folder to write.
-        how: recombine real footprints into new blocks, build towns along new streets, transform real masks, or take drawn ones.
-        count: Masks for each place.
-        size: Side in pixels; that of the source's scenes when left out.
+        how: recombine: real footprints in new blocks. streets: buildings along new streets. transform: real masks, changed.
+            drawn: your own drawings.
+        count: Number of masks for each place.
+        size: Side of a mask in pixels. That of the source's scenes when left out.
         gsd: Metres per pixel, so that the masks fit a run: what its tiles were prepared with. That of the source when left out.
-        density: Of buildings, as a multiple of the place's own; for recombine and streets.
-        place: Only this one.
-        seed: Of all that is random.
-        threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        density: Density of buildings, as a multiple of the place's own. For recombine and streets.
+        place: Make masks of this place only.
+        seed: Seed of all that is random.
+        threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
         drawn: Folder of drawings, for --how drawn.
-        overwrite: Replace masks made with other settings.
+        overwrite: Replace masks that were made with other settings.
     """
     from orthoforge.forging.forge import forge
 

@@ -18,19 +18,19 @@ def publish(
     full_precision: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Write a run's generator as a folder for others: weights, recipe, model card, metadata for catalogues.
+    """Write the generator of a run as a folder for others: weights, recipe, model card, metadata for catalogues.
 
-    The folder takes the place of a run in generate, evaluate, compare, utility and grow, and follows the conventions of the Hugging
-    Face hub.
+    generate, evaluate, compare, utility and grow take the folder in place of a run. It follows the conventions of the Hugging Face
+    hub.
 
     Args:
-        run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
-            with the package: orthoforge-material, orthoforge-s.
+        run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
+            come with the package: orthoforge-material, orthoforge-s.
         out: Folder to write.
-        name: Of the model; that of the folder when left out.
-        card: YAML file of what only people know: sources, licences, scores, limits.
-        push: Upload it too, to this repository of the Hugging Face hub, owner/name.
-        full_precision: Keep weights as float32, twice as large; they are halved otherwise.
+        name: Name of the model. That of the folder when left out.
+        card: YAML file with what only people know: sources, licences, scores, limits.
+        push: Also upload it to this repository of the Hugging Face hub, owner/name.
+        full_precision: Keep weights as float32, which is twice as large. Without it they are float16.
         overwrite: Replace a folder that was published before.
     """
     from orthoforge.hub import CardFacts, publish, read_facts

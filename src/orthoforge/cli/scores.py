@@ -26,30 +26,33 @@ def evaluate(
     fidelity: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Score a run, or any folder of images, against real tiles: realism, pixel by pixel, diversity, memorisation.
+    """Score a run, or any folder of images, against real tiles: realism, pixel scores, diversity, memorisation.
 
-    Writes report.json and report.html, every score beside a floor that makes it readable.
+    It writes report.json and report.html. Each score stands beside a floor that makes it readable.
 
     Args:
-        images: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
-            with the package: orthoforge-material, orthoforge-s. Or a folder of images of the tiles' size: those named as a tile
-            (SCENE_ROW_COLUMN, or
-            SCENE where it is the only one) are also compared with it pixel by pixel.
+        images: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights
+            that come with the package: orthoforge-material, orthoforge-s. Or a folder of images as large as the tiles. An
+            image that is named as a tile (SCENE_ROW_COLUMN, or SCENE where it has one tile) is also compared with that tile
+            pixel by pixel.
         data: Tiles made by `orthoforge prepare`.
         out: Folder for the report.
-        split: Whose tiles are the real images.
-        masks: For a folder of images: masks of the same names.
-        network: What realism and memorisation are seen with. geoembed learned on aerial images; `pip install "orthoforge[judge]"`.
-        weights: The file of inception-v3's or geoembed's weights; torch hub's folder or the installed package's when left out.
-            Nothing is downloaded.
-        lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or vgg.pth and vgg16-397923af.pth: LPIPS beside the other scores.
-        threshold: Values of --masks at or above it are building; without it only 0, 1 and 255 are accepted.
-        bands: Which three are looked at, as red, green and blue, where images have more, numbered from 1: 4 1 2 shows near infrared
-            as red. The first three when left out.
-        seed: Of all that is random in the network, in splits and in intervals.
+        split: The split whose tiles are the real images.
+        masks: Masks of the same names, for a folder of images.
+        network: The network that realism and memorisation are seen with. geoembed learned on aerial images: `pip install
+            "orthoforge[judge]"`.
+        weights: File with the weights of inception-v3 or geoembed. When left out, it is looked for in torch hub's folder or
+            in the installed package. Nothing is downloaded.
+        lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or with vgg.pth and vgg16-397923af.pth. It adds LPIPS to
+            the scores.
+        threshold: Values of --masks from this one on are building. Without it a mask may hold only 0, 1 and 255.
+        bands: Three bands to look at as red, green and blue, numbered from 1, where images have more: 4 1 2 shows near
+            infrared as red. The first three when left out.
+        seed: Seed of the network, of splits and of intervals.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
-        allow_trained: Score tiles that the run was trained on all the same; the report says so.
-        fidelity: Of a run: train a segmenter on real tiles, minutes, and see whether it finds the masks' buildings in the images.
+        allow_trained: Also score tiles that the run was trained on. The report says so.
+        fidelity: Train a segmenter on real tiles, which takes minutes, and see whether it finds the buildings of the masks
+            in the images. Needs a run.
         overwrite: Replace a report that is there.
     """
     from orthoforge.evaluation.evaluate import REPORT_HTML, evaluate, summary_lines
@@ -79,28 +82,29 @@ def utility(
     allow_leaks: bool = False,
     overwrite: bool = False,
 ) -> None:
-    """Measure whether training on synthetic images helps a segmenter. Takes hours on two cores, less with --quick.
+    """Measure whether training on synthetic images helps a segmenter. It takes hours on two cores, less with --quick.
 
-    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone, and with copy-paste, and
-    tested on held-out places. Writes utility.json and utility.html. Interrupted and run again, it goes on.
+    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone, and with copy-paste. It is
+    tested on held-out places. utility.json and utility.html are written. If it is stopped and run again, it goes on.
 
     Args:
-        synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package (orthoforge-material, orthoforge-s): it is given masks of training tiles. Or a folder of tiles cut
-            from synthetic images
-            and masks.
+        synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights
+            that come with the package (orthoforge-material, orthoforge-s). It is given masks of training tiles. Or a folder
+            of tiles that were cut from synthetic pairs.
         data: Real tiles made by `orthoforge prepare`.
-        out: Folder for the report, the trainings' outcomes and the generated images.
-        ratios: Synthetic images for each real one, at equal steps.
+        out: Folder for the report, the outcomes of the trainings and the generated images.
+        ratios: Numbers of synthetic images for each real one, at equal steps.
         fractions: Shares of the real training tiles.
-        seeds: Trainings of each kind; their spread gives the intervals.
-        first_seed: Where the seeds begin. A finding is confirmed with seeds that did not bring it.
-        splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles; more tiles narrow the interval.
+        seeds: Number of trainings of each kind. Their spread gives the intervals.
+        first_seed: The first seed. Confirm a finding with seeds that did not bring it.
+        splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles. More tiles narrow the
+            interval.
         steps: Optimizer steps of each training.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
-        quick: One ratio, the smallest and the largest fraction, and a quarter of the steps: to see that it runs.
-        allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
-        overwrite: Begin anew, replacing an experiment with other settings.
+        quick: One ratio, the smallest and the largest fraction, and a quarter of the steps. It shows that everything runs.
+        allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles. The report
+            says so.
+        overwrite: Begin anew, and replace an experiment with other settings.
     """
     from orthoforge.usefulness.utility import REPORT_HTML, summary_lines, utility
 
@@ -124,17 +128,17 @@ def compare(
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
-    """Put runs beside each other in one page: pictures of the same ground, curves, settings that differ, time, cost, scores.
+    """Put runs beside each other on one page: pictures of the same ground, curves, settings that differ, time, cost, scores.
 
     Args:
-        runs: Run folders, checkpoints in them such as RUN/weights/best, published folders, or names of weights that come with the
-            package: orthoforge-material, orthoforge-s.
-        out: The page, a .html file; the same figures go to a .json beside it.
-        data: Tiles, where they are no longer at the place that the runs name.
-        split: Whose tiles are shown and scored; validation where a run has no others.
-        price_per_hour: Of the machine, for a column of costs.
-        currency: Of that price.
-        seed: Of all that is random in the networks.
+        runs: Run folders, checkpoints in them such as RUN/weights/best, published folders, or names of weights that come
+            with the package: orthoforge-material, orthoforge-s.
+        out: The page, a .html file. The figures also go to a .json beside it.
+        data: Tiles, if they are no longer where the runs say.
+        split: The split whose tiles are shown and scored. A run without tiles in it is shown on validation tiles.
+        price_per_hour: Price of the machine per hour. It adds a column of costs.
+        currency: Currency of that price.
+        seed: Seed of all that is random in the networks.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         overwrite: Replace a page that is there.
     """

@@ -24,24 +24,24 @@ START_FROM = {
 class TrainOptions:
     """Train a recipe. Every field of the recipe is an option, with the recipe's value as its default.
 
-    `orthoforge train --resume --out RUN` goes on with a run. Its recipe and its tiles are those that RUN/args.yaml names.
+    `orthoforge train --resume --out RUN` goes on with a run. RUN/args.yaml names its recipe and its tiles.
     """
 
     recipe: Positional[str]
-    """A recipe's name (see `orthoforge recipes`) or file; a run's args.yaml is one. With --resume it may be left out."""
+    """Name of a recipe (`orthoforge recipes` lists them) or its file. A run's args.yaml is one. Not needed with --resume."""
     settings: OmitArgPrefixes[Recipe]
     data: Path | None = None
-    """Tiles made by `orthoforge prepare`. With --resume: only if they have moved."""
+    """Tiles made by `orthoforge prepare`. With --resume, only if they have moved."""
     out: OptionalOut = None
-    """Run folder; runs/NAME, numbered, when left out."""
+    """Run folder. When left out, it is runs/NAME with a number."""
     resume: bool = False
     """Go on with the run in --out from its last checkpoint, exactly as if it had never stopped."""
     init_from: Path | None = None
     """Start from the weights of another run."""
     stop_after: int | None = None
-    """Train so many epochs now, save, and leave the rest to --resume."""
+    """Train so many epochs now and save. --resume does the rest."""
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
-    """Where curves and pictures go besides the run folder; none of them can stop a training."""
+    """Where curves and pictures go besides the run folder. None of them can stop a training."""
     device: str = "auto"
     """auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps. Several GPUs: docs/recipes.md."""
     dry_run: bool = False
@@ -133,14 +133,14 @@ def experiment(
     set: tuple[str, ...] = (),
     price_per_hour: float | None = None,
 ) -> int:
-    """Cut the tiles that recipes ask for, train them, and compare the runs. Interrupted and run again, it goes on.
+    """Cut the tiles that recipes ask for, train the recipes, and compare the runs. If it is stopped and run again, it goes on.
 
     Args:
-        recipes: Names of recipes; those whose weights they start from are trained too.
+        recipes: Names of recipes. If one starts from the weights of another, that one is trained too.
         scenes: Inria's layout as downloaded, or a folder with images/ and masks/.
         out: Folder for tiles, runs and report.html.
         set: Fields to change in every recipe: --set epochs=10 generator_width=16.
-        price_per_hour: Of the machine, for a column of costs.
+        price_per_hour: Price of the machine per hour. It adds a column of costs.
     """
     from orthoforge.experiments import experiment
 
@@ -157,16 +157,16 @@ def sweep(
     init_from: Path | None = None,
     price_per_hour: float | None = None,
 ) -> int:
-    """Train a recipe with every combination of some settings, and compare the runs. Interrupted and run again, it goes on.
+    """Train a recipe with every combination of some settings, and compare the runs. If it is stopped and run again, it goes on.
 
     Args:
-        recipe: A recipe's name or file.
+        recipe: Name or file of a recipe.
         data: Tiles made by `orthoforge prepare`.
         out: Folder for runs and report.html.
         over: Fields and their values: --over learning_rate=1e-4,2e-4 lambda_l1=10,100.
         set: Fields to change in every run: --set epochs=10.
-        init_from: Start all of them from the weights of another run.
-        price_per_hour: Of the machine, for a column of costs.
+        init_from: Run whose weights all of them start from.
+        price_per_hour: Price of the machine per hour. It adds a column of costs.
     """
     from orthoforge.experiments import sweep
 
@@ -208,13 +208,14 @@ def _description(name: str) -> str:
 
 
 def demo(*, out: Out = Path("demo"), overwrite: bool = False) -> None:
-    """Simulate towns, train on them, generate scenes that were never seen, and write report.html: minutes on two cores.
+    """Simulate towns, train on them, generate scenes that were never seen, and write report.html. It takes about ten minutes on two
+    cores.
 
-    Interrupted and run again, it goes on.
+    If it is stopped and run again, it goes on.
 
     Args:
         out: Folder for everything.
-        overwrite: Begin anew, replacing the demo that is there.
+        overwrite: Begin anew, and replace the demo that is there.
     """
     from orthoforge.demonstration import demo
 

@@ -81,16 +81,25 @@ def compare(
     device: str = "auto",
     overwrite: bool = False,
 ) -> Path:
-    """Write one page that compares ``runs`` (run folders, or checkpoints in them); returns ``out``.
+    """Write one page that compares ``runs`` (run folders, or checkpoints in them). Returns ``out``.
 
-    ``out`` ends in .html; the numbers also go to the same name with .json. The first run is what the others are compared with. Each
-    run is shown on the tiles that it was trained on, where they are; ``data`` is their new place: a store for all runs, or a folder
-    of stores. Tiles are those of ``split``; where some stores have none, of 'val', and the page says so. ``price_per_hour`` of the
-    machine, in ``currency``, adds what each training cost. A run that lacks something is shown with what it has, and the page says
-    what is missing.
+    ``out`` ends in .html; the numbers go to a .json of the same name. The first run is what the others are compared with. Each run
+    is shown on the tiles that it was trained on. ``data`` is the new place of tiles that moved: a store for all runs, or a folder
+    of stores. Tiles are those of ``split``; where some stores have none, those of 'val' are taken, and the page says so.
+    ``price_per_hour`` of the machine, in ``currency``, adds what each training cost. A run that lacks something is shown with what
+    it has; the page says what is missing.
 
-    Raises ``CheckpointError`` when none of the paths is a run, ``ConfigError`` for an impossible option, ``DataError`` when
-    ``data`` holds no tiles, ``OutputExistsError``.
+    Raises:
+        CheckpointError: none of the paths is a run.
+        ConfigError: an impossible option.
+        DataError: ``data`` holds no tiles.
+        OutputExistsError: ``out`` is there and ``overwrite`` is false.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from orthoforge import compare
+        >>> compare([Path("runs/mine"), Path("runs/mine/weights/best")], Path("compared.html")).name
+        'compared.html'
     """
     out, folders, device = Path(out), [Path(run) for run in runs], chosen_device(device)
     _require_possible(folders, out, split, price_per_hour)

@@ -33,12 +33,20 @@ _WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "styles", "eva
 
 
 def demo(out: str | Path = Path("demo"), *, overwrite: bool = False) -> Path:
-    """Simulate, check, prepare, train, generate and evaluate in the folder ``out``; returns the path of ``report.html`` there.
+    """Simulate, check, prepare, train, generate and evaluate in the folder ``out``. Returns the path of ``report.html`` there.
 
-    Takes a few minutes on two cores. Interrupted and called again it goes on; finished, it only says so.
+    It takes about ten minutes on two cores. Call it again after an interruption: it goes on. Once it is finished it only says so.
 
-    Raises ``OutputExistsError`` when ``out`` holds other things, or a demo of other settings without ``overwrite``;
-    ``LockedError``, ``ResourceError``.
+    Raises:
+        OutputExistsError: ``out`` holds other things, or a demo of other settings and ``overwrite`` is false.
+        LockedError: another process makes the same demo.
+        ResourceError: too little disk or memory.
+
+    Examples:
+        >>> from orthoforge import demo
+        >>> demo("country").as_posix()
+        country: a few minutes on two cores...
+        'country/report.html'
     """
     return run_demo(Path(out), Extent(), load_recipe(RECIPE), overwrite=overwrite)
 

@@ -50,19 +50,31 @@ def evaluate(
     fidelity: bool | SegmenterSettings = False,
     overwrite: bool = False,
 ) -> Evaluation:
-    """Score images against the real ones of ``split``; writes ``report.json`` and ``report.html`` to the folder ``out``.
+    """Score images against the real images of ``split``. Writes ``report.json`` and ``report.html`` to the folder ``out``.
 
-    ``images`` is a run, whose generator is given the tiles' masks, or a folder of images of the tiles' size, whoever made them. An
-    image named as a tile (``folder_images``) is compared with it; the others count for realism alone. ``masks`` is a
-    folder of masks by the images' names. Where images have others than three bands, three are looked at as red, green and blue:
-    ``bands`` by their number from 1, or the first. ``network`` is what realism and memorisation are seen with: a name for
-    ``features.open_network`` with its ``weights``, or a network of your own. ``lpips`` is a folder with its files
-    (``realism.lpips.load_lpips``), for LPIPS beside the perceptual distance. ``fidelity`` (of a run) trains a segmenter on real
-    tiles that the run was not trained on, which takes minutes, and lets it look for the masks' buildings in the images.
+    ``images`` is a run, whose generator is given the masks of the tiles, or a folder of images as large as the tiles, whoever made
+    them. An image of a folder that is named as a tile is compared with that tile; the others count for realism alone. ``masks`` is
+    a folder of masks by the names of the images. Of images with other than three bands, three are looked at as red, green and blue:
+    ``bands``, numbered from 1, or the first three.
 
-    Returns what ``report.json`` holds (docs/evaluation.md). Raises ``DataError`` when there are too few images, sizes differ, a
-    mask is missing, pixels cannot be read, or (without ``allow_trained``) the run was trained on these tiles; ``ConfigError`` for
-    an unknown network, other weights or a seed below 0, ``CheckpointError``, ``OutputExistsError``.
+    ``network`` is what realism and memorisation are seen with: a name with its ``weights``, or a ``ScoreNetwork`` of your own.
+    ``lpips`` is a folder with the files of LPIPS. ``fidelity`` (of a run) trains a segmenter on real tiles that the run was not
+    trained on, which takes minutes, and lets it look for the buildings of the masks in the images.
+
+    Returns what ``report.json`` holds (docs/evaluation.md).
+
+    Raises:
+        DataError: too few images, different sizes, a missing mask, unreadable pixels, or tiles that the run was trained on without
+            ``allow_trained``.
+        ConfigError: an unknown network, other weights, or a seed below 0.
+        CheckpointError: there is no such run, or its weights are damaged.
+        OutputExistsError: a report is there and ``overwrite`` is false.
+
+    Examples:
+        >>> from orthoforge import evaluate
+        >>> found = evaluate("runs/mine", "tiles", "judged")
+        >>> found["images"]["kind"], sorted(found["scores"]["generated"])
+        ('run', ['detail_levels', ...])
     """
     if seed < 0:
         raise ConfigError(f"seed is {seed}; it must be 0 or more.")

@@ -63,18 +63,32 @@ def forge(
     drawn: str | Path | Sequence[str | Path] | None = None,
     overwrite: bool = False,
 ) -> Forged:
-    """Write ``count`` new masks a place to ``out/masks``, with ``out/forged.jsonl``, ``out/card.json`` and ``out/card.html``.
+    """Write ``count`` new masks for each place to ``out/masks``, with ``out/forged.jsonl``, ``out/card.json`` and
+    ``out/card.html``.
 
-    ``source`` is a data set in an accepted layout, a folder of masks, or masks by path. ``how``: ``recombine`` puts real footprints
-    into new blocks, ``streets`` builds towns from the place's measurements, ``transform`` changes real masks, ``drawn`` takes the
-    masks of ``drawn`` (a folder or paths; all of them, for one place). ``size`` is the side in pixels, ``gsd`` a pixel in metres;
-    the source scene's own when left out. ``density`` multiplies the building share of ``recombine`` and ``streets``. Masks are
-    GeoTIFFs of 0 and 255 at the origin and in the CRS of the source scene whose density and streets they take. Their names begin
-    with the place and end with a number above all of the source's.
+    ``source`` is a data set in an accepted layout, a folder of masks, or masks by path. ``how`` is one of these: ``recombine`` puts
+    real footprints into new blocks; ``streets`` builds towns from the measurements of the place; ``transform`` changes real masks;
+    ``drawn`` takes the masks of ``drawn`` (a folder or paths; all of them, for one place).
 
-    The same arguments give the same bytes, and a mask does not depend on how many there are. Killed and run again, it goes on.
-    Raises ``ConfigError`` for impossible settings, ``DataError`` for sources that are empty, too few or of several resolutions, and
-    for a density that cannot be reached, ``OutputExistsError`` where ``out`` holds masks made with other settings.
+    ``size`` is the side in pixels and ``gsd`` a pixel in metres; those of the source scene when left out. ``density`` multiplies
+    the building share of
+    ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255. Each lies on the grid of the source scene whose density and
+    streets it takes: the same resolution, CRS and origin. Its name begins with the place and ends with a number above all numbers
+    of the source.
+
+    The same arguments give the same bytes. A mask does not depend on how many there are. Call it again after an interruption: it
+    goes on.
+
+    Raises:
+        ConfigError: impossible settings.
+        DataError: sources that are empty, too few or of several resolutions, or a density that cannot be reached.
+        OutputExistsError: ``out`` holds masks made with other settings.
+
+    Examples:
+        >>> from orthoforge import forge
+        >>> made = forge("my-data", "newly-forged", how="transform", count=1)
+        >>> [path.name for path in made.masks]
+        ['austin_1001.tif', 'vienna_1001.tif']
     """
     _require_sound(how, count, size, gsd, density, seed, drawn)
     out = Path(out)

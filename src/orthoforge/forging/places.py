@@ -13,6 +13,7 @@ from orthoforge.forging.layouts.library import Library, library_of
 from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
+from orthoforge.geo.example import mask_called
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import DRIVERS
 from orthoforge.masks.classes import open_raster_mask
@@ -51,7 +52,7 @@ def mask_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
         if not paths:
             raise DataError("no masks were named.")
         return sorted(paths, key=lambda path: natural_key(path.stem))
-    folder = Path(source)
+    folder = mask_called(Path(source))
     if folder.is_file():
         return [folder]
     try:

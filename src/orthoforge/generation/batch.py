@@ -96,36 +96,49 @@ def generate(
     device: str = "auto",
     overwrite: bool = False,
 ) -> list[Path]:
-    """Generate an image for each mask, of any size, in flat memory and without seams; returns the paths written.
+    """Generate an image for each mask, of any size, without seams and in flat memory. Returns the paths written.
 
-    ``masks`` are rasters, footprints, folders of them, or text files that list them. ``out`` is a file (``.tif`` or ``.png``, for
-    one mask) or a folder that gets ``STEM.tif`` for each, or ``STEM_v1.tif`` … with ``variants``, which differ in their seed. A
-    mask's size, CRS and transform are the image's, exactly, with ``format="png"`` its size alone; tags mark it as
-    synthetic; a STAC item lies beside a georeferenced GeoTIFF. The same ``seed`` gives the same image.
+    ``masks`` are rasters, footprints, folders of masks, or text files that list masks. ``example`` is the mask of the package.
+    ``out`` is a file (``.tif`` or ``.png``) for one mask, or a folder that gets ``STEM.tif`` for each mask. With ``variants`` each
+    mask gets ``STEM_v1.tif``, ``STEM_v2.tif`` …, which differ in their seed. An image has the size, CRS and transform of its mask,
+    exactly;
+    with ``format="png"`` it has the size alone. Tags mark it as synthetic. A STAC item lies beside a georeferenced GeoTIFF. The same ``seed`` gives the same image.
 
-    ``style`` is the look that all images get: a place of the run (``TrainedGenerator.styles``), or a file with a reference image,
-    of which the middle is looked at (``generation.chosen_styles.styled``). ``"by-name"`` takes of each mask the place that its file
-    is named by. Without a style the seed takes any place's, one for all masks.
+    ``style`` is the look of all images: a place of the run (``TrainedGenerator.styles``), or a file with a reference image, of
+    which the middle is looked at. ``"by-name"`` takes for each mask the place that its file is named by. Without a style the seed
+    takes that of any place, one for all masks.
 
-    ``material_from`` are prepared tiles whose roofs and ground a run that refines material takes in place of its own, without
-    training (``TrainedGenerator.with_material``): those of their training split. The styles are then their places.
+    ``material_from`` are prepared tiles. A run of ``orthoforge-material`` then composes images of the roofs and the ground of their
+    training split, without training (``TrainedGenerator.with_material``). The styles are then the places of these tiles.
 
-    A mask whose pixels differ from the run's resolution is refused; with ``resample`` it is generated at the run's resolution and
-    delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
-    bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
-    is ``auto`` (a GPU where there is one), or names one or several, with commas.
+    A mask whose pixels differ from the resolution of the run is refused. With ``resample`` its image is generated at the resolution
+    of the run. ``deliver`` says whether the image is then brought to the grid of the ``mask`` or stays on that of the ``run``.
+    Footprints become a mask on the grid of ``like``, or on ``extent`` (left, bottom, right, top in their CRS) at ``gsd`` metres.
+    ``footprints_crs`` states their CRS where their file does not. ``device`` is ``auto`` (a GPU where there is one), or
+    names one or several devices, with commas.
 
-    ``keep_mask`` writes the mask of each image on the image's grid: footprints as pixels, classes with their colours. ``labels``
-    (``coco``, ``yolo``, ``instances``) are for other programs (``labels.LabelFolder``). With either of them a folder becomes a data
-    set: ``images/STEM.tif``, ``masks/STEM.tif``, and labels beside. Of a single file ``out.tif`` the mask is ``out_mask.tif``.
+    ``keep_mask`` writes the mask of each image on the grid of the image: footprints as pixels, classes with their colours.
+    ``labels`` (``coco``, ``yolo``, ``instances``) are for other programs (``labels.LabelFolder``). With either of them a folder
+    becomes a data set: ``images/STEM.tif``, ``masks/STEM.tif``, and labels beside. Of a single file ``out.tif`` the mask is
+    ``out_mask.tif``.
 
-    Killed and run again, finished blocks of a scene and finished images of several masks are kept; what a kept image lacks beside
-    it is written. An image that another process is making is waited for, and kept if it is the same one. Of several masks, one that
-    fails does not stop the others; all failures are listed at the end.
+    Call it again after an interruption: finished blocks of a scene and finished images are kept, and a kept image gets what it
+    lacks beside it. An image that another process is making is waited for, and kept if it is the same one. One mask that fails does
+    not stop the others; all failures are listed at the end.
 
-    Raises ``DataError`` for a mask or reference image that cannot be read, or holds other values, or for tiles that do not fit,
-    ``ConfigError`` for a style or material that the run does not have, ``GridError`` for a rotated mask or one of another
-    resolution, ``ResourceError`` for a full disk or too little memory, ``CheckpointError``, ``OutputExistsError``, ``LockedError``.
+    Raises:
+        DataError: a mask or a reference image cannot be read or holds other values, or tiles do not fit.
+        ConfigError: a style or material that the run does not have.
+        GridError: a mask is rotated, or of another resolution.
+        ResourceError: the disk is full, or memory is too small.
+        CheckpointError: there is no such run, or its weights are damaged.
+        OutputExistsError: an image is there and ``overwrite`` is false.
+        LockedError: another process makes the same image for too long.
+
+    Examples:
+        >>> from orthoforge import generate
+        >>> [path.as_posix() for path in generate("orthoforge-s", ["mask.tif"], "made", variants=2)]
+        ['made/mask_v1.tif', 'made/mask_v2.tif']
     """
     devices = chosen_devices(device)
     generator = run if isinstance(run, TrainedGenerator) else Run.open(run).generator(devices[0])

@@ -11,6 +11,7 @@ import numpy as np
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file, readable, require_end
 from orthoforge.generation.blocks import folder_of
+from orthoforge.geo.example import mask_called
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.stac import is_ours
@@ -27,10 +28,12 @@ OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
 def listed_masks(masks: Sequence[str | Path]) -> list[Path]:
     """Every mask that ``masks`` means: files, folders of masks, and text files with a path a line, relative to them.
 
+    ``example`` means the mask of the package, unless there is a file of that name.
+
     Raises ``ConfigError`` when nothing is meant, ``DataError`` for a folder without masks.
     """
     found: list[Path] = []
-    for path in map(Path, masks):
+    for path in (mask_called(Path(mask)) for mask in masks):
         with readable(path):
             is_folder = path.is_dir()
             inside = sorted(file for file in path.iterdir() if _is_mask(file)) if is_folder else []

@@ -61,24 +61,39 @@ def grow(
     device: str = "auto",
     overwrite: bool = False,
 ) -> Grown:
-    """Write the pairs of ``data`` and ``ratio`` synthetic ones for each of those that train to ``out``, in the same layout.
+    """Write the pairs of ``data``, and synthetic pairs beside them, to ``out``, in the same layout.
 
-    Masks are those of the ground that ``run`` was trained on and nothing else: real ones again, forged from them (``transform``,
-    ``recombine``, ``streets``), or those of a folder. Which scenes train is said by the run's tiles, or, where these are gone, by
-    the rule ``split``. ``ratio`` × training pairs, rounded to a whole number (one at least), are spread over places like the real
-    ones; ``variants`` of them share a mask. Images have the run's resolution where they are made and the mask's grid where they are
-    written.
+    ``ratio`` is the number of synthetic pairs for each real pair that trains. The product is rounded, is one at least, and is
+    spread over places like the real pairs. ``variants`` synthetic pairs share a mask.
 
-    A segmenter that learned from the run's training tiles rejects images in which it recognises less than ``least_agreement`` ×
-    what it does in real ones; others are made in their place, three times as many as wanted at most. 0 leaves it out. ``segmenter``
-    changes its training. Rejected ones are listed in ``out/synthetic.jsonl`` beside those that were kept; ``out/README.md`` is the
-    data card.
+    Masks come only from the ground that ``run`` was trained on: real ones again, ones forged from them (``transform``,
+    ``recombine``, ``streets``), or those of a folder. The tiles of the run say which scenes train; where they are gone, the rule
+    ``split`` does. Images are made at the resolution of the run and written on the grid of the mask.
+
+    A segmenter that learned from the training tiles of the run looks for the mask in each image. It rejects an image in which it
+    recognises less than ``least_agreement`` × what it recognises in real ones. Others are made in its place, three times as many as
+    wanted at most. 0 leaves the segmenter out. ``segmenter`` changes its training. ``out/synthetic.jsonl`` lists kept and rejected
+    pairs; ``out/README.md`` is the data card.
 
     ``labels`` (``coco``, ``yolo``, ``instances``) are written for other programs beside all pairs, real ones too
     (``labels.LabelFolder``). A finished data set that lacks them gets them, and is not grown again.
 
-    Killed and run again, it goes on; finished, it only says so. Raises ``ConfigError``, ``DataError`` for data that does not fit
-    the run, ``OutputExistsError``, ``LockedError``, ``CheckpointError``, and ``ResourceError`` when the disk is too small.
+    Call it again after an interruption: it goes on. Once it is finished it only says so.
+
+    Raises:
+        ConfigError: impossible settings.
+        DataError: data that does not fit the run.
+        OutputExistsError: ``out`` holds a data set that was grown with other settings.
+        LockedError: another process grows the same data set.
+        CheckpointError: there is no such run, or its weights are damaged.
+        ResourceError: the disk is too small.
+
+    Examples:
+        >>> from orthoforge import grow
+        >>> grown = grow("runs/mine", "my-data", "bigger", ratio=0.1, least_agreement=0)
+        bigger: 12 pairs and 1 synthetic ones, 1 wanted.
+        >>> grown.added, grown.rejected
+        (1, 0)
     """
     out = Path(out)
     require_place(out, folder=True)

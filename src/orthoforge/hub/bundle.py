@@ -43,11 +43,18 @@ def publish(
     full_precision: bool = False,
     overwrite: bool = False,
 ) -> Path:
-    """Write a run's generator as a pretrained folder for others, and upload it if asked to; returns ``out``.
+    """Write the generator of a run as a folder for others, and upload it if asked to. Returns ``out``.
 
-    ``run`` is a run folder or a checkpoint. ``name`` is the folder's unless given. ``card`` holds what only people know, as
-    ``CardFacts`` or in a YAML file. ``push`` is a repository of the Hugging Face hub, ``owner/name``. What it raises is what
-    ``save_pretrained`` and ``push_to_hub`` raise; a missing extra is said before anything is written.
+    ``run`` is a run folder or a checkpoint. ``name`` is the name of the model, that of the folder unless given. ``card`` holds what
+    only people know: sources, licence, scores, limits. It is ``CardFacts`` or the path of a YAML file. ``push`` is a repository
+    ``owner/name`` of the Hugging Face hub. Errors are those of ``save_pretrained`` and ``push_to_hub``; a missing extra is said
+    before anything is written.
+
+    Examples:
+        >>> from orthoforge import load_generator, publish
+        >>> folder = publish("runs/mine", "given-away")
+        >>> load_generator(folder).styles
+        ('austin', 'vienna')
     """
     facts = _facts(card)
     if push is not None:

@@ -43,9 +43,19 @@ _UNKNOWN = 255
 
 @dataclass(frozen=True)
 class Classes:
-    """The classes of a mask by index: their names, and of each the colours that it has in files. Masks of buildings have none.
+    """The classes of a mask, by index: the name of each, and the colours that it has in files. Masks of buildings have none.
 
-    ``values`` are those that each class has in masks of one band; empty where the palette names none.
+    ``colours`` has a tuple of (red, green, blue) for each class. ``values`` are the numbers that each class has in masks of one
+    band; it is empty where the palette names none.
+
+    Examples:
+        >>> import numpy as np
+        >>> from orthoforge import Classes
+        >>> classes = Classes(names=("ground", "building"), colours=(((0, 0, 0),), ((255, 0, 0),)))
+        >>> classes.count, classes.building
+        (2, 1)
+        >>> classes.rgb(np.array([[0, 1]], np.uint8)).tolist()  # (H, W) to (H, W, 3)
+        [[[0, 0, 0], [255, 0, 0]]]
     """
 
     names: tuple[str, ...]
@@ -54,26 +64,30 @@ class Classes:
 
     @staticmethod
     def of_plain(plain: Mapping[str, Any] | None) -> "Classes | None":
-        """From the names and lists of colours that ``store.json`` and ``state.json`` hold; ``None`` for masks of buildings."""
+        """The classes from the names and lists of colours that ``store.json`` and ``state.json`` hold. ``None`` for masks of
+        buildings.
+        """
         if plain is None:
             return None
         colours = tuple(tuple((r, g, b) for r, g, b in of_class) for of_class in plain["colours"])
         return Classes(tuple(plain["names"]), colours, tuple(map(tuple, plain.get("values", ()))))
 
     def plain(self) -> dict[str, list[Any]]:
-        """As ``of_plain`` takes it."""
+        """The names, colours and values as lists, as ``of_plain`` takes them."""
         values: dict[str, list[Any]] = {"values": [list(of_class) for of_class in self.values]} if self.values else {}
         colours = [[list(colour) for colour in of_class] for of_class in self.colours]
         return {"names": list(self.names), "colours": colours, **values}
 
     @property
     def count(self) -> int:
-        """How many classes."""
+        """The number of classes."""
         return len(self.names)
 
     @cached_property
     def building(self) -> int | None:
-        """Index of the class named 'building', else of the first whose name contains it, in any case; ``None`` without one."""
+        """Index of the class named 'building', in any case. If there is none, that of the first class whose name contains it, or
+        ``None``.
+        """
         found = [index for index, name in enumerate(self.names) if "building" in name.lower()]
         exact = [index for index in found if self.names[index].lower() in ("building", "buildings")]
         return next(iter(exact + found), None)

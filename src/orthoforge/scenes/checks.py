@@ -59,10 +59,20 @@ def check(
     bands: Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
-    """Read every scene below ``data`` and report what is wrong. ``progress`` is called with scenes done and scenes in all.
+    """Read every scene below ``data`` and report what is wrong with it.
 
-    ``threshold``, ``palette`` and ``bands`` say how masks and images are to be read, as in ``prepare``. ``DataError`` when there
-    are no pairs to check or the palette cannot be used.
+    Nothing is changed. ``threshold``, ``palette`` and ``bands`` say how masks and images are read, as in ``prepare``. ``progress``
+    is called with the number of scenes done and the number of all scenes. The report counts ``faults``, which would break a
+    training, and ``warnings``, which are worth a look.
+
+    Raises:
+        DataError: there are no pairs to check, or the palette cannot be used.
+
+    Examples:
+        >>> from orthoforge import check
+        >>> report = check("my-data")
+        >>> report.faults, len(report.scenes)
+        (0, 12)
     """
     if threshold is not None and palette is not None:
         raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")

@@ -282,11 +282,21 @@ def simulate(
     gsd_m: float = 0.3,
     seed: int = 0,
 ) -> list[Path]:
-    """Write simulated scenes as `out/train/{images,gt}/NAME.tif` and `out/train/footprints/NAME.geojson`.
+    """Write simulated scenes to ``out/train/images``, ``out/train/gt`` and ``out/train/footprints``.
 
-    NAME is the place and a number from 1, `arden1`. Scenes of one place lie side by side with a scene's width between
-    them. Returns the paths of the images. Raises `ConfigError` for an unknown place or an impossible number or size,
-    `OutputExistsError` where a scene is there already.
+    A scene is a GeoTIFF of ``size_px`` × ``size_px`` pixels of ``gsd_m`` metres, a mask on the same grid, and footprints as
+    GeoJSON. Its name is the place and a number from 1, such as ``arden1``. Scenes of one place lie side by side, with the width of
+    a scene between them. Returns the paths of the images. The same arguments give the same scenes.
+
+    Raises:
+        ConfigError: an unknown place, or an impossible number or size.
+        OutputExistsError: a scene is there already.
+
+    Examples:
+        >>> from orthoforge import simulate
+        >>> paths = simulate("town", places=["arden"], scenes_per_place=1, size_px=64)
+        >>> paths[0].as_posix()
+        'town/train/images/arden1.tif'
     """
     unknown = [name for name in places if name not in PLACES]
     if unknown:

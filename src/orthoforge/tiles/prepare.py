@@ -55,20 +55,33 @@ def prepare(
     workers: int | None = None,
     overwrite: bool = False,
 ) -> TileStore:
-    """Cut the image/mask pairs below ``data`` into tiles of ``size`` px, sort them into splits, and write a store to ``tiles``.
+    """Cut the image/mask pairs below ``data`` into tiles, sort the tiles into splits, and write them to the folder ``tiles``.
 
-    ``grid`` cuts so many squares along a scene's shorter side (1 by default), ``gsd`` squares of ``size`` pixels of so many metres.
-    Tiles with a smaller share of building than ``min_building`` are left out, and those whose image says that it has data on less
-    than a tenth of their ground (nodata, transparent, masked). ``split`` is described in ``tiles.splits``; scenes
-    whose image is tagged ``SYNTHETIC=YES`` train whatever it says, and the others are split as if they were not there. ``bands``
-    are those of the images to keep, by their number from 1 and in this order; without them images have three, red, green and blue.
-    ``workers`` is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used
-    are left out and named at the end.
+    A tile has ``size`` × ``size`` pixels. ``gsd`` cuts tiles at that ground resolution, in metres per pixel. ``grid`` cuts so many
+    squares along the shorter side of a scene, whatever its resolution (1 when neither is given).
 
-    Run again after an interruption, it keeps the scenes that were finished; run again on a finished store with the same settings
-    and scenes, it only opens it. Raises ``ConfigError`` for impossible settings, ``DataError`` naming the file for bad scenes,
-    ``OutputExistsError`` when ``tiles`` holds other tiles, ``LockedError`` when another process writes them, and
-    ``ResourceError`` when the disk is full.
+    Left out are tiles with a smaller share of building than ``min_building`` (0 to 1), and tiles with data on less than a tenth of
+    their ground. ``split`` says which tiles train and which test (``tiles.splits``). A scene whose image has the tag
+    ``SYNTHETIC=YES`` only trains; the others are split as if it were not there. ``bands`` are the bands of the images to keep,
+    numbered from 1, in this order; without it images have three bands. ``workers`` is the number of scenes worked on at once, one
+    per core by default. ``skip_bad`` leaves out scenes that cannot be used, and names them at the end.
+
+    If it was interrupted, call it again: finished scenes are kept. On a finished store with the same settings it only opens the
+    store.
+
+    Raises:
+        ConfigError: impossible settings.
+        DataError: a bad scene; the message names the file.
+        OutputExistsError: ``tiles`` holds other tiles.
+        LockedError: another process writes them.
+        ResourceError: the disk is full.
+
+    Examples:
+        >>> from orthoforge import prepare
+        >>> store = prepare("my-data", "cut", gsd=0.3, size=96, attribution="© Survey")
+        cut: 48 tiles ...
+        >>> store.size_px, store.attribution
+        (96, '© Survey')
     """
     started_at = time.monotonic()
     data, tiles = Path(data), Path(tiles)

@@ -47,11 +47,22 @@ Keys = Sequence[Sequence[int]] | np.ndarray
 
 @dataclass(frozen=True)
 class TileStore:
-    """Prepared tiles, read-only.
+    """Prepared tiles, read-only. ``TileStore.open(path)`` opens the folder that ``prepare`` wrote.
 
-    ``classes`` is ``None`` for building masks (0 and 255); those of classes hold indices.
-    ``gsd_m`` is ``None`` where tiles differ by more than 1 % or have no CRS. ``shown`` are the bands that ``tile`` gives, by their
-    number in the store from 0; all where it is ``None``.
+    ``size_px`` is the side of a tile in pixels. ``gsd_m`` is its ground resolution in metres per pixel, or ``None`` where tiles
+    differ by more than 1 % or have no CRS. ``classes`` is ``None`` for building masks, which hold 0 and 255; masks of classes hold
+    class indices. ``rows`` has a row for each tile, as in ``manifest.jsonl``. ``shown`` are the bands that ``tile`` gives, by their
+    number in the store from 0; all of them where it is ``None``.
+
+    Examples:
+        >>> from orthoforge import TileStore
+        >>> store = TileStore.open("tiles")
+        >>> first = store.ids("train")[0]
+        >>> image, mask = store.tile(first)  # (S, S, B) and (S, S), uint8
+        >>> image.shape, mask.shape
+        ((96, 96, 3), (96, 96))
+        >>> store.rows[first].place
+        'austin'
     """
 
     path: Path

@@ -32,13 +32,28 @@ from orthoforge.trained_generator.given_material import with_tiles
 
 
 class TrainedGenerator:
-    """Turns masks into images: ``generator(mask) -> image``.
+    """Turns masks into images: ``generator(mask) -> image``. ``load_generator`` makes one.
 
-    ``recipe``, ``gsd_m`` (metres per pixel that it was trained at, ``None`` when mixed), ``classes`` (``None`` for building
-    masks, else ``names`` and ``colours`` by index), ``bands`` (how many its images have), ``attribution`` of its training images,
-    ``styles`` (the places whose look it can be asked for; empty where the network has none) and ``sha256`` of its weights say what
-    it is. ``library`` holds the real roofs and ground that it refines (``None`` for one that makes everything itself);
-    ``material`` is the same as bytes, ``material_sha256`` their checksum. ``saved`` is what it was read from.
+    A mask is (H, W) of any size: bool, or uint8 of 0/1, 0/255 or class indices. An image is (H, W, B) uint8.
+
+    What it is: ``recipe``; ``gsd_m``, the metres per pixel that it was trained at (``None`` when mixed); ``classes`` (``None`` for
+    building masks); ``bands``, how many its images have; ``attribution`` of its training images; ``styles``, the places whose look
+    it can be asked for (empty where the network has none); ``sha256`` of its weights. ``library`` holds the real roofs and the real
+    ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
+    their checksum. ``saved`` is what it was read from.
+
+    Examples:
+        >>> import numpy as np
+        >>> from orthoforge import load_generator
+        >>> generator = load_generator("orthoforge-s")
+        >>> mask = np.zeros((64, 96), bool)
+        >>> mask[20:40, 30:60] = True  # a house of 6 m × 9 m at 0.3 m
+        >>> image = generator(mask, seed=1)
+        >>> image.shape, image.dtype.name
+        ((64, 96, 3), 'uint8')
+        >>> styled = generator.with_style("banepa_core")
+        >>> bool((styled(mask, seed=1) == styled(mask, seed=2)).all())  # another seed, another image
+        False
     """
 
     def __init__(self, saved: SavedGenerator, *, device: str) -> None:
@@ -64,17 +79,23 @@ class TrainedGenerator:
         part: tuple[slice, slice] | None = None,
         told: np.ndarray | None = None,
     ) -> np.ndarray:
-        """Image (H, W, B) uint8 for a mask (H, W) of any size: bool, or whole numbers of 0/1, 0/255 or class indices.
+        """The image (H, W, B) uint8 of a mask (H, W) of any size: bool, or whole numbers of 0/1, 0/255 or class indices.
 
-        For a batch of masks (N, H, W) images (N, H, W, B), each of which is that of its mask alone. ``seed`` is then one for all,
-        or one for each. ``style`` is the look of these images, as in ``with_style``; by default the generator's own.
+        A batch of masks (N, H, W) gives images (N, H, W, B), each of which is that of its mask alone. ``seed`` is then one for all,
+        or one for each. ``style`` is the look of these images, as in ``with_style``; by default that of the generator.
 
-        Padded by reflection to what the network takes, and cropped back. ``seed`` decides all that is random in the network, as a
-        function of place: ``origin`` is where the mask's first (row, column) lies. The same mask, seed and origin give the same
-        image on the same machine. ``part``, slices of rows and columns, is for less work: that part of the image alone, to within
-        rounding. ``told`` is what the network is told of the mask's buildings, (``Told.values``): for a window of a larger mask.
-        Raises ``DataError`` for another shape, type or value, for a part that holds no pixel or leaves some out, and for as many
-        seeds as there are no masks; ``ConfigError`` for a style that it does not have.
+        The mask is padded by reflection to what the network takes, and the image is cropped back. ``seed`` decides all that is
+        random, as a function of place. ``origin`` is the (row, column) at which the mask begins. The same mask, seed and origin
+        give the same image on the same machine.
+
+        ``part``, slices of rows and columns, asks for that part of the image alone, to within rounding; it is less work. ``told``
+        is what the network is told of the buildings (``Told.values``), for a window of a larger mask.
+
+        Raises:
+            DataError: another shape, type or value, a part that holds no pixel or leaves some out, or as many seeds as there are no
+                masks.
+            ConfigError: a style that it does not have.
+            ResourceError: memory is too small.
         """
         masks = np.asarray(mask.cpu() if isinstance(mask, Tensor) else mask)
         generator = self if style is None else self.with_style(style)
@@ -119,7 +140,9 @@ class TrainedGenerator:
         return asked if self._shown is None else asked[..., self._shown]
 
     def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
-        """One that gives images of three bands: ``bands`` by their number from 0, or the first. ``ConfigError`` for others."""
+        """A generator whose images have three bands: ``bands`` by their number from 0, or the first three. ``ConfigError`` for
+        others.
+        """
         shown = shown_bands(self.bands, bands)
         if (self.bands, shown, self._shown) == (3, RGB, None):
             return self
@@ -130,10 +153,10 @@ class TrainedGenerator:
     def for_scene(
         self, windows: Sequence[np.ndarray], *, seed: int = 0, origins: Sequence[tuple[int, int]] = ((0, 0),)
     ) -> "TrainedGenerator":
-        """This generator with the image statistics of a scene, gathered over ``windows`` of its mask, which are of one size.
+        """This generator with the image statistics of a scene. They are gathered over ``windows`` of its mask, which have one size.
 
-        What it then makes of a pixel depends on the mask within ``reach_px`` and on nothing else, so a scene can be generated
-        window by window. A generator without norms over the image is returned as it is.
+        What it then makes of a pixel depends only on the mask within ``reach_px``. So a scene can be generated window by window. A
+        generator without norms over the image is returned as it is.
         """
         if not has_image_statistics(self.network):
             return self
@@ -146,8 +169,12 @@ class TrainedGenerator:
     def with_style(self, style: str | np.ndarray | None) -> "TrainedGenerator":
         """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, B) uint8.
 
-        Of a place the seed chooses one of the looks that training saw there; with ``None`` one of any place's, as before. Raises
-        ``ConfigError`` for another name or a network without styles, ``DataError`` for an array that is no image.
+        For a place, the seed chooses one of the looks that training saw there. With ``None`` the seed chooses a look of any place,
+        as without a style.
+
+        Raises:
+            ConfigError: another name, or a network without styles.
+            DataError: an array that is no image.
         """
         if not self.styles:
             raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
@@ -173,13 +200,15 @@ class TrainedGenerator:
         return styled
 
     def with_material(self, tiles: str | Path | TileStore) -> "TrainedGenerator":
-        """A copy that composes its images of the roofs and the ground of other tiles, without training; its ``styles`` are their
+        """A copy that composes its images of the roofs and the ground of other tiles, without training. Its ``styles`` are their
         places.
 
-        ``tiles`` were made by ``prepare``; their training split is taken, so that the others stay unseen. The looks of a place are
-        those that the network's own encoder sees in them. Raises ``ConfigError`` for a network that makes everything itself, or
-        that was given the style of a place before, ``DataError`` for tiles of other bands or of another resolution, without a class
-        called building, or damaged.
+        ``tiles`` were made by ``prepare``. Their training split is taken, so that the others stay unseen. The looks of a place are
+        those that the network's own encoder sees in them.
+
+        Raises:
+            ConfigError: a network that makes everything itself, or a generator that was given the style of a place before.
+            DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
         given._shown = self._shown
@@ -194,17 +223,17 @@ class TrainedGenerator:
         return moved
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
-        """Write it as a pretrained folder; options as in ``orthoforge.hub.save_pretrained``."""
+        """Write the generator as a pretrained folder. ``options`` are those of ``orthoforge.hub.save_pretrained``."""
         return hub.save_pretrained(replace(self.saved, network=self.network), folder, **options)
 
     @staticmethod
     def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> "TrainedGenerator":
-        """``load_generator`` under the name that other libraries have for it."""
+        """Another name of ``load_generator``, which other libraries use."""
         return load_generator(source, device=device, revision=revision)
 
     @property
     def own_style(self) -> tuple[str, str]:
-        """Name and identity of the style that it was given (``with_style``), which tells it from others; empty by the seed."""
+        """Name and identity of the style that ``with_style`` gave. Both are empty where the seed chooses."""
         bank = self.network.styles if self.styles else None
         if bank is None:
             return "", ""
@@ -215,14 +244,14 @@ class TrainedGenerator:
 
     @property
     def stride_px(self) -> int:
-        """What the sides of the network's input are padded to a multiple of."""
+        """The sides of the network's input are padded to a multiple of this."""
         return self.network.stride
 
     @property
     def reach_px(self) -> int:
-        """How many pixels beside an output pixel the network looks at, apart from statistics of the image.
+        """How many pixels beyond an output pixel the network looks. Statistics of the image are not counted.
 
-        And apart from which pixels are one building, wherever that ends: see ``buildings_of``.
+        Which pixels are one building is not counted either, wherever the building ends: see ``buildings_of``.
         """
         return self.network.reach
 
@@ -232,24 +261,25 @@ class TrainedGenerator:
         return is_noisy(self.network)
 
     def buildings_of(self, read: Read, height: int, width: int, origin: tuple[int, int] = (0, 0)) -> Buildings | None:
-        """The buildings of a mask of any size that ``read`` gives by windows; ``None`` where the network is told nothing of them.
+        """The buildings of a mask of any size, which ``read`` gives by windows. ``None`` where the network is told nothing of
+        buildings.
 
-        ``origin`` is where the mask's first (row, column) lies, as when it is generated.
+        ``origin`` is the (row, column) at which the mask begins, as when its image is generated.
         """
         return telling.buildings_of(self.network, read, height, width, classes=self.classes is not None, origin=origin)
 
     def teller(self, buildings: Buildings, seed: int) -> telling.Teller:
-        """What the network is told of a window of the mask that has these buildings, by this seed.
+        """What the network is told of a window of the mask that has these buildings, with this seed.
 
-        One with a library: its canvas, (h, w, B) uint8. Others: which colour of its palette each pixel's building has, (h, w) uint8
-        from 1, 0 outside.
+        A generator with a library is told its canvas, (h, w, B) uint8. Others are told which colour of the palette the building of
+        each pixel has: (h, w) uint8 from 1, 0 outside.
         """
         if self.library is None:
             return telling.roof_teller(buildings, seed)
         return telling.canvas_teller(self.library, buildings, seed, self._place(seed))
 
     def memory_bytes(self, height: int, width: int) -> int:
-        """About how much memory an image of this size takes to generate in one piece."""
+        """About how many bytes of memory it takes to generate an image of this size in one piece."""
         return self.network.memory_bytes(height, width)
 
     @property
@@ -275,14 +305,23 @@ class TrainedGenerator:
 
 
 def load_generator(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> TrainedGenerator:
-    """A generator, ready to call.
+    """A trained generator, ready to call.
 
-    ``source`` is a run folder (its ``last`` weights are taken), one of its checkpoints, such as ``RUN/weights/best``, a pretrained
-    folder, the name of weights that come with the package, or, where nothing of that name is here, a repository ``owner/name`` of
-    the Hugging Face hub; a ``Path`` is never looked for there. ``revision`` is a branch, tag or commit of the repository.
+    ``source`` is one of these: a run folder (its ``last`` weights are taken), one of its checkpoints such as ``RUN/weights/best``,
+    a published folder, or the name of weights that come with the package. If nothing of that name is here, it is a repository
+    ``owner/name`` of the Hugging Face hub; a ``Path`` is never looked for there. ``revision`` is a branch, tag or commit of the
+    repository.
 
-    Raises ``CheckpointError`` when there is none, or when its bytes changed, ``ConfigError`` for a device that is not there, a
-    revision of a folder, or without the extra ``hub``, and ``ResourceError`` when the hub cannot be reached.
+    Raises:
+        CheckpointError: there is none, or its bytes changed.
+        ConfigError: a device that is not there, a revision of a folder, or the extra ``hub`` is not installed.
+        ResourceError: the hub cannot be reached.
+
+    Examples:
+        >>> from orthoforge import load_generator
+        >>> generator = load_generator("orthoforge-s")
+        >>> generator.styles, generator.is_noisy
+        (('banepa_core',), True)
     """
     device = chosen_device(device)
     path = Path(source)

@@ -38,17 +38,28 @@ def train(
     device: str = "auto",
     quiet: bool = False,
 ) -> Path:
-    """Train ``recipe`` on the tiles in ``data``; returns the run folder (``runs/NAME`` when ``out`` is left out).
+    """Train ``recipe`` on the tiles in ``data``. Returns the run folder: ``out``, or ``runs/NAME`` when ``out`` is left out.
 
-    With ``resume`` a run goes on from its last checkpoint, with the same result as if it had never stopped. With ``init_from`` the
-    networks start from another run's weights; its optimizers, rate and epochs are left behind. ``stop_after`` trains so many epochs
-    now and leaves the rest to a resumption. SIGTERM and Ctrl-C save and return. ``trackers``: see ``orthoforge.trackers``.
+    ``resume`` goes on with the run in ``out`` from its last checkpoint. On a CPU the result has the same bits as if it had never
+    stopped. ``init_from`` starts from the weights of another run; optimizers, learning rate and epochs of that run are left behind.
+    ``stop_after`` trains so many epochs now and leaves the rest to ``resume``. Ctrl-C and SIGTERM save and return. ``trackers``
+    says where curves go (``orthoforge.trackers``).
     ``device`` is ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; torchrun takes one each process.
 
-    Raises ``ConfigError`` when recipe and tiles do not fit or a resumed recipe differs, ``DataError`` when tiles are damaged,
-    ``OutputExistsError`` when ``out`` holds a run already, ``LockedError`` when another process trains it, ``CheckpointError`` for
-    a damaged checkpoint, ``ResourceError`` for want of disk or memory, ``DivergedError`` when NaN or Inf return after every
-    rollback.
+    Raises:
+        ConfigError: recipe and tiles do not fit, or a resumed recipe differs.
+        DataError: tiles are damaged.
+        OutputExistsError: ``out`` holds a run already.
+        LockedError: another process trains it.
+        CheckpointError: a checkpoint is damaged.
+        ResourceError: too little disk or memory.
+        DivergedError: NaN or Inf came back after every rollback.
+
+    Examples:
+        >>> from orthoforge import train
+        >>> run = train("orthoforge-xs", "tiles", "runs/second", quiet=True)
+        >>> run.as_posix()
+        'runs/second'
     """
     recipe = recipe if isinstance(recipe, Recipe) else load_recipe(recipe)
     # Resumed on other hardware, "auto" would mean something else; what it means here is part of the run.

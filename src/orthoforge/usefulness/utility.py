@@ -56,21 +56,35 @@ def utility(
     segmenter: SegmenterSettings | None = None,
     train: Train = train_segmenter,
 ) -> Utility:
-    """Train one segmenter on real, on both, and on synthetic tiles; writes ``utility.json`` and ``utility.html`` to ``out``.
+    """Measure whether training on synthetic images helps a segmenter. Writes ``utility.json`` and ``utility.html`` to ``out``.
 
-    ``synthetic`` is a run, which is given masks of training tiles (``synthetic_tiles.pool_of``), or a folder of tiles that
-    `orthoforge prepare` cut from synthetic pairs. All arms take ``steps`` optimizer steps of one batch size; a ratio is synthetic
-    images per real one within them (``design.synthetic_count``). All are tested on the tiles of ``splits`` in ``data``
-    (``test``, ``val`` or both: the segmenter is steered by neither), and compared with training on the same real tiles, turned and
-    mirrored, paired by seed; the seeds are ``seeds`` numbers from ``first_seed`` on. ``quick`` keeps the smallest and the largest
-    fraction, the ratio nearest to 1 and a quarter of the steps: enough to see that everything runs. ``segmenter`` replaces what
-    the segmenter is, except for steps and seed; ``train``, called as ``train_segmenter`` is, replaces the segmenter by another.
+    The same segmenter is trained on real tiles, on real and synthetic ones, and on synthetic ones alone. ``synthetic`` is a run,
+    which is given masks of training tiles, or a folder of tiles that ``prepare`` cut from synthetic pairs. All arms take ``steps``
+    optimizer steps of one batch size. ``ratios`` are the synthetic images for each real one within them. ``fractions`` are shares
+    of the real training tiles.
 
-    Called again, finished trainings are kept; further ratios, fractions and seeds are added. With ``overwrite`` it begins anew, but
-    keeps trainings on real tiles alone where only ``synthetic`` changed. Returns what ``utility.json`` holds
-    (docs/utility.md). Raises ``DataError`` when (without ``allow_leaks``) there are no test tiles, the split is by tile at random,
-    or synthetic images may carry test tiles; ``ConfigError`` for numbers that cannot be, ``OutputExistsError`` when ``out`` holds
-    an experiment with other settings and ``overwrite`` is false, ``LockedError``, ``CheckpointError``.
+    All arms are tested on the tiles of ``splits`` in ``data`` (``test``, ``val`` or both: the segmenter is steered by neither).
+    Each is compared with training on the same real tiles, turned and mirrored, paired by seed. The seeds are ``seeds`` numbers from
+    ``first_seed`` on. ``quick`` keeps the smallest and the largest fraction, the ratio nearest to 1 and a quarter of the steps:
+    enough to see that everything runs. ``segmenter`` replaces what the segmenter is, except for steps and seed. ``train``, called
+    as ``train_segmenter`` is, replaces the segmenter by another.
+
+    Call it again: finished trainings are kept; further ratios, fractions and seeds are added. With ``overwrite`` it begins anew,
+    but keeps trainings on real tiles alone where only ``synthetic`` changed. Returns what ``utility.json`` holds (docs/utility.md).
+
+    Raises:
+        DataError: (without ``allow_leaks``) no test tiles, a random split, or synthetic images that may carry test tiles.
+        ConfigError: impossible numbers.
+        OutputExistsError: ``out`` holds an experiment with other settings and ``overwrite`` is false.
+        LockedError: another process runs the same experiment.
+        CheckpointError: there is no such run, or its weights are damaged.
+
+    Examples:
+        >>> from orthoforge import utility
+        >>> found = utility("runs/mine", "tiles", "useful", ratios=[1], fractions=[1.0], seeds=1, steps=1)
+        5 trainings of a segmenter...
+        >>> found["data"]["split"]
+        'test'
     """
     began, cpu_began = time.monotonic(), time.process_time()
     device = chosen_device(device)

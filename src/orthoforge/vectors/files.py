@@ -6,6 +6,7 @@ from pathlib import Path
 from orthoforge.errors import DataError, GridError, OutputExistsError
 from orthoforge.files import lock, no_such_file, require_place, writable
 from orthoforge.geo.cog import assemble, write_block, write_raster
+from orthoforge.geo.example import mask_called
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_mask
 from orthoforge.vectors.footprint_mask import FootprintMask
@@ -120,8 +121,27 @@ def footprints(
     layer: str | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Footprints to a mask (``rasterize_file``), or a mask to footprints (``polygonize_file``): by the name of ``source``."""
-    source, out, like = Path(source), Path(out), None if like is None else Path(like)
+    """Turn building footprints into a mask, or a mask into building footprints. The name of ``source`` decides.
+
+    A mask is a GeoTIFF of one band, uint8, 255 on buildings and 0 elsewhere. It lies on the grid of the raster ``like``, or on
+    ``extent`` (left, bottom, right, top in the CRS of the footprints) with pixels of ``gsd`` metres. ``crs`` is the CRS of the
+    mask. ``footprints_crs`` states the CRS of the footprints where their file names none, or a wrong one. ``repair`` mends invalid
+    polygons. ``layer`` names a layer of a GeoPackage. Outlines of a mask become GeoJSON, GeoPackage or GeoParquet. Returns ``out``.
+
+    Raises:
+        DataError: a file that cannot be read, or an invalid polygon without ``repair``.
+        GridError: a mask without a CRS, or one that is rotated.
+        OutputExistsError: ``out`` is there and ``overwrite`` is false.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from orthoforge import footprints
+        >>> footprints(Path("example"), Path("outlines.geojson")).name  # a mask to footprints
+        'outlines.geojson'
+        >>> footprints(Path("outlines.geojson"), Path("mask-again.tif"), gsd=0.3).name  # and back
+        'mask-again.tif'
+    """
+    source, out, like = mask_called(Path(source)), Path(out), None if like is None else Path(like)
     if not is_footprints(source):
         refuse_foreign(source)
         if not source.exists():

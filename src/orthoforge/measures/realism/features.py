@@ -35,10 +35,16 @@ INCEPTION_PX = 299
 
 @dataclass(frozen=True)
 class ScoreNetwork:
-    """A network by name, and what must be said beside every figure that comes out of it.
+    """A network that sets of images are looked at through, with what must be said beside every figure that comes out of it.
 
-    ``embed`` takes images (N, 3, H, W) in [-1, 1] and returns (N, ``channels``). Any network can be one: a trained segmenter is
-    ``ScoreNetwork("segmenter", layer, sha256, "none", channels, embed)``.
+    ``embed`` takes images (N, 3, H, W), float32 in [-1, 1], and returns vectors (N, ``channels``). Any network can be one.
+
+    Examples:
+        >>> import torch
+        >>> from orthoforge import ScoreNetwork
+        >>> mean_colour = ScoreNetwork("mean colour", "none", "", "none", 3, lambda images: images.mean((2, 3)))
+        >>> mean_colour.embed(torch.zeros(2, 3, 64, 64)).shape
+        torch.Size([2, 3])
     """
 
     name: str

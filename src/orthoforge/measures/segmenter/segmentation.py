@@ -44,7 +44,15 @@ _SHIFT, _CONTRAST, _COLOUR = 20.0, 0.2, 0.1
 
 @dataclass(frozen=True)
 class SegmenterSettings:
-    """How a segmenter is trained. The defaults take about two minutes of one core, more where others use it too."""
+    """How a segmenter is trained: ``steps`` of ``batch_size`` crops of ``crop_px`` pixels.
+
+    The defaults take about two minutes of one core, and more where others use it too.
+
+    Examples:
+        >>> from orthoforge import SegmenterSettings
+        >>> SegmenterSettings(steps=400).crop_px
+        128
+    """
 
     steps: int = 150
     batch_size: int = 8
