@@ -3,7 +3,7 @@
 import orthoforge
 
 GROUPS = {
-    "data": ("Data", ("check", "prepare", "TileStore", "Classes", "footprints", "simulate")),
+    "data": ("Data", ("check", "prepare", "TileStore", "Classes", "footprints", "simulate", "RealPairs", "SyntheticPairs")),
     "training": ("Training", ("train", "Recipe", "load_recipe", "recipe_names", "Run", "experiment", "sweep", "demo")),
     "images": ("Images", ("load_generator", "TrainedGenerator", "generate", "forge", "grow", "publish")),
     "scores": ("Scores and errors", ("evaluate", "ScoreNetwork", "compare", "utility", "SegmenterSettings", "OrthoforgeError")),

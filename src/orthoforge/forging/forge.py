@@ -71,10 +71,9 @@ def forge(
     ``drawn`` takes the masks of ``drawn`` (a folder or paths; all of them, for one place).
 
     ``size`` is the side in pixels and ``gsd`` a pixel in metres; those of the source scene when left out. ``density`` multiplies
-    the building share of
-    ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255. Each lies on the grid of the source scene whose density and
-    streets it takes: the same resolution, CRS and origin. Its name begins with the place and ends with a number above all numbers
-    of the source.
+    the building share of ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255. Each lies on the grid of the source scene
+    whose density and streets it takes: the same resolution, CRS and origin. Its name begins with the place and ends with a number
+    above all numbers of the source.
 
     The same arguments give the same bytes. A mask does not depend on how many there are. Call it again after an interruption: it
     goes on.

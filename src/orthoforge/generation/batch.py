@@ -102,7 +102,8 @@ def generate(
     ``out`` is a file (``.tif`` or ``.png``) for one mask, or a folder that gets ``STEM.tif`` for each mask. With ``variants`` each
     mask gets ``STEM_v1.tif``, ``STEM_v2.tif`` …, which differ in their seed. An image has the size, CRS and transform of its mask,
     exactly;
-    with ``format="png"`` it has the size alone. Tags mark it as synthetic. A STAC item lies beside a georeferenced GeoTIFF. The same ``seed`` gives the same image.
+    with ``format="png"`` it has the size alone. Tags mark it as synthetic. A STAC item lies beside a georeferenced GeoTIFF. The
+    same ``seed`` gives the same image.
 
     ``style`` is the look of all images: a place of the run (``TrainedGenerator.styles``), or a file with a reference image, of
     which the middle is looked at. ``"by-name"`` takes for each mask the place that its file is named by. Without a style the seed
