@@ -8,6 +8,7 @@ from orthoforge.geo.rasters.files import DRIVERS, require_name
 from orthoforge.geo.rasters.image_values import image_without_data, read_image
 from orthoforge.geo.rasters.mask_values import (
     MASK_VALUES,
+    NotBuildingsError,
     nodata_note,
     percent,
     read_mask,
@@ -18,14 +19,25 @@ from orthoforge.geo.rasters.mask_values import (
     require_threshold,
 )
 from orthoforge.geo.rasters.memory import available_memory, require_memory
-from orthoforge.geo.rasters.raster import GDAL_ERRORS, MAX_PIXELS, READ_OPTIONS, Raster, open_quietly, open_raster, read_tags
+from orthoforge.geo.rasters.raster import (
+    GDAL_ERRORS,
+    MAX_PIXELS,
+    PIXEL_SIZE_TAG,
+    READ_OPTIONS,
+    Raster,
+    open_quietly,
+    open_raster,
+    read_tags,
+)
 
 __all__ = [
     "DRIVERS",
     "GDAL_ERRORS",
     "MASK_VALUES",
     "MAX_PIXELS",
+    "PIXEL_SIZE_TAG",
     "READ_OPTIONS",
+    "NotBuildingsError",
     "Raster",
     "available_memory",
     "image_without_data",
