@@ -90,15 +90,25 @@ class Classes:
         """Class indices (H, W), 255 where no class has the code, and the count of pixels of each such code."""
         in_colour = codes.shape[-1] == 3
         packed = _packed(codes) if in_colour else codes[..., 0]
-        known = {_packed(np.array(colour)).item(): index for colour, index in self.index_of.items()}
-        indices = np.full(packed.shape, _UNKNOWN, np.uint8)
-        for code, index in (known if in_colour else self.index_of_value).items():
-            indices[packed == code] = index
+        if in_colour:
+            indices = np.full(packed.shape, _UNKNOWN, np.uint8)
+            for colour, index in self.index_of.items():
+                indices[packed == _packed(np.array(colour)).item()] = index
+        else:
+            table = np.full(256, _UNKNOWN, np.uint8)
+            table[list(self.index_of_value)] = list(self.index_of_value.values())
+            indices = table[packed]
         left, counts = np.unique(packed[indices == _UNKNOWN], return_counts=True)
         unknown: Counter[Code] = Counter()
         for code, pixels in zip(left.tolist(), counts.tolist(), strict=True):
             unknown[(code >> 16, code >> 8 & 255, code & 255) if in_colour else (code,)] = pixels
         return indices, unknown
+
+    def codes(self, mask: np.ndarray) -> np.ndarray:
+        """Class indices (H, W) as a file holds them that ``indices`` reads: values (H, W) where all have one, else colours."""
+        if self.values and all(self.values):
+            return np.array([of_class[0] for of_class in self.values], np.uint8)[mask]
+        return self.rgb(mask)
 
     def rgb(self, mask: np.ndarray) -> np.ndarray:
         """Class indices (…, H, W) as a picture (…, H, W, 3) of each class's first colour, or one of our own where it has none."""

@@ -16,6 +16,7 @@ import numpy as np
 from orthoforge import vectors
 from orthoforge.errors import ConfigError
 from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.rasters import (
     Raster,
     nodata_note,
@@ -27,7 +28,10 @@ from orthoforge.geo.rasters import (
     require_mask_values,
 )
 from orthoforge.geo.stamps import source_sha256
-from orthoforge.masks.classes import BUILDING, Classes, Code
+from orthoforge.masks.classes import BUILDING, Classes, Code, building_value
+from orthoforge.masks.coding import Coding
+
+_NONE_STATED = PixelSizes()
 
 
 class SceneMask(Protocol):
@@ -72,7 +76,14 @@ class Extent:
 
 @contextlib.contextmanager
 def open_mask(
-    path: Path, *, classes: Classes | None, threshold: int | None, extent: Extent, gsd_m: float | None
+    path: Path,
+    *,
+    classes: Classes | None,
+    threshold: int | None,
+    extent: Extent,
+    gsd_m: float | None,
+    pixel_sizes: PixelSizes = _NONE_STATED,
+    coding: Coding | None = None,
 ) -> Iterator[SceneMask]:
     """The mask of a raster, or of footprints on the ground of ``extent``, at ``gsd_m`` metres unless that says another.
 
@@ -92,7 +103,7 @@ def open_mask(
             f"{path}: is a raster and has its own grid; --like, --extent, --gsd, --crs, --footprints-crs, --repair and --layer are "
             "for footprints. A mask of another resolution needs --resample."
         )
-    with open_raster_mask(path, classes=classes, threshold=threshold) as mask:
+    with open_raster_mask(path, classes=classes, threshold=threshold, pixel_sizes=pixel_sizes, coding=coding) as mask:
         require_north_up(path, mask.grid)
         for note in (mask.raster.place_note, mask.nodata_note):
             if note:
@@ -101,10 +112,21 @@ def open_mask(
 
 
 @contextlib.contextmanager
-def open_raster_mask(path: Path, *, classes: Classes | None = None, threshold: int | None = None) -> "Iterator[RasterMask]":
-    """The mask of a raster: of ``classes``, or of buildings, which may be those at or above a ``threshold``."""
+def open_raster_mask(
+    path: Path,
+    *,
+    classes: Classes | None = None,
+    threshold: int | None = None,
+    pixel_sizes: PixelSizes = _NONE_STATED,
+    coding: Coding | None = None,
+) -> "Iterator[RasterMask]":
+    """The mask of a raster: of ``classes``, or of buildings, which may be those at or above a ``threshold``.
+
+    ``pixel_sizes`` say how long its pixels are where the file does not. ``coding`` says how the file codes classes, and what they
+    become, where it does otherwise than ``classes``.
+    """
     with open_raster(path) as raster:
-        yield RasterMask(raster, classes, threshold)
+        yield RasterMask(raster, classes, threshold, pixel_sizes.applied(raster.grid, path), coding)
 
 
 @dataclass
@@ -121,31 +143,43 @@ class RasterMask:
     Its values can be looked at as a whole first (``require_sound``), so that a bad one is found before an hour has passed.
     """
 
-    def __init__(self, raster: Raster, classes: Classes | None = None, threshold: int | None = None) -> None:
-        self.grid, self.raster, self.classes, self._threshold = raster.grid, raster, classes, threshold
+    def __init__(
+        self,
+        raster: Raster,
+        classes: Classes | None = None,
+        threshold: int | None = None,
+        grid: Grid | None = None,
+        coding: Coding | None = None,
+    ) -> None:
+        self.grid, self.raster, self.classes = grid or raster.grid, raster, classes
+        self._threshold, self._coding = threshold, coding
+        self._palette = coding.palette if coding else classes  # that of the file; none where it knows buildings alone
         self._lock = threading.Lock()  # GDAL reads a file in one thread at a time
 
     @cached_property
     def identity(self) -> str:
-        values = f" {self.classes.index_of_value}" if self.classes and self.classes.values else ""
-        settings = f"{self._threshold} {self.classes and self.classes.index_of}{values}"
+        palette = self._palette
+        values = f" {palette.index_of_value}" if palette and palette.values else ""
+        becomes = f" {self._coding.becomes}" if self._coding else ""
+        settings = f"{self._threshold} {palette and palette.index_of}{values}{becomes}"
         return hashlib.sha256(f"{source_sha256(self.raster.path)} {settings}".encode()).hexdigest()
 
     @property
     def nodata_note(self) -> str | None:
         """What is unclear about what it declares to be no data."""
-        return None if self.classes else nodata_note(self.raster)
+        return None if self._palette else nodata_note(self.raster)
 
     def labels(self, window: Window | None = None) -> np.ndarray:
         """A window, or all of it, as (h, w) uint8 of 0 and 255 or of class indices. ``DataError`` for other values or colours."""
         with self._lock:
-            if self.classes is None:
+            if self._palette is None:
                 return read_mask(self.raster, window, threshold=self._threshold)
-            return self.classes.indices(self._codes(window), self.raster.path)
+            indices = self._palette.indices(self._codes(self._palette, window), self.raster.path)
+        return self._coding.translated(indices) if self._coding else indices
 
     def read(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
         """As ``labels``, and where it holds data, (h, w) bool; ``None`` for everywhere."""
-        if self.classes is None:
+        if self._palette is None:
             with self._lock:
                 return read_mask_and_valid(self.raster, window, threshold=self._threshold)
         labels = self.labels(window)
@@ -156,28 +190,38 @@ class RasterMask:
         """What a copy of it holds, and where that has data: as ``read``, but of classes their colours, (h, w, 3), or values."""
         if self.classes is None:
             return self.read(window)
+        if self._coding is not None:
+            return self.classes.codes(self.labels(window)), None
         with self._lock:
-            codes = self._codes(window)
+            codes = self._codes(self.classes, window)
         self.classes.indices(codes, self.raster.path)
         return (codes if codes.shape[2] == 3 else codes[..., 0]), None
 
     def building(self, window: Window, unfit: Unfit) -> np.ndarray:
         """(h, w) uint8 of 0 and 255. What the mask must not hold is counted in ``unfit``, to be judged when all of it is read."""
-        if self.classes:
-            labels, unknown = self.classes.sort(self._codes(window))
+        if self._palette:
+            indices, unknown = self._palette.sort(self._codes(self._palette, window))
             unfit.codes += unknown
-            building = -1 if self.classes.building is None else self.classes.building
-            return np.where(labels == building, BUILDING, 0).astype(np.uint8)
+            labels = self._coding.translated(indices) if self._coding else indices
+            building = building_value(self.classes)
+            return np.where(labels == (-1 if building is None else building), BUILDING, 0).astype(np.uint8)
         values = read_mask_values(self.raster, window)
         if self._threshold is None:
             unfit.counts += np.bincount(values.ravel(), minlength=256)
         return np.where(values >= (1 if self._threshold is None else self._threshold), BUILDING, 0).astype(np.uint8)
 
-    def _codes(self, window: Window | None) -> np.ndarray:
-        """What tells classes apart: colours (h, w, 3), or values (h, w, 1) where the classes have some and there is one band."""
-        if self.classes and self.classes.values and (self.raster.dtype, self.raster.band_count) == ("uint8", 1):
-            return self.raster.read(window)
-        return read_mask_rgb(self.raster, window)
+    def _codes(self, palette: Classes, window: Window | None) -> np.ndarray:
+        """What tells classes apart: colours (h, w, 3), or values (h, w, 1) where the palette has some and there is one band.
+
+        Three equal bands are one where the palette has no colours.
+        """
+        raster = self.raster
+        if palette.values and (raster.dtype, raster.band_count) == ("uint8", 1):
+            return raster.read(window)
+        codes = read_mask_rgb(raster, window)
+        if palette.values and not palette.index_of and (codes == codes[..., :1]).all():
+            return codes[..., :1]
+        return codes
 
     def valid(self, window: Window) -> np.ndarray | None:
         declares = self.raster.nodata is not None or self.raster.has_alpha or self.raster.has_mask
@@ -186,7 +230,7 @@ class RasterMask:
     def require_sound(self) -> None:
         unfit = Unfit()
         for window in self.raster.strips():
-            if self.classes is None and self._threshold is None:
+            if self._palette is None and self._threshold is None:
                 self.building(window, unfit)
             else:
                 self.labels(window)
