@@ -20,7 +20,7 @@ ALLOWED = {
     "geo": {"errors", "files"},
     "vectors": {"errors", "files", "geo"},
     "masks": {"errors", "files", "bands", "geo", "vectors"},
-    "scenes": {"errors", "bands", "files", "geo", "vectors", "masks"},
+    "scenes": {"errors", "bands", "files", "plain_yaml", "geo", "vectors", "masks"},
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
     "material": {"errors", "files", "geo", "vectors"},
@@ -57,7 +57,7 @@ ALLOWED = {
     "measures": {"errors", "files", "config", "geo", "tiles", "models", "weights"},
     "pages": {"files"},
     "evaluation": {
-        "errors", "bands", "files", "config", "geo", "masks.classes", "tiles", "models", "checkpoints", "trained_generator",
+        "errors", "bands", "files", "config", "geo", "masks", "tiles", "models", "checkpoints", "trained_generator",
         "generation", "runs",
         "measures", "pages",
     },

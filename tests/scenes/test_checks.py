@@ -172,7 +172,7 @@ def test_files_that_cannot_be_opened_are_faults_and_the_rest_is_checked(tmp_path
         return is_dir(path)
 
     opened = find_pairs(tmp_path)
-    monkeypatch.setattr("orthoforge.scenes.checks.survey", lambda data: opened)
+    monkeypatch.setattr("orthoforge.scenes.checks.survey", lambda *_, **__: opened)
     monkeypatch.setattr(Path, "is_dir", refused)
     faults = messages(check(tmp_path), "fault")
     assert len(faults) == 2

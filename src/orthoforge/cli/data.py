@@ -5,22 +5,38 @@ from typing import Literal
 
 from tyro.conf import Positional
 
+from orthoforge.errors import ConfigError
+
 
 def check(
-    data: Positional[Path],
+    data: Positional[Path | None] = None,
     *,
     threshold: int | None = None,
     palette: Path | None = None,
+    building: tuple[str, ...] = (),
     bands: tuple[int, ...] | None = None,
+    pixel_size: float | Path | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     all: bool = False,
 ) -> int:
     """Check image/mask pairs: names, sizes, CRS, grids, values, unreadable pixels, alignment. Exit 1 on a fault.
 
     Args:
-        data: Inria's layout as downloaded, or a folder with images/ and masks/.
+        data: A data set: a folder with images/ and masks/, or in another common layout. May be left out with --images and --masks.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         palette: JSON file of class names and their colours or values, for masks of classes.
+        building: Names of those classes that are building: the masks are then read as masks of buildings. Without --palette, values
+            of the masks, such as 1.
         bands: Of the images, numbered from 1, those that are meant to be used; without it images have three.
+        pixel_size: Metres of a pixel, for images without coordinates, such as 0.3; or a table (.csv) of file names and metres. A
+            file pixel_size.csv in DATA is used without being named.
+        images: Folder of the images, where the layout of DATA is not recognised, or they lie elsewhere.
+        masks: Folder of the masks, a COCO file, or a folder of YOLO's labels.
+        image_suffix: What names of images end in beyond the scene's name, such as _sat.
+        mask_suffix: What names of masks end in beyond it, such as _mask.
         all: List the sound scenes too.
     """
     from rich.console import Console
@@ -28,14 +44,17 @@ def check(
     from orthoforge.scenes.check_table import format_report
     from orthoforge.scenes.checks import check
 
-    report = check(data, threshold=threshold, palette=palette, bands=bands)
+    report = check(
+        data, threshold=threshold, palette=palette, building=building, bands=bands, pixel_size=pixel_size, images=images,
+        masks=masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
+    )  # fmt: skip
     Console().print(format_report(report, all_scenes=all))
     return 1 if report.faults else 0
 
 
 def prepare(
     data: Positional[Path],
-    tiles: Positional[Path],
+    tiles: Positional[Path | None] = None,
     *,
     grid: int | None = None,
     gsd: float | None = None,
@@ -43,8 +62,14 @@ def prepare(
     split: Literal["digits", "inria", "blocks", "random"] = "blocks",
     min_building: float = 0.0,
     palette: Path | None = None,
+    building: tuple[str, ...] = (),
     threshold: int | None = None,
     bands: tuple[int, ...] | None = None,
+    pixel_size: float | Path | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     attribution: str = "",
     skip_bad: bool = False,
     seed: int = 0,
@@ -54,8 +79,8 @@ def prepare(
     """Cut scenes into tiles, once, for all trainings. Killed and run again, it goes on.
 
     Args:
-        data: Inria's layout as downloaded, or a folder with images/ and masks/.
-        tiles: Folder to write.
+        data: A data set: a folder with images/ and masks/, or in another common layout. May be left out with --images and --masks.
+        tiles: Folder to write. It is the only one that is named where --images and --masks say which data are meant.
         grid: Cut each scene into GRID × GRID tiles and resize them (1 when --gsd is not given either).
         gsd: Or cut tiles at this ground resolution, in metres per pixel.
         size: Side of a tile in pixels.
@@ -63,8 +88,16 @@ def prepare(
             0-6 train, 7-8 validation, 9 test), inria (numbers 1-5 of each city validate), random (by tile; neighbours leak).
         min_building: Leave out tiles with a smaller share of building.
         palette: JSON file of class names and their colours or values, for masks of classes.
+        building: Names of those classes that are building: the masks are then read as masks of buildings. Without --palette, values
+            of the masks, such as 1.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         bands: Of the images to keep, numbered from 1, such as 1 2 3 4; without it images have three, red, green and blue.
+        pixel_size: Metres of a pixel, for images without coordinates, such as 0.3; or a table (.csv) of file names and metres. A
+            file pixel_size.csv in DATA is used without being named.
+        images: Folder of the images, where the layout of DATA is not recognised, or they lie elsewhere.
+        masks: Folder of the masks, a COCO file, or a folder of YOLO's labels.
+        image_suffix: What names of images end in beyond the scene's name, such as _sat.
+        mask_suffix: What names of masks end in beyond it, such as _mask.
         attribution: Whom to credit for the imagery; travels into runs and generated files.
         skip_bad: Leave out scenes that cannot be read, and say which.
         seed: Of the random choices of blocks and random.
@@ -74,6 +107,15 @@ def prepare(
     from orthoforge.tiles.prepare import prepare
 
     prepare(
-        data, tiles, grid=grid, gsd=gsd, size=size, split=split, min_building=min_building, palette=palette, threshold=threshold,
-        bands=bands, attribution=attribution, skip_bad=skip_bad, seed=seed, workers=workers, overwrite=overwrite,
+        None if tiles is None else data, _tiles_folder(data, tiles, images, masks), grid=grid, gsd=gsd, size=size, split=split,
+        min_building=min_building, palette=palette, building=building, threshold=threshold, bands=bands, pixel_size=pixel_size,
+        images=images, masks=masks, image_suffix=image_suffix, mask_suffix=mask_suffix, attribution=attribution, skip_bad=skip_bad,
+        seed=seed, workers=workers, overwrite=overwrite,
     )  # fmt: skip
+
+
+def _tiles_folder(data: Path, tiles: Path | None, images: Path | None, masks: Path | None) -> Path:
+    """The folder to write: the only one that is named, where options say which data are meant."""
+    if tiles is None and not (images and masks):
+        raise ConfigError(f"where to? Name a folder for the tiles: orthoforge prepare {data} TILES.")
+    return data if tiles is None else tiles

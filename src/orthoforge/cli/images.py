@@ -30,6 +30,9 @@ def generate(
     compress: Literal["deflate", "zstd", "lzw", "jpeg", "webp"] = "deflate",
     quality: int = 90,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
+    pixel_size: float | Path | None = None,
     sign: tuple[Path, Path] | None = None,
     device: str = "cpu",
     overwrite: bool = False,
@@ -65,6 +68,12 @@ def generate(
         compress: Of the GeoTIFF; jpeg and webp lose something.
         quality: Of jpeg and webp, 25 to 100.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        palette: JSON file of class names and their colours or values, where masks are of classes and the run knows buildings alone,
+            or codes its classes otherwise.
+        building: Names of the palette's classes that are building, for a run that knows buildings alone; the one that is called so
+            when left out. Without --palette, values of the masks, such as 1.
+        pixel_size: Metres of a pixel, for masks without coordinates, such as 0.3; or a table (.csv) of file names and metres. The
+            run's when left out.
         sign: Certificate and private key, PEM files, for Content Credentials (C2PA) beside each image.
         device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace images that are there.
@@ -74,7 +83,8 @@ def generate(
     for path in generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, device=device,
+        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
+        pixel_size=pixel_size, sign=sign, device=device,
         overwrite=overwrite,
     ):  # fmt: skip
         print(path)
@@ -82,7 +92,7 @@ def generate(
 
 def grow(
     run: Positional[str],
-    data: Positional[Path],
+    data: Positional[Path | None] = None,
     *,
     out: Out,
     ratio: float = 1.0,
@@ -92,17 +102,25 @@ def grow(
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
+    pixel_size: float | Path | None = None,
+    images: Path | None = None,
+    real_masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     device: str = "cpu",
     overwrite: bool = False,
 ) -> None:
     """Make a larger data set: the real pairs, and synthetic ones that only ever train. Killed and run again, it goes on.
 
-    The layout stays that of DATA. synthetic.jsonl lists every synthetic pair and what was rejected; README.md is a data card.
+    The layout stays that of DATA where it is one pair of folders of rasters; else it is images/ and masks/. synthetic.jsonl lists
+    every synthetic pair and what was rejected; README.md is a data card.
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
             with the package: orthoforge-material, orthoforge-s.
-        data: The data set that the run's tiles were cut from.
+        data: The data set that the run's tiles were cut from. May be left out with --images and --real-masks.
         out: Folder for the larger data set.
         ratio: Synthetic pairs for each real pair that trains.
         variants: Images for each mask, where the network has noise.
@@ -112,6 +130,16 @@ def grow(
             leaves the segmenter out.
         seed: Of masks, order and noise.
         threshold: Mask values at or above it are building; that of the run's tiles when left out.
+        palette: JSON file of class names and their colours or values, where masks are of classes and the run knows buildings alone,
+            or codes its classes otherwise. The new data set's masks are then as the run knows them.
+        building: Names of the palette's classes that are building, for a run that knows buildings alone. Without --palette, values
+            of the masks. What the run's tiles were cut with when left out.
+        pixel_size: Metres of a pixel, for images without coordinates, or a table (.csv) of file names and metres; pixel_size.csv in
+            DATA, or what the run's tiles were cut with, when left out.
+        images: Folder of the real images, where the layout of DATA is not recognised, or they lie elsewhere.
+        real_masks: Folder of their masks, a COCO file, or a folder of YOLO's labels.
+        image_suffix: What names of images end in beyond the scene's name, such as _sat.
+        mask_suffix: What names of masks end in beyond it, such as _mask.
         device: cpu or cuda; several with commas, as in cuda:0,cuda:1.
         overwrite: Replace a data set that was grown here with other settings.
     """
@@ -119,5 +147,6 @@ def grow(
 
     grow(
         run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, device=device, overwrite=overwrite,
+        threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images, real_masks=real_masks,
+        image_suffix=image_suffix, mask_suffix=mask_suffix, device=device, overwrite=overwrite,
     )  # fmt: skip

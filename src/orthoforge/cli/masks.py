@@ -57,6 +57,9 @@ def forge(
     place: str | None = None,
     seed: int = 0,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
+    pixel_size: float | Path | None = None,
     drawn: Path | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -74,14 +77,19 @@ def forge(
         place: Only this one.
         seed: Of all that is random.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
+        palette: JSON file of class names and their colours or values, where the masks are of classes.
+        building: Names of the classes that are building; the one that is called so when left out. Without --palette, values of the
+            masks, such as 1.
+        pixel_size: Metres of a pixel, for masks without coordinates, such as 0.3; or a table (.csv) of file names and metres. A
+            file pixel_size.csv in SOURCE is used without being named.
         drawn: Folder of drawings, for --how drawn.
         overwrite: Replace masks made with other settings.
     """
     from orthoforge.forging.forge import forge
 
     made = forge(
-        source, out, how=how, count=count, size=size, density=density, place=place, seed=seed, threshold=threshold, drawn=drawn,
-        overwrite=overwrite,
+        source, out, how=how, count=count, size=size, density=density, place=place, seed=seed, threshold=threshold,
+        palette=palette, building=building, pixel_size=pixel_size, drawn=drawn, overwrite=overwrite,
     )  # fmt: skip
     for name, why in made.skipped.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)

@@ -19,6 +19,8 @@ def evaluate(
     weights: Path | None = None,
     lpips: Path | None = None,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
     bands: tuple[int, int, int] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -44,6 +46,9 @@ def evaluate(
             Nothing is downloaded.
         lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or vgg.pth and vgg16-397923af.pth: LPIPS beside the other scores.
         threshold: Values of --masks at or above it are building; without it only 0, 1 and 255 are accepted.
+        palette: JSON file of class names and their colours or values, where --masks are of classes.
+        building: Names of those classes that are building, where the tiles' masks are of buildings. Without --palette, values of
+            the masks.
         bands: Which three are looked at, as red, green and blue, where images have more, numbered from 1: 4 1 2 shows near infrared
             as red. The first three when left out.
         seed: Of all that is random in the network, in splits and in intervals.
@@ -56,8 +61,8 @@ def evaluate(
 
     result = evaluate(
         images, data, out, split=split, masks=masks, network=network, weights=weights, lpips=lpips,
-        threshold=threshold, bands=bands, seed=seed, device=device, allow_trained=allow_trained, fidelity=fidelity,
-        overwrite=overwrite,
+        threshold=threshold, palette=palette, building=building, bands=bands, seed=seed, device=device,
+        allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

@@ -29,6 +29,7 @@ from orthoforge.evaluation.result import (
 from orthoforge.evaluation.subject import Subject, described, require_scorable, run_subject
 from orthoforge.evaluation.tables import counted, realism_lines, score_lines
 from orthoforge.files import new_file, require_place
+from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.measures.paired import METRICS, MORE_METRICS, mean_scores
 from orthoforge.measures.realism.diversity import MASKS, diversity
 from orthoforge.measures.realism.features import BATCH, ScoreNetwork
@@ -58,6 +59,8 @@ def evaluate(
     weights: Path | None = None,
     lpips: Path | None = None,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: Sequence[str] = (),
     bands: Sequence[int] | None = None,
     seed: int = 0,
     device: str = "cpu",
@@ -68,12 +71,13 @@ def evaluate(
     """Score images against the real ones of ``split``; writes ``report.json`` and ``report.html`` to the folder ``out``.
 
     ``images`` is a run, whose generator is given the tiles' masks, or a folder of images of the tiles' size, whoever made them. An
-    image named as a tile (``folder_images``) is compared with it; the others count for realism alone. ``masks`` is a
-    folder of masks by the images' names. Where images have others than three bands, three are looked at as red, green and blue:
-    ``bands`` by their number from 1, or the first. ``network`` is what realism and memorisation are seen with: a name for
-    ``features.open_network`` with its ``weights``, or a network of your own. ``lpips`` is a folder with its files
-    (``realism.lpips.load_lpips``), for LPIPS beside the perceptual distance. ``fidelity`` (of a run) trains a segmenter on real
-    tiles that the run was not trained on, which takes minutes, and lets it look for the masks' buildings in the images.
+    image named as a tile (``folder_images``) is compared with it; the others count for realism alone. ``masks`` is a folder of
+    masks by the images' names, read by ``threshold``, ``palette`` and ``building`` as ``prepare`` does. Where images have others
+    than three bands, three are looked at as red, green and blue: ``bands`` by their number from 1, or the first. ``network`` is
+    what realism and memorisation are seen with: a name for ``features.open_network`` with its ``weights``, or a network of your
+    own. ``lpips`` is a folder with its files (``realism.lpips.load_lpips``), for LPIPS beside the perceptual distance. ``fidelity``
+    (of a run) trains a segmenter on real tiles that the run was not trained on, which takes minutes, and lets it look for the
+    masks' buildings in the images.
 
     Returns what ``report.json`` holds (docs/evaluation.md). Raises ``DataError`` when there are too few images, sizes differ, a
     mask is missing, pixels cannot be read, or (without ``allow_trained``) the run was trained on these tiles; ``ConfigError`` for
@@ -89,7 +93,9 @@ def evaluate(
                 raise OutputExistsError(f"{file} exists. Pass --overwrite to replace it, or choose another --out.")
     store = TileStore.open(data).showing(None if bands is None else [band - 1 for band in bands])
     tile_ids = _ids_of_split(store, split)
-    subject = _opened(path, store, tile_ids, split, masks=masks, threshold=threshold, seed=seed, device=device)
+    known, named = palette_of(palette, None, building)
+    reader = reader_of(store.classes, threshold=threshold, palette=known, building=named)
+    subject = _opened(path, store, tile_ids, split, masks=masks, reader=reader, seed=seed, device=device)
     require_scorable(subject, tile_ids, split, allow_trained=allow_trained)
     look = open_look(network, store, weights=weights, lpips=lpips, device=device)
     # A run's images are made one after the other, by all threads; files are looked at side by side, by one thread each.
@@ -145,13 +151,13 @@ def _opened(
     split: str,
     *,
     masks: Path | None,
-    threshold: int | None,
+    reader: MaskReader,
     seed: int,
     device: str,
 ) -> Subject:
     """The run or the folder at ``path``."""
     if not names_generator(path) and path.is_dir():
-        return folder_subject(path, store, split, masks=masks, threshold=threshold)
+        return folder_subject(path, store, split, masks=masks, reader=reader)
     if masks is not None:
         raise ConfigError(f"{path} is a run: it is given the masks of the tiles. --masks is for a folder of images.")
     return run_subject(path, store, tile_ids, seed=seed, device=device)

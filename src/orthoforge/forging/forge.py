@@ -20,9 +20,11 @@ from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.scenes.sources import number_of
 
 _SMALLEST_MASK_PX = 16
@@ -58,6 +60,9 @@ def forge(
     place: str | None = None,
     seed: int = 0,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: Sequence[str] = (),
+    pixel_size: PixelSizes | float | Path | None = None,
     drawn: Path | Sequence[Path] | None = None,
     overwrite: bool = False,
 ) -> Forged:
@@ -66,9 +71,10 @@ def forge(
     ``source`` is a data set in an accepted layout, a folder of masks, or masks by path. ``how``: ``recombine`` puts real footprints
     into new blocks, ``streets`` builds towns from the place's measurements, ``transform`` changes real masks, ``drawn`` takes the
     masks of ``drawn`` (a folder or paths; all of them, for one place). ``size`` is the side in pixels, the source scene's own when
-    left out. ``density`` multiplies the building share of ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255 on the
-    grid of the source scene whose density and streets they take: same resolution, CRS and origin. Their names begin with the place
-    and end with a number above all of the source's.
+    left out. ``palette`` and ``building`` say what is building in masks of classes, ``pixel_size`` how long the pixels of masks
+    without coordinates are, as in ``prepare``. ``density`` multiplies the building share of ``recombine`` and ``streets``. Masks
+    are GeoTIFFs of 0 and 255 on the grid of the source scene whose density and streets they take: same resolution, CRS and origin.
+    Their names begin with the place and end with a number above all of the source's.
 
     The same arguments give the same bytes, and a mask does not depend on how many there are. Killed and run again, it goes on.
     Raises ``ConfigError`` for impossible settings, ``DataError`` for sources that are empty, too few or of several resolutions, and
@@ -78,14 +84,18 @@ def forge(
     out = Path(out)
     require_place(out, folder=True)
     masks = mask_paths(source)
-    places, skipped = places_of(masks, place, threshold)
+    homes = [Path(source)] if isinstance(source, (str, Path)) else []
+    known, named = palette_of(palette, None, building)
+    sizes = PixelSizes.stated(pixel_size, *homes)
+    reader = reader_of(None, threshold=threshold, palette=known, building=named, pixel_sizes=sizes)
+    places, skipped = places_of(masks, place, reader)
     drawings = drawn_paths(drawn) if drawn is not None else []
     if drawings and len(places) > 1:
         raise ConfigError(
             f"drawn masks are judged against one place; the source has {', '.join(p.name for p in places)}. Pass --place."
         )
     number = len(drawings) or count
-    settings = _settings(how, size, density, seed, threshold, masks, drawings)
+    settings = _settings(how, size, density, seed, reader, masks, drawings)
     rows: list[ForgedRow] = []
     paths: list[Path] = []
     cards: list[Card] = []
@@ -98,7 +108,7 @@ def forge(
                 path = out / "masks" / f"{_name(one, index)}.tif"
                 row = None if overwrite else _finished(path, settings)
                 if row is None:
-                    mask, grid, made = new_mask(one, index, how, size, density, seed, threshold, drawings)
+                    mask, grid, made = new_mask(one, index, how, size, density, seed, reader, drawings)
                     row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **made}
                     write_geotiff(path, mask, grid, tags=_tags(row, settings), overwrite=overwrite)
                 else:
@@ -113,7 +123,7 @@ def forge(
             if any(layout.share for layout in layouts):
                 forged = measure(layouts, one.unit, window=one.real.window)
                 cards.append(judge(one.name, how, forged, one.real, density=density))
-                pictures[one.name] = (_first_masks(one, threshold), shown)
+                pictures[one.name] = (_first_masks(one, reader), shown)
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         write_cards(out, cards, pictures, overwrite=overwrite or bool(kept))
@@ -147,11 +157,14 @@ def _name(place: Place, index: int) -> str:
 
 
 def _settings(
-    how: str, size: int | None, density: float, seed: int, threshold: int | None, masks: Sequence[Path], drawn: Sequence[Path]
+    how: str, size: int | None, density: float, seed: int, reader: MaskReader, masks: Sequence[Path], drawn: Sequence[Path]
 ) -> str:
     """Digest of everything that decides a mask, besides its place and index."""
     files = [[path.stem, source_sha256(path)] for path in [*masks, *drawn]]
-    return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files]).encode()).hexdigest()
+    # Masks from before there were pixel sizes and palettes keep their digest.
+    said = [reader.pixel_sizes.plain] if reader.pixel_sizes.rules else []
+    coded = [reader.coding.plain()] if reader.coding else []
+    return hashlib.sha256(json.dumps([1, how, size, density, seed, reader.threshold, files, *said, *coded]).encode()).hexdigest()
 
 
 def _finished(path: Path, settings: str) -> ForgedRow | None:
@@ -175,9 +188,5 @@ def _tags(row: ForgedRow, settings: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _first_masks(place: Place, threshold: int | None) -> list[np.ndarray]:
-    masks = []
-    for source in place.sources[:PICTURED]:
-        with open_raster_mask(source.path, threshold=threshold) as mask:
-            masks.append(mask.labels())
-    return masks
+def _first_masks(place: Place, reader: MaskReader) -> list[np.ndarray]:
+    return [reader.labels(source.path) for source in place.sources[:PICTURED]]

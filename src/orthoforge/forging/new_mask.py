@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,7 +18,7 @@ from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.reader import MaskReader
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.
@@ -27,7 +28,7 @@ _DIRECTIONS = 200
 
 
 def new_mask(
-    place: Place, index: int, how: How, size: int | None, density: float, seed: int, threshold: int | None, drawn: Sequence[Path]
+    place: Place, index: int, how: How, size: int | None, density: float, seed: int, reader: MaskReader, drawn: Sequence[Path]
 ) -> tuple[np.ndarray, Grid, Made]:
     """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
 
@@ -40,13 +41,13 @@ def new_mask(
     model = int(order[position])
     source = place.sources[model]
     if how == "drawn":
-        return take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold)
+        return take_drawn(drawn[index], source if place.unit == "m" else None, place, reader.threshold)
     height, width = (size, size) if size else (source.grid.height, source.grid.width)
-    grid = Grid(height, width, source.grid.transform, source.grid.crs)
+    grid = replace(source.grid, height=height, width=width)
     pixel = source.layout.pixel
     extent = height * pixel[1], width * pixel[0]
     if how == "transform":
-        mask, parameters = _transformed(source, height, width, threshold, rng)
+        mask, parameters = _transformed(source, height, width, reader, rng)
     else:
         if how == "recombine":
             grown, parameters = recombine(place.library, model, extent, max(pixel), density, rng), {}
@@ -60,10 +61,9 @@ def new_mask(
 
 
 def _transformed(
-    source: Source, height: int, width: int, threshold: int | None, rng: np.random.Generator
+    source: Source, height: int, width: int, reader: MaskReader, rng: np.random.Generator
 ) -> tuple[np.ndarray, Parameters]:
-    with open_raster_mask(source.path, threshold=threshold) as mask:
-        real = mask.labels()
+    real = reader.labels(source.path)
     if height > real.shape[0] or width > real.shape[1]:
         raise ConfigError(
             f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "

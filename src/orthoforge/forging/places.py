@@ -12,8 +12,9 @@ from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import DRIVERS
-from orthoforge.masks.opening import open_raster_mask
-from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_key
+from orthoforge.masks.reader import MaskReader
+from orthoforge.scenes.layouts import Where, layouts_of
+from orthoforge.scenes.sources import find_pairs, natural_key, place_key
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
 _SAME_GSD = 0.02
@@ -51,7 +52,7 @@ def mask_paths(source: Path | str | Sequence[Path]) -> list[Path]:
     if folder.is_file():
         return [folder]
     try:
-        folders(folder)
+        layouts_of(folder, Where())
     except DataError:
         masks = rasters_in(folder)
         if not masks:
@@ -70,7 +71,7 @@ def rasters_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.stem))
 
 
-def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) -> tuple[list[Place], dict[str, str]]:
+def places_of(masks: Sequence[Path], wanted: str | None, reader: MaskReader) -> tuple[list[Place], dict[str, str]]:
     """The places with enough buildings, measured; and those without, with the reason. Raises it when there is no other."""
     by_place = defaultdict(list)
     for path in masks:
@@ -81,11 +82,11 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
         by_place = defaultdict(list, {wanted: by_place[wanted]})
     places, errors = [], {}
     for name, paths in by_place.items():
-        sources = [_read_source(path, threshold) for path in paths]
-        _require_one_gsd(sources)
+        sources = [_read_source(path, reader) for path in paths]
         layouts = [one.layout for one in sources]
         unit = "px" if sources[0].grid.pixel_m() is None else "m"
         try:
+            _require_one_gsd(sources)
             real = measure(layouts, unit)
         except DataError as error:
             errors[name] = str(error)
@@ -98,8 +99,8 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
     return places, errors
 
 
-def _read_source(path: Path, threshold: int | None) -> Source:
-    with open_raster_mask(path, threshold=threshold) as mask:
+def _read_source(path: Path, reader: MaskReader) -> Source:
+    with reader.open(path) as mask:
         require_north_up(path, mask.grid)
         return Source(path.stem, path, mask.grid, take_apart(mask.labels(), pixel_of(mask.grid)))
 
@@ -118,5 +119,5 @@ def _require_one_gsd(sources: Sequence[Source]) -> None:
             told = [f"{size:.3g} m" if known else "unknown" for size, known in zip(sizes, georeferenced, strict=True)]
             raise DataError(
                 f"{other.path}: its pixels are {told[1]}, those of {first.path.name} {told[0]}. Masks of one place must have one "
-                "ground resolution: resample them, or forge from one kind at a time."
+                "ground resolution: resample them, or forge from one kind at a time. Where it is unknown, say it with --pixel-size."
             )

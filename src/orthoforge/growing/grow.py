@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,17 +12,19 @@ from typing import get_args
 
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
 from orthoforge.files import lock, new_file, require_free_space, require_place
+from orthoforge.geo.pixel_sizes import TABLE, PixelSizes
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
 from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
-from orthoforge.growing.planning import Plan, plan_of
+from orthoforge.growing.planning import Plan, Reading, plan_of
 from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, training_ground
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.progress import Progress
+from orthoforge.scenes.layouts import Where
 
 ROWS = "synthetic.jsonl"
 # Bytes a pixel of an image, a mask and what they need on the way; textures hardly shrink.
@@ -44,7 +47,7 @@ class Grown:
 
 def grow(
     run: str | Path,
-    data: Path,
+    data: Path | None,
     out: Path,
     *,
     ratio: float = 1.0,
@@ -54,6 +57,13 @@ def grow(
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: Sequence[str] = (),
+    pixel_size: PixelSizes | float | Path | None = None,
+    images: Path | None = None,
+    real_masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     segmenter: SegmenterSettings | None = None,
     device: str = "cpu",
     overwrite: bool = False,
@@ -61,10 +71,11 @@ def grow(
     """Write the pairs of ``data`` and ``ratio`` synthetic ones for each of those that train to ``out``, in the same layout.
 
     Masks are those of the ground that ``run`` was trained on and nothing else: real ones again, forged from them (``transform``,
-    ``recombine``, ``streets``), or those of a folder. Which scenes train is said by the run's tiles, or, where these are gone, by
-    the rule ``split``. ``ratio`` × training pairs, rounded to a whole number (one at least), are spread over places like the real
-    ones; ``variants`` of them share a mask. Images have the run's resolution where they are made and the mask's grid where they are
-    written.
+    ``recombine``, ``streets``), or those of a folder. How files are read, and where the real pairs lie, is said as in ``prepare``,
+    ``real_masks`` for the folder of their masks; what is left out is as the run's tiles were cut. Which scenes train is said by the
+    run's tiles, or, where these are gone, by the rule ``split``. ``ratio`` × training pairs, rounded to a whole number (one at
+    least), are spread over places like the real ones; ``variants`` of them share a mask. Images have the run's resolution where
+    they are made and the mask's grid where they are written.
 
     A segmenter that learned from the run's training tiles rejects images in which it recognises less than ``least_agreement`` ×
     what it does in real ones; others are made in their place, three times as many as wanted at most. 0 leaves it out. ``segmenter``
@@ -76,17 +87,25 @@ def grow(
     """
     out = Path(out)
     require_place(out, folder=True)
-    plan = plan_of(
-        run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,
-    )  # fmt: skip
+    data = None if data is None else Path(data)
+    where = Where(images, real_masks, image_suffix, mask_suffix).found_from(data)
+    reading = Reading(threshold, palette, building, pixel_size)
+    with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
+        plan = plan_of(
+            run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
+            reading=reading, where=where, drawn=Path(drawn), segmenter=segmenter or SegmenterSettings(), device=device,
+        )  # fmt: skip
+        return _grow(plan, out, data or plan.pairs[0].image.parent, masks, overwrite=overwrite)
+
+
+def _grow(plan: Plan, out: Path, data: Path, masks: How | Path, *, overwrite: bool) -> Grown:
     staging = Staging(out, plan.settings, plan.former)
     with lock(out):
         if staging.begin(overwrite=overwrite):
             print(f"{out}: grown before from these pairs with these settings; nothing to do.")
             return _result(out)
         try:
-            summary = None if staging.is_ready else _assemble(plan, staging, Path(data), masks)
+            summary = None if staging.is_ready else _assemble(plan, staging, data, masks)
         except OrthoforgeError:
             staging.give_up()
             raise
@@ -108,10 +127,11 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Su
     streams = _streams(plan, ground, quotas, masks, staging.work / "forged", total)
     _require_space(plan, ground, quotas, staging.out)
     judge = _judge(plan, staging)
-    folders_of_out = [staging.data / part for part in plan.layout]
+    folders_of_out = [staging.data / part for part in (plan.places.images, plan.places.masks)]
     for folder in folders_of_out:
         folder.mkdir(parents=True, exist_ok=True)
-    copied = carry_over(plan.pairs, *folders_of_out)
+    copied = carry_over(plan.pairs, *folders_of_out, reader=reader if reader.coding else None, renamed=not plan.keeps_layout)
+    _tell_pixel_sizes(reader.pixel_sizes, staging.data)
     rows: list[CandidateRow] = []
     notes = list(judge.notes) if judge else []
     names = Names(pair.name for pair in plan.pairs)
@@ -131,7 +151,7 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: How | Path) -> Su
     told = {**settings, "wanted": total}
     write_card(
         staging.data, staging.out.name, rows, generator=generator, ground=ground, reader=reader, settings=told,
-        real_iou=judge.real_iou if judge else None, notes=notes, layout=plan.layout, copied=copied,
+        real_iou=judge.real_iou if judge else None, notes=notes, places=plan.places, copied=copied,
     )  # fmt: skip
     accepted = Counter(row["place"] for row in rows if row["accepted"])
     counts: Counts = {
@@ -182,6 +202,15 @@ def _require_space(plan: Plan, ground: Ground, quotas: Mapping[str, int], out: P
         pixels += quota * sum(source.pixels for source in sources) / len(sources)
     needed = round(_BYTES_PER_PX * pixels) + copied_bytes(plan.pairs, out)
     require_free_space(out, needed, f"a data set with {sum(quotas.values())} synthetic pairs")
+
+
+def _tell_pixel_sizes(sizes: PixelSizes, folder: Path) -> None:
+    """Put the table of pixel sizes beside the pairs: those that were carried over do not say them themselves."""
+    if sizes.rules:
+        with new_file(folder / TABLE, overwrite=True) as partial:
+            partial.write_text(
+                "name,metres\n" + "".join(f"{name},{metres:.10g}\n" for name, metres in sizes.rules), encoding="utf-8"
+            )
 
 
 def _result(out: Path) -> Grown:

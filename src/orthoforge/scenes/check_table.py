@@ -21,7 +21,8 @@ _STYLES = {"fault": "bold red", "warning": "yellow"}
 def format_report(report: CheckReport, *, all_scenes: bool = False) -> RenderableType:
     """Scenes summed up by place (or one by one), every finding in full with the faults first, and the counts."""
     findings = [*report.findings, *_merged(report.scenes)]
-    parts: list[RenderableType] = [_scene_table(report) if all_scenes else _place_table(report)]
+    parts: list[RenderableType] = [Text(f"layout: {report.layout}")] if report.layout else []
+    parts += [_scene_table(report) if all_scenes else _place_table(report)]
     if findings:
         parts += [_finding_list(findings, str(report.data).rstrip("/") + "/"), Text()]
     parts.append(_verdict(report))
