@@ -5,8 +5,6 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from orthoforge.errors import ConfigError
-
 
 def check(
     data: Positional[Path | None] = None,
@@ -107,15 +105,8 @@ def prepare(
     from orthoforge.tiles.prepare import prepare
 
     prepare(
-        None if tiles is None else data, _tiles_folder(data, tiles, images, masks), grid=grid, gsd=gsd, size=size, split=split,
+        data, tiles, grid=grid, gsd=gsd, size=size, split=split,
         min_building=min_building, palette=palette, building=building, threshold=threshold, bands=bands, pixel_size=pixel_size,
         images=images, masks=masks, image_suffix=image_suffix, mask_suffix=mask_suffix, attribution=attribution, skip_bad=skip_bad,
         seed=seed, workers=workers, overwrite=overwrite,
     )  # fmt: skip
-
-
-def _tiles_folder(data: Path, tiles: Path | None, images: Path | None, masks: Path | None) -> Path:
-    """The folder to write: the only one that is named, where options say which data are meant."""
-    if tiles is None and not (images and masks):
-        raise ConfigError(f"where to? Name a folder for the tiles: orthoforge prepare {data} TILES.")
-    return data if tiles is None else tiles

@@ -92,7 +92,7 @@ def generate(
 
 def grow(
     run: Positional[str],
-    data: Positional[Path | None] = None,
+    data: Positional[Path],
     *,
     out: Out,
     ratio: float = 1.0,
@@ -120,7 +120,7 @@ def grow(
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that come
             with the package: orthoforge-material, orthoforge-s.
-        data: The data set that the run's tiles were cut from. May be left out with --images and --real-masks.
+        data: The data set that the run's tiles were cut from; or the folder of its images, with --real-masks.
         out: Folder for the larger data set.
         ratio: Synthetic pairs for each real pair that trains.
         variants: Images for each mask, where the network has noise.

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
-from orthoforge.geo.pixel_sizes import PixelSizes
+from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.masks.opening import open_raster_mask
@@ -89,6 +90,7 @@ def forge(
     sizes = PixelSizes.stated(pixel_size, *homes)
     reader = reader_of(None, threshold=threshold, palette=known, building=named, pixel_sizes=sizes)
     places, skipped = places_of(masks, place, reader)
+    _note_overruled(places, sizes)
     drawings = drawn_paths(drawn) if drawn is not None else []
     if drawings and len(places) > 1:
         raise ConfigError(
@@ -128,6 +130,18 @@ def forge(
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         write_cards(out, cards, pictures, overwrite=overwrite or bool(kept))
     return Forged(out, tuple(paths), tuple(rows), {card.place: card for card in cards}, kept, skipped)
+
+
+def _note_overruled(places: Sequence[Place], sizes: PixelSizes) -> None:
+    """Say on stderr which masks have another pixel size than the stated by what they say themselves."""
+    own = {
+        source.name: own_m
+        for one in places
+        for source in one.sources
+        if (own_m := source.grid.gsd_m()) is not None and sizes.is_overruled(own_m, source.path)
+    }
+    if note := overruled_note(list(own), list(own.values())):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _require_sound(how: str, count: int, size: int | None, density: float, seed: int, drawn: object) -> None:

@@ -42,7 +42,7 @@ _Result = TypeVar("_Result")
 
 def prepare(
     data: Path | None,
-    tiles: Path,
+    tiles: Path | None = None,
     *,
     grid: int | None = None,
     gsd: float | None = None,
@@ -77,8 +77,8 @@ def prepare(
     ``palette`` describes masks of classes; ``building`` names those of its classes that are building, and tiles are then of
     buildings. ``pixel_size`` is that of scenes without coordinates: metres, or a table of name patterns and metres
     (``geo.pixel_sizes``), by default ``pixel_size.csv`` in ``data``. Where pairs lie is recognised (``scenes.layouts``), or said by
-    folders of ``images`` and ``masks``, which may be COCO's or YOLO's annotations, and by what their names end in. ``data`` may be
-    ``None`` where both folders are named.
+    folders of ``images`` and ``masks``, which may be COCO's or YOLO's annotations, and by what their names end in. Where both
+    folders are named, ``data`` may be ``None``, or left out: a single path is then ``tiles``.
 
     Run again after an interruption, it keeps the scenes that were finished; run again on a finished store with the same settings
     and scenes, it only opens it. Raises ``ConfigError`` for impossible settings, ``DataError`` naming the file for bad scenes,
@@ -86,6 +86,10 @@ def prepare(
     ``ResourceError`` when the disk is full.
     """
     started_at = time.monotonic()
+    if tiles is None:
+        if data is None or not (images and masks):
+            raise ConfigError("where to? Name a folder for the tiles: orthoforge prepare DATA TILES.")
+        data, tiles = None, data
     data, tiles = None if data is None else Path(data), Path(tiles)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
