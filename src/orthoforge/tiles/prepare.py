@@ -89,7 +89,7 @@ def prepare(
     if tiles is None:
         if data is None or not (images and masks):
             raise ConfigError("where to? Name a folder for the tiles: orthoforge prepare DATA TILES.")
-        data, tiles = None, data
+        tiles, data = data, None
     data, tiles = None if data is None else Path(data), Path(tiles)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
