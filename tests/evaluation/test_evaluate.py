@@ -397,6 +397,9 @@ def test_a_mask_value_that_means_nothing_is_named(folder, tmp_path):
     with pytest.raises(DataError, match=r"value 37 in 100\.0 % of pixels\. If it is one of classes"):
         evaluate(images, folder / "tiles", tmp_path / "report", masks=masks)
     evaluate(images, folder / "tiles", tmp_path / "report", masks=masks, threshold=30)
+    (tmp_path / "palette.json").write_text('{"Land": 0, "House": 37}')
+    said = {"palette": tmp_path / "palette.json", "building": ["House"], "overwrite": True}
+    evaluate(images, folder / "tiles", tmp_path / "report", masks=masks, **said)
 
 
 @pytest.mark.parametrize(

@@ -54,6 +54,22 @@ def test_three_equal_bands_are_one_where_the_palette_has_values_alone(tmp_path):
     assert own_reader(CODES).labels(path).tolist() == INDICES.tolist()
 
 
+@pytest.mark.parametrize("mode", ["LA", "RGBA"])
+def test_transparency_is_no_class(tmp_path, mode):
+    grey = INDICES * 40
+    bands = [grey] * (len(mode) - 1)
+    Image.fromarray(np.dstack([*bands, np.full_like(grey, 200)]), mode).save(tmp_path / "a.png")
+    assert own_reader(CODES).labels(tmp_path / "a.png").tolist() == INDICES.tolist()
+    by_colour = Classes(CODES.names, tuple(((value,) * 3,) for value in (0, 40, 80)))
+    if mode == "RGBA":
+        assert own_reader(by_colour).labels(tmp_path / "a.png").tolist() == INDICES.tolist()
+
+
+def test_numbers_with_a_palette_of_colours_say_what_is_missing(coded):
+    with pytest.raises(DataError, match=r'palette of values, as in \{"Building": 1\}'):
+        own_reader(Classes(("a",), (((1, 2, 3),),))).labels(coded)
+
+
 def test_classes_of_a_file_become_those_of_a_run_by_name(coded):
     run = Classes(("road", "CLUTTER", "Building", "water"), (((1, 1, 1),), ((2, 2, 2),), ((3, 3, 3),), ((4, 4, 4),)))
     reader = reader_of(run, palette=CODES)

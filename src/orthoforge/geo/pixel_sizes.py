@@ -85,8 +85,7 @@ def overruled_note(names: Sequence[str], own_m: Sequence[float]) -> str | None:
 
 _RANGE = (
     f"it is the side of a pixel on the ground in metres, {POSSIBLE_PIXEL_M[0]:g} to {POSSIBLE_PIXEL_M[1]:g}, or the path of a "
-    "table "
-    "(.csv)."
+    "table (.csv)."
 )
 
 

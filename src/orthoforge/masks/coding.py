@@ -85,8 +85,7 @@ def _values_are_building(names: Sequence[str]) -> Coding:
         if not (name.isdecimal() and int(name) <= 255):
             raise ConfigError(
                 f"--building {name}: is no value of a mask, 0 to 255. To name a class, say with --palette what the values or "
-                "colours "
-                "of the mask stand for."
+                "colours of the mask stand for."
             )
         chosen.add(int(name))
     others = tuple(value for value in range(256) if value not in chosen)

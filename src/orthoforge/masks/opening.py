@@ -216,8 +216,8 @@ class RasterMask:
         Three equal bands are one where the palette has no colours.
         """
         raster = self.raster
-        if palette.values and (raster.dtype, raster.band_count) == ("uint8", 1):
-            return raster.read(window)
+        if palette.values and raster.dtype == "uint8" and raster.band_count - raster.has_alpha == 1:
+            return raster.read(window, (1,))
         codes = read_mask_rgb(raster, window)
         if palette.values and not palette.index_of and (codes == codes[..., :1]).all():
             return codes[..., :1]

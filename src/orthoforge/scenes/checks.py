@@ -162,8 +162,7 @@ def _crs_findings(scenes: Sequence[SceneCheck]) -> list[Finding]:
             if all(scene.gsd_m for scene in lacking)
             else (
                 " How long their pixels are on the ground is unknown too: say it with --pixel-size METRES, here and in prepare, "
-                "which "
-                "--gsd needs."
+                "which --gsd needs."
             )
         )
         findings.append(Finding("warning", f"{who}. Images generated for them will have none either.{unknown}"))

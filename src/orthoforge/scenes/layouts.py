@@ -29,8 +29,7 @@ _MASK_ENDS = ("_mask", "_masks", "_label", "_labels", "_gt", "_map", "-mask", "-
 ACCEPTED = (
     "Accepted are a folder with images/ and masks/ (or gt/, labels/, …), Inria's AerialImageDataset/ with train/images/ and "
     "train/gt/, NAME_sat beside NAME_mask in one folder, a COCO file, and YOLO's images/ and labels/. Name others with --images "
-    "and "
-    "--masks."
+    "and --masks."
 )
 
 
@@ -195,8 +194,7 @@ def _stated(data: Path | None, where: Where) -> Layout:
     if images == masks and not where.mask_suffix:
         raise ConfigError(
             f"{images}: masks are to be in the folder of the images, it seems. Say what their names end in, as in --mask-suffix "
-            "_mask, "
-            "or name another folder with --masks."
+            "_mask, or name another folder with --masks."
         )
     for folder in (images, masks):
         require_folder(folder)

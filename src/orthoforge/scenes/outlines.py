@@ -63,8 +63,7 @@ class AnnotatedImage:
             height, width = self.size or size
             raise DataError(
                 f"{self.path}: has {grid.width}×{grid.height} px, its annotations are for {width}×{height} px. Export them anew "
-                "for "
-                "this image."
+                "for this image."
             )
         mask = np.zeros(size, np.uint8)
         for is_polygon, group in itertools.groupby(self.shapes(size), lambda one: isinstance(one[1], Polygon)):

@@ -133,8 +133,7 @@ def _no_pair(data: Path | None, layout: Layout) -> str:
     return (
         f"{data or layout.images}: no image has a mask{ends}. {layout.images} holds {_seen_files(layout.images)}; "
         f"{layout.masks} holds {_seen_files(layout.masks)}. An image and its mask must share their name up to the suffix; if "
-        "masks' "
-        "names end otherwise, say how: --mask-suffix _mask."
+        "masks' names end otherwise, say how: --mask-suffix _mask."
     )
 
 

@@ -71,8 +71,7 @@ def cut_by_gsd(name: str, grid: Grid, gsd_m: float, size_px: int) -> Cut | None:
     if pixel is None:
         raise UnknownPixelSize(
             f"{name}: the scene has no CRS, so the size of its pixels on the ground is unknown. Say it with --pixel-size METRES, "
-            "or in "
-            "a table pixel_size.csv, give the scene its CRS, or cut by number with --grid instead of --gsd."
+            "or in a table pixel_size.csv, give the scene its CRS, or cut by number with --grid instead of --gsd."
         )
     width_m, height_m = pixel
     mean_m = (width_m + height_m) / 2

@@ -113,14 +113,15 @@ def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray
 
 
 def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
-    """A colour-coded mask as (H, W, 3) uint8: three bands, or one band with a colour table (a palette PNG)."""
-    if raster.dtype == "uint8" and raster.band_count == 3:
-        return raster.read(window)
+    """A colour-coded mask as (H, W, 3) uint8: of three bands, alpha apart, or of one with a colour table (a palette PNG)."""
+    if raster.dtype == "uint8" and raster.band_count - raster.has_alpha == 3:
+        return raster.read(window, range(1, 4))
     if raster.dtype == "uint8" and raster.band_count == 1 and (table := raster.colour_table()) is not None:
         return table[raster.read(window)[..., 0]]
     raise DataError(
-        f"{raster.path}: mask has {raster.band_count} band{'s' * (raster.band_count > 1)} of {raster.dtype} and no colours; with a "
-        "palette, red, green and blue bands of uint8, or one band with a colour table, are expected."
+        f"{raster.path}: mask has {raster.band_count} band{'s' * (raster.band_count > 1)} of {raster.dtype} and no colours. A "
+        "palette of colours is for red, green and blue bands of uint8, or for one band with a colour table. Numbers in one band need "
+        'a palette of values, as in {"Building": 1}.'
     )
 
 
