@@ -164,6 +164,7 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
         ({"images": 3, "annotations": [], "categories": []}, "images: Input should be a valid array"),
         (coco([], images=[{"id": 1, "file_name": "b1.png"}]), r"none of its 1 images is in .*images \(b1\.png for one\)"),
         (coco([], images=[{"id": 1, "file_name": "a\0.png"}]), "is no name of a file"),
+        (coco([], images=[{"id": 1, "file_name": "a" * 300}]), "is no name of a file"),
         (coco([one([SQUARE], category=9)]), "annotation 5 has category 9, which the file does not name"),
         (coco([one([SQUARE]) | {"image_id": 8}]), "annotation 5 is of image 8, which it does not list"),
         (coco([one([])]), "annotation 5 is a box without an outline"),
@@ -255,3 +256,26 @@ def test_without_names_classes_are_numbers_and_an_image_without_a_text_is_backgr
 def test_labels_of_yolo_that_cannot_be_used_say_why(data, tmp_path, lines, names, message):
     with pytest.raises(DataError, match=message):
         find_pairs(yolo(data, lines, names), drawn=tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["coco", "yolo"])
+def test_a_file_with_bytes_changed_at_random_is_read_or_refused_in_words(data, tmp_path, kind):
+    packed = coco_mask.encode(np.asfortranarray(filled(slice(3, 7), slice(2, 8))))
+    rle = {"size": packed["size"], "counts": packed["counts"].decode()}
+    if kind == "coco":
+        path = written(data, coco([one([SQUARE]), one(rle)])) / "annotations.json"
+    else:
+        path = yolo(data, "0 0.125 0.25 0.5 0.25 0.5 0.58 0.125 0.58\n1 0 0 1 0 1 1\n") / "labels/a1.txt"
+    whole, rng = path.read_bytes(), np.random.default_rng(1)
+    refused = 0
+    where = Where(data / "images", path if kind == "coco" else path.parent)
+    for _ in range(40):
+        changed = bytearray(whole)
+        for at in rng.integers(0, len(changed), rng.integers(1, 4)):
+            changed[at] = rng.integers(0, 256) if rng.random() < 0.5 else ord(rng.choice(list('0123456789-.e{}[]," ')))
+        path.write_bytes(changed[: rng.integers(1, len(changed) + 1)] if rng.random() < 0.2 else changed)
+        try:
+            find_pairs(None, where, drawn=tmp_path)
+        except DataError:
+            refused += 1
+    assert 5 < refused < 40

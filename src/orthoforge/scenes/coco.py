@@ -18,6 +18,7 @@ from orthoforge.scenes.outlines import AnnotatedImage, Annotations, Pixels, Poly
 _FOLDERS = (".", "annotations", "train", "images")
 _KEYS = (b'"annotations"', b'"categories"', b'"images"')
 _LOOKED_AT, _MOST_BYTES = 2**16, 2**30
+_LONGEST_NAME = 255  # in bytes, on all common disks
 _FORM = ConfigDict(extra="allow", allow_inf_nan=False)
 _Id = int | str
 _Side = Annotated[int, Field(ge=1, le=10**6)]
@@ -223,8 +224,8 @@ def _image_folders(path: Path, images: Path | None) -> list[Path]:
 def _file_of(path: Path, name: str, folders: Sequence[Path]) -> Path | None:
     """The image that is called so in one of ``folders``, or below; ``None`` when it is not there."""
     relative = PurePosixPath(name.replace("\\", "/"))
-    if "\0" in name:
-        raise DataError(f"{path}: {name!r} is no name of a file.")
+    if "\0" in name or any(len(part.encode()) > _LONGEST_NAME for part in relative.parts):
+        raise DataError(f"{path}: {name[:80]!r} is no name of a file.")
     below = [relative] if not relative.is_absolute() and ".." not in relative.parts else []
     for folder in folders:
         for part in (*below, PurePosixPath(relative.name)):
