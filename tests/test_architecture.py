@@ -21,7 +21,7 @@ ALLOWED = {
     "geo": {"errors", "files"},
     "vectors": {"errors", "files", "geo"},
     "masks": {"errors", "files", "bands", "geo", "vectors"},
-    "scenes": {"errors", "progress", "bands", "files", "geo", "vectors", "masks"},
+    "scenes": {"errors", "progress", "bands", "files", "plain_yaml", "geo", "vectors", "masks"},
     "labels": {"errors", "files", "geo", "vectors", "masks", "scenes"},
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
@@ -65,7 +65,7 @@ ALLOWED = {
     "pages": {"files"},
     "evaluation": {
         "errors", "devices", "progress", "bands", "files", "config",
-        "geo", "masks.classes", "tiles", "models", "checkpoints", "trained_generator",
+        "geo", "masks", "tiles", "models", "checkpoints", "trained_generator",
         "generation", "runs",
         "measures", "pages",
     },

@@ -26,6 +26,10 @@ class DataError(OrthoforgeError):
     """A scene, a mask, a tile or a footprint file is not what it must be."""
 
 
+class NotBuildingsError(DataError):
+    """A mask of buildings holds more than building and background."""
+
+
 class GridError(DataError):
     """Two rasters lie on different grids, or a grid cannot be used (rotated, in degrees, without CRS)."""
 

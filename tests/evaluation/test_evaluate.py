@@ -413,9 +413,12 @@ def test_two_files_for_one_tile_are_refused(folder, tmp_path):
 def test_a_mask_value_that_means_nothing_is_named(folder, tmp_path):
     images = save(tmp_path / "images", {n: np.zeros((40, 40, 3), np.uint8) for n in "ab"})
     masks = save(tmp_path / "masks", {n: np.full((40, 40), 37, np.uint8) for n in "ab"})
-    with pytest.raises(DataError, match=r"value 37 in 100\.0 % of pixels\. Masks of classes"):
+    with pytest.raises(DataError, match=r"value 37 in 100\.0 % of pixels\. If it is one of classes"):
         evaluate(images, folder / "tiles", tmp_path / "report", masks=masks)
     evaluate(images, folder / "tiles", tmp_path / "report", masks=masks, threshold=30)
+    (tmp_path / "palette.json").write_text('{"Land": 0, "House": 37}')
+    said = {"palette": tmp_path / "palette.json", "building": ["House"], "overwrite": True}
+    evaluate(images, folder / "tiles", tmp_path / "report", masks=masks, **said)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.generation import batch, generate
 from orthoforge.geo.rasters import open_raster, read_mask, read_tags
-from orthoforge.masks.classes import Classes, open_raster_mask
+from orthoforge.masks.classes import Classes
+from orthoforge.masks.reader import open_raster_mask
 from orthoforge.scenes.sources import find_pairs
 from saved_runs import save_run
 from yolo_layout import check

@@ -10,7 +10,7 @@ from orthoforge.errors import DataError
 from orthoforge.generation import generate
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.geo.rasters import open_raster
-from orthoforge.masks.classes import RasterMask
+from orthoforge.masks.reader import RasterMask
 from orthoforge.scenes.scene_check import check_scene
 from orthoforge.scenes.sources import Pair
 from orthoforge.vectors import write_footprints

@@ -16,7 +16,7 @@ from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.generation import generate
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.masks.classes import open_raster_mask
+from orthoforge.masks.reader import open_raster_mask
 from orthoforge.trained_generator import load_generator
 from orthoforge.vectors import rasterize_file, write_footprints
 from saved_runs import save_run

@@ -355,7 +355,7 @@ def test_the_advised_threshold_parts_the_values_seen(tmp_path, values, advice):
 
 def test_no_threshold_parts_a_single_value(tmp_path):
     path = write_tiff(tmp_path / "m.tif", np.full((4, 4), 7, np.uint8), make_grid(4))
-    with pytest.raises(DataError, match=r"it has value 7 in 100\.0 % of pixels\. Masks of classes"):
+    with pytest.raises(DataError, match=r"it has value 7 in 100\.0 % of pixels\. If it is one of classes"):
         read(path, read_mask)
 
 

@@ -23,7 +23,8 @@ from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.geo.resampling import resample
 from orthoforge.growing import grow
 from orthoforge.growing.judging import judge_of
-from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.growing.scale import Scale
+from orthoforge.masks.reader import MaskReader
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.run_files import read_results
 from orthoforge.scenes.checks import check

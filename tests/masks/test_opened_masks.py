@@ -9,8 +9,9 @@ from PIL import Image
 from conftest import write_tiff
 from orthoforge.errors import DataError
 from orthoforge.geo.grid import Window
-from orthoforge.masks.classes import Classes, Unfit, open_raster_mask
+from orthoforge.masks.classes import Classes
 from orthoforge.masks.palette import load_classes
+from orthoforge.masks.reader import Unfit, open_raster_mask
 
 LAND, SEEN_TOO, ROOF, OTHER = (0, 0, 0), (1, 1, 1), (200, 30, 30), (9, 9, 9)
 CLASSES = Classes(("Land", "Building"), ((LAND, SEEN_TOO), (ROOF,)))

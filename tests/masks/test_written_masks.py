@@ -6,8 +6,9 @@ from PIL import Image
 
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge.errors import ConfigError
-from orthoforge.masks.classes import Classes, open_raster_mask
+from orthoforge.masks.classes import Classes
 from orthoforge.masks.opening import Extent, open_mask
+from orthoforge.masks.reader import open_raster_mask
 from orthoforge.masks.writing import write_mask
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

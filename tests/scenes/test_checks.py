@@ -173,7 +173,7 @@ def test_files_that_cannot_be_opened_are_faults_and_the_rest_is_checked(tmp_path
         return is_dir(path)
 
     opened = find_pairs(tmp_path)
-    monkeypatch.setattr("orthoforge.scenes.checks.survey", lambda data: opened)
+    monkeypatch.setattr("orthoforge.scenes.checks.survey", lambda *_, **__: opened)
     monkeypatch.setattr(Path, "is_dir", refused)
     faults = messages(check(tmp_path), "fault")
     assert len(faults) == 2
@@ -307,7 +307,7 @@ def test_masks_by_palette(tmp_path):
     report = check(tmp_path, palette=tmp_path / "palette.json")
     assert report.faults == 0
     assert row(report, "b1").building_share == pytest.approx((mask > 0).mean())
-    assert "`check` and `prepare` with --palette" in only_fault(check(tmp_path))
+    assert "say what they are with --palette" in only_fault(check(tmp_path))
 
     rgb[5, 5] = (1, 2, 3)
     Image.fromarray(rgb).save(tmp_path / "masks/b1.png")
@@ -458,3 +458,33 @@ def test_faults_of_several_places_and_of_files_without_a_scene_are_said_together
     assert "3 scenes (ash1, elm1, oak1): the mask is empty" in said
     assert "9 files (fir0.png, fir1.png, fir2.png, fir3.png, fir4.png, …): alike, such as: images/fir0.png: has no mask" in said
     assert "12 faults" in said
+
+
+def test_the_layout_is_told_and_a_stated_pixel_size_shows(tmp_path):
+    make_dataset(tmp_path, ["a1", "a2"], crs=None, suffix=".png")
+    report = check(tmp_path)
+    assert report.layout == "images/ and masks/"
+    assert "say it with --pixel-size METRES" in messages(report, "warning")[0]
+    report = check(tmp_path, pixel_size=0.4)
+    assert [scene.gsd_m for scene in report.scenes] == pytest.approx([0.4, 0.4])
+    assert "--pixel-size" not in messages(report, "warning")[0]
+    (tmp_path / "pixel_size.csv").write_text("a1,0.2\nz*,0.3\n")
+    report = check(tmp_path)
+    assert [scene.gsd_m for scene in report.scenes] == [pytest.approx(0.2), None]
+    assert any("'z*' fits the name of no image" in text for text in messages(report, "warning"))
+
+
+def test_a_file_that_says_another_pixel_size_than_the_stated_is_told_once(tmp_path):
+    make_dataset(tmp_path, ["a1", "a2"])
+    told = [text for text in messages(check(tmp_path, pixel_size=2.0), "warning") if "--pixel-size" in text]
+    assert len(told) == 1
+    assert "2 scenes (a1, a2): the file itself says that a pixel is 0.3 m, and that holds." in told[0]
+
+
+def test_classes_may_be_checked_as_buildings(tmp_path):
+    make_dataset(tmp_path, ["a1"])
+    write_tiff(tmp_path / "masks/a1.tif", make_mask(64) // 255 * np.uint8(3), make_grid(64))
+    assert "say what they are with --palette, or which are building with --building" in messages(check(tmp_path), "fault")[0]
+    report = check(tmp_path, building=["3"])
+    assert report.faults == 0
+    assert report.scenes[0].building_share == pytest.approx((make_mask(64) > 0).mean())

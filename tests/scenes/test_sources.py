@@ -71,7 +71,7 @@ def test_an_unknown_layout_says_what_is_accepted_and_what_was_seen(tmp_path):
     assert "it holds images/, masks_building/, masks_rgb/, palette.json" in message
     assert "images/ and masks/" in message
     assert "train/images/ and train/gt/" in message
-    assert "Rename masks_building/ or masks_rgb/ to masks/" in message
+    assert "--masks masks_building or --masks masks_rgb" in message
 
 
 def test_the_folder_of_images_itself_suggests_its_parent(tmp_path):
@@ -98,8 +98,8 @@ def test_gt_beside_masks_is_ambiguous(tmp_path):
 def test_nothing_that_pairs_shows_both_folders_names(tmp_path):
     make_dataset(tmp_path, ["a1", "a2"])
     for path in list((tmp_path / "masks").iterdir()):
-        path.rename(path.with_name(f"{path.stem}_mask.tif"))
-    with pytest.raises(DataError, match=r"2 rasters \(a1\.tif, a2\.tif\).*2 rasters \(a1_mask\.tif, a2_mask\.tif\)"):
+        path.rename(path.with_name(f"{path.stem}_drawn.tif"))
+    with pytest.raises(DataError, match=r"2 rasters \(a1\.tif, a2\.tif\).*2 rasters \(a1_drawn\.tif, a2_drawn\.tif\)"):
         find_pairs(tmp_path)
     shutil.rmtree(tmp_path / "masks")
     (tmp_path / "masks").mkdir()

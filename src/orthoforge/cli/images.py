@@ -30,6 +30,9 @@ def generate(
     compress: Literal["deflate", "zstd", "lzw", "jpeg", "webp"] = "deflate",
     quality: int = 90,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
+    pixel_size: float | Path | None = None,
     sign: tuple[Path, Path] | None = None,
     format: Literal["tif", "png"] | None = None,
     keep_mask: bool = False,
@@ -71,6 +74,12 @@ def generate(
         compress: Compression of the GeoTIFF. jpeg and webp lose something.
         quality: Quality of jpeg and webp, from 25 to 100.
         threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
+        palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
+            buildings alone, or codes its classes otherwise.
+        building: Names of the palette's classes that are building, for a run that knows buildings alone. The one that is called
+            so when left out. Without --palette, values of the masks, such as 1.
+        pixel_size: Metres of a pixel, for masks without coordinates, such as 0.3. Or a table (.csv) of file names and metres. That
+            of the run when left out.
         sign: Certificate and private key, PEM files. They sign Content Credentials (C2PA) beside each image.
         format: File format of the images in a folder. A PNG has no place on the ground.
         keep_mask: Also write the mask of each image, on the grid of the image. A folder then becomes a data set with images/
@@ -85,8 +94,9 @@ def generate(
     for path in generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, format=format,
-        keep_mask=keep_mask, labels=labels, device=said_device(device), overwrite=overwrite,
+        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
+        pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask, labels=labels, device=said_device(device),
+        overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 
@@ -103,18 +113,26 @@ def grow(
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
+    pixel_size: float | Path | None = None,
+    images: Path | None = None,
+    real_masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
     device: str = "auto",
     overwrite: bool = False,
 ) -> None:
     """Make a larger data set: the real pairs, and synthetic pairs that only train. If it is stopped and run again, it goes on.
 
-    The layout stays that of DATA. synthetic.jsonl lists every synthetic pair, rejected ones too. README.md is a data card.
+    The layout stays that of DATA where it is one pair of folders of rasters. Else it is images/ and masks/.
+    synthetic.jsonl lists every synthetic pair, rejected ones too. README.md is a data card.
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
             come with the package: orthoforge-material, orthoforge-s.
-        data: The data set that the tiles of the run were cut from.
+        data: The data set that the tiles of the run were cut from. Or the folder of its images, with --real-masks.
         out: Folder for the larger data set.
         ratio: Number of synthetic pairs for each real pair that trains.
         variants: Number of images for each mask. More than one needs a network with noise.
@@ -125,6 +143,16 @@ def grow(
             share of what it recognises in real ones. 0 leaves the segmenter out.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
+        palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
+            buildings alone, or codes its classes otherwise. The masks of the new data set are then as the run knows them.
+        building: Names of the palette's classes that are building, for a run that knows buildings alone. Without --palette, values
+            of the masks. What the tiles of the run were cut with when left out.
+        pixel_size: Metres of a pixel, for images without coordinates, or a table (.csv) of file names and metres. When left out,
+            pixel_size.csv in DATA, or what the tiles of the run were cut with.
+        images: Folder of the real images, where the layout of DATA is not recognised, or they lie elsewhere.
+        real_masks: Folder of their masks, a COCO file, or a folder of YOLO's labels.
+        image_suffix: What names of images end in beyond the name of the scene, such as _sat.
+        mask_suffix: What names of masks end in beyond the name of the scene, such as _mask.
         labels: Labels of all pairs for other programs, one or more of coco (instance segmentation), yolo (segmentation) and
             instances (masks with a number for each building). A finished data set gets those that it lacks.
         device: auto (a GPU where there is one, else the processor), cpu, cuda or mps. Several with commas: cuda:0,cuda:1.
@@ -134,5 +162,6 @@ def grow(
 
     grow(
         run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, labels=labels, device=said_device(device), overwrite=overwrite,
+        threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images, real_masks=real_masks,
+        image_suffix=image_suffix, mask_suffix=mask_suffix, labels=labels, device=said_device(device), overwrite=overwrite,
     )  # fmt: skip

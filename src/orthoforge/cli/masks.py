@@ -59,6 +59,9 @@ def forge(
     place: str | None = None,
     seed: int = 0,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
+    pixel_size: float | Path | None = None,
     drawn: Path | None = None,
     overwrite: bool = False,
 ) -> None:
@@ -80,6 +83,11 @@ def forge(
         place: Make masks of this place only.
         seed: Seed of all that is random.
         threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
+        palette: JSON file with the names of the classes and their colours or values. For masks of classes.
+        building: Names of the classes that are building. The one that is called so when left out. Without --palette, values of the
+            masks, such as 1.
+        pixel_size: Metres of a pixel, for masks without coordinates, such as 0.3. Or a table (.csv) of file names and metres. A
+            file pixel_size.csv in SOURCE is used without being named.
         drawn: Folder of drawings, for --how drawn.
         overwrite: Replace masks that were made with other settings.
     """
@@ -87,7 +95,7 @@ def forge(
 
     made = forge(
         source, out, how=how, count=count, size=size, gsd=gsd, density=density, place=place, seed=seed, threshold=threshold,
-        drawn=drawn, overwrite=overwrite,
+        palette=palette, building=building, pixel_size=pixel_size, drawn=drawn, overwrite=overwrite,
     )  # fmt: skip
     for name, why in made.skipped.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)

@@ -19,6 +19,8 @@ def evaluate(
     weights: Path | None = None,
     lpips: Path | None = None,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: tuple[str, ...] = (),
     bands: tuple[int, int, int] | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -46,6 +48,9 @@ def evaluate(
         lpips: Folder with alex.pth and alexnet-owt-7be5be79.pth, or with vgg.pth and vgg16-397923af.pth. It adds LPIPS to
             the scores.
         threshold: Values of --masks from this one on are building. Without it a mask may hold only 0, 1 and 255.
+        palette: JSON file with the names of the classes and their colours or values, where --masks are of classes.
+        building: Names of those classes that are building, where the masks of the tiles are of buildings. Without --palette,
+            values of the masks.
         bands: Three bands to look at as red, green and blue, numbered from 1, where images have more: 4 1 2 shows near
             infrared as red. The first three when left out.
         seed: Seed of the network, of splits and of intervals.
@@ -59,8 +64,8 @@ def evaluate(
 
     result = evaluate(
         images, data, out, split=split, masks=masks, network=network, weights=weights, lpips=lpips,
-        threshold=threshold, bands=bands, seed=seed, device=said_device(device), allow_trained=allow_trained, fidelity=fidelity,
-        overwrite=overwrite,
+        threshold=threshold, palette=palette, building=building, bands=bands, seed=seed, device=said_device(device),
+        allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

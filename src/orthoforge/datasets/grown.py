@@ -13,8 +13,9 @@ from orthoforge.datasets.sample import Meta
 from orthoforge.errors import DataError
 from orthoforge.files import is_file_name
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.masks.classes import Classes, open_raster_mask
+from orthoforge.masks.classes import Classes
 from orthoforge.masks.palette import load_classes
+from orthoforge.masks.reader import open_raster_mask
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class GrownPairs:
 
     images: Path
     masks: Path
+    ends: tuple[str, str]
+    """What names of images and of masks end in beyond the pair's name."""
     rows: tuple[dict[str, Any], ...]
     classes: Classes | None
     threshold: int | None
@@ -33,12 +36,14 @@ class GrownPairs:
     def pair(self, number: int, crop_px: int | None, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, Meta]:
         """Image (H, W, B) and mask (H, W), uint8, of a row or of a random part of its scene."""
         row = self.rows[number % len(self)]
-        file = f"{row['name']}.tif"
-        with open_raster(self.images / file) as raster:
-            window = window_of(raster.grid.height, raster.grid.width, crop_px, rng, self.images / file)
+        of_image, of_mask = (
+            folder / f"{row['name']}{end}.tif" for folder, end in zip((self.images, self.masks), self.ends, strict=True)
+        )
+        with open_raster(of_image) as raster:
+            window = window_of(raster.grid.height, raster.grid.width, crop_px, rng, of_image)
             image = read_image(raster, window, bands=range(1, raster.band_count + 1 - raster.has_alpha))
             gsd_m = raster.grid.gsd_m() or math.nan
-        with open_raster_mask(self.masks / file, classes=self.classes, threshold=self.threshold) as opened:
+        with open_raster_mask(of_mask, classes=self.classes, threshold=self.threshold) as opened:
             mask = opened.labels(window)
         meta: Meta = {
             "name": row["name"], "place": row["place"], "index": number, "row": window.row, "col": window.col, "gsd_m": gsd_m,
@@ -54,8 +59,9 @@ def open_grown(folder: str | Path, palette: str | Path | None) -> GrownPairs:
         settings = json.loads((folder / "grown.json").read_bytes())["settings"]
         lines = (folder / "synthetic.jsonl").read_text(encoding="utf-8").splitlines()
         rows = tuple(row for row in map(json.loads, lines) if row["accepted"])
-        parts = [Path(part) for part in settings["layout"]]
-        if any(part.is_absolute() or ".." in part.parts for part in parts) or not all(is_file_name(row["name"]) for row in rows):
+        *parts, image_ends, mask_ends = [*settings["layout"], "", ""][:4]
+        names = [row["name"] + end for row in rows for end in (image_ends, mask_ends)]
+        if any(Path(part).is_absolute() or ".." in Path(part).parts for part in parts) or not all(map(is_file_name, names)):
             raise ValueError("a name that leads elsewhere")
         images, masks = (folder / part for part in parts)
     except (OSError, ValueError, LookupError, TypeError) as error:
@@ -63,4 +69,4 @@ def open_grown(folder: str | Path, palette: str | Path | None) -> GrownPairs:
     if not rows:
         raise DataError(f"{folder}: has no synthetic pair; all were rejected.")
     classes = None if palette is None else load_classes(Path(palette))
-    return GrownPairs(images, masks, rows, classes, settings["threshold"])
+    return GrownPairs(images, masks, (image_ends, mask_ends), rows, classes, settings["threshold"])

@@ -14,8 +14,8 @@ from orthoforge.forging.new_mask import new_mask
 from orthoforge.forging.places import Place, mask_paths, places_of
 from orthoforge.generation.scene import at_resolution
 from orthoforge.geo.grid import Window, require_north_up
-from orthoforge.masks.classes import open_raster_mask
 from orthoforge.masks.opening import SceneMask
+from orthoforge.masks.reader import MaskReader, open_raster_mask
 from orthoforge.scenes.sources import place_key
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
@@ -64,12 +64,13 @@ def mask_source(
     assert not isinstance(masks, np.ndarray | Tensor | TileStore)
     paths = mask_paths(masks if isinstance(masks, str | Path) else [Path(str(path)) for path in masks])
     if forge:
-        places, _ = places_of(paths, None, threshold)
+        reader = MaskReader(threshold=threshold)
+        places, _ = places_of(paths, None, reader)
         for place in places:
             source = place.sources[0]
             with open_raster_mask(source.path) as opened:
                 at_resolution(opened, generator, source.path, resample=False)
-        return ForgedMasks(tuple(places), forge, seed, threshold)
+        return ForgedMasks(tuple(places), forge, seed, reader)
     return FileMasks(tuple(paths), generator, resample, threshold)
 
 
@@ -136,7 +137,7 @@ class ForgedMasks:
     places: tuple[Place, ...]
     how: Forge
     seed: int
-    threshold: int | None
+    reader: MaskReader
 
     def __len__(self) -> int:
         return sum(len(place.sources) for place in self.places)
@@ -144,7 +145,7 @@ class ForgedMasks:
     def draw(self, number: int, crop_px: int | None, rng: np.random.Generator) -> Drawn:
         index, turn = divmod(number, len(self.places))
         place = self.places[turn]
-        mask, grid, _ = new_mask(place, index, self.how, crop_px, None, 1.0, self.seed, self.threshold, ())
+        mask, grid, _ = new_mask(place, index, self.how, crop_px, None, 1.0, self.seed, self.reader, ())
         return Drawn(mask, f"{place.name}_{self.how}{index}", place.name, 0, 0, grid.gsd_m() or math.nan)
 
 

@@ -18,6 +18,7 @@ from orthoforge.evaluation.subject import CheckpointUsed, Described, EpochsTrain
 from orthoforge.evaluation.tables import counted, realism_lines, score_lines
 from orthoforge.files import new_file, require_place
 from orthoforge.masks.classes import Classes
+from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.measures.paired import METRICS, MORE_METRICS, mean_scores
 from orthoforge.measures.realism.features import ScoreNetwork
 from orthoforge.measures.realism.realism import LEAST_SET, realism
@@ -43,6 +44,8 @@ def evaluate(
     weights: str | Path | None = None,
     lpips: str | Path | None = None,
     threshold: int | None = None,
+    palette: Path | None = None,
+    building: Sequence[str] = (),
     bands: Sequence[int] | None = None,
     seed: int = 0,
     device: str = "auto",
@@ -55,7 +58,8 @@ def evaluate(
     ``images`` is a run, whose generator is given the masks of the tiles, or a folder of images as large as the tiles, whoever made
     them. An image of a folder that is named as a tile is compared with that tile; the others count for realism alone. ``masks`` is
     a folder of masks by the names of the images. Of images with other than three bands, three are looked at as red, green and blue:
-    ``bands``, numbered from 1, or the first three.
+    ``bands``, numbered from 1, or the first three. ``threshold``, ``palette`` and ``building`` say how these masks are
+    read, as in ``prepare``.
 
     ``network`` is what realism and memorisation are seen with: a name with its ``weights``, or a ``ScoreNetwork`` of your own.
     ``lpips`` is a folder with the files of LPIPS. ``fidelity`` (of a run) trains a segmenter on real tiles that the run was not
@@ -87,7 +91,9 @@ def evaluate(
                 raise OutputExistsError(f"{file} exists. Pass --overwrite to replace it, or choose another --out.")
     store = TileStore.open(data).showing(None if bands is None else [band - 1 for band in bands])
     tile_ids = _ids_of_split(store, split)
-    subject = _opened(path, store, tile_ids, split, masks=masks, threshold=threshold, seed=seed, device=device)
+    known, named = palette_of(palette, None, building)
+    reader = reader_of(store.classes, threshold=threshold, palette=known, building=named)
+    subject = _opened(path, store, tile_ids, split, masks=masks, reader=reader, seed=seed, device=device)
     _require_scorable(subject, tile_ids, split, allow_trained=allow_trained)
     look = open_look(network, store, weights=weights, lpips=lpips, device=device)
     # A run's images are made one after the other, by all threads; files are looked at side by side, by one thread each.
@@ -152,13 +158,13 @@ def _opened(
     split: str,
     *,
     masks: Path | None,
-    threshold: int | None,
+    reader: MaskReader,
     seed: int,
     device: str,
 ) -> Subject:
     """The run or the folder at ``path``."""
     if not names_generator(path) and path.is_dir():
-        return folder_subject(path, store, split, masks=masks, threshold=threshold)
+        return folder_subject(path, store, split, masks=masks, reader=reader)
     if masks is not None:
         raise ConfigError(f"{path} is a run: it is given the masks of the tiles. --masks is for a folder of images.")
     return _run_subject(path, store, tile_ids, seed=seed, device=device)

@@ -8,16 +8,20 @@ import numpy as np
 
 from orthoforge.errors import DataError
 from orthoforge.evaluation.subject import ImageSet, Subject
-from orthoforge.geo.rasters import DRIVERS, Raster, open_raster, read_image, read_mask
+from orthoforge.geo.rasters import DRIVERS, Raster, open_raster, read_image
+from orthoforge.masks.reader import MaskReader
 from orthoforge.tiles.store import TileStore
 
 _SHOWN_NAMES = 3
+_OF_BUILDINGS = MaskReader()
 
 
-def folder_subject(path: Path, store: TileStore, split: str, *, masks: Path | None = None, threshold: int | None = None) -> Subject:
+def folder_subject(
+    path: Path, store: TileStore, split: str, *, masks: Path | None = None, reader: MaskReader = _OF_BUILDINGS
+) -> Subject:
     """The images of a folder, and the ``masks`` of their names. Raises as ``folder_images`` and ``folder_masks`` do."""
     images = folder_images(path, store, split)
-    mask = folder_masks(masks, images, threshold=threshold) if masks is not None else None
+    mask = folder_masks(masks, images, reader=reader) if masks is not None else None
     return Subject(path, None, images, mask, None)
 
 
@@ -60,8 +64,8 @@ def folder_images(folder: Path, store: TileStore, split: str) -> ImageSet:
     return ImageSet(stems, tuple(scenes), (height, width), tuple(found), lambda index: _read_file(paths[index], store))
 
 
-def folder_masks(folder: Path, images: ImageSet, *, threshold: int | None = None) -> Callable[[int], np.ndarray]:
-    """Building masks (H, W) uint8 by the number of the image, from files of the images' stems.
+def folder_masks(folder: Path, images: ImageSet, *, reader: MaskReader = _OF_BUILDINGS) -> Callable[[int], np.ndarray]:
+    """Masks (H, W) uint8 by the number of the image, from files of the images' stems: 0 and 255, or class indices.
 
     Raises ``DataError`` at once when an image has no mask, or one of another size; of other values when they are read.
     """
@@ -82,8 +86,7 @@ def folder_masks(folder: Path, images: ImageSet, *, threshold: int | None = None
                 )
 
     def read(index: int) -> np.ndarray:
-        with open_raster(masks[images.names[index]]) as raster:
-            return read_mask(raster, threshold=threshold)
+        return reader.labels(masks[images.names[index]])
 
     return read
 

@@ -1,6 +1,7 @@
 """Masks that somebody drew: found, cleaned, and put on a place's ground."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +37,7 @@ def take_drawn(path: Path, like: Source | None, place: Place, threshold: int | N
     named = next((one for one in place.sources if one.name == path.stem), None)
     reference = named or like
     if grid.crs is None and reference is not None:
-        grid = Grid(grid.height, grid.width, reference.grid.transform, reference.grid.crs)
+        grid = replace(reference.grid, height=grid.height, width=grid.width)
     share = float(np.count_nonzero(mask) / mask.size)
     parameters: Parameters = {"threshold": threshold, "reference": reference.name if reference and grid.crs else None}
     return mask, grid, {"sources": [path.name], "parameters": parameters, "building_share": round(share, 5)}

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,9 +21,10 @@ from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of, re
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
+from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
-from orthoforge.masks.classes import open_raster_mask
+from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.sources import number_of
 
@@ -60,6 +62,9 @@ def forge(
     place: str | None = None,
     seed: int = 0,
     threshold: int | None = None,
+    palette: str | Path | None = None,
+    building: Sequence[str] = (),
+    pixel_size: PixelSizes | float | str | Path | None = None,
     drawn: str | Path | Sequence[str | Path] | None = None,
     overwrite: bool = False,
 ) -> Forged:
@@ -68,7 +73,8 @@ def forge(
 
     ``source`` is a data set in an accepted layout, a folder of masks, or masks by path. ``how`` is one of these: ``recombine`` puts
     real footprints into new blocks; ``streets`` builds towns from the measurements of the place; ``transform`` changes real masks;
-    ``drawn`` takes the masks of ``drawn`` (a folder or paths; all of them, for one place).
+    ``drawn`` takes the masks of ``drawn`` (a folder or paths; all of them, for one place). ``palette`` and ``building`` say what is
+    building in masks of classes, ``pixel_size`` how long the pixels of masks without coordinates are, as in ``prepare``.
 
     ``size`` is the side in pixels and ``gsd`` a pixel in metres; those of the source scene when left out. ``density`` multiplies
     the building share of ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255. Each lies on the grid of the source scene
@@ -93,7 +99,12 @@ def forge(
     out = Path(out)
     require_place(out, folder=True)
     masks = mask_paths(source)
-    places, skipped = places_of(masks, place, threshold)
+    homes = [Path(source)] if isinstance(source, (str, Path)) else []
+    known, named = palette_of(palette, None, building)
+    sizes = PixelSizes.stated(pixel_size, *homes)
+    reader = reader_of(None, threshold=threshold, palette=known, building=named, pixel_sizes=sizes)
+    places, skipped = places_of(masks, place, reader)
+    _note_overruled(places, sizes)
     drawings = drawn_paths(drawn) if drawn is not None else []
     if drawings and len(places) > 1:
         raise ConfigError(
@@ -102,7 +113,7 @@ def forge(
     number = len(drawings) or count
     if gsd is not None and (unknown := next((one.name for one in places if one.unit == "px"), None)):
         raise ConfigError(f"gsd is {gsd:g} m, but the masks of {unknown} do not say how large their pixels are. Leave --gsd out.")
-    settings = _settings(how, size, gsd, density, seed, threshold, masks, drawings)
+    settings = _settings(how, size, gsd, density, seed, reader, masks, drawings)
     rows: list[ForgedRow] = []
     paths: list[Path] = []
     cards: list[Card] = []
@@ -115,12 +126,12 @@ def forge(
                 path = out / "masks" / f"{_name(one, index)}.tif"
                 row = None if overwrite else _finished(path, settings)
                 if row is None:
-                    mask, grid, made = new_mask(one, index, how, size, gsd, density, seed, threshold, drawings)
+                    mask, grid, made = new_mask(one, index, how, size, gsd, density, seed, reader, drawings)
                     row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **made}
                     write_geotiff(path, mask, grid, tags=_tags(row, settings), overwrite=overwrite)
                 else:
                     kept += 1
-                    with open_raster_mask(path) as there:
+                    with MaskReader().open(path) as there:
                         mask, grid = there.labels(), there.grid
                 rows.append(row)
                 paths.append(path)
@@ -129,12 +140,24 @@ def forge(
                     shown.append(mask)
             if any(layout.share for layout in layouts):
                 forged = measure(layouts, one.unit, window=one.real.window)
-                cards.append(judge(one.name, how, forged, real_at(one, gsd, threshold), density=density))
-                pictures[one.name] = (_first_masks(one, threshold), shown)
+                cards.append(judge(one.name, how, forged, real_at(one, gsd, reader), density=density))
+                pictures[one.name] = (_first_masks(one, reader), shown)
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         write_cards(out, cards, pictures, overwrite=overwrite or bool(kept))
     return Forged(out, tuple(paths), tuple(rows), {card.place: card for card in cards}, kept, skipped)
+
+
+def _note_overruled(places: Sequence[Place], sizes: PixelSizes) -> None:
+    """Say on stderr which masks have another pixel size than the stated by what they say themselves."""
+    own = {
+        source.name: own_m
+        for one in places
+        for source in one.sources
+        if (own_m := source.grid.gsd_m()) is not None and sizes.is_overruled(own_m, source.path)
+    }
+    if note := overruled_note(list(own), list(own.values())):
+        print(f"note: {note}", file=sys.stderr)
 
 
 def _require_sound(how: str, count: int, size: int | None, gsd: float | None, density: float, seed: int, drawn: object) -> None:
@@ -173,14 +196,18 @@ def _settings(
     gsd: float | None,
     density: float,
     seed: int,
-    threshold: int | None,
+    reader: MaskReader,
     masks: Sequence[Path],
     drawn: Sequence[Path],
 ) -> str:
     """Digest of everything that decides a mask, besides its place and index."""
     files = [[path.stem, source_sha256(path)] for path in [*masks, *drawn]]
     scale = [] if gsd is None else [gsd]
-    return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files, *scale]).encode()).hexdigest()
+    # Masks from before there were pixel sizes and palettes keep their digest.
+    said = [reader.pixel_sizes.plain] if reader.pixel_sizes.rules else []
+    coded = [reader.coding.plain()] if reader.coding else []
+    told = [1, how, size, density, seed, reader.threshold, files, *scale, *said, *coded]
+    return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 
 def _finished(path: Path, settings: str) -> ForgedRow | None:
@@ -204,9 +231,5 @@ def _tags(row: ForgedRow, settings: str) -> dict[str, str]:
     }  # fmt: skip
 
 
-def _first_masks(place: Place, threshold: int | None) -> list[np.ndarray]:
-    masks = []
-    for source in place.sources[:PICTURED]:
-        with open_raster_mask(source.path, threshold=threshold) as mask:
-            masks.append(mask.labels())
-    return masks
+def _first_masks(place: Place, reader: MaskReader) -> list[np.ndarray]:
+    return [reader.labels(source.path) for source in place.sources[:PICTURED]]

@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +18,7 @@ from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
+from orthoforge.masks.reader import MaskReader
 
 How = Literal["recombine", "streets", "transform", "drawn"]
 # A mask at more than the place's own density may fall short by so much of what was asked for.
@@ -33,7 +35,7 @@ def new_mask(
     gsd_m: float | None,
     density: float,
     seed: int,
-    threshold: int | None,
+    reader: MaskReader,
     drawn: Sequence[Path],
 ) -> tuple[np.ndarray, Grid, Made]:
     """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
@@ -47,14 +49,14 @@ def new_mask(
     model = int(order[position])
     source = place.sources[model]
     if how == "drawn":
-        return take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold)
+        return take_drawn(drawn[index], source if place.unit == "m" else None, place, reader.threshold)
     scaled = at_gsd(source.grid, gsd_m)
     height, width = (size, size) if size else (scaled.height, scaled.width)
-    grid = Grid(height, width, scaled.transform, scaled.crs)
+    grid = replace(scaled, height=height, width=width)
     pixel = pixel_of(grid)
     extent = height * pixel[1], width * pixel[0]
     if how == "transform":
-        mask, parameters = _transformed(source, scaled, height, width, threshold, rng)
+        mask, parameters = _transformed(source, scaled, height, width, reader, rng)
     else:
         if how == "recombine":
             grown, parameters = recombine(place.library, model, extent, max(pixel), density, rng), {}
@@ -68,9 +70,9 @@ def new_mask(
 
 
 def _transformed(
-    source: Source, scaled: Grid, height: int, width: int, threshold: int | None, rng: np.random.Generator
+    source: Source, scaled: Grid, height: int, width: int, reader: MaskReader, rng: np.random.Generator
 ) -> tuple[np.ndarray, Parameters]:
-    real = labels_on(source, scaled, threshold)
+    real = labels_on(source, scaled, reader)
     if height > real.shape[0] or width > real.shape[1]:
         raise ConfigError(
             f"size is {height} px, but {source.path.name} is {real.shape[1]}×{real.shape[0]}; a changed mask is no larger than the "

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ from orthoforge.forging.statistics import PlaceStatistics
 from orthoforge.geo.example import mask_called
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import DRIVERS
-from orthoforge.masks.classes import open_raster_mask
+from orthoforge.masks.reader import MaskReader
 from orthoforge.masks.resampled import resample_building
-from orthoforge.scenes.sources import find_pairs, folders, natural_key, place_key
+from orthoforge.scenes.layouts import Where, layouts_of
+from orthoforge.scenes.sources import find_pairs, natural_key, place_key
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
 _SAME_GSD = 0.02
@@ -56,7 +57,7 @@ def mask_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
     if folder.is_file():
         return [folder]
     try:
-        folders(folder)
+        layouts_of(folder, Where())
     except DataError:
         masks = rasters_in(folder)
         if not masks:
@@ -75,7 +76,7 @@ def rasters_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.stem))
 
 
-def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) -> tuple[list[Place], dict[str, str]]:
+def places_of(masks: Sequence[Path], wanted: str | None, reader: MaskReader) -> tuple[list[Place], dict[str, str]]:
     """The places with enough buildings, measured; and those without, with the reason. Raises it when there is no other."""
     by_place = defaultdict(list)
     for path in masks:
@@ -86,11 +87,11 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
         by_place = defaultdict(list, {wanted: by_place[wanted]})
     places, errors = [], {}
     for name, paths in by_place.items():
-        sources = [_read_source(path, threshold) for path in paths]
-        _require_one_gsd(sources)
+        sources = [_read_source(path, reader) for path in paths]
         layouts = [one.layout for one in sources]
         unit = "px" if sources[0].grid.pixel_m() is None else "m"
         try:
+            _require_one_gsd(sources)
             real = measure(layouts, unit)
         except DataError as error:
             errors[name] = str(error)
@@ -103,8 +104,8 @@ def places_of(masks: Sequence[Path], wanted: str | None, threshold: int | None) 
     return places, errors
 
 
-def _read_source(path: Path, threshold: int | None) -> Source:
-    with open_raster_mask(path, threshold=threshold) as mask:
+def _read_source(path: Path, reader: MaskReader) -> Source:
+    with reader.open(path) as mask:
         require_north_up(path, mask.grid)
         return Source(path.stem, path, mask.grid, take_apart(mask.labels(), pixel_of(mask.grid)))
 
@@ -122,26 +123,25 @@ def at_gsd(grid: Grid, gsd_m: float | None) -> Grid:
     # As resolutions are called: the 0.3 m of a UTM zone are 0.299971 m on the ellipsoid.
     across, down = (gsd_m / float(f"{side:.3g}") for side in pixel)
     height, width = max(1, round(grid.height / down)), max(1, round(grid.width / across))
-    return Grid(height, width, grid.transform @ Affine.scale(across, down), grid.crs)
+    return replace(grid, height=height, width=width, transform=grid.transform @ Affine.scale(across, down))
 
 
-def labels_on(source: Source, grid: Grid, threshold: int | None) -> np.ndarray:
+def labels_on(source: Source, grid: Grid, reader: MaskReader) -> np.ndarray:
     """A real mask (H, W) uint8 of 0 and 255, brought to a grid over its ground."""
-    with open_raster_mask(source.path, threshold=threshold) as mask:
-        labels = mask.labels()
+    labels = reader.labels(source.path)
     wanted = grid.height, grid.width
     if labels.shape == wanted:
         return labels
     return resample_building(lambda part: labels[part.slices], labels.shape, wanted, Window(0, 0, *wanted))
 
 
-def real_at(place: Place, gsd_m: float | None, threshold: int | None) -> PlaceStatistics:
+def real_at(place: Place, gsd_m: float | None, reader: MaskReader) -> PlaceStatistics:
     """What the real masks are like in pixels of ``gsd_m`` metres, in which buildings may touch that do not in finer ones."""
     grids = [at_gsd(source.grid, gsd_m) for source in place.sources]
     if all(grid == source.grid for grid, source in zip(grids, place.sources, strict=True)):
         return place.real
     layouts = [
-        take_apart(labels_on(source, grid, threshold), pixel_of(grid)) for source, grid in zip(place.sources, grids, strict=True)
+        take_apart(labels_on(source, grid, reader), pixel_of(grid)) for source, grid in zip(place.sources, grids, strict=True)
     ]
     return measure(layouts, place.unit, window=place.real.window)
 
@@ -155,5 +155,5 @@ def _require_one_gsd(sources: Sequence[Source]) -> None:
             told = [f"{size:.3g} m" if known else "unknown" for size, known in zip(sizes, georeferenced, strict=True)]
             raise DataError(
                 f"{other.path}: its pixels are {told[1]}, those of {first.path.name} {told[0]}. Masks of one place must have one "
-                "ground resolution: resample them, or forge from one kind at a time."
+                "ground resolution: resample them, or forge from one kind at a time. Where it is unknown, say it with --pixel-size."
             )

@@ -5,14 +5,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache, partial
 from pathlib import Path
 from typing import Literal
 
 from orthoforge.devices import chosen_devices
-from orthoforge.errors import ConfigError
+from orthoforge.errors import ConfigError, DataError, NotBuildingsError
 from orthoforge.files import require_free_space, require_place
 from orthoforge.generation.beside import IMAGES, Beside, require_numbered
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, pixels_of, work_folder
@@ -33,12 +33,14 @@ from orthoforge.generation.outputs import (
 )
 from orthoforge.generation.scene import Scene, at_resolution, lies_nowhere
 from orthoforge.geo.cog import Compression, assemble, creation_options, write_raster
+from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
 from orthoforge.labels import Instance, LabelFormat, instances_of
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
+from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.progress import Progress
 from orthoforge.runs import Run
 from orthoforge.trained_generator import TrainedGenerator
@@ -59,12 +61,14 @@ class Options:
     deliver: Literal["mask", "run"]
     compress: Compression
     quality: int
-    threshold: int | None
+    reader: MaskReader
     devices: list[str]
     extent: Extent
     sign: tuple[Path, Path] | None
     beside: Beside
     overwrite: bool
+    overruled: dict[str, float] = field(default_factory=dict)
+    """Masks whose own pixel size is another than the stated, and their metres."""
 
 
 def generate(
@@ -89,6 +93,9 @@ def generate(
     compress: Compression = "deflate",
     quality: int = 90,
     threshold: int | None = None,
+    palette: str | Path | None = None,
+    building: Sequence[str] = (),
+    pixel_size: PixelSizes | float | str | Path | None = None,
     sign: tuple[str | Path, str | Path] | None = None,
     format: Literal["tif", "png"] | None = None,
     keep_mask: bool = False,
@@ -111,6 +118,10 @@ def generate(
 
     ``material_from`` are prepared tiles. A run of ``orthoforge-material`` then composes images of the roofs and the ground of their
     training split, without training (``TrainedGenerator.with_material``). The styles are then the places of these tiles.
+
+    Masks of classes are read by a ``palette``: as the run's classes of those names, or, by a run that knows buildings alone, as
+    what ``building`` names. Masks without coordinates are taken to have the run's resolution, or that of ``pixel_size``: metres, or
+    a table (``geo.pixel_sizes``), by default ``pixel_size.csv`` beside the masks or one folder above.
 
     A mask whose pixels differ from the resolution of the run is refused. With ``resample`` its image is generated at the resolution
     of the run. ``deliver`` says whether the image is then brought to the grid of the ``mask`` or stays on that of the ``run``.
@@ -167,8 +178,9 @@ def generate(
     )
     styles = styles_of(generator, sources, style)
     looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
+    reader = _reader(generator, sources, threshold, palette, building, pixel_size)
     options = Options(
-        overlap, resample, deliver, compress, quality, threshold, devices,
+        overlap, resample, deliver, compress, quality, reader, devices,
         Extent(like, extent, gsd, crs, footprints_crs, repair, layer), signer, beside, overwrite
     )  # fmt: skip
     _require_writable(targets, [*sources, like] if like else sources, generator, seed, options)
@@ -182,6 +194,8 @@ def generate(
             with failed(source):
                 _generate_mask(source, paths, *looks[one], seed, options)
             step()
+    if note := overruled_note(list(options.overruled), list(options.overruled.values())):
+        print(f"note: {note}", file=sys.stderr)
     return [path for paths in targets for path in paths]
 
 
@@ -191,6 +205,38 @@ def _finished(beside: Beside) -> Iterator[None]:
     yield
     if beside.labels is not None:
         beside.labels.finish()
+
+
+def _reader(
+    generator: TrainedGenerator,
+    sources: Sequence[Path],
+    threshold: int | None,
+    palette: str | Path | None,
+    building: Sequence[str],
+    pixel_size: PixelSizes | float | str | Path | None,
+) -> MaskReader:
+    """What reads the masks: as the run knows them, from files as the options describe them."""
+    homes = dict.fromkeys(folder for source in sources for folder in (source.parent, source.parent.parent))
+    known, _ = palette_of(palette, None, building)
+    sizes = PixelSizes.stated(pixel_size, *homes)
+    reader = reader_of(generator.classes, threshold=threshold, palette=known, building=building, pixel_sizes=sizes)
+    if known and generator.classes is None and not building:
+        assert known.building is not None
+        print(
+            f"note: the run knows buildings alone; {known.names[known.building]!r} of the palette is taken for them.",
+            file=sys.stderr,
+        )
+    return reader
+
+
+@contextlib.contextmanager
+def _saying_what_is_known(generator: TrainedGenerator) -> Iterator[None]:
+    """Add to what is wrong with a mask of classes that the run knows buildings alone."""
+    try:
+        yield
+    except NotBuildingsError as error:
+        known = "buildings alone" if generator.classes is None else f"the classes {', '.join(generator.classes.names)}"
+        raise DataError(f"{error} The run, {generator.recipe.name}, knows {known}.") from error
 
 
 def _require_writable(
@@ -215,8 +261,16 @@ def _generate_mask(
     source: Path, paths: Sequence[Path], generator: TrainedGenerator, style: Style, seed: int, options: Options
 ) -> None:
     """All variants of one mask. An image that is there is kept, and gets what it lacks beside it."""
-    gsd_m = _called_gsd_m(generator)
-    with open_mask(source, classes=generator.classes, threshold=options.threshold, extent=options.extent, gsd_m=gsd_m) as delivered:
+    gsd_m, reader = _called_gsd_m(generator), options.reader
+    with (
+        _saying_what_is_known(generator),
+        open_mask(
+            source, classes=generator.classes, threshold=reader.threshold, extent=options.extent, gsd_m=gsd_m,
+            pixel_sizes=reader.pixel_sizes, coding=reader.coding,
+        ) as delivered,
+    ):  # fmt: skip
+        if (own_m := delivered.grid.gsd_m()) is not None and reader.pixel_sizes.is_overruled(own_m, source):
+            options.overruled[source.name] = own_m
         mask = at_resolution(delivered, generator, source, resample=options.resample)
         if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
             print(f"warning: {warning}", file=sys.stderr)
@@ -297,6 +351,7 @@ def _request(mask: SceneMask, generator: TrainedGenerator, style: Style, options
     """Checksum of what decides an image, apart from the network's weights and the seed."""
     grid = mask.grid
     place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
+    place += [] if grid.unit_m is None else [grid.unit_m]  # images from before pixel sizes were stated keep their checksum
     how = [
         options.overlap_px,
         options.resample,

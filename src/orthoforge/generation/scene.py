@@ -71,7 +71,10 @@ def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *,
         max(1, round(side * metres / generator.gsd_m))
         for side, metres in zip((mask.grid.width, mask.grid.height), pixel_m, strict=True)
     )
-    return ResampledMask(mask, mask.grid.resized(height, width), classes=generator.classes is not None)
+    grid = mask.grid.resized(height, width)
+    if lies_nowhere(mask.grid):  # rows that count downwards would be taken for a map with south up
+        grid = Grid(height, width).with_pixel_size(sum(grid.pixel_m() or ()) / 2)
+    return ResampledMask(mask, grid, classes=generator.classes is not None)
 
 
 class Generated(NamedTuple):

@@ -22,7 +22,7 @@ from rasterio.shutil import copy
 from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file, writable
 from orthoforge.geo.grid import Grid, Window, crs_name
-from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, READ_OPTIONS, open_quietly, open_raster, require_name
+from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, PIXEL_SIZE_TAG, READ_OPTIONS, open_quietly, open_raster, require_name
 from orthoforge.geo.side_files import remove_side_files
 
 Compression = Literal["deflate", "zstd", "lzw", "jpeg", "webp"]
@@ -89,7 +89,7 @@ def write_raster(
                 dataset.write(alpha, bands.shape[2] + 1)
             elif valid is not None:
                 dataset.write_mask(valid)
-            dataset.update_tags(**(tags or {}))
+            dataset.update_tags(**_with_pixel_size(tags, grid))
         rows = max(1, _STRIP_PIXELS // grid.width)
         strips = (Window(row, 0, min(rows, grid.height - row), grid.width) for row in range(0, grid.height, rows))
         parts = ((strip, bands[strip.slices], None if valid is None else valid[strip.slices]) for strip in strips)
@@ -175,7 +175,7 @@ def assemble(
     masked = any(alphas.values())
     options = creation_options(path, count, compress, quality)
     with new_raster(path, grid.height * grid.width * count, overwrite=overwrite) as partial:
-        scene = _vrt(blocks, alphas, grid, count, tags or {}, driver=str(options["driver"]))
+        scene = _vrt(blocks, alphas, grid, count, _with_pixel_size(tags, grid), driver=str(options["driver"]))
         try:
             with open_quietly(scene, driver="VRT") as dataset:
                 copy(dataset, partial, **options)
@@ -239,6 +239,12 @@ def new_raster(path: Path, size_bytes: int, *, overwrite: bool) -> Iterator[Path
             raise write_error(path, size_bytes, error) from error
         if overwrite:
             remove_side_files(path)
+
+
+def _with_pixel_size(tags: Mapping[str, str] | None, grid: Grid) -> dict[str, str]:
+    """``tags``, and the pixel size that was stated of a grid without a CRS: the file then says it itself."""
+    metres = grid.gsd_m() if grid.unit_m is not None else None
+    return dict(tags or {}) | ({} if metres is None else {PIXEL_SIZE_TAG: f"{metres:.10g}"})
 
 
 def _vrt(

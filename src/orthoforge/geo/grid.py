@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from affine import Affine
@@ -23,6 +23,8 @@ GSD_TOLERANCE = 0.15
 _PIXEL_SIDES, _FURTHEST = (1e-11, 1e7), 1e9
 # What is worked on at a time, and the rows of a GeoTIFF's tiles.
 _STRIP_PIXELS, _STRIP_ROWS = 2**22, 256
+# Metres: what a pixel's side may be stated to be, the same range.
+POSSIBLE_PIXEL_M = (1e-6, 1e6)
 
 
 class Window(NamedTuple):
@@ -41,12 +43,17 @@ class Window(NamedTuple):
 
 @dataclass(frozen=True)
 class Grid:
-    """A raster's size in pixels, its transform from pixels to the CRS, and its CRS (``None`` when it has none)."""
+    """A raster's size in pixels, its transform from pixels to the CRS, and its CRS (``None`` when it has none).
+
+    ``unit_m`` is how many metres a unit of the transform is stated to be, where no CRS says it (``with_pixel_size``). It is no part
+    of the place: grids that differ in it alone are equal.
+    """
 
     height: int
     width: int
     transform: Affine = Affine.identity()  # noqa: RUF009 (immutable)
     crs: CRS | None = None
+    unit_m: float | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         assert self.height > 0 and self.width > 0, (self.height, self.width)
@@ -66,23 +73,32 @@ class Grid:
 
     def window(self, window: Window) -> "Grid":
         """The grid of ``window``."""
-        return Grid(window.height, window.width, self.transform @ Affine.translation(window.col, window.row), self.crs)
+        moved = self.transform @ Affine.translation(window.col, window.row)
+        return Grid(window.height, window.width, moved, self.crs, self.unit_m)
 
     def resized(self, height: int, width: int) -> "Grid":
         """The same ground covered by ``height`` × ``width`` pixels."""
-        return Grid(height, width, self.transform @ Affine.scale(self.width / width, self.height / height), self.crs)
+        scaled = self.transform @ Affine.scale(self.width / width, self.height / height)
+        return Grid(height, width, scaled, self.crs, self.unit_m)
+
+    def with_pixel_size(self, metres: float) -> "Grid":
+        """The grid with pixels that are stated to be so long on the ground."""
+        return replace(self, unit_m=2 * metres / sum(self._sides()))
 
     def gsd_m(self) -> float | None:
-        """Ground sampling distance in metres at the grid's centre, the mean of both axes; ``None`` without a CRS."""
+        """Ground sampling distance in metres at the grid's centre, the mean of both axes; ``None`` where it is unknown."""
         pixel = self.pixel_m()
         return None if pixel is None else sum(pixel) / 2
 
     def pixel_m(self) -> tuple[float, float] | None:
         """Width and height of the centre pixel in metres on the ground.
 
-        ``None`` without a CRS, or with one that has no known place on Earth (a local grid, coordinates beyond its range).
-        Measured on the WGS 84 ellipsoid, so degrees and web-mercator pixels come out in true metres.
+        ``None`` without a CRS, or with one that has no known place on Earth (a local grid, coordinates beyond its range), where
+        none is stated. Measured on the WGS 84 ellipsoid, so degrees and web-mercator pixels come out in true metres.
         """
+        if self.unit_m is not None:
+            width, height = self._sides()
+            return width * self.unit_m, height * self.unit_m
         if self.crs is None:
             return None
         row, col = self.height / 2, self.width / 2
@@ -102,6 +118,11 @@ class Grid:
         width_m = math.hypot(east_x * metres_per_lon, (lat_x - lat) * metres_per_lat)
         height_m = math.hypot(east_y * metres_per_lon, (lat_y - lat) * metres_per_lat)
         return width_m, height_m
+
+    def _sides(self) -> tuple[float, float]:
+        """Width and height of a pixel in units of the transform."""
+        t = self.transform
+        return math.hypot(t.a, t.d), math.hypot(t.b, t.e)
 
     def offset_px(self, other: "Grid") -> float:
         """Largest distance in pixels between the corners of both grids, in this grid's pixels."""
@@ -170,7 +191,7 @@ def _impossible(grid: Grid) -> str | None:
     t = grid.transform
     if not all(map(math.isfinite, (*t[:6], *grid.bounds))):
         return "its transform holds a number that is not finite"
-    sides = math.hypot(t.a, t.d), math.hypot(t.b, t.e)
+    sides = grid._sides()
     low, high = _PIXEL_SIDES
     if not (low <= min(sides) and max(sides) <= high) or abs(t.a * t.e - t.b * t.d) < low * low:
         return f"its pixels are {sides[0]:.3g} × {sides[1]:.3g} in size"

@@ -8,15 +8,14 @@ from urllib.parse import quote
 
 from orthoforge.files import new_file
 from orthoforge.geo.cog import write_raster
-from orthoforge.geo.rasters import open_raster
 from orthoforge.growing.judging import Judge
 from orthoforge.growing.making import make_image
 from orthoforge.growing.mask_streams import NewMask, Stream
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan
-from orthoforge.growing.reading import MaskReader
 from orthoforge.growing.records import CandidateRow
 from orthoforge.growing.staging import Staging
+from orthoforge.masks.reader import MaskReader
 
 
 def fill(
@@ -45,14 +44,14 @@ def fill(
 
 def _candidate(plan: Plan, staging: Staging, mask: NewMask, name: str, seed: int, judge: Judge | None) -> CandidateRow:
     """Make a pair, judge it, and leave its files in the data set or remove them."""
-    image, label = (staging.data / part / f"{name}.tif" for part in plan.layout)
+    image, label = plan.places.pair(staging.data, name)
     item = image.with_suffix(".json")
     for leftover in (image, item):
         leftover.unlink(missing_ok=True)
     generator, work = plan.generator, staging.work / "scaled"
-    pixels, valid = plan.reader.read(mask.path)
-    with open_raster(mask.path) as raster:
-        grid = raster.grid
+    given = plan.reader if mask.origin["kind"] == "given" else plan.reader.copies
+    pixels, valid = given.read(mask.path)
+    grid = given.grid(mask.path)
     tags = {"IMAGE": image.name, "IMAGE_SYNTHETIC": "YES", "MODEL_SHA256": generator.sha256, **mask.tags}
     tags |= {"SOURCE_ATTRIBUTION": generator.attribution} if generator.attribution else {}
     write_raster(label, pixels, grid, valid=valid, tags=tags, overwrite=True)

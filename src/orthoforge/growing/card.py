@@ -14,8 +14,9 @@ from orthoforge.bands import shown_bands
 from orthoforge.files import new_file
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.growing.reading import MaskReader
+from orthoforge.growing.naming import Places
 from orthoforge.growing.training_ground import Ground
+from orthoforge.masks.reader import MaskReader
 from orthoforge.trained_generator import TrainedGenerator
 
 CARD, SHEET = "README.md", "contact-sheet.jpg"
@@ -45,15 +46,13 @@ def write_card(
     settings: Mapping[str, Any],
     real_iou: float | None,
     notes: Sequence[str],
-    layout: tuple[str, str],
+    places: Places,
     copied: bool,
 ) -> None:
-    """Write ``README.md`` and its contact sheet to ``folder``, where the data set lies in ``layout`` (images, masks)."""
+    """Write ``README.md`` and its contact sheet to ``folder``, where the data set lies at ``places``."""
     accepted = [row for row in rows if row["accepted"]]
     shown = _in_turn(accepted)[:_SHOWN]
-    write_sheet(
-        folder / SHEET, [(folder / layout[0] / f"{r['name']}.tif", folder / layout[1] / f"{r['name']}.tif") for r in shown], reader
-    )
+    write_sheet(folder / SHEET, [places.pair(folder, row["name"]) for row in shown], reader.copies)
     total = sum(ground.real_pairs.values()) + len(accepted)
     rule = settings["split"]
     text = _TEMPLATE.read_text(encoding="utf-8").format(
@@ -64,8 +63,8 @@ def write_card(
         sheet=SHEET,
         table=_table(rows, ground),
         wanted=f"Wanted were {settings['ratio']:g} × {sum(ground.training.values())} training pairs: {settings['wanted']}.",
-        images=layout[0],
-        masks=layout[1],
+        images=places.images,
+        masks=places.masks,
         cards=_CARDS if (folder / "cards").is_dir() else "",
         carried=" (copies)" if copied else " (hard links: a program that changes one in place changes the original too)",
         recipe=generator.recipe.name,

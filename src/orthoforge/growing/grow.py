@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,19 +12,21 @@ from typing import get_args
 
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
 from orthoforge.files import lock, new_file, require_free_space, require_place
+from orthoforge.geo.pixel_sizes import TABLE, PixelSizes
 from orthoforge.growing.candidates import fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
 from orthoforge.growing.labelling import add_labels
 from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
 from orthoforge.growing.naming import Names
-from orthoforge.growing.planning import Plan, plan_of
+from orthoforge.growing.planning import Plan, Reading, plan_of
 from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, training_ground
 from orthoforge.labels import LabelFormat, require_formats
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.progress import Progress
+from orthoforge.scenes.layouts import Where
 
 ROWS = "synthetic.jsonl"
 # Bytes a pixel of an image, a mask and what they need on the way; textures hardly shrink.
@@ -46,7 +49,7 @@ class Grown:
 
 def grow(
     run: str | Path,
-    data: str | Path,
+    data: str | Path | None,
     out: str | Path,
     *,
     ratio: float = 1.0,
@@ -56,6 +59,13 @@ def grow(
     least_agreement: float = 0.5,
     seed: int = 0,
     threshold: int | None = None,
+    palette: str | Path | None = None,
+    building: Sequence[str] = (),
+    pixel_size: PixelSizes | float | str | Path | None = None,
+    images: Path | None = None,
+    real_masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     segmenter: SegmenterSettings | None = None,
     labels: Sequence[LabelFormat] = (),
     device: str = "auto",
@@ -65,6 +75,9 @@ def grow(
 
     ``ratio`` is the number of synthetic pairs for each real pair that trains. The product is rounded, is one at least, and is
     spread over places like the real pairs. ``variants`` synthetic pairs share a mask.
+
+    How files are read, and where the real pairs lie, is said as in ``prepare``; ``real_masks`` is the folder of their masks. What
+    is left out is as the tiles of the run were cut.
 
     Masks come only from the ground that ``run`` was trained on: real ones again, ones forged from them (``transform``,
     ``recombine``, ``streets``), or those of a folder. The tiles of the run say which scenes train; where they are gone, the rule
@@ -98,10 +111,18 @@ def grow(
     out = Path(out)
     require_place(out, folder=True)
     require_formats(labels)
-    plan = plan_of(
-        run, Path(data), out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, segmenter=segmenter or SegmenterSettings(), device=device,
-    )  # fmt: skip
+    folder = None if data is None else Path(data)
+    where = Where(images, real_masks, image_suffix, mask_suffix).found_from(folder)
+    reading = Reading(threshold, palette, building, pixel_size)
+    with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
+        plan = plan_of(
+            run, folder, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
+            reading=reading, where=where, drawn=Path(drawn), segmenter=segmenter or SegmenterSettings(), device=device,
+        )  # fmt: skip
+        return _grow(plan, out, folder or plan.pairs[0].image.parent, masks, labels, overwrite=overwrite)
+
+
+def _grow(plan: Plan, out: Path, data: Path, masks: How | str | Path, labels: Sequence[LabelFormat], *, overwrite: bool) -> Grown:
     staging = Staging(out, plan.settings, plan.former)
     with lock(out):
         if staging.begin(overwrite=overwrite):
@@ -110,7 +131,7 @@ def grow(
             add_labels(plan, staging, grown.rows, labels)
             return grown
         try:
-            summary = None if staging.is_ready else _assemble(plan, staging, Path(data), masks)
+            summary = None if staging.is_ready else _assemble(plan, staging, data, masks)
         except OrthoforgeError:
             staging.give_up()
             raise
@@ -133,10 +154,11 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path) -> Su
     streams = _streams(plan, ground, quotas, masks, staging.work / "forged", total)
     _require_space(plan, ground, quotas, staging.out)
     judge = _judge(plan, staging)
-    folders_of_out = [staging.data / part for part in plan.layout]
+    folders_of_out = [staging.data / part for part in (plan.places.images, plan.places.masks)]
     for folder in folders_of_out:
         folder.mkdir(parents=True, exist_ok=True)
-    copied = carry_over(plan.pairs, *folders_of_out)
+    copied = carry_over(plan.pairs, *folders_of_out, reader=reader if reader.coding else None, renamed=not plan.keeps_layout)
+    _tell_pixel_sizes(reader.pixel_sizes, staging.data)
     rows: list[CandidateRow] = []
     notes = list(judge.notes) if judge else []
     names = Names(pair.name for pair in plan.pairs)
@@ -156,7 +178,7 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path) -> Su
     told = {**settings, "wanted": total}
     write_card(
         staging.data, staging.out.name, rows, generator=generator, ground=ground, reader=reader, settings=told,
-        real_iou=judge.real_iou if judge else None, notes=notes, layout=plan.layout, copied=copied,
+        real_iou=judge.real_iou if judge else None, notes=notes, places=plan.places, copied=copied,
     )  # fmt: skip
     accepted = Counter(row["place"] for row in rows if row["accepted"])
     counts: Counts = {
@@ -207,6 +229,15 @@ def _require_space(plan: Plan, ground: Ground, quotas: Mapping[str, int], out: P
         pixels += quota * sum(source.pixels for source in sources) / len(sources)
     needed = round(_BYTES_PER_PX * pixels) + copied_bytes(plan.pairs, out)
     require_free_space(out, needed, f"a data set with {sum(quotas.values())} synthetic pairs")
+
+
+def _tell_pixel_sizes(sizes: PixelSizes, folder: Path) -> None:
+    """Put the table of pixel sizes beside the pairs: those that were carried over do not say them themselves."""
+    if sizes.rules:
+        with new_file(folder / TABLE, overwrite=True) as partial:
+            partial.write_text(
+                "name,metres\n" + "".join(f"{name},{metres:.10g}\n" for name, metres in sizes.rules), encoding="utf-8"
+            )
 
 
 def _result(out: Path) -> Grown:

@@ -13,7 +13,8 @@ import numpy as np
 
 from orthoforge.errors import CheckpointError, DataError
 from orthoforge.geo.rasters import open_raster, read_image
-from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.growing.scale import Scale
+from orthoforge.masks.reader import MaskReader
 from orthoforge.measures.segmenter.fidelity import LEAST_SCORED, LEAST_TRAINING, WORTH_MEASURING_IOU
 from orthoforge.measures.segmenter.mask_scores import mask_scores, pooled_scores
 from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings, tile_sample, train_segmenter

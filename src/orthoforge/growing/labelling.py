@@ -1,13 +1,13 @@
 """Labels of a grown data set, real pairs and synthetic ones, in the formats of other programs."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from orthoforge.geo.rasters import open_raster
 from orthoforge.growing.planning import Plan
 from orthoforge.growing.records import CandidateRow, Rule
 from orthoforge.growing.staging import Staging
 from orthoforge.labels import OTHER, Categories, LabelFolder, LabelFormat, instances_of
-from orthoforge.masks.classes import open_raster_mask
 from orthoforge.progress import Progress
 from orthoforge.scenes.sources import Pair, number_of
 from orthoforge.tiles.splits import Site, assign_splits
@@ -27,25 +27,32 @@ def add_labels(plan: Plan, staging: Staging, rows: Sequence[CandidateRow], forma
         return
     root = staging.work / _WORK
     folder = LabelFolder(root, lacking, Categories.of(plan.generator.classes))
-    images, masks = plan.layout
+    places, reader = plan.places, plan.reader.copies
     splits = scene_splits(plan.pairs, plan.store, plan.settings["split"])
-    made = [row["name"] for row in rows if row["accepted"]]
-    pairs = [(pair.image.name, pair.mask.name, splits[pair.name]) for pair in plan.pairs]
-    pairs += [(f"{name}.tif", f"{name}.tif", "train") for name in made]
+    pairs = [(*_carried(plan, pair), splits[pair.name]) for pair in plan.pairs]
+    made = [places.pair(Path(), row["name"]) for row in rows if row["accepted"]]
+    pairs += [(image, mask, "train") for image, mask in made]
     with Progress("labels").task("images", len(pairs)) as step:
         for image, mask, split in pairs:
-            with open_raster(staging.out / images / image) as raster:
+            with open_raster(staging.out / image) as raster:
                 grid, synthetic = raster.grid, raster.tags().get("SYNTHETIC") == "YES"
-            path = staging.out / masks / mask
-            with open_raster_mask(path, classes=plan.reader.classes, threshold=plan.reader.threshold) as opened:
+            with reader.open(staging.out / mask) as opened:
                 found = instances_of(opened, folder.categories)
-            folder.add(root / images / image, grid, found, split="train" if synthetic else split, synthetic=synthetic)
+            folder.add(root / image, grid, found, split="train" if synthetic else split, synthetic=synthetic)
             step()
     folder.finish()
     staging.take_in(root, lacking)
     print(f"{staging.out}: {', '.join(lacking)} labels of {len(pairs)} images.")
     if mixed := sum(split == OTHER for _, _, split in pairs):
         print(f"  note: the tiles of {mixed} scenes are in several splits or in none: their labels are there, under {OTHER}.")
+
+
+def _carried(plan: Plan, pair: Pair) -> tuple[Path, Path]:
+    """Where a real pair lies in the new data set, from its root: as ``carry_over`` puts it there."""
+    image, mask = (file.name if plan.keeps_layout else f"{pair.name}{file.suffix}" for file in (pair.image, pair.mask))
+    if plan.reader.coding:
+        mask = f"{pair.mask.stem if plan.keeps_layout else pair.name}.tif"
+    return Path(plan.places.images, image), Path(plan.places.masks, mask)
 
 
 def scene_splits(pairs: Sequence[Pair], store: TileStore | None, rule: Rule | None) -> dict[str, str]:

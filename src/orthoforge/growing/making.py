@@ -8,9 +8,11 @@ import numpy as np
 from orthoforge.generation import generate
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.resampling import nearest, resample
-from orthoforge.growing.reading import MaskReader, Scale
+from orthoforge.growing.scale import Scale
+from orthoforge.masks.reader import MaskReader
 from orthoforge.masks.resampled import resample_building
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -41,12 +43,16 @@ def make_image(
     if grid.pixel_m() is not None or abs(scale.px - 1) <= _SAME_SCALE:
         of_place = copy.copy(generator)
         of_place.gsd_m = generator.gsd_m or scale.gsd_m  # a run of several resolutions does not know one of its own
-        generate(of_place, [mask], out, seed=seed, style=style, resample=True, device=device, overwrite=True)
+        generate(
+            of_place, [mask], out, seed=seed, style=style, resample=True, pixel_size=PixelSizes(), device=device, overwrite=True
+        )  # fmt: skip
         return
     scaled = Grid(max(1, round(grid.height / scale.px)), max(1, round(grid.width / scale.px)))
     small_mask, small = work / f"{mask.stem}.mask.tif", work / f"{mask.stem}.image.tif"
     write_raster(small_mask, _scaled_mask(mask, grid, scaled, reader), scaled, overwrite=True)
-    generate(generator, [small_mask], small, seed=seed, style=style, device=device, overwrite=True)
+    generate(
+        generator, [small_mask], small, seed=seed, style=style, pixel_size=PixelSizes(), device=device, overwrite=True
+    )  # fmt: skip
     with open_raster(small) as raster:
         pixels = read_image(raster, bands=range(1, generator.bands + 1))
     _, valid = reader.read(mask)

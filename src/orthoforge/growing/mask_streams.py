@@ -15,9 +15,10 @@ from orthoforge.forging.places import rasters_in
 from orthoforge.geo.areas import Areas, meetings
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
-from orthoforge.growing.reading import MaskReader, Scale
 from orthoforge.growing.records import Origin
+from orthoforge.growing.scale import Scale
 from orthoforge.growing.training_ground import Ground, Source
+from orthoforge.masks.reader import MaskReader
 from orthoforge.scenes.sources import Pair, natural_key, place_key
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -92,7 +93,7 @@ def given_stream(
     """
     paths = mask_files(folder)
     _require_no_leak(paths, ground, reader)
-    masks = [_given(path, ground, generator) for path in paths]
+    masks = [_given(path, ground, generator, reader) for path in paths]
     tries = MOST_TRIES * math.ceil(quota / variants) if generator.is_noisy else len(masks)
     return Stream("", quota, itertools.islice(itertools.cycle(masks), tries))
 
@@ -124,7 +125,10 @@ def _forged(
         # A mask does not depend on how many are asked for; those that are there are kept.
         count = given + wanted
         try:
-            forged = forge([source.path for source in sources], folder, how=how, count=count, seed=seed, threshold=reader.threshold)
+            forged = forge(
+                [source.path for source in sources], folder, how=how, count=count, seed=seed, threshold=reader.threshold,
+                pixel_size=reader.pixel_sizes,
+            )  # fmt: skip
         except DataError as error:  # a place with too few buildings must not stop the others
             trouble.append(str(error))
             return
@@ -144,10 +148,10 @@ def _forged(
         given = count
 
 
-def _given(path: Path, ground: Ground, generator: TrainedGenerator) -> NewMask:
-    with open_raster(path) as raster:
-        require_north_up(path, raster.grid)
-        pixel_m = raster.grid.gsd_m()
+def _given(path: Path, ground: Ground, generator: TrainedGenerator, reader: MaskReader) -> NewMask:
+    grid = reader.grid(path)
+    require_north_up(path, grid)
+    pixel_m = grid.gsd_m()
     place = place_key(path.stem)
     scale = ground.scale_of(place)
     if pixel_m is not None:

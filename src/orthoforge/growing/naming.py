@@ -7,12 +7,33 @@ of 2021 takes the last digit of the last number (0 to 6 trains). A synthetic nam
 import re
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
 
 from orthoforge.scenes.sources import place_key
 
 # Inria's authors keep 1 to 5 of each city for validation.
 _LARGEST_HELD_BACK = 5
 _TRAINING_DIGITS = range(7)
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where a data set keeps its pairs: folders of images and masks below its root, and what file names end in."""
+
+    images: str = "images"
+    masks: str = "masks"
+    image_suffix: str = ""
+    mask_suffix: str = ""
+
+    def pair(self, root: Path, name: str) -> tuple[Path, Path]:
+        """The files of a synthetic image and its mask."""
+        return root / self.images / f"{name}{self.image_suffix}.tif", root / self.masks / f"{name}{self.mask_suffix}.tif"
+
+    @property
+    def plain(self) -> list[str]:
+        """As plain values: both folders, and both endings where there are any."""
+        return [self.images, self.masks, *([self.image_suffix, self.mask_suffix] if self.image_suffix or self.mask_suffix else [])]
 
 
 class Names:

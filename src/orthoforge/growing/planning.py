@@ -1,26 +1,40 @@
 """What a data set will be grown from, and everything that would stop it, found out before the first image."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file, readable, real_path
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.growing.mask_streams import How, mask_files
-from orthoforge.growing.reading import MaskReader
+from orthoforge.growing.naming import Places
 from orthoforge.growing.records import GrowSettings, Rule
 from orthoforge.growing.staging import require_inside
+from orthoforge.masks.coding import Coding
+from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.runs import Run
-from orthoforge.scenes.sources import Pair, find_pairs, folders
+from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.sources import Pair, Pairs, find_pairs
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
 # Far more than anybody wants, and far less than what floats cannot count.
 _HIGHEST_RATIO = 10**6
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How mask files are to be read, as the options say it."""
+
+    threshold: int | None = None
+    palette: str | Path | None = None
+    building: Sequence[str] = ()
+    pixel_size: PixelSizes | float | str | Path | None = None
 
 
 @dataclass(frozen=True)
@@ -31,7 +45,8 @@ class Plan:
     store: TileStore | None
     pairs: tuple[Pair, ...]
     reader: MaskReader
-    layout: tuple[str, str]  # of images and of masks, from the data set's root
+    places: Places  # of the new data set
+    keeps_layout: bool  # real pairs keep their file names; else they get the scene's
     settings: GrowSettings
     former: GrowSettings
     """The same settings, as earlier versions told them."""
@@ -41,7 +56,7 @@ class Plan:
 
 def plan_of(
     run: str | Path,
-    data: Path,
+    data: Path | None,
     out: Path,
     *,
     ratio: float,
@@ -50,16 +65,20 @@ def plan_of(
     split: Rule | None,
     least_agreement: float,
     seed: int,
-    threshold: int | None,
+    reading: Reading,
+    where: Where,
+    drawn: Path,
     segmenter: SegmenterSettings,
     device: str,
 ) -> Plan:
     """Read what is there, and refuse what cannot work. Raises what ``grow`` does."""
     how = masks if masks in get_args(How) else None
     _require_sound(ratio, variants, split, least_agreement, seed)
-    _require_apart(data, out, None if how else Path(masks))
-    pairs = _pairs(data)
-    require_inside(pairs, data)
+    folders = [folder for folder in (data, where.images, where.masks, None if how else Path(masks)) if folder]
+    _require_apart(folders, out)
+    found = _pairs(data, where, drawn)
+    pairs = found.pairs
+    require_inside(pairs, [real_path(folder) for folder in (*folders, drawn)])
     opened = Run.open(run)
     devices = chosen_devices(device)
     generator = opened.generator(devices[0])
@@ -74,7 +93,7 @@ def plan_of(
         )
     store = opened.tiles()
     if store is None and opened.is_pretrained:
-        _require_told(run, data, split, least_agreement)
+        _require_told(run, data or found.layout[0].images, split, least_agreement)
     if store is None and least_agreement > 0 and split is not None:
         raise ConfigError(
             f"{run}: its tiles are not there any more, or were cut anew, and the segmenter that judges images learns from them. "
@@ -86,14 +105,12 @@ def plan_of(
             f"{run}: was trained on bands {store.settings['bands']} of the scenes; its images, in that order, would not fit beside "
             "the real ones."
         )
-    if threshold is None and store is not None:
-        threshold = store.settings.get("threshold")
-    image_folder, mask_folder = folders(data)
-    layout = image_folder.relative_to(data).as_posix(), mask_folder.relative_to(data).as_posix()
+    reader = _reader(reading, generator, found, data, store)
+    places = None if reader.coding or found.classes else _places(found, data)
     given = [] if how else mask_files(Path(masks))
     settings: GrowSettings = {
         "model_sha256": generator.sha256, "ratio": ratio, "variants": variants, "masks": str(masks), "split": split,
-        "least_agreement": least_agreement, "seed": seed, "threshold": threshold, "layout": list(layout),
+        "least_agreement": least_agreement, "seed": seed, "threshold": reader.threshold, "layout": (places or Places()).plain,
         "given": [[path.name, _sha256(path)] for path in given],
         "sources": {pair.name: [_sha256(pair.image), _sha256(pair.mask)] for pair in pairs},
         "tiles": store.fingerprint if store else None, "tiles_split": store.settings["split"] if store else None,
@@ -101,8 +118,39 @@ def plan_of(
     }  # fmt: skip
     if generator.material_sha256:  # settings of data sets from before there was material stay as they are
         settings["material_sha256"] = generator.material_sha256
-    reader = MaskReader(generator.classes, threshold)
-    return Plan(generator, store, pairs, reader, layout, settings, _former(settings, pairs, given), segmenter, ",".join(devices))
+    if reader.pixel_sizes.rules:
+        settings["pixel_sizes"] = reader.pixel_sizes.plain
+    if reader.coding:
+        settings["coding"] = reader.coding.plain()
+    former = _former(settings, pairs, given)
+    return Plan(
+        generator, store, pairs, reader, places or Places(), places is not None, settings, former, segmenter, ",".join(devices)
+    )
+
+
+def _reader(reading: Reading, generator: TrainedGenerator, found: Pairs, data: Path | None, store: TileStore | None) -> MaskReader:
+    """What reads the masks as the run knows them. What is not said is taken from the run's tiles."""
+    said: Mapping[str, Any] = store.settings if store else {}
+    homes = [folder for folder in (data, found.layout[0].images.parent) if folder]
+    sizes = PixelSizes.stated(reading.pixel_size, *homes)
+    if not sizes.rules:
+        sizes = PixelSizes.of_plain(said.get("pixel_sizes"))
+    known, building = palette_of(reading.palette, found.classes, reading.building)
+    threshold = reading.threshold
+    if threshold is None and known is None and not building:
+        threshold = said.get("threshold")
+        if generator.classes is None and (coding := Coding.of_plain(said.get("coding"))):
+            return MaskReader(None, None, sizes, coding)
+    return reader_of(generator.classes, threshold=threshold, palette=known, building=building, pixel_sizes=sizes)
+
+
+def _places(found: Pairs, data: Path | None) -> Places | None:
+    """The layout of ``data``, for the new data set; ``None`` where its parts lie in several places, or elsewhere."""
+    layout, *others = found.layout
+    if data is None or others or not all(folder.is_relative_to(data) for folder in (layout.images, layout.masks)):
+        return None
+    images, masks = (folder.relative_to(data).as_posix() for folder in (layout.images, layout.masks))
+    return Places(images, masks, layout.image_suffix, layout.mask_suffix)
 
 
 def _former(settings: GrowSettings, pairs: Sequence[Pair], given: Sequence[Path]) -> GrowSettings:
@@ -154,18 +202,18 @@ def _require_sound(ratio: float, variants: int, split: object, least_agreement: 
         raise ConfigError(f"seed is {seed}; it must be 0 or more.")
 
 
-def _require_apart(data: Path, out: Path, masks: Path | None) -> None:
+def _require_apart(folders: Sequence[Path], out: Path) -> None:
     whole = real_path(out)
-    for folder in [real_path(data)] + ([real_path(masks)] if masks else []):
+    for folder in map(real_path, folders):
         if whole == folder or folder in whole.parents:
             raise OutputExistsError(f"{out}: lies in {folder}, which is only read. Choose a folder beside it.")
         if whole in folder.parents:
             raise OutputExistsError(f"{out}: holds {folder}, which is only read. Choose a folder beside it.")
 
 
-def _pairs(data: Path) -> tuple[Pair, ...]:
-    found = find_pairs(data)
+def _pairs(data: Path | None, where: Where, drawn: Path) -> Pairs:
+    found = find_pairs(data, where, drawn=drawn)
     if found.lonely:
         more = f" So it is with {len(found.lonely) - 1} more files." if len(found.lonely) > 1 else ""
         raise DataError(f"{found.lonely[0]}: has no partner of the same name.{more} Add what is missing, or move it away.")
-    return found.pairs
+    return found

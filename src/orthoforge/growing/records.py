@@ -61,6 +61,8 @@ class GrowSettings(TypedDict):
     segmenter: dict[str, Any] | None
     sources: dict[str, list[str] | list[list[int]]]
     material_sha256: NotRequired[str]
+    pixel_sizes: NotRequired[list[list[str | float]]]
+    coding: NotRequired[dict[str, Any]]
 
 
 class Counts(TypedDict):

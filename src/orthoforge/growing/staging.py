@@ -16,7 +16,9 @@ from typing import Any
 
 from orthoforge.errors import DataError, OutputExistsError
 from orthoforge.files import is_file_name, new_file, real_path, remove, sync_open, writable
+from orthoforge.geo.cog import write_raster
 from orthoforge.growing.records import CandidateRow, Done, GrowSettings, Summary
+from orthoforge.masks.reader import MaskReader
 from orthoforge.scenes.sources import Pair
 
 DONE = "grown.json"
@@ -139,28 +141,41 @@ class Staging:
         shutil.rmtree(self.work, ignore_errors=True)
 
 
-def carry_over(pairs: Sequence[Pair], images: Path, masks: Path) -> bool:
+def carry_over(
+    pairs: Sequence[Pair], images: Path, masks: Path, *, reader: MaskReader | None = None, renamed: bool = False
+) -> bool:
     """Put the real pairs and their side files (``NAME.tfw``, ``NAME.tif.aux.xml``) into two folders, by hard links.
 
-    Where the file system has none, by copies; true when they are copies.
+    Where the file system has none, by copies; true when they are copies. With ``reader``, masks are written anew as it reads them.
+    ``renamed`` files are called as their scene.
     """
     for pair in pairs:
         for source, folder in ((pair.image, images), (pair.mask, masks)):
+            if folder == masks and reader is not None:
+                _write_mask(reader, source, masks / f"{pair.name if renamed else source.stem}.tif")
+                continue
             for file in _with_side_files(source):
-                if not (folder / file.name).exists():
-                    _link(file, folder / file.name)
-    return not (images / pairs[0].image.name).samefile(pairs[0].image)
+                name = pair.name + file.name[len(source.stem) :] if renamed else file.name
+                if not (folder / name).exists():
+                    _link(file, folder / name)
+    first = pairs[0].name + pairs[0].image.suffix if renamed else pairs[0].image.name
+    return not (images / first).samefile(pairs[0].image)
 
 
-def require_inside(pairs: Sequence[Pair], data: Path) -> None:
-    """``DataError`` for a link that leads out of ``data``: whatever lies there would be given away with the new data set."""
-    root = real_path(data)
+def _write_mask(reader: MaskReader, source: Path, target: Path) -> None:
+    if not target.exists():
+        pixels, valid = reader.read(source)
+        write_raster(target, pixels, reader.grid(source), valid=valid)
+
+
+def require_inside(pairs: Sequence[Pair], roots: Sequence[Path]) -> None:
+    """``DataError`` for a link that leads out of ``roots``: whatever lies there would be given away with the new data set."""
     for pair in pairs:
         for file in (*_with_side_files(pair.image), *_with_side_files(pair.mask)):
-            if not real_path(file).is_relative_to(root):
+            if not any(real_path(file).is_relative_to(root) for root in roots):
                 raise DataError(
-                    f"{file}: is a link to {real_path(file)}, outside {data}, and would be carried over into the new data set. Put "
-                    "a copy in its place, or move it away."
+                    f"{file}: is a link to {real_path(file)}, outside {roots[0]}, and would be carried over into the new data set. "
+                    "Put a copy in its place, or move it away."
                 )
 
 

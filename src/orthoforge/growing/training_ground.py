@@ -7,7 +7,7 @@ scene's number may say it. A scene of which nothing is known is no source.
 import random
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,9 @@ from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
-from orthoforge.growing.reading import MaskReader, Scale
 from orthoforge.growing.records import Rule, SceneOrigin
+from orthoforge.growing.scale import Scale
+from orthoforge.masks.reader import MaskReader
 from orthoforge.scenes.sources import Pair, number_of, place_key
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Site, assign_splits
@@ -82,7 +83,11 @@ def training_ground(
     for pair in real:
         sources: list[Source] = []
         if pair.name in by_rule:
-            sources = _whole(pair) if store is None else _of_tiles(pair, rows.get(pair.name, ()), store.size_px, reader, cuts)
+            sources = (
+                _whole(pair, reader, cuts)
+                if store is None
+                else _of_tiles(pair, rows.get(pair.name, ()), store.size_px, reader, cuts)
+            )
         if sources:
             found[place_key(pair.name)].append(sources)
         if not sources or sources[0].window:
@@ -126,12 +131,17 @@ def _trained_by_rule(pairs: Sequence[Pair], rule: Rule | None) -> set[str]:
     return {pair.name for pair, split in zip(numbered, splits, strict=True) if split == "train"}
 
 
-def _whole(pair: Pair, scale: Scale | None = None) -> list[Source]:
-    with open_raster(pair.mask) as mask:
-        require_north_up(pair.mask, mask.grid)
-        grid = mask.grid
+def _whole(pair: Pair, reader: MaskReader, cuts: Path, scale: Scale | None = None) -> list[Source]:
+    """The scene's mask, of classes that are coded in another way than the run's a copy."""
+    grid, path = reader.grid(pair.mask), pair.mask
+    require_north_up(path, grid)
+    if reader.coding:
+        path = cuts / f"{pair.name}.tif"
+        if not path.exists():
+            pixels, valid = reader.read(pair.mask)
+            write_raster(path, pixels, grid, valid=valid)
     scale = scale or Scale(1.0, grid.gsd_m())
-    return [Source(pair.name, place_key(pair.name), pair.mask, None, grid.height * grid.width, scale)]
+    return [Source(pair.name, place_key(pair.name), path, None, grid.height * grid.width, scale)]
 
 
 def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskReader, cuts: Path) -> list[Source]:
@@ -141,13 +151,13 @@ def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskRea
         return []
     with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
         require_north_up(pair.mask, mask.grid)
-        grid = mask.grid if image.grid.crs is None else image.grid
+        grid = reader.pixel_sizes.applied(mask.grid if image.grid.crs is None else image.grid, pair.mask)
         _require_the_same(pair, training, grid, size_px, reader)
     gsds = [row.gsd_m for row in training if row.gsd_m is not None]
     window = training[0].window
     scale = Scale((window.height + window.width) / 2 / size_px, float(np.mean(gsds)) if len(gsds) == len(training) else None)
     if len(training) == len(rows):
-        return _whole(pair, scale)
+        return _whole(pair, reader, cuts, scale)
     cells = np.zeros((grid.height // window.height, grid.width // window.width), bool)
     for row in training:
         cells[row.window.row // window.height, row.window.col // window.width] = True
@@ -158,7 +168,7 @@ def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskRea
         if not path.exists():
             pixels, valid = reader.read(pair.mask, part)
             # Without a place on Earth a shifted transform would only look like a mirrored one.
-            part_grid = grid.window(part) if grid.is_north_up else Grid(part.height, part.width)
+            part_grid = grid.window(part) if grid.is_north_up else replace(grid, height=part.height, width=part.width)
             write_raster(path, pixels, part_grid, valid=valid)
         sources.append(Source(pair.name, place_key(pair.name), path, part, part.height * part.width, scale))
     return sources

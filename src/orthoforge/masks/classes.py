@@ -1,32 +1,18 @@
 """What the pixels of a mask stand for: buildings, or classes by index, each with a name and its colours or values; and rasters that
 are read as that."""
 
-import contextlib
-import hashlib
-import threading
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import (
-    Raster,
-    nodata_note,
-    open_raster,
     percent,
-    read_mask,
-    read_mask_and_valid,
-    read_mask_rgb,
-    read_mask_values,
-    require_mask_values,
 )
-from orthoforge.geo.stamps import source_sha256
 
 Colour = tuple[int, int, int]
 # What a pixel holds: a colour, or the one value of a mask with a single band.
@@ -115,15 +101,25 @@ class Classes:
         """Class indices (H, W), 255 where no class has the code, and the count of pixels of each such code."""
         in_colour = codes.shape[-1] == 3
         packed = _packed(codes) if in_colour else codes[..., 0]
-        known = {_packed(np.array(colour)).item(): index for colour, index in self.index_of.items()}
-        indices = np.full(packed.shape, _UNKNOWN, np.uint8)
-        for code, index in (known if in_colour else self.index_of_value).items():
-            indices[packed == code] = index
+        if in_colour:
+            indices = np.full(packed.shape, _UNKNOWN, np.uint8)
+            for colour, index in self.index_of.items():
+                indices[packed == _packed(np.array(colour)).item()] = index
+        else:
+            table = np.full(256, _UNKNOWN, np.uint8)
+            table[list(self.index_of_value)] = list(self.index_of_value.values())
+            indices = table[packed]
         left, counts = np.unique(packed[indices == _UNKNOWN], return_counts=True)
         unknown: Counter[Code] = Counter()
         for code, pixels in zip(left.tolist(), counts.tolist(), strict=True):
             unknown[(code >> 16, code >> 8 & 255, code & 255) if in_colour else (code,)] = pixels
         return indices, unknown
+
+    def codes(self, mask: np.ndarray) -> np.ndarray:
+        """Class indices (H, W) as a file holds them that ``indices`` reads: values (H, W) where all have one, else colours."""
+        if self.values and all(self.values):
+            return np.array([of_class[0] for of_class in self.values], np.uint8)[mask]
+        return self.rgb(mask)
 
     def rgb(self, mask: np.ndarray) -> np.ndarray:
         """Class indices (…, H, W) as a picture (…, H, W, 3) of each class's first colour, or one of our own where it has none."""
@@ -144,99 +140,6 @@ def class_count(classes: Classes | None) -> int | None:
 def building_value(classes: Classes | None) -> int | None:
     """What building is in a mask: 255, or the index of the class; ``None`` where no class is called building."""
     return BUILDING if classes is None else classes.building
-
-
-@contextlib.contextmanager
-def open_raster_mask(path: Path, *, classes: Classes | None = None, threshold: int | None = None) -> "Iterator[RasterMask]":
-    """The mask of a raster: of ``classes``, or of buildings, which may be those at or above a ``threshold``."""
-    with open_raster(path) as raster:
-        yield RasterMask(raster, classes, threshold)
-
-
-@dataclass
-class Unfit:
-    """What windows of a mask may hold that it must not: pixels of each value (256,), and of each code that no class has."""
-
-    counts: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
-    codes: Counter[Code] = field(default_factory=Counter)
-
-
-class RasterMask:
-    """A mask in an open raster. It may be read by several threads.
-
-    Its values can be looked at as a whole first (``require_sound``), so that a bad one is found before an hour has passed.
-    """
-
-    def __init__(self, raster: Raster, classes: Classes | None = None, threshold: int | None = None) -> None:
-        self.grid, self.raster, self.classes, self._threshold = raster.grid, raster, classes, threshold
-        self._lock = threading.Lock()  # GDAL reads a file in one thread at a time
-
-    @cached_property
-    def identity(self) -> str:
-        values = f" {self.classes.index_of_value}" if self.classes and self.classes.values else ""
-        settings = f"{self._threshold} {self.classes and self.classes.index_of}{values}"
-        return hashlib.sha256(f"{source_sha256(self.raster.path)} {settings}".encode()).hexdigest()
-
-    @property
-    def nodata_note(self) -> str | None:
-        """What is unclear about what it declares to be no data."""
-        return None if self.classes else nodata_note(self.raster)
-
-    def labels(self, window: Window | None = None) -> np.ndarray:
-        """A window, or all of it, as (h, w) uint8 of 0 and 255 or of class indices. ``DataError`` for other values or colours."""
-        with self._lock:
-            if self.classes is None:
-                return read_mask(self.raster, window, threshold=self._threshold)
-            return self.classes.indices(self._codes(window), self.raster.path)
-
-    def read(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """As ``labels``, and where it holds data, (h, w) bool; ``None`` for everywhere."""
-        if self.classes is None:
-            with self._lock:
-                return read_mask_and_valid(self.raster, window, threshold=self._threshold)
-        labels = self.labels(window)
-        with self._lock:
-            return labels, self.raster.read_valid(window)
-
-    def as_stored(self, window: Window | None = None) -> tuple[np.ndarray, np.ndarray | None]:
-        """What a copy of it holds, and where that has data: as ``read``, but of classes their colours, (h, w, 3), or values."""
-        if self.classes is None:
-            return self.read(window)
-        with self._lock:
-            codes = self._codes(window)
-        self.classes.indices(codes, self.raster.path)
-        return (codes if codes.shape[2] == 3 else codes[..., 0]), None
-
-    def building(self, window: Window, unfit: Unfit) -> np.ndarray:
-        """(h, w) uint8 of 0 and 255. What the mask must not hold is counted in ``unfit``, to be judged when all of it is read."""
-        if self.classes:
-            labels, unknown = self.classes.sort(self._codes(window))
-            unfit.codes += unknown
-            building = -1 if self.classes.building is None else self.classes.building
-            return np.where(labels == building, BUILDING, 0).astype(np.uint8)
-        values = read_mask_values(self.raster, window)
-        if self._threshold is None:
-            unfit.counts += np.bincount(values.ravel(), minlength=256)
-        return np.where(values >= (1 if self._threshold is None else self._threshold), BUILDING, 0).astype(np.uint8)
-
-    def _codes(self, window: Window | None) -> np.ndarray:
-        """What tells classes apart: colours (h, w, 3), or values (h, w, 1) where the classes have some and there is one band."""
-        if self.classes and self.classes.values and (self.raster.dtype, self.raster.band_count) == ("uint8", 1):
-            return self.raster.read(window)
-        return read_mask_rgb(self.raster, window)
-
-    def valid(self, window: Window) -> np.ndarray | None:
-        declares = self.raster.nodata is not None or self.raster.has_alpha or self.raster.has_mask
-        return self.read(window)[1] if declares else None
-
-    def require_sound(self) -> None:
-        unfit = Unfit()
-        for window in self.raster.strips():
-            if self.classes is None and self._threshold is None:
-                self.building(window, unfit)
-            else:
-                self.labels(window)
-        require_mask_values(self.raster.path, unfit.counts)
 
 
 def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:

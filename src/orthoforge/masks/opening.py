@@ -14,8 +14,13 @@ import numpy as np
 from orthoforge import vectors
 from orthoforge.errors import ConfigError
 from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.stamps import source_sha256
-from orthoforge.masks.classes import Classes, open_raster_mask
+from orthoforge.masks.classes import Classes
+from orthoforge.masks.coding import Coding
+from orthoforge.masks.reader import open_raster_mask
+
+_NONE_STATED = PixelSizes()
 
 
 class SceneMask(Protocol):
@@ -67,7 +72,14 @@ class Extent:
 
 @contextlib.contextmanager
 def open_mask(
-    path: Path, *, classes: Classes | None, threshold: int | None, extent: Extent, gsd_m: float | None
+    path: Path,
+    *,
+    classes: Classes | None,
+    threshold: int | None,
+    extent: Extent,
+    gsd_m: float | None,
+    pixel_sizes: PixelSizes = _NONE_STATED,
+    coding: Coding | None = None,
 ) -> Iterator[SceneMask]:
     """The mask of a raster, or of footprints on the ground of ``extent``, at ``gsd_m`` metres unless that says another.
 
@@ -87,7 +99,7 @@ def open_mask(
             f"{path}: is a raster and has its own grid; {', '.join(extent.given)} {'is' if len(extent.given) == 1 else 'are'} for "
             f"footprints.{' Its resolution is changed by --resample.' if extent.gsd is not None else ''}"
         )
-    with open_raster_mask(path, classes=classes, threshold=threshold) as mask:
+    with open_raster_mask(path, classes=classes, threshold=threshold, pixel_sizes=pixel_sizes, coding=coding) as mask:
         require_north_up(path, mask.grid)
         for note in (mask.raster.place_note, mask.nodata_note):
             if note:

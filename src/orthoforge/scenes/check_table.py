@@ -25,7 +25,8 @@ _STYLES = {"fault": "bold red", "warning": "yellow"}
 def format_report(report: CheckReport, *, all_scenes: bool = False) -> RenderableType:
     """Scenes summed up by place (or one by one), what was found with the faults first, like findings together, and the counts."""
     findings = _merged(report, all_names=all_scenes)
-    parts: list[RenderableType] = [_scene_table(report) if all_scenes else _place_table(report)]
+    parts: list[RenderableType] = [Text(f"layout: {report.layout}")] if report.layout else []
+    parts += [_scene_table(report) if all_scenes else _place_table(report)]
     if findings:
         parts += [_finding_list(findings, str(report.data).rstrip("/") + "/"), Text()]
     parts.append(_verdict(report))

@@ -4,6 +4,7 @@ Every scene is read to its last pixel, and one bad scene never hides another: fi
 """
 
 import os
+import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,12 +15,14 @@ import numpy as np
 
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
+from orthoforge.geo.pixel_sizes import TABLE, PixelSizes, overruled_note
 from orthoforge.geo.rasters import require_threshold
-from orthoforge.masks.palette import load_classes
+from orthoforge.masks.reader import MaskReader, own_reader, palette_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.alignment import Shift, common_shift
+from orthoforge.scenes.layouts import Where
 from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
-from orthoforge.scenes.sources import IMAGES, survey, twins_message
+from orthoforge.scenes.sources import Pairs, lonely_message, survey, twins_message
 
 # A place's common shift is the evidence of all its scenes: fewer than this many are no more than themselves.
 _SCENES_FOR_A_PLACE = 4
@@ -35,6 +38,8 @@ class CheckReport:
     scenes: tuple[SceneCheck, ...]
     place_shifts: dict[str, Shift] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    layout: str = ""
+    """Which layout was recognised, in words."""
 
     @property
     def faults(self) -> int:
@@ -52,16 +57,22 @@ class CheckReport:
 
 
 def check(
-    data: str | Path,
+    data: str | Path | None = None,
     *,
     threshold: int | None = None,
     palette: str | Path | None = None,
+    building: Sequence[str] = (),
     bands: Sequence[int] | None = None,
+    pixel_size: PixelSizes | float | Path | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Read every scene below ``data`` and report what is wrong with it.
 
-    Nothing is changed. ``threshold``, ``palette`` and ``bands`` say how masks and images are read, as in ``prepare``. ``progress``
+    Nothing is changed. All other arguments say how masks and images are read and where they lie, as in ``prepare``. ``progress``
     is called with the number of scenes done and the number of all scenes. The report counts ``faults``, which would break a
     training, and ``warnings``, which are worth a look.
 
@@ -78,17 +89,36 @@ def check(
         raise ConfigError("--threshold and --palette exclude each other: a mask holds either levels or classes.")
     require_threshold(threshold)
     require_band_numbers(bands)
-    classes = load_classes(palette) if palette else None
-    found = survey(Path(data))
+    folder = None if data is None else Path(data)
+    with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
+        found = survey(folder, Where(images, masks, image_suffix, mask_suffix), drawn=Path(drawn))
+        homes = [home for home in (folder, found.layout[0].images.parent) if home]
+        sizes = PixelSizes.stated(pixel_size, *map(Path, homes))
+        known, named = palette_of(palette, found.classes, building)
+        reader = own_reader(known, threshold=threshold, building=named, pixel_sizes=sizes)
+        return _check(folder, found, reader, bands, progress, palette)
+
+
+def _check(
+    data: Path | None,
+    found: Pairs,
+    reader: MaskReader,
+    bands: Sequence[int] | None,
+    progress: Callable[[int, int], None] | None,
+    palette: str | Path | None,
+) -> CheckReport:
     findings = [Finding("fault", twins_message(files)) for files in found.twins]
-    findings += [Finding("fault", _lonely_message(path)) for path in found.lonely]
-    if classes and classes.building is None:
-        findings.append(Finding("warning", f"{palette}: no class is named 'building', so shares and shifts are not estimated."))
+    findings += [Finding("fault", lonely_message(path, found)) for path in found.lonely]
+    if reader.classes and reader.classes.building is None:
+        told = palette or "annotations"
+        findings.append(Finding("warning", f"{told}: no class is named 'building', so shares and shifts are not estimated."))
+    unused = reader.pixel_sizes.unused([pair.image for pair in found.pairs])
+    findings += [Finding("warning", f"{TABLE}: {pattern!r} fits the name of no image.") for pattern in unused]
 
     scenes, totals = [], defaultdict(list)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))  # GDAL and numpy release the GIL; a thread holds one strip of a scene
     try:
-        checked = pool.map(lambda pair: check_scene(pair, threshold, classes, bands), found.pairs)
+        checked = pool.map(lambda pair: check_scene(pair, reader, bands), found.pairs)
         for scene, votes in Progress("checking").over(checked, "scenes", len(found.pairs)):
             scenes.append(scene)
             if votes is not None:
@@ -113,8 +143,11 @@ def check(
         if shift.is_sure
     ]
     findings += _crs_findings(scenes)
+    own = [scene for scene in scenes if scene.keeps_own_gsd]
+    if note := overruled_note([scene.name for scene in own], [scene.gsd_m for scene in own if scene.gsd_m]):
+        findings.append(Finding("warning", note))
     scenes = [_with_shift_finding(scene, place_shifts.get(scene.place)) for scene in scenes]
-    return CheckReport(Path(data), tuple(scenes), place_shifts, tuple(findings))
+    return CheckReport(data or found.layout[0].images, tuple(scenes), place_shifts, tuple(findings), found.layout[0].name)
 
 
 def _with_shift_finding(scene: SceneCheck, common: Shift | None) -> SceneCheck:
@@ -137,9 +170,15 @@ def _crs_findings(scenes: Sequence[SceneCheck]) -> list[Finding]:
     findings = []
     if lacking:
         who = "no scene has a CRS" if len(lacking) == len(opened) else f"no CRS in {_named(lacking, opened)}"
-        findings.append(
-            Finding("warning", f"{who}. Images generated for them will have none either, and --gsd cannot be used on them.")
+        unknown = (
+            ""
+            if all(scene.gsd_m for scene in lacking)
+            else (
+                " How long their pixels are on the ground is unknown too: say it with --pixel-size METRES, here and in prepare, "
+                "which --gsd needs."
+            )
         )
+        findings.append(Finding("warning", f"{who}. Images generated for them will have none either.{unknown}"))
     if degrees:
         findings.append(
             Finding(
@@ -167,8 +206,3 @@ def _named(some: Sequence[SceneCheck], everyone: Sequence[SceneCheck]) -> str:
             shown = ", ".join(names[:3]) + (", …" if len(names) > 3 else "")
             parts.append(f"{len(names)} of {sizes[place]} scenes of {place} ({shown})")
     return ", ".join(parts)
-
-
-def _lonely_message(path: Path) -> str:
-    partner = "image" if path.parent.name != IMAGES else "mask"
-    return f"{path}: has no {partner} of the same name. Add it, or remove this file."

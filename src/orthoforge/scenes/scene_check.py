@@ -17,7 +17,8 @@ from orthoforge.geo.rasters import (
     read_image,
     require_mask_values,
 )  # fmt: skip
-from orthoforge.masks.classes import Classes, RasterMask, Unfit, building_value, open_raster_mask, require_known
+from orthoforge.masks.classes import building_value, require_known
+from orthoforge.masks.reader import MaskReader, RasterMask, Unfit
 from orthoforge.masks.share import MaskShare
 from orthoforge.scenes.alignment import MAX_CELLS, Shift, cast_votes, estimate
 from orthoforge.scenes.sources import Pair, place_of
@@ -46,6 +47,7 @@ class SceneCheck:
     crs: str | None = None
     in_degrees: bool = False
     gsd_m: float | None = None
+    keeps_own_gsd: bool = False  # another pixel size was stated than the file's own
     building_share: float | None = None
     shift: Shift | None = None
     findings: tuple[Finding, ...] = ()
@@ -56,15 +58,13 @@ class SceneCheck:
         return place_of(self.name)
 
 
-def check_scene(
-    pair: Pair, threshold: int | None, classes: Classes | None, bands: Sequence[int] | None = None
-) -> tuple[SceneCheck, np.ndarray | None]:
+def check_scene(pair: Pair, reader: MaskReader, bands: Sequence[int] | None = None) -> tuple[SceneCheck, np.ndarray | None]:
     """One scene's row, and its votes for each shift summed to (625,), for its place."""
     findings: list[Finding] = []
     tally = _Tally()
     with contextlib.ExitStack() as stack:
         image = _open(open_raster(pair.image), stack, findings)
-        mask = _open(open_raster_mask(pair.mask, classes=classes, threshold=threshold), stack, findings)
+        mask = _open(reader.open(pair.mask), stack, findings)
         for raster in (image, mask.raster if mask else None):
             if raster:
                 with _noted(findings):
@@ -85,11 +85,12 @@ def check_scene(
         findings += _of_missing_data(image, mask if complete else None, tally)
         with _noted(findings):
             require_known(pair.mask, tally.unfit.codes, tally.share.pixels)
-        told = mask is not None and complete and building_value(classes) is not None
+        told = mask is not None and complete and building_value(reader.classes) is not None
         if told and not any(finding.severity == "fault" for finding in findings):
             warning = tally.share.warning(pair.name)
             findings += [Finding("warning", warning)] if warning else []
         grid = image.grid if image and (image.grid.crs or not mask) else mask.grid if mask else None
+        grid = grid and reader.pixel_sizes.applied(grid, pair.image)
         gsd_m = grid.gsd_m() if grid else None
         if grid and grid.crs and gsd_m is None:
             text = f"{pair.name}: {crs_name(grid.crs)} does not place it on Earth, so its GSD is unknown. Check its CRS."
@@ -101,6 +102,7 @@ def check_scene(
             size=(grid.width, grid.height) if grid else None,
             bands=f"{image.band_count}×{image.dtype}" if image else None,
             crs=crs_name(grid.crs) if grid else None,
+            keeps_own_gsd=reader.pixel_sizes.is_overruled(gsd_m, pair.image),
             in_degrees=bool(grid and grid.crs and grid.crs.is_geographic),
             gsd_m=gsd_m,
             building_share=tally.share.share if told and tally.share.pixels else None,

@@ -1,28 +1,23 @@
-"""Image/mask pairs in a user's folders, paired by stem and never by order."""
+"""Image/mask pairs in a user's folders, paired by name and never by order."""
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from orthoforge.errors import DataError
-from orthoforge.files import readable
-from orthoforge.geo.rasters import DRIVERS
+from orthoforge.masks.classes import Classes
+from orthoforge.scenes.annotations import recognised_annotations, stated_annotations
+from orthoforge.scenes.layouts import Layout, Where, few, layouts_of, rasters_of, seen
+from orthoforge.scenes.outlines import Annotations
 
-IMAGES = "images"
-MASKS = ("gt", "masks")  # Inria's name for the masks' folder, and everybody else's
-# Where Inria's archive holds its labelled scenes, seen from DATA: here, one folder down, or two when the archive is
-# DATA's child.
-_ROOTS = (".", "train", "AerialImageDataset/train")
-_ACCEPTED = (
-    "Accepted are a folder with images/ and masks/, one with images/ and gt/, and Inria's AerialImageDataset/ with "
-    "train/images/ and train/gt/."
-)
+_HERE = Where()
 
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask, and the stem that both share."""
+    """An image and its mask, and the name of the scene: the stem that both share, up to what the layout adds to it."""
 
     name: str
     image: Path
@@ -36,58 +31,110 @@ class Pair:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs in natural order (austin2 before austin10), and the files that have no partner."""
+    """Pairs in natural order (austin2 before austin10), and the files that have no partner.
+
+    ``layout`` are the folders that they lie in. ``classes`` are those of annotations, of which the masks were drawn.
+    """
 
     pairs: tuple[Pair, ...]
     lonely: tuple[Path, ...] = ()
-    twins: tuple[tuple[Path, ...], ...] = ()  # files of one folder that share a stem; neither is used
+    twins: tuple[tuple[Path, ...], ...] = ()  # files of one folder that share a name; neither is used
+    layout: tuple[Layout, ...] = ()
+    classes: Classes | None = None
 
 
-def find_pairs(data: Path) -> Pairs:
-    """Pairs below ``data``, ready to be used.
+def find_pairs(data: Path | None, where: Where = _HERE, *, drawn: Path | None = None) -> Pairs:
+    """Pairs below ``data``, or where ``where`` says, ready to be used. Annotations become masks in the folder ``drawn``.
 
-    Raises ``DataError`` when no layout is recognised, two files share a stem, or nothing pairs. Lonely files are no
+    Raises ``DataError`` when no layout is recognised, two files share a name, or nothing pairs. Lonely files are no
     error here: the caller says what they mean.
     """
-    found = survey(data)
+    found = survey(data, where, drawn=drawn)
     if found.twins:
         raise DataError(twins_message(found.twins[0]))
     return found
 
 
-def survey(data: Path) -> Pairs:
-    """As ``find_pairs``, but files that share a stem are listed as twins, and their scenes left out of the pairs."""
-    image_folder, mask_folder = folders(Path(data))
-    images, masks = _by_stem(image_folder), _by_stem(mask_folder)
-    twins = tuple(tuple(files) for stems in (images, masks) for _, files in _sorted(stems) if len(files) > 1)
-    both = {stem for stem in images if stem in masks}
-    lonely = tuple(files[0] for stems in (images, masks) for stem, files in _sorted(stems) if stem not in both and len(files) == 1)
-    pairs = tuple(
-        Pair(stem, files[0], masks[stem][0])
-        for stem, files in _sorted(images)
-        if stem in both and len(files) == len(masks[stem]) == 1
+def survey(data: Path | None, where: Where = _HERE, *, drawn: Path | None = None) -> Pairs:
+    """As ``find_pairs``, but files that share a name are listed as twins, and their scenes left out of the pairs."""
+    data = None if data is None else Path(data)
+    where = where.found_from(data)
+    annotations = stated_annotations(data, where)
+    layouts: tuple[Layout, ...] = ()
+    if annotations is None:
+        try:
+            layouts = layouts_of(data, where)
+        except DataError:
+            annotations = recognised_annotations(data) if data and data.is_dir() else None
+            if annotations is None:
+                raise
+    if annotations is not None:
+        return _of_annotations(annotations, drawn)
+    parts = [_pairs_of(layout) for layout in layouts]
+    found = Pairs(
+        tuple(pair for part in parts for pair in part.pairs),
+        tuple(path for part in parts for path in part.lonely),
+        tuple(files for part in parts for files in part.twins),
+        layouts,
     )
-    if not pairs and not twins:
-        raise DataError(
-            f"{data}: no image has a mask of the same name. {image_folder} holds {_seen_files(image_folder)}; "
-            f"{mask_folder} holds {_seen_files(mask_folder)}. An image and its mask must share their name up to the suffix."
-        )
+    if not found.pairs and not found.twins:
+        raise DataError(_no_pair(data, layouts[0]))
+    return found
+
+
+def lonely_message(path: Path, found: Pairs) -> str:
+    """What to say of a file that has no partner."""
+    of_images = any(path.parent == layout.images and not _is_mask(path, layout) for layout in found.layout)
+    return f"{path}: has no {'mask' if of_images else 'image'} of the same name. Add it, or remove this file."
+
+
+def _pairs_of(layout: Layout) -> Pairs:
+    """The pairs of one part of a data set."""
+    image_files, mask_files = rasters_of(layout.images), rasters_of(layout.masks)
+    if layout.images == layout.masks:
+        mask_files = [path for path in mask_files if _is_mask(path, layout)]
+        others = [path for path in image_files if not _is_mask(path, layout)]
+        image_files = [path for path in others if path.stem.endswith(layout.image_suffix)]
+    images, masks = _by_name(image_files, layout.image_suffix), _by_name(mask_files, layout.mask_suffix)
+    twins = tuple(tuple(files) for names in (images, masks) for _, files in _sorted(names) if len(files) > 1)
+    both = {name for name in images if name in masks}
+    lonely = tuple(files[0] for names in (images, masks) for name, files in _sorted(names) if name not in both and len(files) == 1)
+    begin = f"{layout.part}_" if layout.part else ""
+    pairs = tuple(
+        Pair(begin + name, files[0], masks[name][0])
+        for name, files in _sorted(images)
+        if name in both and len(files) == len(masks[name]) == 1
+    )
     return Pairs(pairs, lonely, twins)
 
 
-def folders(data: Path) -> tuple[Path, Path]:
-    """The folders of images and of masks below ``data``. ``DataError`` says what was seen when there are none."""
-    with readable(data):
-        there = data.is_dir()
-    if not there:
-        raise DataError(f"{data}: {'not a folder' if data.exists() else 'no such folder'}. {_ACCEPTED}")
-    for root in (data / root for root in _ROOTS):
-        masks = [root / name for name in MASKS if (root / name).is_dir()]
-        if (root / IMAGES).is_dir() and len(masks) > 1:
-            raise DataError(f"{root}: has both gt/ and masks/, so it is unclear which masks are meant. Move one of them away.")
-        if (root / IMAGES).is_dir() and masks:
-            return root / IMAGES, masks[0]
-    raise DataError(f"{data}: no image/mask folders recognised; it holds {_seen(data)}. {_ACCEPTED}{_near_miss(data)}")
+def _is_mask(path: Path, layout: Layout) -> bool:
+    """Whether a file is a mask, by its folder, or by its name where images and masks lie in one."""
+    if layout.images != layout.masks:
+        return path.parent == layout.masks
+    return path.stem.endswith(layout.mask_suffix)
+
+
+def _of_annotations(annotations: Annotations, drawn: Path | None) -> Pairs:
+    if drawn is None:
+        raise DataError(
+            f"{annotations.path}: holds outlines, which check, prepare and grow read as masks. Cut it with orthoforge prepare, or "
+            "name a folder of masks."
+        )
+    images = sorted(annotations.images, key=lambda image: natural_key(image.name))
+    pairs = tuple(Pair(image.name, image.path, image.draw(drawn)) for image in images)
+    return Pairs(pairs, annotations.lonely, (), (annotations.layout,), annotations.classes)
+
+
+def _no_pair(data: Path | None, layout: Layout) -> str:
+    ends = " of the same name"
+    if layout.image_suffix or layout.mask_suffix:
+        ends = f": none is called NAME{layout.image_suffix} and NAME{layout.mask_suffix}"
+    return (
+        f"{data or layout.images}: no image has a mask{ends}. {layout.images} holds {_seen_files(layout.images)}; "
+        f"{layout.masks} holds {_seen_files(layout.masks)}. An image and its mask must share their name up to the suffix; if "
+        "masks' names end otherwise, say how: --mask-suffix _mask."
+    )
 
 
 def place_of(name: str) -> str:
@@ -119,50 +166,21 @@ def twins_message(files: tuple[Path, ...]) -> str:
     return f"{files[0].parent}: {names} share one stem, so it is unclear which is meant. Remove or rename one of them."
 
 
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    """Raster files of a folder by stem. Hidden files and side files (.aux.xml, .tfw, .ovr) are no rasters.
-
-    A link without a target is one here: it is named when it is opened.
-    """
-    stems = defaultdict(list)
-    with readable(folder):
-        files = sorted(folder.iterdir())
+def _by_name(files: Sequence[Path], suffix: str) -> dict[str, list[Path]]:
+    """Files by the scene's name: their stem without ``suffix``."""
+    names = defaultdict(list)
     for path in files:
-        if path.suffix.lower() in DRIVERS and not path.name.startswith(".") and not path.is_dir():
-            stems[path.stem].append(path)
-    return stems
+        names[path.stem.removesuffix(suffix) or path.stem].append(path)
+    return names
 
 
-def _sorted(stems: dict[str, list[Path]]) -> list[tuple[str, list[Path]]]:
-    return sorted(stems.items(), key=lambda item: natural_key(item[0]))
-
-
-def _seen(folder: Path) -> str:
-    """'images/, notes.txt and 3 more', folders first."""
-    names = [path.name + "/" for path in folder.iterdir() if path.is_dir()]
-    names = sorted(names) + sorted(path.name for path in folder.iterdir() if path.is_file())
-    return _few(names) or "nothing"
+def _sorted(names: dict[str, list[Path]]) -> list[tuple[str, list[Path]]]:
+    return sorted(names.items(), key=lambda item: natural_key(item[0]))
 
 
 def _seen_files(folder: Path) -> str:
     """'12 rasters (a.tif, b.tif, …)', or what else there is."""
-    names = [files[0].name for _, files in _sorted(_by_stem(folder))]
+    names = [path.name for path in sorted(rasters_of(folder), key=lambda path: natural_key(path.stem))]
     if not names:
-        return f"no .tif, .png or .jpg but {_seen(folder)}" if any(folder.iterdir()) else "nothing"
-    return f"{len(names)} raster{'s' * (len(names) > 1)} ({_few(names)})"
-
-
-def _few(names: list[str], shown: int = 4) -> str:
-    more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ", ".join(names[:shown]) + more
-
-
-def _near_miss(data: Path) -> str:
-    """Advice where the masks' folder has almost the right name ('masks_building'), or DATA is one of the two folders."""
-    if (data / IMAGES).is_dir():
-        close = sorted(path.name for path in data.iterdir() if path.is_dir() and re.match(r"mask|label|gt", path.name.lower()))
-        if close:
-            return f" Rename {' or '.join(f'{name}/' for name in close)} to masks/, or link masks/ to it."
-    if data.name in (IMAGES, *MASKS):
-        return f" Perhaps {data.parent} is meant?"
-    return ""
+        return f"no .tif, .png or .jpg but {seen(folder)}" if any(folder.iterdir()) else "nothing"
+    return f"{len(names)} raster{'s' * (len(names) > 1)} ({few(names)})"

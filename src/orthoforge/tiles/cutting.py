@@ -15,6 +15,11 @@ from orthoforge.errors import ConfigError, GridError
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.masks.classes import BUILDING, Classes, building_value
 
+
+class UnknownPixelSize(GridError):
+    """A scene's pixels may be of any size on the ground. It says nothing of other scenes."""
+
+
 # A scene within this share of the wanted metres per pixel keeps its own pixels: resampling would only blur them.
 SAME_GSD = 0.005
 # Asking for pixels finer than the scene's by more than this invents detail.
@@ -60,13 +65,13 @@ def cut_by_number(grid: Grid, count: int) -> Cut | None:
 def cut_by_gsd(name: str, grid: Grid, gsd_m: float, size_px: int) -> Cut | None:
     """Windows that become ``size_px`` pixels of ``gsd_m`` metres; ``None`` when the scene is smaller than one.
 
-    Raises ``GridError`` for a scene without CRS, ``ConfigError`` for pixels that are finer than the scene's.
+    Raises ``UnknownPixelSize`` for a scene whose pixel size is unknown, ``ConfigError`` for pixels that are finer than the scene's.
     """
     pixel = grid.pixel_m()
     if pixel is None:
-        raise GridError(
-            f"{name}: the scene has no CRS, so the size of its pixels on the ground is unknown. Cut by number with --grid "
-            "instead of --gsd, give the scene its CRS, or leave it out with --skip-bad."
+        raise UnknownPixelSize(
+            f"{name}: the scene has no CRS, so the size of its pixels on the ground is unknown. Say it with --pixel-size METRES, "
+            "or in a table pixel_size.csv, give the scene its CRS, or cut by number with --grid instead of --gsd."
         )
     width_m, height_m = pixel
     mean_m = (width_m + height_m) / 2

@@ -7,6 +7,7 @@ run needs to know (which source files, as they were) lies in a hidden folder ins
 import json
 import math
 import os
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,12 +21,14 @@ import numpy as np
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
+from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.masks.classes import plain_classes
-from orthoforge.masks.palette import load_classes
+from orthoforge.masks.reader import own_reader, palette_of
 from orthoforge.progress import Progress
-from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
+from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.sources import Pair, Pairs, find_pairs, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
-from orthoforge.tiles.cutting import LEAST_DATA
+from orthoforge.tiles.cutting import LEAST_DATA, UnknownPixelSize
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.shards import Scene, SceneTiles, Settings, cut_scene, finished_rows, survey_scene
 from orthoforge.tiles.splits import SYNTHETIC_SPLIT, Method, Site, assign_splits, require_numbers
@@ -38,8 +41,8 @@ _Result = TypeVar("_Result")
 
 
 def prepare(
-    data: str | Path,
-    tiles: str | Path,
+    data: str | Path | None,
+    tiles: str | Path | None = None,
     *,
     grid: int | None = None,
     gsd: float | None = None,
@@ -47,8 +50,14 @@ def prepare(
     split: Method = "blocks",
     min_building: float = 0.0,
     palette: str | Path | None = None,
+    building: Sequence[str] = (),
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
+    pixel_size: PixelSizes | float | str | Path | None = None,
+    images: Path | None = None,
+    masks: Path | None = None,
+    image_suffix: str | None = None,
+    mask_suffix: str | None = None,
     attribution: str = "",
     skip_bad: bool = False,
     seed: int = 0,
@@ -59,6 +68,12 @@ def prepare(
 
     A tile has ``size`` × ``size`` pixels. ``gsd`` cuts tiles at that ground resolution, in metres per pixel. ``grid`` cuts so many
     squares along the shorter side of a scene, whatever its resolution (1 when neither is given).
+
+    ``palette`` describes masks of classes; ``building`` names those of its classes that are building, and tiles are then of
+    buildings. ``pixel_size`` is that of scenes without coordinates: metres, or a table of name patterns and metres
+    (``geo.pixel_sizes``), by default ``pixel_size.csv`` in ``data``. Where pairs lie is recognised (``scenes.layouts``), or said by
+    folders of ``images`` and ``masks``, which may be COCO's or YOLO's annotations, and by what their names end in. Where both
+    folders are named, ``data`` may be ``None``, or left out: a single path is then ``tiles``.
 
     Left out are tiles with a smaller share of building than ``min_building`` (0 to 1), and tiles with data on less than a tenth of
     their ground. ``split`` says which tiles train and which test (``tiles.splits``). A scene whose image has the tag
@@ -84,56 +99,123 @@ def prepare(
         (96, '© Survey')
     """
     started_at = time.monotonic()
-    data, tiles = Path(data), Path(tiles)
+    if tiles is None:
+        if data is None or not (images and masks):
+            raise ConfigError("where to? Name a folder for the tiles: orthoforge prepare DATA TILES.")
+        tiles, data = data, None
+    data, tiles = None if data is None else Path(data), Path(tiles)
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
     require_place(tiles, folder=True)
-    classes = load_classes(palette) if palette else None
-    if classes and classes.building is None and min_building > 0:
-        raise ConfigError(f"{palette}: no class is called building, so --min-building has nothing to measure.")
     grid = 1 if grid is None and gsd is None else grid
     chosen = None if bands is None else tuple(bands)
-    settings = Settings(grid, gsd, size, min_building, threshold, classes, split, seed, attribution, chosen)
-    with lock(tiles):
-        pairs, left_out = _find(data, skip_bad)
-        if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
-            return finished
-        workers = workers or len(os.sched_getaffinity(0))
-        scenes = _for_each(pairs, partial(survey_scene, settings=settings), workers, skip_bad, left_out, "reading headers")
-        require_numbers([name for name, scene in scenes.items() if not scene.synthetic], split)
-        kept = partial(finished_rows, tiles, settings=settings)
-        found = _for_each(list(scenes.values()), kept, workers, skip_bad, left_out, "looking at finished scenes")
-        done: dict[str, SceneTiles] = {name: one for name, one in found.items() if one is not None}
-        todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
-        _require_space(tiles, todo, settings)
-        (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
-        cut = partial(cut_scene, tiles=tiles, settings=settings)
-        made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
-        cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
-        rows = [row for one in cut_tiles.values() for row in one.rows]
-        if not rows:
-            raise _no_tiles(data, settings, list(scenes.values()), left_out, list(cut_tiles.values()))
-        rows = _with_splits(rows, scenes, split, seed)
-        lacking = sum(one.empty for one in cut_tiles.values()), sum(one.partly for one in cut_tiles.values())
-        counts = summary.summarise(rows, list(scenes.values()), left_out, split, lacking)
-        _write(tiles, rows, settings, counts)
-        _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
-        sources = {pair.name: shards.recorded_stamp(tiles, pair) for pair in pairs}
-        told = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources, "left_out": sorted(left_out)}
-        shards.write_json(tiles / shards.RECORDS / _FINISHED, told)
-        summary.show(tiles, counts, left_out, reused=len(done), seconds=time.monotonic() - started_at)
-        return TileStore.open(tiles)
+    plan = Settings(grid, gsd, size, min_building, threshold, None, split, seed, attribution, chosen)  # raises before data are read
+    with lock(tiles), tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
+        where = Where(images, masks, image_suffix, mask_suffix)
+        found = survey(data, where, drawn=Path(drawn)) if skip_bad else find_pairs(data, where, drawn=Path(drawn))
+        settings = _settled(plan, found, data, palette, building, pixel_size)
+        return _prepare(data or found.layout[0].images, tiles, found, settings, skip_bad, workers, overwrite, started_at)
 
 
-def _find(data: Path, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
+def _settled(
+    plan: Settings,
+    found: Pairs,
+    data: Path | None,
+    palette: str | Path | None,
+    building: Sequence[str],
+    pixel_size: PixelSizes | float | str | Path | None,
+) -> Settings:
+    """The settings, with what is said of masks and pixels."""
+    homes = [folder for folder in (data, found.layout[0].images.parent) if folder]
+    known, named = palette_of(palette, found.classes, building)
+    if known and plan.threshold is not None:
+        raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
+    sizes = PixelSizes.stated(pixel_size, *homes)
+    reader = own_reader(known, threshold=plan.threshold, building=named, pixel_sizes=sizes)
+    if reader.classes and reader.classes.building is None and plan.min_building > 0:
+        raise ConfigError(f"{palette or 'annotations'}: no class is called building, so --min-building has nothing to measure.")
+    return replace(plan, classes=reader.classes, coding=reader.coding, pixel_sizes=sizes)
+
+
+def _prepare(
+    data: Path,
+    tiles: Path,
+    found: Pairs,
+    settings: Settings,
+    skip_bad: bool,
+    workers: int | None,
+    overwrite: bool,
+    started_at: float,
+) -> TileStore:
+    pairs, left_out = _usable(found, skip_bad)
+    print(f"{data}: {found.layout[0].name}")
+    if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
+        return finished
+    workers = workers or len(os.sched_getaffinity(0))
+    unknown: dict[str, str] = {}
+    survey_one = _noting_unknown_sizes(partial(survey_scene, settings=settings), unknown)
+    surveyed = _for_each(pairs, survey_one, workers, skip_bad, left_out, "reading headers")
+    scenes = {name: scene for name, scene in surveyed.items() if scene is not None}
+    if unknown and not scenes and not left_out:
+        raise UnknownPixelSize(next(iter(unknown.values())))
+    require_numbers([name for name, scene in scenes.items() if not scene.synthetic], settings.split)
+    kept = partial(finished_rows, tiles, settings=settings)
+    already = _for_each(list(scenes.values()), kept, workers, skip_bad, left_out, "looking at finished scenes")
+    done: dict[str, SceneTiles] = {name: one for name, one in already.items() if one is not None}
+    todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
+    _require_space(tiles, todo, settings)
+    (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
+    cut = partial(cut_scene, tiles=tiles, settings=settings)
+    made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
+    cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
+    rows = [row for one in cut_tiles.values() for row in one.rows]
+    if not rows:
+        raise _no_tiles(data, settings, list(scenes.values()), left_out, list(cut_tiles.values()))
+    rows = _with_splits(rows, scenes, settings.split, settings.seed)
+    lacking = sum(one.empty for one in cut_tiles.values()), sum(one.partly for one in cut_tiles.values())
+    counts = summary.summarise(rows, list(scenes.values()), left_out | unknown, settings.split, lacking)
+    counts["notes"] += _notes(settings, list(scenes.values()))
+    _write(tiles, rows, settings, counts)
+    _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
+    sources = {pair.name: shards.recorded_stamp(tiles, pair) for pair in pairs}
+    told = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources, "left_out": sorted(left_out)}
+    shards.write_json(tiles / shards.RECORDS / _FINISHED, told)
+    summary.show(tiles, counts, left_out | unknown, reused=len(done), seconds=time.monotonic() - started_at)
+    return TileStore.open(tiles)
+
+
+def _usable(found: Pairs, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     """Pairs, and the files that cannot be paired with the reason."""
-    found = survey(data) if skip_bad else find_pairs(data)
     left_out = {path.name: f"{path}: has no partner of the same name." for path in found.lonely}
     left_out |= {files[0].stem: twins_message(files) for files in found.twins}
     if left_out and not skip_bad:
         more = f" {len(left_out) - 1} more files have none either." if len(left_out) > 1 else ""
         raise DataError(f"{next(iter(left_out.values()))}{more} Add what is missing, or pass --skip-bad to leave them out.")
     return list(found.pairs), left_out
+
+
+def _noting_unknown_sizes(survey_one: Callable[[Pair], Scene], unknown: dict[str, str]) -> Callable[[Pair], Scene | None]:
+    """The same, but a scene of unknown pixel size goes to ``unknown`` with the reason: it must not stop the others."""
+
+    def survey(pair: Pair) -> Scene | None:
+        try:
+            return survey_one(pair)
+        except UnknownPixelSize as error:
+            unknown[pair.name] = str(error)
+            return None
+
+    return survey
+
+
+def _notes(settings: Settings, scenes: Sequence[Scene]) -> list[str]:
+    """What was stated of pixel sizes and is not used."""
+    kept = {
+        scene.name: own_m
+        for scene in scenes
+        if (own_m := scene.grid.gsd_m()) is not None and settings.pixel_sizes.is_overruled(own_m, scene.pair.image)
+    }
+    note = overruled_note(list(kept), list(kept.values()))
+    return [note] if note else []
 
 
 def _open_finished(tiles: Path, settings: Settings, pairs: Sequence[Pair], skip_bad: bool) -> TileStore | None:

@@ -22,9 +22,12 @@ from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file
 from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window, require_same_grid
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import Stamp
-from orthoforge.masks.classes import Classes, open_raster_mask, plain_classes
+from orthoforge.masks.classes import Classes, plain_classes
+from orthoforge.masks.coding import Coding
+from orthoforge.masks.reader import MaskReader
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.cutting import (
@@ -42,6 +45,7 @@ from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Method
 
 RECORDS = ".records"
+_LATER = ("bands", "pixel_sizes", "coding")
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,10 @@ class Settings:
     attribution: str
     bands: tuple[int, ...] | None = None
     """Of the scenes' images, by their number from 1; ``None`` for images of three bands."""
+    pixel_sizes: PixelSizes = PixelSizes()  # noqa: RUF009 (immutable)
+    """Of scenes without coordinates."""
+    coding: Coding | None = None
+    """How masks of classes say what is building, where tiles of buildings are made of them."""
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.gsd is not None:
@@ -83,9 +91,16 @@ class Settings:
 
     @property
     def plain(self) -> dict[str, object]:
-        """As plain values. Bands only where they were chosen: a store without is the same as before there was a choice."""
-        values = asdict(self) | {"classes": plain_classes(self.classes)}
-        return {name: value for name, value in values.items() if name != "bands" or value is not None}
+        """As plain values. Later fields only where they were chosen: a store without is the same as before there was a choice."""
+        values = asdict(self) | {"classes": plain_classes(self.classes), "pixel_sizes": self.pixel_sizes.plain or None}
+        if self.coding:
+            values["coding"] = self.coding.plain()
+        return {name: value for name, value in values.items() if name not in _LATER or value is not None}
+
+    @property
+    def reader(self) -> MaskReader:
+        """What reads the scenes' masks."""
+        return MaskReader(self.classes, self.threshold, self.pixel_sizes, self.coding)
 
     @property
     def pixels(self) -> dict[str, object]:
@@ -129,6 +144,7 @@ def survey_scene(pair: Pair, settings: Settings) -> Scene:
         require_same_grid(pair.name, image.grid, mask.grid)
         grid = mask.grid if image.grid.crs is None and mask.grid.crs is not None else image.grid
         synthetic = image.tags().get("SYNTHETIC") == "YES"
+        grid = settings.pixel_sizes.applied(grid, pair.image)
         made_from = tuple(filter(None, mask.tags().get("SOURCE_SCENES", "").split(", "))) if synthetic else ()
     if settings.gsd is not None:
         cut = cut_by_gsd(pair.name, grid, settings.gsd, settings.size)
@@ -154,7 +170,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     image_path, mask_path = manifest.shard_paths(tiles, pair.name)
     with (
         open_raster(pair.image) as image,
-        open_raster_mask(pair.mask, classes=settings.classes, threshold=settings.threshold) as mask,
+        settings.reader.open(pair.mask) as mask,
         new_file(image_path, overwrite=True) as image_partial,
         new_file(mask_path, overwrite=True) as mask_partial,
         open(image_partial, "wb") as image_shard,

@@ -18,13 +18,23 @@ from orthoforge.geo.rasters.mask_values import (
     require_threshold,
 )
 from orthoforge.geo.rasters.memory import available_memory, require_memory
-from orthoforge.geo.rasters.raster import GDAL_ERRORS, MAX_PIXELS, READ_OPTIONS, Raster, open_quietly, open_raster, read_tags
+from orthoforge.geo.rasters.raster import (
+    GDAL_ERRORS,
+    MAX_PIXELS,
+    PIXEL_SIZE_TAG,
+    READ_OPTIONS,
+    Raster,
+    open_quietly,
+    open_raster,
+    read_tags,
+)
 
 __all__ = [
     "DRIVERS",
     "GDAL_ERRORS",
     "MASK_VALUES",
     "MAX_PIXELS",
+    "PIXEL_SIZE_TAG",
     "READ_OPTIONS",
     "Raster",
     "available_memory",

@@ -7,13 +7,17 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.errors import ConfigError, DataError
+from orthoforge.errors import ConfigError, DataError, NotBuildingsError
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters.raster import Raster, open_raster
 
 # What a mask's pixels may say. A file that declares 0 to be nodata, as many tools do, means its background. One that declares 1 or
 # 255 means it where it holds other values besides 0.
 MASK_VALUES = (0, 1, 255)
+# What to do with a mask that holds more than two kinds of pixels.
+_OF_CLASSES = "If it is one of classes, say what they are with --palette, or which are building with --building."
+
+
 # Above this many distinct bad values a mask is most likely an image; the message then shows the first few only.
 _SHOWN_VALUES = 4
 
@@ -74,9 +78,8 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
     if bad:
         named = ", ".join(f"value {value} in {percent(counts[value] / counts.sum())}" for value in bad[:_SHOWN_VALUES])
         more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
-        raise DataError(
-            f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}{_threshold_for(counts)}. Masks of "
-            "classes are told apart by the --palette of check and prepare."
+        raise NotBuildingsError(
+            f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}{_threshold_for(counts)}. {_OF_CLASSES}"
         )
     if counts[1] and counts[255]:
         shares = [percent(counts[value] / counts.sum()) for value in (1, 255)]
@@ -106,14 +109,15 @@ def read_mask_values(raster: Raster, window: Window | None = None) -> np.ndarray
 
 
 def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
-    """A colour-coded mask as (H, W, 3) uint8: three bands, or one band with a colour table (a palette PNG)."""
-    if raster.dtype == "uint8" and raster.band_count == 3:
-        return raster.read(window)
+    """A colour-coded mask as (H, W, 3) uint8: of three bands, alpha apart, or of one with a colour table (a palette PNG)."""
+    if raster.dtype == "uint8" and raster.band_count - raster.has_alpha == 3:
+        return raster.read(window, range(1, 4))
     if raster.dtype == "uint8" and raster.band_count == 1 and (table := raster.colour_table()) is not None:
         return table[raster.read(window)[..., 0]]
     raise DataError(
-        f"{raster.path}: mask has {raster.band_count} band{'s' * (raster.band_count > 1)} of {raster.dtype} and no colours; with a "
-        "palette, red, green and blue bands of uint8, or one band with a colour table, are expected."
+        f"{raster.path}: mask has {raster.band_count} band{'s' * (raster.band_count > 1)} of {raster.dtype} and no colours. A "
+        "palette of colours is for red, green and blue bands of uint8, or for one band with a colour table. Numbers need "
+        'a palette of values, as in {"Building": 1}.'
     )
 
 
@@ -168,9 +172,9 @@ def _values_and_opaque(raster: Raster, window: Window | None) -> tuple[np.ndarra
         opaque = raster.read_valid(window)
     count = bands.shape[2]
     if count != 1 and not (count == 3 and (bands == bands[..., :1]).all()):
-        raise DataError(
+        raise NotBuildingsError(
             f"{raster.path}: mask has {count} bands that differ; one band, or three equal ones, are expected. "
-            "Is it the image instead of its mask? A colour-coded mask of classes is read by `check` and `prepare` with --palette."
+            f"Is it the image instead of its mask? {_OF_CLASSES}"
         )
     return bands[..., 0], opaque
 
@@ -216,9 +220,9 @@ def _require_grey(raster: Raster, values: np.ndarray, levels: np.ndarray) -> Non
     if in_colour.size:
         table = raster.colour_table()
         assert table is not None
-        raise DataError(
+        raise NotBuildingsError(
             f"{raster.path}: its palette shows pixels in colours, such as {table[in_colour[0]].tolist()}, which do not say what is "
-            "building. Save it as grey, 0 and 255, or pass --palette for a mask of classes."
+            f"building. Save it as grey, 0 and 255. {_OF_CLASSES}"
         )
 
 

@@ -19,7 +19,7 @@ from rasterio.io import DatasetReader
 
 from orthoforge.errors import DataError
 from orthoforge.geo.crs import require_no_files
-from orthoforge.geo.grid import Grid, Window, require_possible
+from orthoforge.geo.grid import POSSIBLE_PIXEL_M, Grid, Window, require_possible
 from orthoforge.geo.heights import horizontal
 from orthoforge.geo.rasters.files import driver_of, require_own_side_files
 from orthoforge.geo.rasters.memory import require_memory
@@ -44,6 +44,8 @@ READ_OPTIONS = {
 # GDAL's threads halve the time for blocks of at least so many pixels; Inria's one-row blocks take 4 to 15 times as long with them.
 # (GTIFF_DIRECT_IO would read those three times faster, but gives a truncated file's missing rows as garbage, without an error.)
 _THREADED_BLOCK_PIXELS = 2**16
+# In a file without a CRS: the metres of a pixel, as they were stated when it was written (``cog``).
+PIXEL_SIZE_TAG = "PIXEL_SIZE_M"
 # What opening, reading and writing may raise: rasterio lets GDAL's own errors through when it closes a file on a full disk.
 GDAL_ERRORS = (RasterioError, CPLE_BaseError)
 # GDAL keeps its threads for all files of a process. A forked one has none of them; GDAL believes so, and would wait for ever.
@@ -215,9 +217,20 @@ def open_raster(path: Path) -> Iterator[Raster]:
         except GDAL_ERRORS as error:
             raise DataError(f"{path}: not a readable {driver} file (truncated or damaged?): {error}") from error
         require_possible(path, grid)
+        grid = grid if grid.crs else _with_told_pixel_size(grid, dataset.tags().get(PIXEL_SIZE_TAG))
         if grid.transform == grid.transform.identity():  # a place on the ground is that of the pixels as they are stored
             require_upright(path, driver, dataset.tags())
         yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset)
+
+
+def _with_told_pixel_size(grid: Grid, told: str | None) -> Grid:
+    """The grid with the pixel size that the file's tag tells; as it is where the tag is none, or no possible size."""
+    try:
+        metres = float(told or "nan")
+    except ValueError:
+        return grid
+    low, high = POSSIBLE_PIXEL_M
+    return grid.with_pixel_size(metres) if low <= metres <= high else grid
 
 
 def _own_crs(path: Path, crs: CRS) -> CRS:
