@@ -43,12 +43,19 @@ class Message:
 
 def messages(package: Path) -> Iterator[Message]:
     """Each ``raise`` of one of our errors in the package that says its words there, file by file."""
-    for path in sorted(package.rglob("*.py")):
+    sources = {path: list(ast.walk(ast.parse(path.read_text("utf-8")))) for path in sorted(package.rglob("*.py"))}
+    kinds = {name: name for name in KINDS}
+    for node in (node for nodes in sources.values() for node in nodes if isinstance(node, ast.ClassDef)):
+        # Of a class that a room has to itself, the kind is the one it is a kind of.
+        ours = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in KINDS]
+        if ours and node.name not in KINDS:
+            kinds[node.name] = ours[0]
+    for path, nodes in sources.items():
         room = path.relative_to(package).parts[0].removesuffix(".py")
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-            is_ours = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in KINDS
+        for node in nodes:
+            is_ours = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in kinds
             if is_ours and node.args and (text := _text(node.args[0])):
-                yield Message(room, node.func.id, text)
+                yield Message(room, kinds[node.func.id], text)
 
 
 def messages_page(package: Path) -> str:

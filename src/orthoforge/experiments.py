@@ -48,6 +48,7 @@ def experiment(
         >>> small = {"generator_width": 4, "discriminator_width": 4, "crops_per_tile": 1, "epochs": 1, "decay_epochs": 0}
         >>> recipe = load_recipe("tiny", tiles="--gsd 0.3 --size 96")
         >>> outcome = experiment([recipe], Path("my-data"), Path("tried"), overrides=small | {"crop_px": 32})
+        my-data: images/ and masks/
         tried/tiles/gsd-0.3-size-96: 48 tiles...
         >>> outcome.report.as_posix(), outcome.failures
         ('tried/report.html', {})

@@ -94,6 +94,7 @@ def prepare(
     Examples:
         >>> from orthoforge import prepare
         >>> store = prepare("my-data", "cut", gsd=0.3, size=96, attribution="© Survey")
+        my-data: images/ and masks/
         cut: 48 tiles ...
         >>> store.size_px, store.attribution
         (96, '© Survey')
