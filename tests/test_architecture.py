@@ -19,7 +19,7 @@ ALLOWED = {
     "weights": {"errors"},
     "geo": {"errors", "files"},
     "vectors": {"errors", "files", "geo"},
-    "masks": {"errors", "files", "bands", "geo", "vectors"},
+    "masks": {"errors", "files", "bands", "plain_yaml", "geo", "vectors"},
     "scenes": {"errors", "bands", "files", "geo", "vectors", "masks"},
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
