@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
-from tests.conftest import examples, make_grid
 
+from conftest import examples, make_grid
+from map_files import write_geojson
 from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.masks.classes import Classes
@@ -24,18 +25,6 @@ from orthoforge.masks.layer_style import DEFAULT_STYLE, length_m, load_style
 STYLE = load_style()
 GROUND, BUILDING, ROAD, WATER, TREES, GRASS = range(6)
 WGS84, MERCATOR = CRS.from_epsg(4326), CRS.from_epsg(3857)
-
-
-def write_geojson(path: Path, features: list[tuple[shapely.Geometry, dict[str, object]]], crs: CRS | None = None) -> Path:
-    """Features with properties; in longitude and latitude without a CRS."""
-    body: dict[str, object] = {
-        "type": "FeatureCollection",
-        "features": [{"type": "Feature", "geometry": shape.__geo_interface__, "properties": tags} for shape, tags in features],
-    }
-    if crs:
-        body["crs"] = {"type": "name", "properties": {"name": f"EPSG:{crs.to_epsg()}"}}
-    path.write_text(json.dumps(body))
-    return path
 
 
 def moved(shape: shapely.Geometry, from_crs: CRS, to_crs: CRS) -> shapely.Geometry:

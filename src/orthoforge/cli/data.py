@@ -43,6 +43,8 @@ def prepare(
     split: Literal["digits", "inria", "blocks", "random"] = "blocks",
     min_building: float = 0.0,
     palette: Path | None = None,
+    layers: tuple[Path, ...] = (),
+    layer_style: Path | None = None,
     threshold: int | None = None,
     bands: tuple[int, ...] | None = None,
     attribution: str = "",
@@ -54,7 +56,7 @@ def prepare(
     """Cut scenes into tiles, once, for all trainings. Killed and run again, it goes on.
 
     Args:
-        data: Inria's layout as downloaded, or a folder with images/ and masks/.
+        data: Inria's layout as downloaded, or a folder with images/ and masks/; with --layers images/ are enough.
         tiles: Folder to write.
         grid: Cut each scene into GRID × GRID tiles and resize them (1 when --gsd is not given either).
         gsd: Or cut tiles at this ground resolution, in metres per pixel.
@@ -63,6 +65,10 @@ def prepare(
             0-6 train, 7-8 validation, 9 test), inria (numbers 1-5 of each city validate), random (by tile; neighbours leak).
         min_building: Leave out tiles with a smaller share of building.
         palette: JSON file of class names and their colours or values, for masks of classes.
+        layers: Vector files of roads, water, trees …, or an OpenStreetMap extract: tiles of classes, with the masks' buildings on
+            top.
+        layer_style: YAML file that says which layer or tag becomes which class, how wide roads are and what lies on top; the
+            package's own (docs/layers.md) when left out.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         bands: Of the images to keep, numbered from 1, such as 1 2 3 4; without it images have three, red, green and blue.
         attribution: Whom to credit for the imagery; travels into runs and generated files.
@@ -74,6 +80,7 @@ def prepare(
     from orthoforge.tiles.prepare import prepare
 
     prepare(
-        data, tiles, grid=grid, gsd=gsd, size=size, split=split, min_building=min_building, palette=palette, threshold=threshold,
-        bands=bands, attribution=attribution, skip_bad=skip_bad, seed=seed, workers=workers, overwrite=overwrite,
+        data, tiles, grid=grid, gsd=gsd, size=size, split=split, min_building=min_building, palette=palette, layers=layers,
+        layer_style=layer_style, threshold=threshold, bands=bands, attribution=attribution, skip_bad=skip_bad, seed=seed,
+        workers=workers, overwrite=overwrite,
     )  # fmt: skip

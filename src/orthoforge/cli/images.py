@@ -27,6 +27,8 @@ def generate(
     footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
+    layers: tuple[Path, ...] = (),
+    layer_style: Path | None = None,
     compress: Literal["deflate", "zstd", "lzw", "jpeg", "webp"] = "deflate",
     quality: int = 90,
     threshold: int | None = None,
@@ -62,6 +64,10 @@ def generate(
         footprints_crs: CRS that footprints' own coordinates are in, where their file names none or a wrong one.
         repair: Mend invalid polygons in place of refusing them.
         layer: Of a GeoPackage with several.
+        layers: Vector files of roads, water, trees …, or an OpenStreetMap extract, painted under the mask's buildings; for a run
+            that was trained on classes.
+        layer_style: YAML file that says which layer or tag becomes which class, how wide roads are and what lies on top; the
+            package's own (docs/layers.md) when left out.
         compress: Of the GeoTIFF; jpeg and webp lose something.
         quality: Of jpeg and webp, 25 to 100.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
@@ -74,8 +80,8 @@ def generate(
     for path in generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, sign=sign, device=device,
-        overwrite=overwrite,
+        repair=repair, layer=layer, layers=layers, layer_style=layer_style, compress=compress, quality=quality,
+        threshold=threshold, sign=sign, device=device, overwrite=overwrite,
     ):  # fmt: skip
         print(path)
 

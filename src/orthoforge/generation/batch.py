@@ -32,6 +32,7 @@ from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
+from orthoforge.masks.layered import MapFiles
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.progress import Progress
 from orthoforge.runs import Run
@@ -56,6 +57,7 @@ class Options:
     threshold: int | None
     devices: list[str]
     extent: Extent
+    layers: MapFiles | None
     sign: tuple[Path, Path] | None
     overwrite: bool
 
@@ -79,6 +81,8 @@ def generate(
     footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
+    layers: Sequence[Path] = (),
+    layer_style: Path | None = None,
     compress: Compression = "deflate",
     quality: int = 90,
     threshold: int | None = None,
@@ -104,6 +108,10 @@ def generate(
     delivered on the mask's own grid or on the ``run``'s. Footprints become a mask on the grid of ``like`` or on ``extent`` (left,
     bottom, right, top in their CRS) at ``gsd`` metres; ``footprints_crs`` states their CRS where their file does not. ``device``
     may name several, with commas.
+
+    ``layers`` are vector files of roads, water, trees … for a run that was trained on classes: they are painted by ``layer_style``,
+    a YAML file (``masks.layer_style``; by default the one of the package), with the mask's buildings on top. A mask that is a map
+    with OpenStreetMap's tags is painted itself.
 
     Killed and run again, finished blocks of a scene and finished images of several masks are kept; what a kept image lacks beside
     it is written. An image that another process is making is waited for, and kept if it is the same one. Of several masks, one that
@@ -138,7 +146,8 @@ def generate(
     looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
     options = Options(
         overlap, resample, deliver, compress, quality, threshold, devices,
-        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), sign, overwrite
+        Extent(like, extent, gsd, crs, footprints_crs, repair, layer),
+        MapFiles.asked(layers, layer_style, repair=repair), sign, overwrite
     )  # fmt: skip
     _require_writable(targets, [*sources, like] if like else sources, generator, seed, options)
     with collected(Path(out), sources) as failed, Progress().task("masks", len(sources)) as step:
@@ -172,7 +181,9 @@ def _generate_mask(
 ) -> None:
     """All variants of one mask. An image that is there is kept, and gets what it lacks beside it."""
     gsd_m = _called_gsd_m(generator)
-    with open_mask(source, classes=generator.classes, threshold=options.threshold, extent=options.extent, gsd_m=gsd_m) as delivered:
+    with open_mask(
+        source, classes=generator.classes, threshold=options.threshold, extent=options.extent, gsd_m=gsd_m, layers=options.layers
+    ) as delivered:
         mask = at_resolution(delivered, generator, source, resample=options.resample)
         if generator.classes is None and (warning := mask_warning(delivered, source.stem)):
             print(f"warning: {warning}", file=sys.stderr)

@@ -55,12 +55,16 @@ class _Group:
 class MapLayers:
     """What a style makes of map layers, in their own CRS: read once, painted on any grid.
 
-    ``ignored`` counts by file the features that are of no class, by the tag that says what they are; ``notes`` says so in words.
+    ``tagged`` says whether any feature has a tag that the style knows. ``ignored`` counts by file the features that are of no
+    class, by what they say of themselves; ``notes`` says so in words.
     """
 
-    def __init__(self, style: LayerStyle, groups: Sequence[_Group], ignored: dict[str, Counter[str]], identity: str) -> None:
-        self.style, self.ignored, self.identity = style, ignored, identity
+    def __init__(
+        self, style: LayerStyle, groups: Sequence[_Group], ignored: dict[str, Counter[str]], identity: str, *, tagged: bool
+    ) -> None:
+        self.style, self.ignored, self.identity, self.tagged = style, ignored, identity, tagged
         self._groups = list(groups)
+        self._own = len(self._groups)
         self._counts = {source: sum(len(g.shapes) for g in groups if g.source == source) for source in ignored}
 
     def __len__(self) -> int:
@@ -72,20 +76,29 @@ class MapLayers:
         """A sentence for each file of which something is not painted."""
         return [_note(source, left, self._counts[source]) for source, left in self.ignored.items() if left]
 
+    def with_layers(self, others: "MapLayers") -> "MapLayers":
+        """These and others of the same style, painted together; buildings are looked for among these alone."""
+        identity = hashlib.sha256(f"{self.identity} {others.identity}".encode()).hexdigest()
+        ignored = self.ignored | others.ignored
+        both = MapLayers(self.style, [*self._groups, *others._groups], ignored, identity, tagged=self.tagged or others.tagged)
+        both._own = len(self._groups)
+        return both
+
     @property
     def buildings(self) -> list[tuple[CRS | None, np.ndarray]]:
         """Areas of the class building, with their CRS."""
         own = [number for number, rule in enumerate(self.style.rules) if rule.index == self.style.classes.building]
-        found = [(g.crs, g.shapes[np.isin(g.rules, own) & (shapely.get_type_id(g.shapes) == AREA)]) for g in self._groups]
+        groups = self._groups[: self._own]
+        found = [(g.crs, g.shapes[np.isin(g.rules, own) & (shapely.get_type_id(g.shapes) == AREA)]) for g in groups]
         return [(crs, shapes) for crs, shapes in found if len(shapes)]
 
     @property
     def shapes(self) -> list[tuple[CRS | None, np.ndarray]]:
-        """All that is painted, with its CRS."""
-        return [(group.crs, group.shapes) for group in self._groups]
+        """All that is painted, with its CRS; of other layers that were added nothing."""
+        return [(group.crs, group.shapes) for group in self._groups[: self._own]]
 
-    def on(self, grid: Grid, classes: Classes | None = None) -> "LayerMask":
-        """The mask on a grid, in the style's classes, or by name in other ones.
+    def on(self, grid: Grid, classes: Classes | None = None, *, painted: Sequence[int] = ()) -> "LayerMask":
+        """The mask on a grid, in the style's classes, or by name in those of a run; ``painted`` are classes to be painted later.
 
         Raises ``GridError`` for a grid without a place on Earth, ``DataError`` for shapes that have none in its CRS, and
         ``ConfigError`` for a class of the style that is not among ``classes``.
@@ -99,26 +112,27 @@ class MapLayers:
         for group in self._groups:
             for number, polygons in _on_grid(group, grid):
                 steps[number].append(polygons)
-        return LayerMask(self, grid, [(number, np.concatenate(steps[number])) for number in sorted(steps)], classes)
+        needed = {0, *painted, *(self.style.rules[number].index for number in steps)}
+        indices = list(range(self.style.classes.count)) if classes is None else self.style.indices_in(classes, needed)
+        return LayerMask(self, grid, [(number, np.concatenate(steps[number])) for number in sorted(steps)], indices)
 
 
 class LayerMask:
-    """A mask of classes on a grid, read by windows: memory goes by the window and the shapes near the grid, not by the grid."""
+    """A mask of classes on a grid, read by windows: memory goes by the window and the shapes near the grid, not by the grid.
 
-    def __init__(
-        self, layers: MapLayers, grid: Grid, steps: Sequence[tuple[int, np.ndarray]], classes: Classes | None = None
-    ) -> None:
-        style = layers.style
-        self.grid, self.classes = grid, classes or style.classes
-        indices = list(range(style.classes.count)) if classes is None else style.indices_in(classes)
-        self._ground = indices[0]
-        self._steps = [(indices[style.rules[number].index], FootprintMask.of_pixels(shapes, grid)) for number, shapes in steps]
-        self.identity = hashlib.sha256(f"{layers.identity} {style.sha256} {indices}".encode()).hexdigest()
+    ``indices`` are those that the style's classes have in it.
+    """
+
+    def __init__(self, layers: MapLayers, grid: Grid, steps: Sequence[tuple[int, np.ndarray]], indices: Sequence[int]) -> None:
+        rules = layers.style.rules
+        self.grid, self.indices = grid, indices
+        self._steps = [(indices[rules[number].index], FootprintMask.of_pixels(shapes, grid)) for number, shapes in steps]
+        self.identity = hashlib.sha256(f"{layers.identity} {layers.style.sha256} {indices}".encode()).hexdigest()
 
     def labels(self, window: Window | None = None) -> np.ndarray:
         """Class indices of a window, or of all of it, (h, w) uint8."""
         w = window or Window(0, 0, self.grid.height, self.grid.width)
-        labels = np.full((w.height, w.width), self._ground, np.uint8)
+        labels = np.full((w.height, w.width), self.indices[0], np.uint8)
         for index, shapes in self._steps:
             labels[shapes.read(w) > 0] = index
         return labels
@@ -151,14 +165,16 @@ def load_layers(
     groups: list[_Group] = []
     ignored: dict[str, Counter[str]] = {}
     sums = []
+    tagged = False
     for path in map(Path, paths):
         left = ignored.setdefault(str(path), Counter())
         for part in read_shapes(path, style.keys, within=padded, repair=repair, stated_crs=stated_crs):
             group = _sorted(part, style, str(path), left)
+            tagged = tagged or any(not style.own_keys.isdisjoint(tags) for tags in part.tags)
             if len(group.shapes):
                 groups.append(group)
         sums.append(f"{source_sha256(path)} {repair}" + (f" {stated_crs}" if stated_crs else ""))
-    return MapLayers(style, groups, ignored, hashlib.sha256(" ".join(sums).encode()).hexdigest())
+    return MapLayers(style, groups, ignored, hashlib.sha256(" ".join(sums).encode()).hexdigest(), tagged=tagged)
 
 
 def layers_of(style: LayerStyle, found: Iterable[tuple[CRS | None, str, shapely.Geometry, Tags]], name: str) -> MapLayers:
@@ -168,7 +184,7 @@ def layers_of(style: LayerStyle, found: Iterable[tuple[CRS | None, str, shapely.
         _sorted(Shapes(layer, crs, np.array([shape], object), [tags], np.zeros(1, np.int64)), style, name, left)
         for crs, layer, shape, tags in found
     ]
-    return MapLayers(style, groups, {name: left}, "")
+    return MapLayers(style, groups, {name: left}, "", tagged=True)
 
 
 def warn_of_ignored(layers: MapLayers) -> None:
@@ -225,6 +241,10 @@ def _on_grid(group: _Group, grid: Grid) -> list[tuple[int, np.ndarray]]:
     shapes, rules, sizes_m = group.shapes[near], group.rules[near], group.sizes_m[near]
     if not len(shapes):
         return []
+    if group.crs is None:
+        raise GridError(
+            f"{group.source}: names no CRS (a Shapefile has it in the .prj beside it). Assign it: ogr2ogr -a_srs EPSG:…"
+        )
     if group.crs != grid.crs:
         chord = _CHORD_DEG if group.crs and group.crs.is_geographic else _CHORD
         shapes = shapely.segmentize(shapes, chord)

@@ -5,7 +5,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -150,21 +150,21 @@ class LayerStyle:
                 return Painted(number, size_m)
         return None
 
-    def indices_in(self, classes: Classes, where: str = "the run") -> list[int]:
-        """Of each of its classes the index in other ones, by name or by one of its other names, in any case of letters.
+    def indices_in(self, classes: Classes, needed: Collection[int]) -> list[int]:
+        """Of each of its classes the index in those of a run, by name or by one of its other names, in any case of letters.
 
-        ``ConfigError`` names a class that is not among them.
+        ``ConfigError`` names one of the ``needed`` that is not among them; others are -1.
         """
         of = {name.strip().lower(): index for index, name in reversed(list(enumerate(classes.names)))}
         found = []
         for name, also in zip(self.classes.names, self.also, strict=True):
             index = next((of[one] for one in (name.lower(), *also) if one in of), None)
-            if index is None:
+            if index is None and len(found) in needed:
                 raise ConfigError(
-                    f"{self.path}: no class of {where} is called {name!r}; it has {', '.join(classes.names)}. Copy the style, add "
+                    f"{self.path}: no class of the run is called {name!r}; it has {', '.join(classes.names)}. Copy the style, add "
                     f"the name under `also` of {name!r} or take that class out, and pass the copy with --layer-style."
                 )
-            found.append(index)
+            found.append(-1 if index is None else index)
         return found
 
 

@@ -22,11 +22,16 @@ _ACCEPTED = (
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask, and the stem that both share."""
+    """An image and its mask, and the stem that both share. An image that has none is its own mask (``has_mask``)."""
 
     name: str
     image: Path
     mask: Path
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether there is a mask beside the image."""
+        return self.mask != self.image
 
     @property
     def place(self) -> str:
@@ -73,6 +78,18 @@ def survey(data: Path) -> Pairs:
             f"{mask_folder} holds {_seen_files(mask_folder)}. An image and its mask must share their name up to the suffix."
         )
     return Pairs(pairs, lonely, twins)
+
+
+def images_alone(data: Path) -> Pairs | None:
+    """Images without masks, each paired with itself, where ``data`` has a folder of images and none of masks; else ``None``."""
+    for root in (Path(data) / root for root in _ROOTS):
+        with readable(root):
+            images = (root / IMAGES).is_dir() and not any((root / name).is_dir() for name in MASKS)
+        if images:
+            stems = _by_stem(root / IMAGES)
+            twins = tuple(tuple(files) for _, files in _sorted(stems) if len(files) > 1)
+            return Pairs(tuple(Pair(stem, files[0], files[0]) for stem, files in _sorted(stems) if len(files) == 1), (), twins)
+    return None
 
 
 def folders(data: Path) -> tuple[Path, Path]:

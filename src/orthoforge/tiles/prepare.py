@@ -21,8 +21,9 @@ from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
 from orthoforge.masks.classes import load_classes, plain_classes
+from orthoforge.masks.layered import MapFiles
 from orthoforge.progress import Progress
-from orthoforge.scenes.sources import Pair, find_pairs, survey, twins_message
+from orthoforge.scenes.sources import Pair, find_pairs, images_alone, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
 from orthoforge.tiles.cutting import LEAST_DATA
 from orthoforge.tiles.manifest import TileRow
@@ -46,6 +47,8 @@ def prepare(
     split: Method = "blocks",
     min_building: float = 0.0,
     palette: Path | None = None,
+    layers: Sequence[Path] = (),
+    layer_style: Path | None = None,
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     attribution: str = "",
@@ -61,6 +64,10 @@ def prepare(
     than a tenth of their ground (nodata, transparent, masked). ``split`` is described in ``tiles.splits``; scenes
     whose image is tagged ``SYNTHETIC=YES`` train whatever it says, and the others are split as if they were not there. ``bands``
     are those of the images to keep, by their number from 1 and in this order; without them images have three, red, green and blue.
+    With ``layers``, vector files of roads, water, trees …, the tiles' masks are of the classes of ``layer_style`` (a YAML file; by
+    default the one of the package, see ``masks.layer_style``): the layers painted in its order, and the masks' buildings on top.
+    Images without a folder of masks are then enough.
+
     ``workers`` is the number of scenes worked on at once, one per core by default. With ``skip_bad``, scenes that cannot be used
     are left out and named at the end.
 
@@ -74,14 +81,17 @@ def prepare(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
     require_place(tiles, folder=True)
-    classes = load_classes(palette) if palette else None
+    files = MapFiles.asked(layers, layer_style)
+    if files and palette:
+        raise ConfigError("--palette is for masks of classes, --layers make them of masks of buildings. Pass one of them.")
+    classes = load_classes(palette) if palette else files.style.classes if files else None
     if classes and classes.building is None and min_building > 0:
         raise ConfigError(f"{palette}: no class is called building, so --min-building has nothing to measure.")
     grid = 1 if grid is None and gsd is None else grid
     chosen = None if bands is None else tuple(bands)
-    settings = Settings(grid, gsd, size, min_building, threshold, classes, split, seed, attribution, chosen)
+    settings = Settings(grid, gsd, size, min_building, threshold, classes, split, seed, attribution, chosen, files)
     with lock(tiles):
-        pairs, left_out = _find(data, skip_bad)
+        pairs, left_out = _find(data, skip_bad, masks_needed=files is None)
         if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
             return finished
         workers = workers or len(os.sched_getaffinity(0))
@@ -111,9 +121,10 @@ def prepare(
         return TileStore.open(tiles)
 
 
-def _find(data: Path, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
+def _find(data: Path, skip_bad: bool, *, masks_needed: bool = True) -> tuple[list[Pair], dict[str, str]]:
     """Pairs, and the files that cannot be paired with the reason."""
-    found = survey(data) if skip_bad else find_pairs(data)
+    alone = None if masks_needed else images_alone(data)
+    found = alone or (survey(data) if skip_bad else find_pairs(data))
     left_out = {path.name: f"{path}: has no partner of the same name." for path in found.lonely}
     left_out |= {files[0].stem: twins_message(files) for files in found.twins}
     if left_out and not skip_bad:

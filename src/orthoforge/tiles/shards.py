@@ -6,10 +6,10 @@ It is written last and removed first, so a record always speaks of finished shar
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import dataclass, fields
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -25,7 +25,9 @@ from orthoforge.geo.grid import Grid, Window, require_same_grid
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import Stamp
 from orthoforge.masks.classes import Classes, plain_classes
-from orthoforge.masks.opening import open_raster_mask
+from orthoforge.masks.layer_mask import LayerMask
+from orthoforge.masks.layered import LayeredMask, MapFiles, layered
+from orthoforge.masks.opening import RasterMask, open_raster_mask
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.cutting import (
@@ -60,6 +62,8 @@ class Settings:
     attribution: str
     bands: tuple[int, ...] | None = None
     """Of the scenes' images, by their number from 1; ``None`` for images of three bands."""
+    layers: MapFiles | None = None
+    """Map layers that are painted under the masks' buildings: the tiles' masks then have the classes of their style."""
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.gsd is not None:
@@ -74,7 +78,7 @@ class Settings:
             raise ConfigError(f"min_building is {self.min_building}; it is a share from 0 to 1 (0.25 for 25 %).")
         if self.split not in get_args(Method):
             raise ConfigError(f"split is {self.split!r}; known are {', '.join(get_args(Method))}.")
-        if self.threshold is not None and self.classes:
+        if self.threshold is not None and self.classes and not self.layers:
             raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
         require_band_numbers(self.bands)
 
@@ -84,9 +88,16 @@ class Settings:
 
     @property
     def plain(self) -> dict[str, object]:
-        """As plain values. Bands only where they were chosen: a store without is the same as before there was a choice."""
-        values = asdict(self) | {"classes": plain_classes(self.classes)}
-        return {name: value for name, value in values.items() if name != "bands" or value is not None}
+        """As plain values. Bands and layers only where there are some: a store without is the same as before there was a choice."""
+        values = {one.name: getattr(self, one.name) for one in fields(self)} | {"classes": plain_classes(self.classes)}
+        if self.layers:
+            values["layers"] = self._layer_sums
+        return {name: value for name, value in values.items() if name not in ("bands", "layers") or value is not None}
+
+    @cached_property
+    def _layer_sums(self) -> dict[str, object]:
+        assert self.layers
+        return self.layers.plain
 
     @property
     def pixels(self) -> dict[str, object]:
@@ -155,7 +166,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     image_path, mask_path = manifest.shard_paths(tiles, pair.name)
     with (
         open_raster(pair.image) as image,
-        open_raster_mask(pair.mask, classes=settings.classes, threshold=settings.threshold) as mask,
+        _opened_mask(scene, settings) as mask,
         new_file(image_path, overwrite=True) as image_partial,
         new_file(mask_path, overwrite=True) as mask_partial,
         open(image_partial, "wb") as image_shard,
@@ -185,6 +196,18 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     told = {"made_by": settings.pixels, "sources": sources, "empty": empty, "partly": partly}
     write_json(record, told | {"rows": [row.to_json() for row in rows]})
     return SceneTiles(rows, empty, partly)
+
+
+@contextlib.contextmanager
+def _opened_mask(scene: Scene, settings: Settings) -> Iterator[RasterMask | LayeredMask | LayerMask]:
+    """The scene's mask: as it is, on top of map layers, or the map's alone where it has none."""
+    layers, pair = settings.layers, scene.pair
+    if layers is not None and not pair.has_mask:
+        yield layers.load(scene.grid).on(scene.grid)
+        return
+    classes = None if layers else settings.classes
+    with open_raster_mask(pair.mask, classes=classes, threshold=settings.threshold) as mask:
+        yield mask if layers is None else layered(mask, layers, grid=scene.grid)
 
 
 def _data_shares(image: Raster, cut: Cut, row: int) -> np.ndarray:
