@@ -48,7 +48,7 @@ ALLOWED = {
     "generation": {
         "errors", "progress", "masks", "files", "config", "geo", "vectors", "models", "trained_generator", "scenes.sources", "runs",
     },
-    "forging": {"errors", "files", "config", "geo", "masks", "scenes", "pages"},
+    "forging": {"errors", "files", "config", "geo", "vectors", "masks", "scenes", "pages"},
     "growing": {
         "errors", "progress", "masks", "bands", "files", "config", "geo", "scenes", "tiles", "trained_generator", "runs",
         "generation", "forging",

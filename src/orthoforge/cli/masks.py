@@ -58,6 +58,8 @@ def forge(
     seed: int = 0,
     threshold: int | None = None,
     drawn: Path | None = None,
+    classes: bool = False,
+    layer_style: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make new masks that look like a place's own, and a card that says how alike they are. Killed and run again, it goes on.
@@ -75,13 +77,15 @@ def forge(
         seed: Of all that is random.
         threshold: Mask values at or above it are building; without it only 0, 1 and 255 are accepted.
         drawn: Folder of drawings, for --how drawn.
+        classes: Of --how streets: write streets, lawns, trees and ponds too, as colours that palette.json explains.
+        layer_style: YAML file with the classes and colours; the package's own (docs/layers.md) when left out.
         overwrite: Replace masks made with other settings.
     """
     from orthoforge.forging.forge import forge
 
     made = forge(
         source, out, how=how, count=count, size=size, density=density, place=place, seed=seed, threshold=threshold, drawn=drawn,
-        overwrite=overwrite,
+        classes=classes, layer_style=layer_style, overwrite=overwrite,
     )  # fmt: skip
     for name, why in made.skipped.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)

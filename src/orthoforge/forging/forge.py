@@ -20,8 +20,11 @@ from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
+from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
+from orthoforge.masks.classes import BUILDING, palette_of
+from orthoforge.masks.layer_style import LayerStyle, load_style
 from orthoforge.masks.opening import open_raster_mask
 from orthoforge.scenes.sources import number_of
 
@@ -59,6 +62,8 @@ def forge(
     seed: int = 0,
     threshold: int | None = None,
     drawn: Path | Sequence[Path] | None = None,
+    classes: bool = False,
+    layer_style: Path | None = None,
     overwrite: bool = False,
 ) -> Forged:
     """Write ``count`` new masks a place to ``out/masks``, with ``out/forged.jsonl``, ``out/card.json`` and ``out/card.html``.
@@ -70,11 +75,16 @@ def forge(
     grid of the source scene whose density and streets they take: same resolution, CRS and origin. Their names begin with the place
     and end with a number above all of the source's.
 
+    With ``classes`` the masks of ``streets`` have more than buildings: the streets, and lawns, trees and ponds where they could be,
+    in the colours of ``layer_style`` (a YAML file; by default the one of the package, ``masks.layer_style``). ``out/palette.json``
+    then says which colour is which class. Their buildings are those without it, to the pixel.
+
     The same arguments give the same bytes, and a mask does not depend on how many there are. Killed and run again, it goes on.
     Raises ``ConfigError`` for impossible settings, ``DataError`` for sources that are empty, too few or of several resolutions, and
     for a density that cannot be reached, ``OutputExistsError`` where ``out`` holds masks made with other settings.
     """
     _require_sound(how, count, size, density, seed, drawn)
+    style = _style(how, classes, layer_style)
     out = Path(out)
     require_place(out, folder=True)
     masks = mask_paths(source)
@@ -85,7 +95,7 @@ def forge(
             f"drawn masks are judged against one place; the source has {', '.join(p.name for p in places)}. Pass --place."
         )
     number = len(drawings) or count
-    settings = _settings(how, size, density, seed, threshold, masks, drawings)
+    settings = _settings(how, size, density, seed, threshold, masks, drawings, style)
     rows: list[ForgedRow] = []
     paths: list[Path] = []
     cards: list[Card] = []
@@ -98,13 +108,14 @@ def forge(
                 path = out / "masks" / f"{_name(one, index)}.tif"
                 row = None if overwrite else _finished(path, settings)
                 if row is None:
-                    mask, grid, made = new_mask(one, index, how, size, density, seed, threshold, drawings)
-                    row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **made}
-                    write_geotiff(path, mask, grid, tags=_tags(row, settings), overwrite=overwrite)
+                    new = new_mask(one, index, how, size, density, seed, threshold, drawings, style)
+                    mask, grid = new.mask, new.grid
+                    row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **new.made}
+                    pixels = mask if style is None or new.labels is None else style.classes.rgb(new.labels)
+                    write_geotiff(path, pixels, grid, tags=_tags(row, settings), overwrite=overwrite)
                 else:
                     kept += 1
-                    with open_raster_mask(path) as there:
-                        mask, grid = there.labels(), there.grid
+                    mask, grid = _buildings(path, style)
                 rows.append(row)
                 paths.append(path)
                 layouts.append(take_apart(mask, pixel_of(grid)))
@@ -114,6 +125,9 @@ def forge(
                 forged = measure(layouts, one.unit, window=one.real.window)
                 cards.append(judge(one.name, how, forged, one.real, density=density))
                 pictures[one.name] = (_first_masks(one, threshold), shown)
+        if style is not None:
+            with new_file(out / "palette.json", overwrite=overwrite or bool(kept)) as partial:
+                partial.write_text(json.dumps(palette_of(style.classes), indent=1) + "\n", encoding="utf-8")
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         write_cards(out, cards, pictures, overwrite=overwrite or bool(kept))
@@ -139,6 +153,26 @@ def _require_sound(how: str, count: int, size: int | None, density: float, seed:
         raise ConfigError("drawn masks keep their size; leave --size out.")
 
 
+def _style(how: str, classes: bool, path: Path | None) -> LayerStyle | None:
+    """The style of masks of classes; ``None`` for masks of buildings."""
+    if not classes:
+        if path is not None:
+            raise ConfigError("--layer-style gives the classes of masks, and without --classes these are of buildings alone.")
+        return None
+    if how != "streets":
+        raise ConfigError(f"--classes goes with --how streets, whose streets are known; {how} knows buildings alone.")
+    style = load_style(path)
+    assert style.building is not None
+    return style
+
+
+def _buildings(path: Path, style: LayerStyle | None) -> tuple[np.ndarray, Grid]:
+    """The buildings (H, W) of a mask that is there, 0 and 255, and its grid."""
+    with open_raster_mask(path, classes=style.classes if style else None) as there:
+        labels = there.labels()
+        return (labels if style is None else np.where(labels == style.building, np.uint8(BUILDING), np.uint8(0))), there.grid
+
+
 def _name(place: Place, index: int) -> str:
     """PLACE and a number of at least four digits above all of the place's, by which ``place_of`` finds the place again."""
     highest = max((number_of(one.name) or 0 for one in place.sources), default=0)
@@ -147,11 +181,19 @@ def _name(place: Place, index: int) -> str:
 
 
 def _settings(
-    how: str, size: int | None, density: float, seed: int, threshold: int | None, masks: Sequence[Path], drawn: Sequence[Path]
+    how: str,
+    size: int | None,
+    density: float,
+    seed: int,
+    threshold: int | None,
+    masks: Sequence[Path],
+    drawn: Sequence[Path],
+    style: LayerStyle | None,
 ) -> str:
     """Digest of everything that decides a mask, besides its place and index."""
     files = [[path.stem, source_sha256(path)] for path in [*masks, *drawn]]
-    return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files]).encode()).hexdigest()
+    classes = [style.sha256] if style else []
+    return hashlib.sha256(json.dumps([1, how, size, density, seed, threshold, files, *classes]).encode()).hexdigest()
 
 
 def _finished(path: Path, settings: str) -> ForgedRow | None:

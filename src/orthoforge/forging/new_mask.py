@@ -3,7 +3,7 @@
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -12,11 +12,13 @@ from orthoforge.forging.drawings import take_drawn
 from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
+from orthoforge.forging.painting import paint, shares
 from orthoforge.forging.places import Place, Source
 from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
+from orthoforge.masks.layer_style import LayerStyle
 from orthoforge.masks.opening import open_raster_mask
 
 How = Literal["recombine", "streets", "transform", "drawn"]
@@ -26,10 +28,30 @@ _SHORTFALL = 0.15
 _DIRECTIONS = 200
 
 
+class NewMask(NamedTuple):
+    """A mask that is new."""
+
+    mask: np.ndarray
+    """(H, W) uint8 of 0 and 255."""
+    grid: Grid
+    made: Made
+    """What a row says of it."""
+    labels: np.ndarray | None = None
+    """(H, W) uint8 class indices of a style, where one was asked for."""
+
+
 def new_mask(
-    place: Place, index: int, how: How, size: int | None, density: float, seed: int, threshold: int | None, drawn: Sequence[Path]
-) -> tuple[np.ndarray, Grid, Made]:
-    """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
+    place: Place,
+    index: int,
+    how: How,
+    size: int | None,
+    density: float,
+    seed: int,
+    threshold: int | None,
+    drawn: Sequence[Path],
+    style: LayerStyle | None = None,
+) -> NewMask:
+    """Mask ``index`` of a place. With a ``style`` also its classes, of ``streets``: buildings are the same with and without.
 
     It depends on no other mask, and not on how many there are.
     """
@@ -40,11 +62,12 @@ def new_mask(
     model = int(order[position])
     source = place.sources[model]
     if how == "drawn":
-        return take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold)
+        return NewMask(*take_drawn(drawn[index], source if place.unit == "m" else None, place, threshold))
     height, width = (size, size) if size else (source.grid.height, source.grid.width)
     grid = Grid(height, width, source.grid.transform, source.grid.crs)
     pixel = source.layout.pixel
     extent = height * pixel[1], width * pixel[0]
+    labels = None
     if how == "transform":
         mask, parameters = _transformed(source, height, width, threshold, rng)
     else:
@@ -55,8 +78,12 @@ def new_mask(
         _require_reached(place, grown, density, extent)
         mask = draw(grown.polygons, (height, width), pixel)
         parameters = {"density": density, "wanted_share": round(grown.wanted, 5), **parameters}
+        if style is not None:
+            labels = paint(mask, grown, place, grid, pixel, style, [*entropy, 2, index])
+            parameters |= {"class_shares": shares(labels, style)}
     share = float(np.count_nonzero(mask) / mask.size)
-    return mask, grid, {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
+    made: Made = {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
+    return NewMask(mask, grid, made, labels)
 
 
 def _transformed(

@@ -114,20 +114,23 @@ class MapLayers:
                 steps[number].append(polygons)
         needed = {0, *painted, *(self.style.rules[number].index for number in steps)}
         indices = list(range(self.style.classes.count)) if classes is None else self.style.indices_in(classes, needed)
-        return LayerMask(self, grid, [(number, np.concatenate(steps[number])) for number in sorted(steps)], indices)
+        in_order = [(number, np.concatenate(steps[number])) for number in sorted(steps)]
+        return LayerMask(self.style, grid, in_order, indices, self.identity)
 
 
 class LayerMask:
     """A mask of classes on a grid, read by windows: memory goes by the window and the shapes near the grid, not by the grid.
 
-    ``indices`` are those that the style's classes have in it.
+    ``steps`` are the numbers of the style's rules, in the order of painting, each with polygons in the grid's pixels; ``indices``
+    those that the style's classes have in the mask.
     """
 
-    def __init__(self, layers: MapLayers, grid: Grid, steps: Sequence[tuple[int, np.ndarray]], indices: Sequence[int]) -> None:
-        rules = layers.style.rules
+    def __init__(
+        self, style: LayerStyle, grid: Grid, steps: Iterable[tuple[int, np.ndarray]], indices: Sequence[int], source: str = ""
+    ) -> None:
         self.grid, self.indices = grid, indices
-        self._steps = [(indices[rules[number].index], FootprintMask.of_pixels(shapes, grid)) for number, shapes in steps]
-        self.identity = hashlib.sha256(f"{layers.identity} {layers.style.sha256} {indices}".encode()).hexdigest()
+        self._steps = [(indices[style.rules[number].index], FootprintMask.of_pixels(shapes, grid)) for number, shapes in steps]
+        self.identity = hashlib.sha256(f"{source} {style.sha256} {indices}".encode()).hexdigest()
 
     def labels(self, window: Window | None = None) -> np.ndarray:
         """Class indices of a window, or of all of it, (h, w) uint8."""
@@ -175,16 +178,6 @@ def load_layers(
                 groups.append(group)
         sums.append(f"{source_sha256(path)} {repair}" + (f" {stated_crs}" if stated_crs else ""))
     return MapLayers(style, groups, ignored, hashlib.sha256(" ".join(sums).encode()).hexdigest(), tagged=tagged)
-
-
-def layers_of(style: LayerStyle, found: Iterable[tuple[CRS | None, str, shapely.Geometry, Tags]], name: str) -> MapLayers:
-    """Shapes that are made, not read, as map layers: their CRS, the name of their layer, and their tags."""
-    left: Counter[str] = Counter()
-    groups = [
-        _sorted(Shapes(layer, crs, np.array([shape], object), [tags], np.zeros(1, np.int64)), style, name, left)
-        for crs, layer, shape, tags in found
-    ]
-    return MapLayers(style, groups, {name: left}, "", tagged=True)
 
 
 def warn_of_ignored(layers: MapLayers) -> None:

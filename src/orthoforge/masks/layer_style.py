@@ -156,7 +156,7 @@ class LayerStyle:
         ``ConfigError`` names one of the ``needed`` that is not among them; others are -1.
         """
         of = {name.strip().lower(): index for index, name in reversed(list(enumerate(classes.names)))}
-        found = []
+        found: list[int] = []
         for name, also in zip(self.classes.names, self.also, strict=True):
             index = next((of[one] for one in (name.lower(), *also) if one in of), None)
             if index is None and len(found) in needed:
