@@ -73,12 +73,12 @@ ALLOWED = {
     },
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {
-        "errors", "measures", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
-        "trained_generator", "pages", "run_files",
+        "errors", "measures", "files", "config", "geo", "masks", "scenes", "tiles", "training", "generation", "evaluation",
+        "checkpoints", "trained_generator", "pages", "run_files",
     },
     "cli": {
-        "errors", "plain_yaml", "config", "geo", "vectors", "scenes", "tiles", "training", "generation", "forging", "growing",
-        "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub", "run_files", "doctor",
+        "errors", "plain_yaml", "config", "geo", "vectors", "masks", "scenes", "tiles", "training", "generation", "forging",
+        "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub", "run_files", "doctor",
     },
     "doctor": {"errors", "geo", "pretrained", "training.hardware"},
     "__init__": {

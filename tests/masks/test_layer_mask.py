@@ -14,13 +14,18 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
 
-from conftest import examples, make_grid
+from conftest import examples, make_grid, write_tiff
 from map_files import write_geojson
-from orthoforge.errors import ConfigError, DataError, GridError
+from orthoforge.cli import main
+from orthoforge.errors import ConfigError, DataError, GridError, OutputExistsError
 from orthoforge.geo.grid import Grid, Window
-from orthoforge.masks.classes import Classes
+from orthoforge.geo.rasters import open_raster
+from orthoforge.masks.class_file import rasterize_layers
+from orthoforge.masks.classes import Classes, load_classes
 from orthoforge.masks.layer_mask import LayerMask, load_layers, warn_of_ignored
 from orthoforge.masks.layer_style import DEFAULT_STYLE, length_m, load_style
+from orthoforge.masks.opening import open_raster_mask
+from orthoforge.vectors import files
 
 STYLE = load_style()
 GROUND, BUILDING, ROAD, WATER, TREES, GRASS = range(6)
@@ -413,3 +418,92 @@ def test_layers_without_notes_are_silent(tmp_path: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warn_of_ignored(load_layers([path], STYLE))
+
+
+def test_a_mask_of_classes_is_written_in_colours_with_its_palette(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    grid = make_grid(90)
+    features = town(3, grid)
+    path = write_geojson(tmp_path / "town.geojson", features, grid.crs)
+    like = write_tiff(tmp_path / "like.tif", np.zeros((90, 90), np.uint8), grid)
+    out = rasterize_layers(path, tmp_path / "classes.tif", [path], like=like)
+    classes = load_classes(tmp_path / "classes.palette.json")
+    assert classes == STYLE.classes
+    with open_raster_mask(out, classes=classes) as mask:
+        assert np.array_equal(mask.labels(), masked([path], grid).labels()) and mask.grid == grid
+    monkeypatch.setattr(files, "_WHOLE_PIXELS", 1000)
+    monkeypatch.setattr(files, "_BLOCK_PX", 64)
+    blocks = rasterize_layers(path, tmp_path / "blocks.tif", like=like)
+    with open_raster(blocks) as one, open_raster(out) as other:
+        assert np.array_equal(one.read(), other.read())
+    with pytest.raises(OutputExistsError, match=r"classes\.tif exists"):
+        rasterize_layers(path, out, like=like)
+
+
+def test_the_command_takes_footprints_and_layers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    grid = make_grid(60)
+    x, y = grid.bounds[0], grid.bounds[1]
+    houses = write_geojson(tmp_path / "houses.geojson", [(shapely.box(x, y, x + 9, y + 9), {})], grid.crs)
+    roads = write_geojson(tmp_path / "roads.geojson", [(shapely.LineString([(x, y + 11), (x + 18, y + 11)]), {})], grid.crs)
+    out = tmp_path / "town.tif"
+    assert main(["footprints", str(houses), "--layers", str(roads), "--gsd", "0.3", "--out", str(out)]) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    with open_raster_mask(out, classes=STYLE.classes) as mask:
+        shares = np.bincount(mask.labels().ravel(), minlength=6)
+    assert shares[BUILDING] == 900 and shares[ROAD] > 900 and shares[GROUND] > 0
+    assert main(["footprints", str(houses), "--layers", str(tmp_path / "none.gpkg"), "--gsd", "0.3", "--out", "b.tif"]) != 0
+    assert "none.gpkg: no such file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("file_crs", [WGS84, MERCATOR, CRS.from_epsg(32633)])
+def test_reading_what_is_near_gives_the_mask_of_the_whole_file(tmp_path: Path, file_crs: CRS) -> None:
+    """A road's middle may lie outside the grid, and its edge inside."""
+    grid = make_grid(100)
+    assert grid.crs
+    left, bottom, right, top = grid.bounds
+    beside = [
+        (shapely.LineString([(left - 90, bottom - 40), (left - 90, top + 40)]), {"waterway": "river", "width": "190"}),
+        (shapely.LineString([(left, top + 5), (right, top + 5)]), {"highway": "motorway"}),
+        (shapely.Point(right + 4, bottom + 10), {"natural": "tree", "diameter_crown": "12"}),
+        (shapely.LineString([(left + 500, bottom), (left + 600, top)]), {"highway": "motorway"}),
+    ]
+    features = [(moved(shape, grid.crs, file_crs), tags) for shape, tags in [*town(2, grid), *beside]]
+    path = write_geojson(tmp_path / "town.geojson", features, file_crs)
+    near, every = load_layers([path], STYLE, within=grid), load_layers([path], STYLE)
+    assert len(near) < len(every)
+    labels = every.on(grid).labels()
+    assert np.array_equal(near.on(grid).labels(), labels)
+    assert labels[50, 0] == WATER and (labels[0] == ROAD).any()
+
+
+def test_an_extract_as_it_comes_from_geofabrik() -> None:
+    import pyogrio
+
+    sample = Path(pyogrio.__file__).parent / "tests" / "fixtures" / "sample.osm.pbf"
+    if not sample.is_file():
+        pytest.skip("this build of pyogrio comes without its test files")
+    around = grid_at(-0.229, 51.7655, MERCATOR, 50, 2.0)
+    layers = load_layers([sample], STYLE, within=around)
+    assert 0 < len(layers) < 30  # of the file's 28 streets and 2 houses
+    assert layers.ignored[str(sample)]["highway=footway"] > 0
+    labels = layers.on(around).labels()
+    assert 0.01 < (labels == ROAD).mean() < 0.2 and set(np.unique(labels)) == {GROUND, BUILDING, ROAD}
+
+
+def test_all_shapefiles_in_a_zip_are_read(tmp_path: Path) -> None:
+    """Geofabrik's say the kind of road in a column of their own."""
+    import zipfile
+
+    import pyogrio
+
+    line = shapely.LineString([(15, 45), (15.001, 45)])
+    kinds = {"gis_osm_roads_free_1": ["service", "footway"], "gis_osm_waterways_free_1": ["canal", "river"]}
+    for name, values in kinds.items():
+        pyogrio.raw.write(
+            tmp_path / f"{name}.shp", np.array([shapely.to_wkb(line)] * 2, object), [np.array(values, object)], ["fclass"],
+            crs="EPSG:4326", driver="ESRI Shapefile", geometry_type="LineString",
+        )  # fmt: skip
+    with zipfile.ZipFile(tmp_path / "region.zip", "w") as archive:
+        for part in sorted(tmp_path.glob("gis_*")):
+            archive.write(part, part.name)
+    layers = load_layers([tmp_path / "region.zip"], STYLE)
+    assert [group.sizes_m.tolist() for group in layers._groups] == [[4.0], [10.0, 20.0]]

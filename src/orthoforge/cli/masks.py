@@ -20,9 +20,11 @@ def footprints(
     footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
+    layers: tuple[Path, ...] = (),
+    layer_style: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Turn building footprints into a mask, or a mask into footprints.
+    """Turn building footprints into a mask, or a mask into footprints; with map layers into a mask of classes.
 
     Args:
         source: Footprints (GeoJSON, GeoPackage, Shapefile, GeoParquet, CSV, OpenStreetMap), or a mask with a CRS.
@@ -34,10 +36,22 @@ def footprints(
         footprints_crs: CRS that the footprints' own coordinates are in, where their file names none or a wrong one.
         repair: Mend invalid polygons in place of refusing them.
         layer: Of a GeoPackage with several.
+        layers: Vector files of roads, water, trees …, or an OpenStreetMap extract: a mask of classes in colours, buildings on top.
+        layer_style: YAML file that says which layer or tag becomes which class, how wide roads are and what lies on top; the
+            package's own (docs/layers.md) when left out.
         overwrite: Replace what is there.
     """
+    from orthoforge.masks.class_file import rasterize_layers
     from orthoforge.vectors.files import footprints
 
+    if layers or layer_style is not None:
+        print(
+            rasterize_layers(
+                source, out, layers, layer_style=layer_style, like=like, extent=extent, gsd=gsd, crs=crs,
+                footprints_crs=footprints_crs, repair=repair, layer=layer, overwrite=overwrite,
+            )
+        )  # fmt: skip
+        return
     print(
         footprints(
             source, out, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,

@@ -318,8 +318,8 @@ def simulate_maps(
     """The maps of the scenes that ``simulate`` makes of the same arguments, as ``out/maps/NAME.geojson``. Returns their paths.
 
     A map has streets, water, trees and ground cover with OpenStreetMap's tags (``scenes.town.map_features``), and no buildings.
-    Beside it ``out/land-cover/NAME.tif`` shows both as classes, in the colours that ``out/land-cover/palette.json`` explains: a mask
-    for ``prepare --palette`` to train on. Raises what ``simulate`` raises.
+    Beside it ``out/land-cover/NAME.tif`` shows both as classes, in the colours that ``out/land-cover/palette.json`` explains: a
+    mask for ``prepare --palette`` to train on. Raises what ``simulate`` raises.
     """
     _require_possible(places, scenes_per_place)
     style = load_style()

@@ -54,8 +54,7 @@ def read_container_layers(
     """
     driver, opened = _require_container(path), str(path.resolve())
     if driver == "OSM":
-        layers = ((name, _read_osm_layer(path, opened, name, keys, repair=repair, within=within)) for name in _OSM_LAYERS)
-        return [(name, source) for name, source in layers if source]
+        return _read_osm_layers(path, opened, keys, repair=repair, within=within)
     return [(path.stem, _source(path, opened, driver, repair=repair, keys=keys))]
 
 
@@ -186,24 +185,34 @@ def _tags(names: np.ndarray, values: list[np.ndarray], keys: Collection[str], co
     return [tags_of(dict(zip(names.tolist(), row, strict=True)), keys) for row in rows]
 
 
-def _read_osm_layer(
-    path: Path, opened: str, layer: str, keys: Collection[str], *, repair: bool, within: tuple[float, float, float, float] | None
-) -> Source | None:
-    """A layer of an .osm.pbf with its tags; ``None`` for one without features."""
-    failure: Exception | None = None
-    for fast in ("YES", "NO"):
-        try:
-            with _quietly():
-                columns = _columns(pyogrio.read_info(opened, layer=layer)["fields"], keys)
-                meta, _, wkb, values = pyogrio.raw.read(
-                    opened, layer=layer, columns=columns, bbox=within, force_2d=True, USE_CUSTOM_INDEXING=fast
-                )
-        except _UNREADABLE as error:
-            failure = error
-            continue
-        tags = _tags(meta["fields"], values, keys, len(wkb))
-        return Source(WGS84, _chunks(path, wkb, repair=repair, tags=tags)) if len(wkb) else None
-    raise DataError(f"{path}: its {layer} cannot be read: {shown(failure)}") from failure
+def _read_osm_layers(
+    path: Path, opened: str, keys: Collection[str], *, repair: bool, within: tuple[float, float, float, float] | None
+) -> list[tuple[str, Source]]:
+    """The layers of an .osm.pbf that have features, with their tags."""
+    found = []
+    indexing = ["YES", "NO"]  # as in ``_read_osm``
+    for layer in _OSM_LAYERS:
+        while True:
+            try:
+                with _quietly():
+                    meta, _, wkb, values = pyogrio.raw.read(
+                        opened,
+                        layer=layer,
+                        columns=[*keys, OTHER_TAGS],
+                        bbox=within,
+                        force_2d=True,
+                        USE_CUSTOM_INDEXING=indexing[0],
+                    )
+                break
+            except _UNREADABLE as error:
+                if len(indexing) == 1:
+                    raise DataError(f"{path}: its {layer} cannot be read: {shown(error)}") from error
+                del indexing[0]
+        if len(wkb):
+            found.append(
+                (layer, Source(WGS84, _chunks(path, wkb, repair=repair, tags=_tags(meta["fields"], values, keys, len(wkb)))))
+            )
+    return found
 
 
 def _read_osm(path: Path, opened: str, *, repair: bool) -> Source:
