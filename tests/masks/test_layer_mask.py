@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
 
-from conftest import examples, make_grid, write_tiff
+from conftest import UTM, examples, make_grid, write_tiff
 from map_files import write_geojson
 from orthoforge.cli import main
 from orthoforge.errors import ConfigError, DataError, GridError, OutputExistsError
@@ -507,3 +507,26 @@ def test_all_shapefiles_in_a_zip_are_read(tmp_path: Path) -> None:
             archive.write(part, part.name)
     layers = load_layers([tmp_path / "region.zip"], STYLE)
     assert [group.sizes_m.tolist() for group in layers._groups] == [[4.0], [10.0, 20.0]]
+
+
+def test_a_line_that_would_take_hours_is_refused(tmp_path: Path) -> None:
+    corners = np.random.default_rng(0).uniform(0, 0.01, (3000, 2))
+    path = write_geojson(tmp_path / "roads.geojson", [(shapely.LineString(corners), {"highway": "road"})])
+    with pytest.raises(DataError, match="feature 0 crosses itself far too often to be drawn"):
+        load_layers([path], STYLE)
+
+
+def test_a_line_around_the_universe_is_no_reason_to_run_out_of_memory(tmp_path: Path) -> None:
+    grid = make_grid(30)
+    y = moved(shapely.Point(grid.bounds[:2]), UTM, MERCATOR).y + 5
+    lines = [(shapely.LineString([(-1e14, y), (1e14, y)]), {"highway": "road"})]
+    path = write_geojson(tmp_path / "roads.geojson", lines, MERCATOR)
+    assert load_layers([path], STYLE).on(grid).labels().shape == (30, 30)
+
+
+def test_a_corner_without_a_place_is_named_by_its_feature(tmp_path: Path) -> None:
+    there = shapely.LineString([(0, 5e6), (1, 5e6)]), {"power": "line"}
+    nowhere = shapely.LineString([(1e9, 5e6), (-1e9, 5.1e6)]), {"highway": "road"}
+    path = write_geojson(tmp_path / "roads.geojson", [there, nowhere], CRS.from_epsg(32632))
+    with pytest.raises(DataError, match=r"roads\.geojson: feature 1: its corner at .* has no place in EPSG:32633"):
+        load_layers([path], STYLE).on(make_grid(30))

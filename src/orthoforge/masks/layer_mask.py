@@ -35,7 +35,7 @@ _CELL_PX = 4096
 # Half of the widest line, and then some: what lies so far outside a grid may reach into it.
 _REACH_M = 110.0
 # Between corners further apart a straight line in one CRS is a curve in another. At 60° north it leaves a chord of 0.01° by 0.1 m.
-_CHORD_DEG, _CHORD = 0.005, 500.0
+_CHORD_DEG, _CHORD, _MOST_CHORDS = 0.005, 500.0, 200_000
 # Corners of a quarter of a crown or of a road's end.
 _ROUND = 8
 _NAMED = 6
@@ -49,6 +49,7 @@ class _Group:
     shapes: np.ndarray  # (n,)
     rules: np.ndarray  # (n,) int
     sizes_m: np.ndarray  # (n,)
+    features: np.ndarray  # (n,) int, by which errors name them
     source: str
 
 
@@ -200,7 +201,7 @@ def _sorted(part: Shapes, style: LayerStyle, source: str, left: Counter[str]) ->
         elif part.features[number] != not_counted:  # a feature of many parts counts once
             not_counted = part.features[number]
             left[_said(style, part.layer, tags)] += 1
-    return _Group(part.crs, part.shapes[kept], np.array(rules, np.int64), np.array(sizes, np.float64), source)
+    return _Group(part.crs, part.shapes[kept], np.array(rules, np.int64), np.array(sizes, np.float64), part.features[kept], source)
 
 
 def _said(style: LayerStyle, layer: str, tags: Tags) -> str:
@@ -240,9 +241,11 @@ def _on_grid(group: _Group, grid: Grid) -> list[tuple[int, np.ndarray]]:
         )
     if group.crs != grid.crs:
         chord = _CHORD_DEG if group.crs and group.crs.is_geographic else _CHORD
-        shapes = shapely.segmentize(shapes, chord)
+        # Nothing on Earth needs so many chords; such coordinates have no place in the other CRS either.
+        bent = shapely.length(shapes) < _MOST_CHORDS * chord
+        shapes[bent] = shapely.segmentize(shapes[bent], chord)
     try:
-        pixels = in_pixels(reproject(shapes, group.crs, grid.crs), grid)
+        pixels = in_pixels(reproject(shapes, group.crs, grid.crs, features=group.features[near]), grid)
     except DataError as error:
         raise type(error)(f"{group.source}: {error}") from error
     drawn = sizes_m > 0

@@ -12,6 +12,7 @@ from rasterio.crs import CRS
 from orthoforge.errors import DataError
 from orthoforge.geo.grid import Grid
 from orthoforge.vectors.chunks import Chunk, Source, Tags
+from orthoforge.vectors.complexity import refuse_tangled_lines
 from orthoforge.vectors.containers import read_container_layers, read_zip_layers
 from orthoforge.vectors.foreign import refuse_content
 from orthoforge.vectors.geojson import read_document, read_lines
@@ -111,6 +112,7 @@ def _simple(path: Path, chunk: Chunk, source: Source, *, repair: bool) -> tuple[
     if not np.isfinite(shapely.get_coordinates(others)).all():
         bad = next(i for i, shape in enumerate(others) if not np.isfinite(shapely.get_coordinates(shape)).all())
         raise DataError(f"{path}: {source.name(int(features[bad]))} has a coordinate that is no number. Mend it, or remove it.")
+    refuse_tangled_lines(path, others, lambda index: source.name(int(features[index])))
     shapes = np.concatenate([polygons.polygons, others])
     features = np.concatenate([polygons.features, features])
     order = np.argsort(features, kind="stable")

@@ -67,7 +67,7 @@ def _streets(streets: Streets, water: Water | None, wet: shapely.Polygon | None,
             steps = np.linspace(cross[j], cross[j + 1], max(2, math.ceil((cross[j + 1] - cross[j]) / _STEP_M)))
             points = np.array([streets.to_ground(*((lines[i], t) if axis == 0 else (t, lines[i]))) for t in steps])
             line: shapely.Geometry = shapely.LineString(points)
-            if not line.buffer(widths[i, j]).intersects(scene):
+            if not shapely.dwithin(line, scene, float(widths[i, j])):
                 continue
             width = float(widths[i, j] / np.mean(_stretch(streets, points, axis)))
             is_main, has_walks = widths[i, j] >= streets.main_m, widths[i, j] >= STREET_WITH_WALKS_M
@@ -77,7 +77,7 @@ def _streets(streets: Streets, water: Water | None, wet: shapely.Polygon | None,
             kind = "tertiary" if is_main else "residential" if has_walks else "track"
             features.append((line, {"highway": kind, "width": f"{width:.2f}"}))
             if has_walks and streets.sidewalk_m > 0:
-                features.append((line.buffer(width / 2 + streets.sidewalk_m), {"landcover": "paving"}))
+                features.append((shapely.buffer(line, width / 2 + streets.sidewalk_m), {"landcover": "paving"}))
     return features
 
 
