@@ -244,7 +244,7 @@ def test_the_command_line_calls_it(monkeypatch):
 @pytest.fixture(scope="module")
 def from_map(made):
     """The second half of the demo."""
-    report = run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0, panels_every=0))
+    report = run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0))
     assert report == made / "map" / "report.html"
     return report.parent
 
@@ -275,7 +275,7 @@ def test_the_second_report_says_how_near_each_class_is(from_map):
 
 def test_the_second_half_is_made_once(made, from_map, capsys):
     stamp = (from_map / "report.html").stat().st_mtime_ns
-    run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0, panels_every=0))
+    run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0))
     assert "is there already" in capsys.readouterr().out
     assert (from_map / "report.html").stat().st_mtime_ns == stamp
 

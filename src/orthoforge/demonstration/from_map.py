@@ -166,7 +166,7 @@ def _page(demo: Path, out: Path, extent: Extent, seconds: dict[str, float]) -> H
                 f"orthoforge generate runs/map {demo}/scenes/unseen/footprints/{first.scene.name}.geojson "
                 f"--layers {out}/maps/{first.scene.name}.geojson --out {first.scene.name}.tif --style {first.scene.place}"
             ),
-            html.paragraph(f"Seconds of each stage: {took}; {sum(seconds.values()) / 60:.1f} minutes in all."),
+            html.paragraph(f"Time of each stage: {took}; {sum(seconds.values()) / 60:.1f} minutes in all."),
         ),
     )
 
