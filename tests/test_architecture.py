@@ -20,7 +20,7 @@ ALLOWED = {
     "weights": {"errors"},
     "geo": {"errors", "files"},
     "vectors": {"errors", "files", "geo"},
-    "masks": {"errors", "files", "bands", "geo", "vectors"},
+    "masks": {"errors", "files", "bands", "plain_yaml", "geo", "vectors"},
     "scenes": {"errors", "progress", "bands", "files", "plain_yaml", "geo", "vectors", "masks"},
     "labels": {"errors", "files", "geo", "vectors", "masks", "scenes"},
     "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
@@ -56,7 +56,7 @@ ALLOWED = {
     "datasets": {
         "errors", "files", "geo", "masks", "scenes.sources", "tiles", "trained_generator", "generation", "forging",
     },
-    "forging": {"errors", "progress", "files", "config", "geo", "masks", "scenes", "pages"},
+    "forging": {"errors", "progress", "files", "config", "geo", "vectors", "masks", "scenes", "pages"},
     "growing": {
         "errors", "devices", "progress", "masks", "labels", "bands", "files", "config", "geo", "scenes", "tiles",
         "trained_generator", "runs", "generation", "forging", "measures",
@@ -83,12 +83,13 @@ ALLOWED = {
     },
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {
-        "errors", "measures", "files", "config", "geo", "scenes", "tiles", "training", "generation", "evaluation", "checkpoints",
+        "errors", "measures", "files", "config", "geo", "masks", "scenes", "tiles", "training",
+        "generation", "evaluation", "checkpoints",
         "checkpoint_files",
         "trained_generator", "pages", "run_files",
     },
     "cli": {
-        "errors", "devices", "plain_yaml", "config", "geo", "vectors",
+        "errors", "devices", "plain_yaml", "config", "geo", "vectors", "masks",
         "scenes", "tiles", "training", "generation", "forging", "growing",
         "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub", "run_files", "doctor",
     },

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,14 @@ from safetensors.torch import load_file
 
 from orthoforge import cli, demonstration, run_files
 from orthoforge.config import load_recipe
-from orthoforge.demonstration import Extent, run_demo, stages
+from orthoforge.demonstration import Extent, run_demo, run_map_demo, stages
+from orthoforge.demonstration.from_map import levels_on, read_mapped
 from orthoforge.demonstration.journal import JOURNAL
 from orthoforge.demonstration.page import _panel_rows
 from orthoforge.errors import OutputExistsError
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
+from orthoforge.masks.layer_style import load_style
 from orthoforge.measures.paired import tile_scores
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
@@ -235,4 +238,50 @@ def test_the_command_line_calls_it(monkeypatch):
     monkeypatch.setattr(demonstration, "demo", lambda *args, **options: calls.append((args, options)))
     assert cli.main(["demo", "--out", "somewhere", "--overwrite"]) == 0
     [((out,), options)] = calls
-    assert (str(out), options) == ("somewhere", {"overwrite": True})
+    assert (str(out), options) == ("somewhere", {"map": False, "overwrite": True})
+
+
+@pytest.fixture(scope="module")
+def from_map(made):
+    """The second half of the demo."""
+    report = run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0))
+    assert report == made / "map" / "report.html"
+    return report.parent
+
+
+def test_the_second_half_learns_and_generates_from_maps(made, from_map):
+    store = TileStore.open(from_map / "tiles")
+    assert store.classes == load_style().classes
+    assert {row.scene for row in store.rows} == {"arden1", "brennau1"}
+    before = TileStore.open(made / "tiles")
+    building = store.classes.building
+    for tile_id in range(len(before.rows)):
+        images, masks = zip(*(one.tile(tile_id) for one in (store, before)), strict=True)
+        assert np.array_equal(*images) and np.array_equal(masks[0] == building, masks[1] > 0)
+    for one in read_mapped(made):
+        paths = made / "scenes" / "unseen" / "gt" / f"{one.scene.name}.tif", from_map / "generated" / f"{one.scene.name}.tif"
+        with open_raster(paths[0]) as mask, open_raster(paths[1]) as image:
+            assert image.grid == mask.grid
+        assert np.array_equal(one.labels == building, one.scene.mask > 0)
+        assert one.fake.std() > 1 and not np.array_equal(one.fake, one.scene.fake)
+
+
+def test_the_second_report_says_how_near_each_class_is(from_map):
+    page = read_page((from_map / "report.html").read_text(encoding="utf-8"))
+    for words in ("Streets where streets are", "generated from the map", "road", "minutes in all"):
+        assert words in page.text
+    assert not [address for address in page.addresses if not address.startswith("data:")]
+
+
+def test_the_second_half_is_made_once(made, from_map, capsys):
+    stamp = (from_map / "report.html").stat().st_mtime_ns
+    run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0))
+    assert "is there already" in capsys.readouterr().out
+    assert (from_map / "report.html").stat().st_mtime_ns == stamp
+
+
+def test_colours_are_compared_class_by_class():
+    labels = np.array([[0, 1], [1, 2]])
+    image, real = np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 7, np.uint8)
+    real[0, 1] = 3
+    assert levels_on(labels, 1, image, real) == 5 and np.isnan(levels_on(labels, 4, image, real))

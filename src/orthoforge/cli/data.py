@@ -63,6 +63,8 @@ def prepare(
     min_building: float = 0.0,
     palette: Path | None = None,
     building: tuple[str, ...] = (),
+    layers: tuple[Path, ...] = (),
+    layer_style: Path | None = None,
     threshold: int | None = None,
     bands: tuple[int, ...] | None = None,
     pixel_size: float | Path | None = None,
@@ -80,7 +82,7 @@ def prepare(
 
     Args:
         data: A data set: a folder with images/ and masks/, or in another common layout. It may be left out with --images and
-            --masks.
+            --masks. With --layers images/ are enough.
         tiles: Folder to write the tiles to.
         grid: Cut each scene into GRID × GRID tiles and resize them. 1 when neither --grid nor --gsd is given.
         gsd: Cut tiles at this ground resolution, in metres per pixel.
@@ -92,6 +94,10 @@ def prepare(
         palette: JSON file with the names of the classes and their colours or values. For masks of classes.
         building: Names of the classes that are building: the masks are then read as masks of buildings. Without --palette, values
             of the masks, such as 1.
+        layers: Vector files of roads, water, trees …, or an OpenStreetMap extract. The tiles then have classes,
+            with the buildings of the masks on top.
+        layer_style: YAML file that says which layer or tag becomes which class, how wide roads are and what lies on top.
+            That of the package when left out (docs/layers.md).
         threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
         bands: Bands of the images to keep, numbered from 1, such as 1 2 3 4. Without it an image must have three: red,
             green and blue.
@@ -111,7 +117,8 @@ def prepare(
 
     prepare(
         data, tiles, grid=grid, gsd=gsd, size=size, split=split,
-        min_building=min_building, palette=palette, building=building, threshold=threshold, bands=bands, pixel_size=pixel_size,
+        min_building=min_building, palette=palette, building=building, layers=layers, layer_style=layer_style,
+        threshold=threshold, bands=bands, pixel_size=pixel_size,
         images=images, masks=masks, image_suffix=image_suffix, mask_suffix=mask_suffix, attribution=attribution, skip_bad=skip_bad,
         seed=seed, workers=workers, overwrite=overwrite,
     )  # fmt: skip

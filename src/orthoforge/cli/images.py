@@ -27,6 +27,8 @@ def generate(
     footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
+    layers: tuple[Path, ...] = (),
+    layer_style: Path | None = None,
     compress: Literal["deflate", "zstd", "lzw", "jpeg", "webp"] = "deflate",
     quality: int = 90,
     threshold: int | None = None,
@@ -71,6 +73,10 @@ def generate(
         footprints_crs: CRS of the coordinates of the footprints, where their file names none or a wrong one.
         repair: Mend invalid polygons instead of refusing them.
         layer: Layer of a GeoPackage that has several.
+        layers: Vector files of roads, water, trees …, or an OpenStreetMap extract. They are painted under the
+            buildings of the mask. For a run that was trained on classes.
+        layer_style: YAML file that says which layer or tag becomes which class, how wide roads are and what lies on top.
+            That of the package when left out (docs/layers.md).
         compress: Compression of the GeoTIFF. jpeg and webp lose something.
         quality: Quality of jpeg and webp, from 25 to 100.
         threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
@@ -94,7 +100,8 @@ def generate(
     for path in generate(
         run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
         resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
+        repair=repair, layer=layer, layers=layers, layer_style=layer_style,
+        compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
         pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask, labels=labels, device=said_device(device),
         overwrite=overwrite,
     ):  # fmt: skip

@@ -20,9 +20,11 @@ def footprints(
     footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
+    layers: tuple[Path, ...] = (),
+    layer_style: Path | None = None,
     overwrite: bool = False,
 ) -> None:
-    """Turn building footprints into a mask, or a mask into footprints.
+    """Turn building footprints into a mask, or a mask into footprints; with map layers into a mask of classes.
 
     Args:
         source: Footprints (GeoJSON, GeoPackage, Shapefile, GeoParquet, CSV, OpenStreetMap), or a mask with a CRS. `example`
@@ -35,10 +37,23 @@ def footprints(
         footprints_crs: CRS of the coordinates of the footprints, where their file names none or a wrong one.
         repair: Mend invalid polygons instead of refusing them.
         layer: Layer of a GeoPackage that has several.
+        layers: Vector files of roads, water, trees …, or an OpenStreetMap extract. They become a mask of classes in
+            colours, with the buildings on top.
+        layer_style: YAML file that says which layer or tag becomes which class, how wide roads are and what lies on top.
+            That of the package when left out (docs/layers.md).
         overwrite: Replace a file that is there.
     """
+    from orthoforge.masks.class_file import rasterize_layers
     from orthoforge.vectors.files import footprints
 
+    if layers or layer_style is not None:
+        print(
+            rasterize_layers(
+                source, out, layers, layer_style=layer_style, like=like, extent=extent, gsd=gsd, crs=crs,
+                footprints_crs=footprints_crs, repair=repair, layer=layer, overwrite=overwrite,
+            )
+        )  # fmt: skip
+        return
     print(
         footprints(
             source, out, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,
@@ -63,6 +78,8 @@ def forge(
     building: tuple[str, ...] = (),
     pixel_size: float | Path | None = None,
     drawn: Path | None = None,
+    classes: bool = False,
+    layer_style: Path | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make new masks that look like those of a place, and a card that says how alike they are. If it is stopped and run again, it
@@ -89,13 +106,16 @@ def forge(
         pixel_size: Metres of a pixel, for masks without coordinates, such as 0.3. Or a table (.csv) of file names and metres. A
             file pixel_size.csv in SOURCE is used without being named.
         drawn: Folder of drawings, for --how drawn.
+        classes: Also write streets, lawns, trees and ponds, as colours that palette.json explains. Goes with --how streets.
+        layer_style: YAML file with the classes and their colours. That of the package when left out (docs/layers.md).
         overwrite: Replace masks that were made with other settings.
     """
     from orthoforge.forging.forge import forge
 
     made = forge(
         source, out, how=how, count=count, size=size, gsd=gsd, density=density, place=place, seed=seed, threshold=threshold,
-        palette=palette, building=building, pixel_size=pixel_size, drawn=drawn, overwrite=overwrite,
+        palette=palette, building=building, pixel_size=pixel_size, drawn=drawn, classes=classes,
+        layer_style=layer_style, overwrite=overwrite,
     )  # fmt: skip
     for name, why in made.skipped.items():
         print(f"skipped: {name}: {why}", file=sys.stderr)

@@ -207,7 +207,7 @@ def _description(name: str) -> str:
     return f"{recipe.description}{f'. 2021: {recipe.outcome}' if recipe.outcome else ''}"
 
 
-def demo(*, out: Out = Path("demo"), overwrite: bool = False) -> None:
+def demo(*, out: Out = Path("demo"), map: bool = False, overwrite: bool = False) -> None:
     """Simulate towns, train on them, generate scenes that were never seen, and write report.html. It takes about ten minutes on two
     cores.
 
@@ -215,8 +215,9 @@ def demo(*, out: Out = Path("demo"), overwrite: bool = False) -> None:
 
     Args:
         out: Folder for everything.
+        map: Then make the same towns from their maps: buildings, roads, water and trees. It takes about as long again.
         overwrite: Begin anew, and replace the demo that is there.
     """
     from orthoforge.demonstration import demo
 
-    demo(out, overwrite=overwrite)
+    demo(out, map=map, overwrite=overwrite)

@@ -145,8 +145,8 @@ class ForgedMasks:
     def draw(self, number: int, crop_px: int | None, rng: np.random.Generator) -> Drawn:
         index, turn = divmod(number, len(self.places))
         place = self.places[turn]
-        mask, grid, _ = new_mask(place, index, self.how, crop_px, None, 1.0, self.seed, self.reader, ())
-        return Drawn(mask, f"{place.name}_{self.how}{index}", place.name, 0, 0, grid.gsd_m() or math.nan)
+        new = new_mask(place, index, self.how, crop_px, None, 1.0, self.seed, self.reader, ())
+        return Drawn(new.mask, f"{place.name}_{self.how}{index}", place.name, 0, 0, new.grid.gsd_m() or math.nan)
 
 
 def window_of(height: int, width: int, crop_px: int | None, rng: np.random.Generator, name: object) -> Window:

@@ -12,6 +12,7 @@ from pathlib import Path
 from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe, recipe_values
 from orthoforge.demonstration.extent import Extent
+from orthoforge.demonstration.from_map import run_map_demo
 from orthoforge.demonstration.journal import Journal, open_journal
 from orthoforge.demonstration.page import page
 from orthoforge.errors import DataError
@@ -29,13 +30,15 @@ from orthoforge.training import train
 RECIPE = "orthoforge-xs"
 REPORT = "report.html"
 # What the stages write into the demo's folder: all that --overwrite removes, besides the journal.
-_WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "styles", "evaluation", REPORT)
+_WRITTEN = ("scenes", ".simulating", "tiles", "run", "generated", "styles", "evaluation", "map", REPORT)
 
 
-def demo(out: str | Path = Path("demo"), *, overwrite: bool = False) -> Path:
+def demo(out: str | Path = Path("demo"), *, map: bool = False, overwrite: bool = False) -> Path:
     """Simulate, check, prepare, train, generate and evaluate in the folder ``out``. Returns the path of ``report.html`` there.
 
     It takes about ten minutes on two cores. Call it again after an interruption: it goes on. Once it is finished it only says so.
+    With ``map`` a second half follows, which takes about as long: the same towns from their maps, in ``out/map``, whose report is
+    returned.
 
     Raises:
         OutputExistsError: ``out`` holds other things, or a demo of other settings and ``overwrite`` is false.
@@ -48,7 +51,8 @@ def demo(out: str | Path = Path("demo"), *, overwrite: bool = False) -> Path:
         country: a few minutes on two cores...
         'country/report.html'
     """
-    return run_demo(Path(out), Extent(), load_recipe(RECIPE), overwrite=overwrite)
+    report = run_demo(Path(out), Extent(), load_recipe(RECIPE), overwrite=overwrite)
+    return run_map_demo(Path(out), Extent(), load_recipe(RECIPE), overwrite=overwrite) if map else report
 
 
 def run_demo(out: Path, extent: Extent, recipe: Recipe, *, overwrite: bool = False) -> Path:

@@ -21,9 +21,13 @@ from orthoforge.forging.places import Place, mask_paths, pixel_of, places_of, re
 from orthoforge.forging.records import ForgedRow
 from orthoforge.forging.shapes import take_apart
 from orthoforge.geo.cog import write_geotiff
+from orthoforge.geo.grid import Grid
 from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
+from orthoforge.masks.classes import BUILDING
+from orthoforge.masks.classes import palette_of as palette_file_of
+from orthoforge.masks.layer_style import LayerStyle, load_style
 from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.sources import number_of
@@ -66,6 +70,8 @@ def forge(
     building: Sequence[str] = (),
     pixel_size: PixelSizes | float | str | Path | None = None,
     drawn: str | Path | Sequence[str | Path] | None = None,
+    classes: bool = False,
+    layer_style: str | Path | None = None,
     overwrite: bool = False,
 ) -> Forged:
     """Write ``count`` new masks for each place to ``out/masks``, with ``out/forged.jsonl``, ``out/card.json`` and
@@ -80,6 +86,10 @@ def forge(
     the building share of ``recombine`` and ``streets``. Masks are GeoTIFFs of 0 and 255. Each lies on the grid of the source scene
     whose density and streets it takes: the same resolution, CRS and origin. Its name begins with the place and ends with a number
     above all numbers of the source.
+
+    With ``classes`` the masks of ``streets`` hold more than buildings: the streets, and lawns, trees and ponds where they could be,
+    in the colours of ``layer_style`` (a YAML file; by default the one of the package, ``masks.layer_style``). ``out/palette.json``
+    then says which colour is which class. Their buildings are those without it, to the pixel.
 
     The same arguments give the same bytes. A mask does not depend on how many there are. Call it again after an interruption: it
     goes on.
@@ -96,6 +106,7 @@ def forge(
         ['austin_1001.tif', 'vienna_1001.tif']
     """
     _require_sound(how, count, size, gsd, density, seed, drawn)
+    style = _style(how, classes, layer_style)
     out = Path(out)
     require_place(out, folder=True)
     masks = mask_paths(source)
@@ -113,7 +124,7 @@ def forge(
     number = len(drawings) or count
     if gsd is not None and (unknown := next((one.name for one in places if one.unit == "px"), None)):
         raise ConfigError(f"gsd is {gsd:g} m, but the masks of {unknown} do not say how large their pixels are. Leave --gsd out.")
-    settings = _settings(how, size, gsd, density, seed, reader, masks, drawings)
+    settings = _settings(how, size, gsd, density, seed, reader, masks, drawings, style)
     rows: list[ForgedRow] = []
     paths: list[Path] = []
     cards: list[Card] = []
@@ -126,13 +137,14 @@ def forge(
                 path = out / "masks" / f"{_name(one, index)}.tif"
                 row = None if overwrite else _finished(path, settings)
                 if row is None:
-                    mask, grid, made = new_mask(one, index, how, size, gsd, density, seed, reader, drawings)
-                    row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **made}
-                    write_geotiff(path, mask, grid, tags=_tags(row, settings), overwrite=overwrite)
+                    new = new_mask(one, index, how, size, gsd, density, seed, reader, drawings, style)
+                    mask, grid = new.mask, new.grid
+                    row = {"name": path.stem, "place": one.name, "how": how, "seed": seed, **new.made}
+                    pixels = mask if style is None or new.labels is None else style.classes.rgb(new.labels)
+                    write_geotiff(path, pixels, grid, tags=_tags(row, settings), overwrite=overwrite)
                 else:
                     kept += 1
-                    with MaskReader().open(path) as there:
-                        mask, grid = there.labels(), there.grid
+                    mask, grid = _buildings(path, style)
                 rows.append(row)
                 paths.append(path)
                 layouts.append(take_apart(mask, pixel_of(grid)))
@@ -142,6 +154,9 @@ def forge(
                 forged = measure(layouts, one.unit, window=one.real.window)
                 cards.append(judge(one.name, how, forged, real_at(one, gsd, reader), density=density))
                 pictures[one.name] = (_first_masks(one, reader), shown)
+        if style is not None:
+            with new_file(out / "palette.json", overwrite=overwrite or bool(kept)) as partial:
+                partial.write_text(json.dumps(palette_file_of(style.classes), indent=1) + "\n", encoding="utf-8")
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         write_cards(out, cards, pictures, overwrite=overwrite or bool(kept))
@@ -183,6 +198,26 @@ def _require_sound(how: str, count: int, size: int | None, gsd: float | None, de
         raise ConfigError("drawn masks keep their pixels; leave --gsd out.")
 
 
+def _style(how: str, classes: bool, path: str | Path | None) -> LayerStyle | None:
+    """The style of masks of classes; ``None`` for masks of buildings."""
+    if not classes:
+        if path is not None:
+            raise ConfigError("--layer-style gives the classes of masks, and without --classes these are of buildings alone.")
+        return None
+    if how != "streets":
+        raise ConfigError(f"--classes goes with --how streets, whose streets are known; {how} knows buildings alone.")
+    style = load_style(None if path is None else Path(path))
+    assert style.building is not None
+    return style
+
+
+def _buildings(path: Path, style: LayerStyle | None) -> tuple[np.ndarray, Grid]:
+    """The buildings (H, W) of a mask that is there, 0 and 255, and its grid."""
+    with MaskReader(style.classes if style else None).open(path) as there:
+        labels = there.labels()
+        return (labels if style is None else np.where(labels == style.building, np.uint8(BUILDING), np.uint8(0))), there.grid
+
+
 def _name(place: Place, index: int) -> str:
     """PLACE and a number of at least four digits above all of the place's, by which ``place_of`` finds the place again."""
     highest = max((number_of(one.name) or 0 for one in place.sources), default=0)
@@ -199,6 +234,7 @@ def _settings(
     reader: MaskReader,
     masks: Sequence[Path],
     drawn: Sequence[Path],
+    style: LayerStyle | None,
 ) -> str:
     """Digest of everything that decides a mask, besides its place and index."""
     files = [[path.stem, source_sha256(path)] for path in [*masks, *drawn]]
@@ -206,7 +242,8 @@ def _settings(
     # Masks from before there were pixel sizes and palettes keep their digest.
     said = [reader.pixel_sizes.plain] if reader.pixel_sizes.rules else []
     coded = [reader.coding.plain()] if reader.coding else []
-    told = [1, how, size, density, seed, reader.threshold, files, *scale, *said, *coded]
+    classes = [style.sha256] if style else []
+    told = [1, how, size, density, seed, reader.threshold, files, *scale, *said, *coded, *classes]
     return hashlib.sha256(json.dumps(told).encode()).hexdigest()
 
 

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -13,11 +13,13 @@ from orthoforge.forging.drawings import take_drawn
 from orthoforge.forging.layouts.plot import Grown
 from orthoforge.forging.layouts.recombine import recombine
 from orthoforge.forging.layouts.streets import streets
+from orthoforge.forging.painting import paint, shares
 from orthoforge.forging.places import Place, Source, at_gsd, labels_on, pixel_of
 from orthoforge.forging.records import Made, Parameters
 from orthoforge.forging.shapes import draw
 from orthoforge.forging.transform import random_change, transform
 from orthoforge.geo.grid import Grid
+from orthoforge.masks.layer_style import LayerStyle
 from orthoforge.masks.reader import MaskReader
 
 How = Literal["recombine", "streets", "transform", "drawn"]
@@ -25,6 +27,18 @@ How = Literal["recombine", "streets", "transform", "drawn"]
 _SHORTFALL = 0.15
 # Of a scene, for its districts: each is some building's.
 _DIRECTIONS = 200
+
+
+class NewMask(NamedTuple):
+    """A mask that is new."""
+
+    mask: np.ndarray
+    """(H, W) uint8 of 0 and 255."""
+    grid: Grid
+    made: Made
+    """What a row says of it."""
+    labels: np.ndarray | None = None
+    """(H, W) uint8 class indices of a style, where one was asked for."""
 
 
 def new_mask(
@@ -37,8 +51,9 @@ def new_mask(
     seed: int,
     reader: MaskReader,
     drawn: Sequence[Path],
-) -> tuple[np.ndarray, Grid, Made]:
-    """Mask ``index`` of a place: (H, W) uint8 of 0 and 255, its grid, and what a row says of it.
+    style: LayerStyle | None = None,
+) -> NewMask:
+    """Mask ``index`` of a place. With a ``style`` also its classes, of ``streets``: buildings are the same with and without.
 
     It depends on no other mask, and not on how many there are.
     """
@@ -49,12 +64,13 @@ def new_mask(
     model = int(order[position])
     source = place.sources[model]
     if how == "drawn":
-        return take_drawn(drawn[index], source if place.unit == "m" else None, place, reader.threshold)
+        return NewMask(*take_drawn(drawn[index], source if place.unit == "m" else None, place, reader.threshold))
     scaled = at_gsd(source.grid, gsd_m)
     height, width = (size, size) if size else (scaled.height, scaled.width)
     grid = replace(scaled, height=height, width=width)
     pixel = pixel_of(grid)
     extent = height * pixel[1], width * pixel[0]
+    labels = None
     if how == "transform":
         mask, parameters = _transformed(source, scaled, height, width, reader, rng)
     else:
@@ -65,8 +81,12 @@ def new_mask(
         _require_reached(place, grown, density, extent)
         mask = draw(grown.polygons, (height, width), pixel)
         parameters = {"density": density, "wanted_share": round(grown.wanted, 5), **parameters}
+        if style is not None:
+            labels = paint(mask, grown, place, grid, pixel, style, [*entropy, 2, index])
+            parameters |= {"class_shares": shares(labels, style)}
     share = float(np.count_nonzero(mask) / mask.size)
-    return mask, grid, {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
+    made: Made = {"sources": [source.name], "parameters": parameters, "building_share": round(share, 5)}
+    return NewMask(mask, grid, made, labels)
 
 
 def _transformed(

@@ -39,6 +39,7 @@ from orthoforge.geo.signing import require_signer
 from orthoforge.geo.signing import sign as write_signature
 from orthoforge.geo.stac import write_stac_item
 from orthoforge.labels import Instance, LabelFormat, instances_of
+from orthoforge.masks.layered import MapFiles
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.progress import Progress
@@ -64,6 +65,7 @@ class Options:
     reader: MaskReader
     devices: list[str]
     extent: Extent
+    layers: MapFiles | None
     sign: tuple[Path, Path] | None
     beside: Beside
     overwrite: bool
@@ -90,6 +92,8 @@ def generate(
     footprints_crs: str | None = None,
     repair: bool = False,
     layer: str | None = None,
+    layers: Sequence[Path] = (),
+    layer_style: Path | None = None,
     compress: Compression = "deflate",
     quality: int = 90,
     threshold: int | None = None,
@@ -122,6 +126,10 @@ def generate(
     Masks of classes are read by a ``palette``: as the run's classes of those names, or, by a run that knows buildings alone, as
     what ``building`` names. Masks without coordinates are taken to have the run's resolution, or that of ``pixel_size``: metres, or
     a table (``geo.pixel_sizes``), by default ``pixel_size.csv`` beside the masks or one folder above.
+
+    ``layers`` are vector files of roads, water, trees … for a run that was trained on classes: they are painted by
+    ``layer_style``, a YAML file (``masks.layer_style``; by default the one of the package), with the buildings of the mask on top.
+    A mask that is a map with OpenStreetMap's tags is painted itself.
 
     A mask whose pixels differ from the resolution of the run is refused. With ``resample`` its image is generated at the resolution
     of the run. ``deliver`` says whether the image is then brought to the grid of the ``mask`` or stays on that of the ``run``.
@@ -181,7 +189,8 @@ def generate(
     reader = _reader(generator, sources, threshold, palette, building, pixel_size)
     options = Options(
         overlap, resample, deliver, compress, quality, reader, devices,
-        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), signer, beside, overwrite
+        Extent(like, extent, gsd, crs, footprints_crs, repair, layer), MapFiles.asked(layers, layer_style, repair=repair),
+        signer, beside, overwrite
     )  # fmt: skip
     _require_writable(targets, [*sources, like] if like else sources, generator, seed, options)
     for source, paths in zip(sources, targets, strict=True):
@@ -266,7 +275,7 @@ def _generate_mask(
         _saying_what_is_known(generator),
         open_mask(
             source, classes=generator.classes, threshold=reader.threshold, extent=options.extent, gsd_m=gsd_m,
-            pixel_sizes=reader.pixel_sizes, coding=reader.coding,
+            pixel_sizes=reader.pixel_sizes, coding=reader.coding, layers=options.layers,
         ) as delivered,
     ):  # fmt: skip
         if (own_m := delivered.grid.gsd_m()) is not None and reader.pixel_sizes.is_overruled(own_m, source):

@@ -6,8 +6,9 @@ cast shadows. Its mask comes from the same footprints as its roofs, so image and
 
 from __future__ import annotations
 
+import json
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -17,14 +18,19 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError
+from orthoforge.files import new_file
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Grid
+from orthoforge.masks.classes import palette_of
+from orthoforge.masks.layer_mask import load_layers
+from orthoforge.masks.layer_style import load_style
+from orthoforge.scenes.town.map_features import map_features
 from orthoforge.scenes.town.model import Palette, Place, Roof
 from orthoforge.scenes.town.plan import plan_town
 from orthoforge.scenes.town.render import render_town
-from orthoforge.vectors import rasterize_footprints, write_footprints
+from orthoforge.vectors import rasterize_footprints, write_footprints, write_map
 
-__all__ = ["PLACES", "Place", "SimulatedScene", "render_scene", "simulate"]
+__all__ = ["PLACES", "Place", "SimulatedScene", "render_scene", "simulate", "simulate_maps"]
 
 SMALLEST_PX = 16
 GSD_RANGE_M = (0.05, 5.0)  # finer than roof tiles, or coarser than houses, there is nothing to draw
@@ -259,15 +265,14 @@ def render_scene(place: Place, *, seed: int, height_px: int, width_px: int, gsd_
         raise ConfigError(f"{place.name}: gsd {gsd_m} m is outside {GSD_RANGE_M[0]}..{GSD_RANGE_M[1]} m per pixel.")
     if seed < 0:
         raise ConfigError(f"{place.name}: seed is {seed}, it must be 0 or more.")
-    entropy = [zlib.crc32(place.name.encode()), seed]
+    entropy = _entropy(place, seed)
     width_m, height_m = width_px * gsd_m, height_px * gsd_m
     town = plan_town(place, width_m, height_m, np.random.default_rng(entropy))
-    east, north = place.origin_m
-    grid = Grid(height_px, width_px, Affine(gsd_m, 0.0, east, 0.0, -gsd_m, north), CRS.from_epsg(place.epsg))
+    grid = _grid_of(place, height_px, width_px, gsd_m)
     clipped = shapely.intersection(np.array(town.buildings, dtype=object), shapely.box(0, 0, width_m, height_m))
     pieces = shapely.get_parts(clipped)
     pieces = pieces[(shapely.get_type_id(pieces) == 3) & (shapely.area(pieces) >= SMALLEST_FOOTPRINT_M2)]
-    footprints = list(shapely.transform(pieces, lambda xy: np.array([east, north]) + xy * [1.0, -1.0]))
+    footprints = list(_on_the_ground(pieces, place))
     mask = rasterize_footprints(footprints, grid)
     image = render_town(town, place, height_px, width_px, gsd_m, entropy)
     return SimulatedScene(image, mask, footprints, grid)
@@ -298,14 +303,59 @@ def simulate(
         >>> paths[0].as_posix()
         'town/train/images/arden1.tif'
     """
-    unknown = [name for name in places if name not in PLACES]
-    if unknown:
-        raise ConfigError(f"no simulated place is called {unknown[0]!r}; there are {', '.join(PLACES)}.")
-    if scenes_per_place < 1:
-        raise ConfigError(f"scenes_per_place is {scenes_per_place}, it must be 1 or more.")
+    _require_possible(places, scenes_per_place)
     train = Path(out) / "train"
-    pitch_m = 2 * size_px * gsd_m
     paths = []
+    for stem, place, scene_seed in _scenes(places, scenes_per_place, size_px, gsd_m, seed):
+        scene = render_scene(place, seed=scene_seed, height_px=size_px, width_px=size_px, gsd_m=gsd_m)
+        path = train / "images" / f"{stem}.tif"
+        write_geotiff(path, scene.image, scene.grid)
+        write_geotiff(train / "gt" / f"{stem}.tif", scene.mask, scene.grid)
+        write_footprints(train / "footprints" / f"{stem}.geojson", scene.footprints, scene.grid.crs)
+        paths.append(path)
+    return paths
+
+
+def simulate_maps(
+    out: Path,
+    *,
+    places: Sequence[str] = tuple(PLACES),
+    scenes_per_place: int = 4,
+    size_px: int = 1024,
+    gsd_m: float = 0.3,
+    seed: int = 0,
+) -> list[Path]:
+    """The maps of the scenes that ``simulate`` makes of the same arguments, as ``out/maps/NAME.geojson``. Returns their paths.
+
+    A map has streets, water, trees and ground cover with OpenStreetMap's tags (``scenes.town.map_features``), and no buildings.
+    Beside it ``out/land-cover/NAME.tif`` shows both as classes, in the colours that ``out/land-cover/palette.json`` explains: a
+    mask for ``prepare --palette`` to train on. Raises what ``simulate`` raises.
+    """
+    _require_possible(places, scenes_per_place)
+    style = load_style()
+    paths = []
+    for stem, place, scene_seed in _scenes(places, scenes_per_place, size_px, gsd_m, seed):
+        side_m = size_px * gsd_m
+        town = plan_town(place, side_m, side_m, np.random.default_rng(_entropy(place, scene_seed)))
+        features = map_features(town, place, side_m, side_m)
+        shapes = _on_the_ground(np.array([shape for shape, _ in features], dtype=object), place)
+        grid = _grid_of(place, size_px, size_px, gsd_m)
+        path = Path(out) / "maps" / f"{stem}.geojson"
+        write_map(path, shapes, [tags for _, tags in features], grid.crs)
+        labels = load_layers([path], style).on(grid).labels()
+        labels[rasterize_footprints(list(_on_the_ground(np.array(town.buildings, dtype=object), place)), grid) > 0] = style.building
+        write_geotiff(Path(out) / "land-cover" / f"{stem}.tif", style.classes.rgb(labels), grid)
+        paths.append(path)
+    with new_file(Path(out) / "land-cover" / "palette.json", overwrite=True) as partial:
+        partial.write_text(json.dumps(palette_of(style.classes), indent=1) + "\n", encoding="utf-8")
+    return paths
+
+
+def _scenes(
+    places: Sequence[str], scenes_per_place: int, size_px: int, gsd_m: float, seed: int
+) -> Iterator[tuple[str, Place, int]]:
+    """Name, place and seed of each scene of a country."""
+    pitch_m = 2 * size_px * gsd_m
     for name in places:
         place = PLACES[name]
         for index in range(scenes_per_place):
@@ -313,11 +363,27 @@ def simulate(
             corner = (place.origin_m[0] + column * pitch_m, place.origin_m[1] - row * pitch_m)
             # Scene n of a seed stays the same scene when more are asked for.
             scene_seed = int(np.random.SeedSequence([seed, index]).generate_state(1)[0])
-            scene = render_scene(replace(place, origin_m=corner), seed=scene_seed, height_px=size_px, width_px=size_px, gsd_m=gsd_m)
-            stem = f"{name}{index + 1}"
-            path = train / "images" / f"{stem}.tif"
-            write_geotiff(path, scene.image, scene.grid)
-            write_geotiff(train / "gt" / f"{stem}.tif", scene.mask, scene.grid)
-            write_footprints(train / "footprints" / f"{stem}.geojson", scene.footprints, scene.grid.crs)
-            paths.append(path)
-    return paths
+            yield f"{name}{index + 1}", replace(place, origin_m=corner), scene_seed
+
+
+def _require_possible(places: Sequence[str], scenes_per_place: int) -> None:
+    unknown = [name for name in places if name not in PLACES]
+    if unknown:
+        raise ConfigError(f"no simulated place is called {unknown[0]!r}; there are {', '.join(PLACES)}.")
+    if scenes_per_place < 1:
+        raise ConfigError(f"scenes_per_place is {scenes_per_place}, it must be 1 or more.")
+
+
+def _entropy(place: Place, seed: int) -> list[int]:
+    return [zlib.crc32(place.name.encode()), seed]
+
+
+def _grid_of(place: Place, height_px: int, width_px: int, gsd_m: float) -> Grid:
+    east, north = place.origin_m
+    return Grid(height_px, width_px, Affine(gsd_m, 0.0, east, 0.0, -gsd_m, north), CRS.from_epsg(place.epsg))
+
+
+def _on_the_ground(shapes: np.ndarray, place: Place) -> np.ndarray:
+    """Shapes in local metres, in the place's CRS."""
+    east, north = place.origin_m
+    return np.asarray(shapely.transform(shapes, lambda xy: np.array([east, north]) + xy * [1.0, -1.0]))

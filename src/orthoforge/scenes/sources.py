@@ -1,5 +1,6 @@
 """Image/mask pairs in a user's folders, paired by name and never by order."""
 
+import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,11 +18,19 @@ _HERE = Where()
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its mask, and the name of the scene: the stem that both share, up to what the layout adds to it."""
+    """An image and its mask, and the name of the scene: the stem that both share, up to what the layout adds to it.
+
+    An image that has no mask is its own (``has_mask``).
+    """
 
     name: str
     image: Path
     mask: Path
+
+    @property
+    def has_mask(self) -> bool:
+        """Whether there is a mask beside the image."""
+        return self.mask != self.image
 
     @property
     def place(self) -> str:
@@ -106,6 +115,22 @@ def _pairs_of(layout: Layout) -> Pairs:
         if name in both and len(files) == len(masks[name]) == 1
     )
     return Pairs(pairs, lonely, twins)
+
+
+def images_alone(data: Path | None, where: Where = _HERE) -> Pairs | None:
+    """Images without masks, each paired with itself. ``None`` where there are masks, or no folder of images."""
+    data = None if data is None else Path(data)
+    where = where.found_from(data)
+    folder = where.images or (None if data is None else data / "images")
+    if folder is None or where.masks or not folder.is_dir():
+        return None
+    with contextlib.suppress(DataError):
+        layouts_of(data, where)
+        return None
+    images = _by_name(rasters_of(folder), where.image_suffix or "")
+    twins = tuple(tuple(files) for _, files in _sorted(images) if len(files) > 1)
+    pairs = tuple(Pair(name, files[0], files[0]) for name, files in _sorted(images) if len(files) == 1)
+    return Pairs(pairs, (), twins, (Layout("images without masks", folder, folder, where.image_suffix or ""),))
 
 
 def _is_mask(path: Path, layout: Layout) -> bool:

@@ -23,10 +23,11 @@ from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.masks.classes import plain_classes
+from orthoforge.masks.layered import MapFiles
 from orthoforge.masks.reader import own_reader, palette_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.layouts import Where
-from orthoforge.scenes.sources import Pair, Pairs, find_pairs, survey, twins_message
+from orthoforge.scenes.sources import Pair, Pairs, find_pairs, images_alone, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
 from orthoforge.tiles.cutting import LEAST_DATA, UnknownPixelSize
 from orthoforge.tiles.manifest import TileRow
@@ -51,6 +52,8 @@ def prepare(
     min_building: float = 0.0,
     palette: str | Path | None = None,
     building: Sequence[str] = (),
+    layers: Sequence[str | Path] = (),
+    layer_style: str | Path | None = None,
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     pixel_size: PixelSizes | float | str | Path | None = None,
@@ -68,6 +71,10 @@ def prepare(
 
     A tile has ``size`` × ``size`` pixels. ``gsd`` cuts tiles at that ground resolution, in metres per pixel. ``grid`` cuts so many
     squares along the shorter side of a scene, whatever its resolution (1 when neither is given).
+
+    With ``layers``, vector files of roads, water, trees …, the tiles' masks are of the classes of ``layer_style`` (a YAML file; by
+    default the one of the package, see ``masks.layer_style``): the layers painted in its order, and the masks' buildings on top.
+    Images without a folder of masks are then enough.
 
     ``palette`` describes masks of classes; ``building`` names those of its classes that are building, and tiles are then of
     buildings. ``pixel_size`` is that of scenes without coordinates: metres, or a table of name patterns and metres
@@ -108,13 +115,20 @@ def prepare(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
     require_place(tiles, folder=True)
+    files = MapFiles.asked([Path(path) for path in layers], None if layer_style is None else Path(layer_style))
+    if files and palette and not building:
+        raise ConfigError(
+            "--layers are painted under masks of buildings. Say with --building which classes of the palette are building, or "
+            "leave --palette out."
+        )
     grid = 1 if grid is None and gsd is None else grid
     chosen = None if bands is None else tuple(bands)
     plan = Settings(grid, gsd, size, min_building, threshold, None, split, seed, attribution, chosen)  # raises before data are read
     with lock(tiles), tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
         where = Where(images, masks, image_suffix, mask_suffix)
-        found = survey(data, where, drawn=Path(drawn)) if skip_bad else find_pairs(data, where, drawn=Path(drawn))
-        settings = _settled(plan, found, data, palette, building, pixel_size)
+        alone = images_alone(data, where) if files else None
+        found = alone or (survey if skip_bad else find_pairs)(data, where, drawn=Path(drawn))
+        settings = _settled(plan, found, data, palette, building, pixel_size, files)
         return _prepare(data or found.layout[0].images, tiles, found, settings, skip_bad, workers, overwrite, started_at)
 
 
@@ -125,6 +139,7 @@ def _settled(
     palette: str | Path | None,
     building: Sequence[str],
     pixel_size: PixelSizes | float | str | Path | None,
+    layers: MapFiles | None,
 ) -> Settings:
     """The settings, with what is said of masks and pixels."""
     homes = [folder for folder in (data, found.layout[0].images.parent) if folder]
@@ -133,9 +148,12 @@ def _settled(
         raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
     sizes = PixelSizes.stated(pixel_size, *homes)
     reader = own_reader(known, threshold=plan.threshold, building=named, pixel_sizes=sizes)
-    if reader.classes and reader.classes.building is None and plan.min_building > 0:
+    if layers and reader.classes:
+        raise ConfigError("--layers are painted under masks of buildings. Say with --building which of the classes are building.")
+    classes = layers.style.classes if layers else reader.classes
+    if classes and classes.building is None and plan.min_building > 0:
         raise ConfigError(f"{palette or 'annotations'}: no class is called building, so --min-building has nothing to measure.")
-    return replace(plan, classes=reader.classes, coding=reader.coding, pixel_sizes=sizes)
+    return replace(plan, layers=layers, classes=classes, coding=reader.coding, pixel_sizes=sizes)
 
 
 def _prepare(

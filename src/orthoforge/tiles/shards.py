@@ -6,10 +6,10 @@ It is written last and removed first, so a record always speaks of finished shar
 
 import contextlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
-from functools import cache, partial
+from dataclasses import dataclass, fields
+from functools import cache, cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, get_args
@@ -27,7 +27,9 @@ from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import Stamp
 from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.masks.coding import Coding
-from orthoforge.masks.reader import MaskReader
+from orthoforge.masks.layer_mask import LayerMask
+from orthoforge.masks.layered import LayeredMask, MapFiles, layered
+from orthoforge.masks.reader import MaskReader, RasterMask
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.cutting import (
@@ -45,7 +47,7 @@ from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Method
 
 RECORDS = ".records"
-_LATER = ("bands", "pixel_sizes", "coding")
+_LATER = ("bands", "pixel_sizes", "coding", "layers")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,8 @@ class Settings:
     """Of scenes without coordinates."""
     coding: Coding | None = None
     """How masks of classes say what is building, where tiles of buildings are made of them."""
+    layers: MapFiles | None = None
+    """Map layers that are painted under the masks' buildings: the tiles' masks then have the classes of their style."""
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.gsd is not None:
@@ -81,7 +85,7 @@ class Settings:
             raise ConfigError(f"min_building is {self.min_building}; it is a share from 0 to 1 (0.25 for 25 %).")
         if self.split not in get_args(Method):
             raise ConfigError(f"split is {self.split!r}; known are {', '.join(get_args(Method))}.")
-        if self.threshold is not None and self.classes:
+        if self.threshold is not None and self.classes and not self.layers:
             raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
         require_band_numbers(self.bands)
 
@@ -92,15 +96,20 @@ class Settings:
     @property
     def plain(self) -> dict[str, object]:
         """As plain values. Later fields only where they were chosen: a store without is the same as before there was a choice."""
-        values = asdict(self) | {"classes": plain_classes(self.classes), "pixel_sizes": self.pixel_sizes.plain or None}
-        if self.coding:
-            values["coding"] = self.coding.plain()
+        values = {one.name: getattr(self, one.name) for one in fields(self)} | {
+            "classes": plain_classes(self.classes), "pixel_sizes": self.pixel_sizes.plain or None,
+            "coding": self.coding.plain() if self.coding else None, "layers": self._layer_sums,
+        }  # fmt: skip
         return {name: value for name, value in values.items() if name not in _LATER or value is not None}
+
+    @cached_property
+    def _layer_sums(self) -> dict[str, object] | None:
+        return self.layers.plain if self.layers else None
 
     @property
     def reader(self) -> MaskReader:
-        """What reads the scenes' masks."""
-        return MaskReader(self.classes, self.threshold, self.pixel_sizes, self.coding)
+        """What reads the scenes' masks: of buildings alone where layers are painted under them."""
+        return MaskReader(None if self.layers else self.classes, self.threshold, self.pixel_sizes, self.coding)
 
     @property
     def pixels(self) -> dict[str, object]:
@@ -170,7 +179,7 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     image_path, mask_path = manifest.shard_paths(tiles, pair.name)
     with (
         open_raster(pair.image) as image,
-        settings.reader.open(pair.mask) as mask,
+        _opened_mask(scene, settings) as mask,
         new_file(image_path, overwrite=True) as image_partial,
         new_file(mask_path, overwrite=True) as mask_partial,
         open(image_partial, "wb") as image_shard,
@@ -200,6 +209,17 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     told = {"made_by": settings.pixels, "sources": sources, "empty": empty, "partly": partly}
     write_json(record, told | {"rows": [row.to_json() for row in rows]})
     return SceneTiles(rows, empty, partly)
+
+
+@contextlib.contextmanager
+def _opened_mask(scene: Scene, settings: Settings) -> Iterator[RasterMask | LayeredMask | LayerMask]:
+    """The scene's mask: as it is, on top of map layers, or the map's alone where it has none."""
+    layers, pair = settings.layers, scene.pair
+    if layers is not None and not pair.has_mask:
+        yield layers.load(scene.grid).on(scene.grid)
+        return
+    with settings.reader.open(pair.mask) as mask:
+        yield mask if layers is None else layered(mask, layers, grid=scene.grid)
 
 
 def _data_shares(image: Raster, cut: Cut, row: int) -> np.ndarray:

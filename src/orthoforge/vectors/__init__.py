@@ -10,7 +10,7 @@ from orthoforge.vectors.foreign import refuse_foreign
 from orthoforge.vectors.outlines import footprints_of, footprints_of_strips
 from orthoforge.vectors.places import grid_for, reproject, utm_zone
 from orthoforge.vectors.reading import Footprints, is_footprints, load_footprints, read_footprints
-from orthoforge.vectors.writing import write_footprints
+from orthoforge.vectors.writing import write_footprints, write_map
 
 __all__ = [
     "FootprintMask",
@@ -29,4 +29,5 @@ __all__ = [
     "reproject",
     "utm_zone",
     "write_footprints",
+    "write_map",
 ]

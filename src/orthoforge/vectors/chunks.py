@@ -1,7 +1,7 @@
 """What every reader of footprints hands over: geometries with the number of their feature, a chunk at a time."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -20,12 +20,17 @@ CHUNK_FEATURES = 20_000
 _SURFACE_WORDS = re.compile(r"\b(?:TIN|POLYHEDRALSURFACE)\b", re.IGNORECASE)
 
 
+Tags = Mapping[str, str]
+"""Of a feature, its attributes as text by name, those that were asked for; OpenStreetMap calls them tags."""
+
+
 class Chunk(NamedTuple):
     """Some of a file's geometries."""
 
     geometries: np.ndarray  # (n,) shapely geometries of any kind, None where a feature has none
     features: np.ndarray  # (n,) int, the index of each one's feature in the file, from 0
     mended: np.ndarray  # (n,) bool, true where its ring was not closed and now is, or could not be
+    tags: Sequence[Tags] = ()  # (n,) of each one's feature, where they were asked for
 
 
 @dataclass(frozen=True)
@@ -54,7 +59,9 @@ def chunk_of(geometries: np.ndarray, first: int, mended: np.ndarray | None = Non
     return Chunk(geometries, np.arange(first, first + count), np.zeros(count, bool) if mended is None else mended)
 
 
-def chunk_from_wkb(path: Path, wkb: np.ndarray, first: int, *, repair: bool, name: Callable[[int], str]) -> Chunk:
+def chunk_from_wkb(
+    path: Path, wkb: np.ndarray, first: int, *, repair: bool, name: Callable[[int], str], tags: Sequence[Tags] = ()
+) -> Chunk:
     """A chunk from WKB, one a feature. With ``repair`` unclosed rings are closed; else they are a ``DataError``."""
     surfaces: list[int] = []
     for index, shape in enumerate(wkb):
@@ -66,10 +73,10 @@ def chunk_from_wkb(path: Path, wkb: np.ndarray, first: int, *, repair: bool, nam
             raise unreadable(path, name(first + index), error) from error
         if has_surface:
             surfaces.append(index)
-    return _parsed(path, wkb, first, surfaces, shapely.from_wkb, repair=repair, name=name)
+    return _parsed(path, wkb, first, surfaces, shapely.from_wkb, repair=repair, name=name)._replace(tags=tags)
 
 
-def chunk_from_wkt(path: Path, wkt: np.ndarray, first: int, *, repair: bool) -> Chunk:
+def chunk_from_wkt(path: Path, wkt: np.ndarray, first: int, *, repair: bool, tags: Sequence[Tags] = ()) -> Chunk:
     """A chunk from WKT, one a feature; an empty text is a feature without geometry."""
     wkt[wkt == ""] = None
     surfaces: list[int] = []
@@ -81,7 +88,7 @@ def chunk_from_wkt(path: Path, wkt: np.ndarray, first: int, *, repair: bool) -> 
         if _SURFACE_WORDS.search(shape):
             wkt[index] = _SURFACE_WORDS.sub("MULTIPOLYGON", shape)
             surfaces.append(index)
-    return _parsed(path, wkt, first, surfaces, shapely.from_wkt, repair=repair, name="feature {}".format)
+    return _parsed(path, wkt, first, surfaces, shapely.from_wkt, repair=repair, name="feature {}".format)._replace(tags=tags)
 
 
 def _parsed(

@@ -36,8 +36,16 @@ def refuse_tangles(path: Path, polygons: np.ndarray, name: Callable[[int], str])
             raise DataError(f"{path}: {name(index)} crosses itself far too often to be mended. Draw it anew, or remove it.")
 
 
-def _is_tangled(polygon: shapely.Polygon) -> bool:
-    points, ring = shapely.get_coordinates(shapely.get_rings(polygon), return_index=True)
+def refuse_tangled_lines(path: Path, lines: np.ndarray, name: Callable[[int], str]) -> None:
+    """``DataError`` for a line that crosses itself so often that the strip along it would take hours to be drawn."""
+    for index, line in enumerate(lines):
+        if _is_tangled(line):
+            raise DataError(f"{path}: {name(index)} crosses itself far too often to be drawn. Draw it anew, or remove it.")
+
+
+def _is_tangled(shape: shapely.Geometry) -> bool:
+    is_area = shapely.get_type_id(shape) == 3
+    points, ring = shapely.get_coordinates(shapely.get_rings(shape) if is_area else [shape], return_index=True)
     if len(points) ** 2 <= _MOST_MEETINGS:
         return False
     sides = shapely.linestrings(np.stack([points[:-1], points[1:]], axis=1)[ring[1:] == ring[:-1]])

@@ -1,7 +1,10 @@
 """From a file of footprints to a file with their mask, and back."""
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+
+import numpy as np
 
 from orthoforge.errors import DataError, GridError, OutputExistsError
 from orthoforge.files import lock, no_such_file, require_place, writable
@@ -83,16 +86,20 @@ def rasterize_file(
     mask = open_mask(
         footprints, like=like, extent=extent, gsd_m=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer
     )
-    if mask.grid.height * mask.grid.width <= _WHOLE_PIXELS:
-        write_raster(out, mask.read(), mask.grid, overwrite=overwrite)
-    else:
-        _write_by_blocks(out, mask, overwrite=overwrite)
+    write_mask(out, mask.grid, mask.read, overwrite=overwrite)
     return out
 
 
-def _write_by_blocks(out: Path, mask: FootprintMask, *, overwrite: bool) -> None:
+def write_mask(out: Path, grid: Grid, read: Callable[[Window], np.ndarray], *, overwrite: bool) -> None:
+    """Write a mask that is read by windows, (h, w) or (h, w, 3) uint8.
+
+    A large one goes through the disk block by block, in a hidden folder beside ``out``. Raises what ``write_raster`` raises.
+    """
+    height, width = grid.height, grid.width
+    if height * width <= _WHOLE_PIXELS:
+        write_raster(out, read(Window(0, 0, height, width)), grid, overwrite=overwrite)
+        return
     folder = out.with_name(f".{out.name}.blocks")
-    height, width = mask.grid.height, mask.grid.width
     with lock(folder), writable(out.parent):
         try:
             shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
@@ -102,8 +109,8 @@ def _write_by_blocks(out: Path, mask: FootprintMask, *, overwrite: bool) -> None
                 for col in range(0, width, _BLOCK_PX):
                     window = Window(row, col, min(_BLOCK_PX, height - row), min(_BLOCK_PX, width - col))
                     blocks[window] = folder / f"{row}-{col}.tif"
-                    write_block(blocks[window], mask.read(window))
-            assemble(out, blocks, mask.grid, overwrite=overwrite)
+                    write_block(blocks[window], read(window))
+            assemble(out, blocks, grid, overwrite=overwrite)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 

@@ -27,16 +27,22 @@ class FootprintMask:
     """
 
     def __init__(self, polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid, *, features: np.ndarray | None = None) -> None:
-        self.grid = grid
         _refuse_exchanged(polygons, grid)
-        table = np.empty(len(polygons), object)
-        table[:] = polygons
-        to_pixels = ~grid.transform
-        table = shapely.transform(table, lambda xy: applied(to_pixels, xy))
-        left, top, right, bottom = shapely.bounds(table).T
+        self._set(in_pixels(polygons, grid), grid, features)
+
+    @classmethod
+    def of_pixels(cls, polygons: np.ndarray, grid: Grid) -> "FootprintMask":
+        """The same of polygons in the grid's pixels."""
+        mask = cls.__new__(cls)
+        mask._set(polygons, grid, None)
+        return mask
+
+    def _set(self, polygons: np.ndarray, grid: Grid, features: np.ndarray | None) -> None:
+        self.grid = grid
+        left, top, right, bottom = shapely.bounds(polygons).reshape(-1, 4).T
         on_grid = (left < grid.width) & (right > 0) & (top < grid.height) & (bottom > 0)
-        self._polygons = table[on_grid]
-        self._numbers = (np.arange(len(table)) if features is None else np.asarray(features))[on_grid].astype(np.int32) + 1
+        self._polygons = polygons[on_grid]
+        self._numbers = (np.arange(len(polygons)) if features is None else np.asarray(features))[on_grid].astype(np.int32) + 1
         self._tree = shapely.STRtree(self._polygons)
 
     def __len__(self) -> int:
@@ -68,6 +74,14 @@ class FootprintMask:
                     inside = _fill(self._polygons[near], values[near], block_row, block_col, height, width, dtype)
                     mask[top - w.row : bottom - w.row, left - w.col : right - w.col] = inside[top - block_row :, left - block_col :]
         return mask
+
+
+def in_pixels(shapes: Sequence[shapely.Geometry] | np.ndarray, grid: Grid) -> np.ndarray:
+    """Shapes in the grid's CRS, in its pixels: x by columns, y by rows, from the corner of the first."""
+    table = np.empty(len(shapes), object)
+    table[:] = shapes
+    to_pixels = ~grid.transform
+    return np.asarray(shapely.transform(table, lambda xy: applied(to_pixels, xy)))
 
 
 def rasterize_footprints(polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> np.ndarray:

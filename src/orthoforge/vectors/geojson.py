@@ -4,7 +4,8 @@ import itertools
 import json
 import reprlib
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ import shapely
 from rasterio.crs import CRS
 
 from orthoforge.errors import DataError
-from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, invalid
+from orthoforge.vectors.attributes import tags_of
+from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, Tags, invalid
 from orthoforge.vectors.foreign import refuse_json
 from orthoforge.vectors.json_stream import JsonObject, JsonStream
 from orthoforge.vectors.limits import Metered, shown
@@ -27,22 +29,28 @@ _NUMBERS = {int, float}
 _OTHER_KINDS = {"Point", "MultiPoint", "LineString", "MultiLineString"}
 
 
-def read_document(path: Path, *, repair: bool) -> Source:
-    """A GeoJSON document, or what the Overpass API answers as JSON. Without a ``crs`` member it is in EPSG:4326."""
+def read_document(path: Path, *, repair: bool, keys: Collection[str] | None = None) -> Source:
+    """A GeoJSON document, or what the Overpass API answers as JSON. Without a ``crs`` member it is in EPSG:4326.
+
+    Polygons; with ``keys`` also lines and points, each with its properties of these names.
+    """
     try:
         with Metered(path) as file:
-            return _document(path, JsonStream(file), repair=repair) or read_lines(path, repair=repair)
+            return _document(path, JsonStream(file), repair=repair, keys=keys) or read_lines(path, repair=repair, keys=keys)
     except _NOT_JSON as error:
         raise DataError(f"{path}: not a readable GeoJSON file ({_words(error)}).") from error
 
 
-def read_lines(path: Path, *, repair: bool, crs: CRS = WGS84) -> Source:
-    """A GeoJSON feature, or a bare geometry, on each line, with or without the record separators of RFC 8142."""
-    return Source(crs, _line_chunks(path, repair=repair))
+def read_lines(path: Path, *, repair: bool, crs: CRS = WGS84, keys: Collection[str] | None = None) -> Source:
+    """A GeoJSON feature, or a bare geometry, on each line, with or without the record separators of RFC 8142.
+
+    ``keys`` are as for ``read_document``.
+    """
+    return Source(crs, _line_chunks(path, repair=repair, keys=keys))
 
 
-def _line_chunks(path: Path, *, repair: bool) -> Iterator[Chunk]:
-    first, geometries, line_number = 0, [], 0
+def _line_chunks(path: Path, *, repair: bool, keys: Collection[str] | None) -> Iterator[Chunk]:
+    first, geometries, tags, line_number = 0, [], _tag_list(keys), 0
     try:
         with Metered(path) as file:
             while raw := file.readline():
@@ -55,16 +63,18 @@ def _line_chunks(path: Path, *, repair: bool) -> Iterator[Chunk]:
                 if record["type"] == "FeatureCollection":
                     raise ValueError("it holds a whole FeatureCollection; rename the file to .geojson")
                 geometries.append(_geometry(record))
+                if tags is not None and keys is not None:
+                    tags.append(_tags(record, keys))
                 if len(geometries) == CHUNK_FEATURES:
-                    yield _chunk(path, geometries, first, repair=repair)
-                    first, geometries = first + len(geometries), []
+                    yield _chunk(path, geometries, first, tags, repair=repair)
+                    first, geometries, tags = first + len(geometries), [], _tag_list(keys)
     except _NOT_JSON as error:
         raise DataError(f"{path}: line {line_number} is not a GeoJSON feature ({_words(error)}).") from error
     if geometries or first == 0:
-        yield _chunk(path, geometries, first, repair=repair)
+        yield _chunk(path, geometries, first, tags, repair=repair)
 
 
-def _document(path: Path, stream: JsonStream, *, repair: bool) -> Source | None:
+def _document(path: Path, stream: JsonStream, *, repair: bool, keys: Collection[str] | None) -> Source | None:
     """The document under the cursor; ``None`` where it is a feature that others follow: a sequence under the name of a document."""
     if stream.peek() != "{":
         raise ValueError("it does not begin with {")
@@ -74,9 +84,9 @@ def _document(path: Path, stream: JsonStream, *, repair: bool) -> Source | None:
     for name in stream.members():
         starts_list = stream.peek() == "["
         if name == "features" and starts_list:
-            chunks = list(_feature_chunks(path, stream, repair=repair))
+            chunks = list(_feature_chunks(path, stream, repair=repair, keys=keys))
         elif name == "elements" and starts_list and "type" not in members:
-            of_osm = elements_source(path, stream.items("element"))
+            of_osm = elements_source(path, stream.items("element"), keys=keys)
         else:
             members[name] = stream.value()
             if name in ("type", "geometryType"):
@@ -88,23 +98,25 @@ def _document(path: Path, stream: JsonStream, *, repair: bool) -> Source | None:
     if of_osm is not None and "type" not in members:
         return of_osm
     if members["type"] != "FeatureCollection":
-        chunks = [_chunk(path, [_geometry(members)], 0, repair=repair)]
+        chunks = [_chunk(path, [_geometry(members)], 0, None if keys is None else [_tags(members, keys)], repair=repair)]
     elif chunks is None:
         raise ValueError(f"its features are {reprlib.repr(members['features'])}, not a list")
     crs, why_no_crs = _crs(members.get("crs"))
     return Source(crs, iter(chunks), why_no_crs=why_no_crs)
 
 
-def _feature_chunks(path: Path, stream: JsonStream, *, repair: bool) -> Iterator[Chunk]:
-    first, geometries = 0, []
+def _feature_chunks(path: Path, stream: JsonStream, *, repair: bool, keys: Collection[str] | None) -> Iterator[Chunk]:
+    first, geometries, tags = 0, [], _tag_list(keys)
     for feature in stream.items("feature"):
         if "type" not in feature:
             refuse_json(path, feature)
         geometries.append(_geometry(feature))
+        if tags is not None and keys is not None:
+            tags.append(_tags(feature, keys))
         if len(geometries) == CHUNK_FEATURES:
-            yield _chunk(path, geometries, first, repair=repair)
-            first, geometries = first + len(geometries), []
-    yield _chunk(path, geometries, first, repair=repair)
+            yield _chunk(path, geometries, first, tags, repair=repair)
+            first, geometries, tags = first + len(geometries), [], _tag_list(keys)
+    yield _chunk(path, geometries, first, tags, repair=repair)
 
 
 def _crs(member: Any) -> tuple[CRS | None, str]:
@@ -128,19 +140,42 @@ def _geometry(feature: JsonObject) -> JsonObject | None:
     return feature["geometry"] if feature["type"] == "Feature" else feature
 
 
-def _chunk(path: Path, geometries: list[JsonObject | None], first: int, *, repair: bool) -> Chunk:
-    """Polygons of all these geometries at once; when that fails, the first geometry to blame is looked for by halving."""
+def _tag_list(keys: Collection[str] | None) -> list[Tags] | None:
+    return None if keys is None else []
+
+
+def _tags(feature: JsonObject, keys: Collection[str]) -> Tags:
+    """A feature's properties; some writers keep OpenStreetMap's in a ``tags`` of their own. A bare geometry has none."""
+    properties = feature.get("properties") if feature["type"] == "Feature" else None
+    if not isinstance(properties, dict):
+        return {}
+    nested = properties.get("tags")
+    return tags_of({**nested, **properties} if isinstance(nested, dict) else properties, keys)
+
+
+def _chunk(path: Path, geometries: list[JsonObject | None], first: int, tags: list[Tags] | None, *, repair: bool) -> Chunk:
+    """The polygons of these features; with their ``tags`` also lines and points."""
+    polygons = _built(path, geometries, first, partial(_polygons, repair=repair))
+    if tags is None:
+        return polygons
+    others = _built(path, geometries, first, _lines_and_points)
+    shapes, features, mended = (np.concatenate([polygons[column], others[column]]) for column in range(3))
+    return Chunk(shapes, features, mended, [tags[feature - first] for feature in features.tolist()])
+
+
+def _built(path: Path, geometries: list[JsonObject | None], first: int, build: Callable[..., Chunk]) -> Chunk:
+    """What ``build`` makes of all these geometries at once; when that fails, the first one to blame is looked for by halving."""
     try:
-        return _polygons(geometries, first, repair=repair)
+        return build(geometries, first)
     except _NOT_A_GEOMETRY as error:
         if len(geometries) == 1:
             raise invalid(path, f"feature {first}", error) from error
         half = len(geometries) // 2
         parts = [
-            _chunk(path, part, start, repair=repair)
-            for part, start in ((geometries[:half], first), (geometries[half:], first + half))
+            _built(path, part, start, build) for part, start in ((geometries[:half], first), (geometries[half:], first + half))
         ]
-        return Chunk(*map(np.concatenate, zip(*parts, strict=True)))
+        shapes, features, mended = (np.concatenate([part[column] for part in parts]) for column in range(3))
+        return Chunk(shapes, features, mended)
 
 
 def _polygons(geometries: list[JsonObject | None], first: int, *, repair: bool) -> Chunk:
@@ -182,6 +217,46 @@ def _polygons(geometries: list[JsonObject | None], first: int, *, repair: bool) 
         numbers, polygon_of_kept = np.unique(polygon_of_ring[kept], return_inverse=True)
         built[numbers] = shapely.polygons(shells, indices=polygon_of_kept)
     return Chunk(built, np.array(features), mended)
+
+
+def _lines_and_points(geometries: list[JsonObject | None], first: int) -> Chunk:
+    """A line of one point is left out, as a ring of none is."""
+    runs: list[list[Any]] = []
+    features: list[int] = []
+    for feature, geometry in enumerate(geometries, first):
+        for run in _runs(geometry):
+            if run:
+                runs.append(run)
+                features.append(feature)
+    if not runs:
+        return Chunk(np.empty(0, object), np.empty(0, np.int64), np.empty(0, bool))
+    lengths = np.array([len(run) for run in runs])
+    coordinates = _coordinates(list(itertools.chain.from_iterable(runs)))
+    run_of_point = np.repeat(np.arange(len(runs)), lengths)
+    is_line = lengths > 1
+    built = np.full(len(runs), None, object)
+    built[~is_line] = shapely.points(coordinates[~is_line[run_of_point]], handle_nan="allow")
+    if is_line.any():
+        of_line = np.repeat(np.arange(is_line.sum()), lengths[is_line])
+        built[is_line] = shapely.linestrings(coordinates[is_line[run_of_point]], indices=of_line, handle_nan="allow")
+    return Chunk(built, np.array(features), np.zeros(len(runs), bool))
+
+
+def _runs(geometry: JsonObject | None) -> list[list[Any]]:
+    """The points of each line in a geometry, and each of its points as a run of one."""
+    if geometry is None:
+        return []
+    kind = geometry["type"]
+    if kind == "GeometryCollection":
+        return [run for part in _list(geometry["geometries"]) for run in _runs(part)]
+    if kind == "Point":
+        return [[_list(geometry["coordinates"])]] if geometry["coordinates"] else []
+    if kind == "MultiPoint":
+        return [[_list(point)] for point in _list(geometry["coordinates"])]
+    if kind not in ("LineString", "MultiLineString"):
+        return []
+    lines = [geometry["coordinates"]] if kind == "LineString" else _list(geometry["coordinates"])
+    return [line for line in map(_list, lines) if len(line) > 1]
 
 
 def _rings(geometry: JsonObject | None) -> list[list[Any]]:

@@ -8,7 +8,8 @@ import contextlib
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -17,7 +18,8 @@ import numpy as np
 from rasterio.crs import CRS
 
 from orthoforge.errors import DataError
-from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, chunk_from_wkb, unreadable
+from orthoforge.vectors.attributes import OTHER_TAGS, tags_of
+from orthoforge.vectors.chunks import CHUNK_FEATURES, Chunk, Source, Tags, chunk_from_wkb, unreadable
 from orthoforge.vectors.layers import choose
 from orthoforge.vectors.limits import MAX_FEATURE_BYTES, first_bytes, shown
 from orthoforge.vectors.places import crs_from
@@ -37,16 +39,8 @@ def read_geopackage(path: Path, *, layer: str | None, repair: bool) -> Source:
 
     Raises ``DataError`` with the layers' names where none can be chosen, for a layer that is a view, and for damaged files.
     """
-    if first_bytes(path, len(_MAGIC)) != _MAGIC:
-        raise DataError(f"{path}: not a GeoPackage. Copy or export it again.")
     with _database(path) as rows:
-        kinds = {str(name).lower(): kind for name, kind in rows(_KINDS)}
-        for table in ("gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys"):
-            if kinds.get(table) != "table":
-                raise DataError(f"{path}: has no table {table}, so it is SQLite but not a GeoPackage. Export it as GeoPackage.")
-        every = [str(name) for (name,) in rows("SELECT table_name FROM gpkg_contents ORDER BY rowid")]
-        columns = rows("SELECT table_name, column_name, geometry_type_name, srs_id FROM gpkg_geometry_columns")
-        known = {str(name): (str(column), str(kind).upper(), number) for name, column, kind, number in columns}
+        kinds, every, known = _contents(path, rows)
         of_polygons = [name for name in every if name in known and known[name][1] in _POLYGONAL]
         chosen = choose(
             path, of_polygons or [name for name in every if name in known and known[name][1] in _ANY], layer, every=every
@@ -63,6 +57,40 @@ def read_geopackage(path: Path, *, layer: str | None, repair: bool) -> Source:
         column, _, number = known[chosen]
         crs, why_no_crs = _crs(list(rows("SELECT * FROM gpkg_spatial_ref_sys WHERE srs_id = ?", number, named=True)))
     return Source(crs, _chunks(path, chosen, column, repair=repair), why_no_crs=why_no_crs)
+
+
+def read_tables(path: Path, keys: Collection[str], *, repair: bool) -> list[tuple[str, Source]]:
+    """All layers with geometries, by name, and what their columns called as one of ``keys`` say.
+
+    Views are left out, with a warning. Raises ``DataError`` for damaged files.
+    """
+    found = []
+    with _database(path) as rows:
+        kinds, every, known = _contents(path, rows)
+        for name in every:
+            if name not in known:
+                continue
+            if kinds.get(name.lower()) != "table":
+                warnings.warn(f"{path}: its layer {shown(name)} is computed (a view) and is not read.", stacklevel=4)
+                continue
+            column, _, number = known[name]
+            columns = [str(other) for (other,) in rows("SELECT name FROM pragma_table_info(?)", name)]
+            beside = [other for other in columns if other.lower() in (*keys, OTHER_TAGS) and other != column]
+            crs, why_no_crs = _crs(list(rows("SELECT * FROM gpkg_spatial_ref_sys WHERE srs_id = ?", number, named=True)))
+            chunks = _chunks(path, name, column, repair=repair, beside=beside, keys=keys)
+            found.append((name, Source(crs, chunks, why_no_crs=why_no_crs)))
+    return found
+
+
+def _contents(path: Path, rows: Any) -> tuple[dict[str, str], list[str], dict[str, tuple[str, str, Any]]]:
+    """What each name in the database is, its layers, and of those with geometries the column, the kind and the CRS's number."""
+    kinds = {str(name).lower(): kind for name, kind in rows(_KINDS)}
+    for table in ("gpkg_contents", "gpkg_geometry_columns", "gpkg_spatial_ref_sys"):
+        if kinds.get(table) != "table":
+            raise DataError(f"{path}: has no table {table}, so it is SQLite but not a GeoPackage. Export it as GeoPackage.")
+    every = [str(name) for (name,) in rows("SELECT table_name FROM gpkg_contents ORDER BY rowid")]
+    columns = rows("SELECT table_name, column_name, geometry_type_name, srs_id FROM gpkg_geometry_columns")
+    return kinds, every, {str(name): (str(column), str(kind).upper(), number) for name, column, kind, number in columns}
 
 
 # A virtual table computes as well.
@@ -85,13 +113,18 @@ def _crs(found: list[dict[str, object]]) -> tuple[CRS | None, str]:
     return None, why
 
 
-def _chunks(path: Path, table: str, column: str, *, repair: bool) -> Iterator[Chunk]:
+def _chunks(
+    path: Path, table: str, column: str, *, repair: bool, beside: list[str] | None = None, keys: Collection[str] = ()
+) -> Iterator[Chunk]:
     first, left = 0, path.stat().st_size
-    quoted_table, quoted_column = (f'"{name.replace(chr(34), 2 * chr(34))}"' for name in (table, column))
+    quoted_table, *quoted = (f'"{name.replace(chr(34), 2 * chr(34))}"' for name in (table, column, *(beside or ())))
     wkb: list[bytes | None] = []
+    tags: list[Tags] = []
     with _database(path) as rows:
-        for (blob,) in rows(f"SELECT {quoted_column} FROM {quoted_table}", most=left + 1):
-            left -= len(blob) if blob and isinstance(blob, bytes) else 1
+        for blob, *values in rows(f"SELECT {', '.join(quoted)} FROM {quoted_table}", most=left + 1):
+            left -= sum(len(value) if value and isinstance(value, bytes | str) else 1 for value in (blob, *values))
+            if beside is not None:
+                tags.append(tags_of(dict(zip(beside, values, strict=True)), keys))
             if left < 0:  # pages that are used twice
                 raise DataError(f"{path}: its layer {table} holds more than the whole file; it is damaged. Export it again.")
             try:
@@ -99,9 +132,14 @@ def _chunks(path: Path, table: str, column: str, *, repair: bool) -> Iterator[Ch
             except ValueError as error:
                 raise unreadable(path, f"feature {first + len(wkb)}", error) from error
             if len(wkb) == CHUNK_FEATURES:
-                yield chunk_from_wkb(path, np.array([*wkb, None], object)[:-1], first, repair=repair, name="feature {}".format)
-                first, wkb = first + len(wkb), []
-    yield chunk_from_wkb(path, np.array([*wkb, None], object)[:-1], first, repair=repair, name="feature {}".format)
+                yield _chunk(path, wkb, first, tags, repair=repair)
+                first, wkb, tags = first + len(wkb), [], []
+    yield _chunk(path, wkb, first, tags, repair=repair)
+
+
+def _chunk(path: Path, wkb: list[bytes | None], first: int, tags: list[Tags], *, repair: bool) -> Chunk:
+    shapes = np.array([*wkb, None], object)[:-1]
+    return chunk_from_wkb(path, shapes, first, repair=repair, name="feature {}".format, tags=tags)
 
 
 def _wkb(blob: object) -> bytes | None:
@@ -121,6 +159,8 @@ def _wkb(blob: object) -> bytes | None:
 @contextlib.contextmanager
 def _database(path: Path) -> Iterator[Any]:
     """Yields a function that gives a query's rows. Nothing is written, no extension is loaded, and no view is trusted."""
+    if first_bytes(path, len(_MAGIC)) != _MAGIC:
+        raise DataError(f"{path}: not a GeoPackage. Copy or export it again.")
     connection = None
     asked_at = time.monotonic()
 

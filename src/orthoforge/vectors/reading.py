@@ -25,12 +25,12 @@ from orthoforge.vectors.places import WGS84, bounds_in, crs_asked
 from orthoforge.vectors.plausible import STATE_IT, Degrees, refuse_widest, unwrapped
 from orthoforge.vectors.tables import read_table
 
-_LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".jsonl", ".ndjson")
+LINES = (".geojsonl", ".geojsons", ".geojsonseq", ".jsonl", ".ndjson")
 _LAYERED = (".gpkg", ".zip")
 _POLYGON = 3  # shapely's type id
 _SPARE = 0.001  # of a grid's width and height
 SUFFIXES = (
-    ".geojson", ".json", *_LINES, ".gpkg", ".shp", ".zip", ".fgb", ".parquet", ".geoparquet", ".csv", ".osm", ".osm.pbf",
+    ".geojson", ".json", *LINES, ".gpkg", ".shp", ".zip", ".fgb", ".parquet", ".geoparquet", ".csv", ".osm", ".osm.pbf",
 )  # fmt: skip
 Bounds = tuple[float, float, float, float]
 
@@ -48,7 +48,9 @@ class Footprints:
         return len(self.polygons)
 
 
-class _Part(NamedTuple):
+class Part(NamedTuple):
+    """Some of a file's polygons."""
+
     polygons: np.ndarray  # (n,)
     features: np.ndarray  # (n,)
     repaired: int  # features mended
@@ -96,12 +98,12 @@ def load_footprints(
 
 def _load(path: Path, *, layer: str | None, repair: bool, within: Bounds | Grid | None, footprints_crs: str | None) -> Footprints:
     source = _open(path, layer=layer, repair=repair)
-    crs = _crs(path, source, footprints_crs)
-    bounds = _bounds(within, crs)
-    parts = [_Part(np.empty(0, object), np.empty(0, np.int64), 0, 0)]
+    crs = file_crs(path, source, footprints_crs)
+    bounds = bounds_of(within, crs)
+    parts = [Part(np.empty(0, object), np.empty(0, np.int64), 0, 0)]
     degrees = Degrees(crs)
     for chunk in source.chunks:
-        part = _valid(path, chunk, source.name, repair=repair)
+        part = valid_polygons(path, chunk, source.name, repair=repair)
         degrees.see(part.polygons, part.features)
         parts.append(_meeting(part, bounds, crs))
     degrees.refuse(path, crs, source.name, stated=footprints_crs is not None)
@@ -115,7 +117,7 @@ def _load(path: Path, *, layer: str | None, repair: bool, within: Bounds | Grid 
     return Footprints(polygons, features, crs, repaired)
 
 
-def _crs(path: Path, source: Source, stated: str | None) -> CRS | None:
+def file_crs(path: Path, source: Source, stated: str | None) -> CRS | None:
     """The CRS of the coordinates: the one that was stated, else the file's."""
     if stated is None:
         if source.why_no_crs:
@@ -141,7 +143,8 @@ def is_footprints(path: Path) -> bool:
     return suffix_of(path) in (*SUFFIXES, ".pbf")
 
 
-def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
+def require_readable(path: Path) -> None:
+    """Raise ``DataError`` where there is no file, or its name is not one of a format that is read."""
     suffix = suffix_of(path)
     if not path.exists():
         raise DataError(no_such_file(path))
@@ -150,13 +153,20 @@ def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
         raise DataError(f"{path}: footprints are read as {', '.join(SUFFIXES)}.")
     if not path.is_file():
         raise DataError(f"{path}: is no file; name the file with the footprints.")
+    if suffix in (".zip", ".gpkg", ".shp", ".fgb", ".pbf") and suffix != path.suffix.lower():
+        raise DataError(f"{path}: unpack it first; only text formats are read packed.")
+
+
+def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
+    suffix = suffix_of(path)
+    require_readable(path)
     if layer is not None and suffix not in _LAYERED:
         raise ConfigError(f"{path}: --layer chooses a layer of a GeoPackage or of a .zip; this file has none to choose from.")
     if suffix in (".geojson", ".json", ".osm", ".csv"):
         refuse_content(path)
     if suffix in (".geojson", ".json"):
         return read_document(path, repair=repair)
-    if suffix in _LINES:
+    if suffix in LINES:
         return read_lines(path, repair=repair)
     if suffix == ".csv":
         return read_table(path, repair=repair)
@@ -164,8 +174,6 @@ def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
         return read_parquet(path, repair=repair)
     if suffix == ".osm":
         return read_osm(path)
-    if suffix != path.suffix.lower():
-        raise DataError(f"{path}: unpack it first; only text formats are read packed.")
     if suffix == ".zip":
         return read_zip(path, layer=layer, repair=repair)
     if suffix == ".gpkg":
@@ -173,7 +181,8 @@ def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
     return read_container(path, repair=repair)
 
 
-def _bounds(within: Bounds | Grid | None, crs: CRS | None) -> Bounds | None:
+def bounds_of(within: Bounds | Grid | None, crs: CRS | None) -> Bounds | None:
+    """``within`` in the CRS of a file's coordinates."""
     if not isinstance(within, Grid):
         return within
     if not (within.crs and crs):
@@ -184,7 +193,7 @@ def _bounds(within: Bounds | Grid | None, crs: CRS | None) -> Bounds | None:
     return left - wide, bottom - high, right + wide, top + high
 
 
-def _valid(path: Path, chunk: Chunk, name: Callable[[int], str], *, repair: bool) -> _Part:
+def valid_polygons(path: Path, chunk: Chunk, name: Callable[[int], str], *, repair: bool) -> Part:
     """The chunk's polygons, taken apart and valid."""
     polygons, origin = _parts(chunk.geometries)
     features = chunk.features[origin]
@@ -207,7 +216,7 @@ def _valid(path: Path, chunk: Chunk, name: Callable[[int], str], *, repair: bool
         features = np.concatenate([features[sound], features[broken][owner]])
         order = np.argsort(features, kind="stable")
         polygons, features = polygons[order], features[order]
-    return _Part(polygons, features, len(mended), len(mended - set(features.tolist())))
+    return Part(polygons, features, len(mended), len(mended - set(features.tolist())))
 
 
 def _parts(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -221,13 +230,20 @@ def _parts(geometries: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return shapely.force_2d(parts[kept]), origin[kept]
 
 
-def _meeting(part: _Part, bounds: Bounds | None, crs: CRS | None) -> _Part:
+def _meeting(part: Part, bounds: Bounds | None, crs: CRS | None) -> Part:
     if bounds is None or not len(part.polygons):
         return part
-    left, bottom, right, top = shapely.bounds(part.polygons).T
+    near = meeting(part.polygons, bounds, crs)
+    return part._replace(polygons=part.polygons[near], features=part.features[near])
+
+
+def meeting(shapes: np.ndarray, bounds: Bounds | None, crs: CRS | None) -> np.ndarray:
+    """(n,) bool: whose bounds meet ``bounds``, in their CRS."""
+    if bounds is None:
+        return np.ones(len(shapes), bool)
+    left, bottom, right, top = shapely.bounds(shapes).T
     west, east = bounds[0], bounds[2]
     beside = (left < east) & (right > west)
     if crs and crs.is_geographic and (west > east or east > 180):  # across the antimeridian
         beside = (right > west) | (left < (east if west > east else east - 360))
-    near = beside & (bottom < bounds[3]) & (top > bounds[1])
-    return part._replace(polygons=part.polygons[near], features=part.features[near])
+    return np.asarray(beside & (bottom < bounds[3]) & (top > bounds[1]))

@@ -1,7 +1,8 @@
 """Polygons written to GeoJSON, GeoPackage or GeoParquet."""
 
+import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -47,6 +48,26 @@ def write_footprints(
                 geometry_type="Polygon",
                 crs=crs.to_wkt() if crs else None,
             )
+
+
+def write_map(
+    path: Path,
+    shapes: Sequence[shapely.Geometry] | np.ndarray,
+    tags: Sequence[Mapping[str, str]],
+    crs: CRS | None,
+    *,
+    overwrite: bool = False,
+) -> None:
+    """Write areas, lines and points with their tags to GeoJSON, which names its CRS as that of ``write_footprints`` does."""
+    decimals = 9 if crs is None or crs.is_geographic else 3
+    features = [
+        {"type": "Feature", "properties": dict(about), "geometry": json.loads(shapely.to_geojson(shape))}
+        for shape, about in zip(shapely.set_precision(shapes, 10.0**-decimals, mode="pointwise"), tags, strict=True)
+    ]
+    epsg = crs.to_epsg() if crs else None
+    named = {"crs": {"type": "name", "properties": {"name": f"urn:ogc:def:crs:EPSG::{epsg}"}}} if epsg else {}
+    with new_file(path, overwrite=overwrite) as partial:
+        partial.write_text(json.dumps({"type": "FeatureCollection", **named, "features": features}) + "\n", encoding="utf-8")
 
 
 def driver_of(path: Path) -> str:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import shapely
 
+from orthoforge.forging.layouts.plot import Street
 from orthoforge.forging.shapes import rectangle
 
 _BEND = 0.04  # turn of a street against the one it leaves, in radians
@@ -49,10 +50,15 @@ def cut_into_districts(
 
 
 def cut_into_blocks(
-    district: District, size: tuple[float, float], targets: tuple[float, float], street: float, rng: np.random.Generator
+    district: District,
+    size: tuple[float, float],
+    targets: tuple[float, float],
+    street: float,
+    rng: np.random.Generator,
+    cuts_made: list[Street] | None = None,
 ) -> list[District]:
     """Convex blocks of about ``targets`` (length, depth) that reach into the mask of ``size``, with streets of width ``street``
-    between them; the first cuts are main ones."""
+    between them; the first cuts are main ones. The streets are added to ``cuts_made``."""
     height, width = size
     ground, direction = district.polygon, district.direction
     left, top, right, bottom = ground.bounds
@@ -73,6 +79,8 @@ def cut_into_blocks(
                 blocks.append(District(block, direction))
         else:
             open_ += [(half, cuts + 1) for half in halves]
+            if cuts_made is not None and len(halves) == 2:
+                cuts_made.append(Street(_between(halves, gap), gap))
     return blocks
 
 
@@ -116,6 +124,17 @@ def _halves(
     # A cut at a whole number of targets leaves pieces that come out even.
     share = max(1, round(ratios[most] / 2)) / max(2, round(ratios[most])) + rng.uniform(-_UNEVEN, _UNEVEN) / ratios[most]
     return _cut(polygon, axes[most], share, gap, rng.normal(0, _BEND))
+
+
+def _between(halves: list[shapely.Polygon], gap: float) -> shapely.LineString:
+    """The middle of the strip between both parts of a polygon, as far as they face each other."""
+    near = shapely.shortest_line(*halves)
+    (x0, y0), (x1, y1) = shapely.get_coordinates(near)
+    across = np.array([x1 - x0, y1 - y0]) / max(near.length, 1e-12)
+    middle, along = np.array([x0 + x1, y0 + y1]) / 2, np.array([-across[1], across[0]])
+    corners = np.concatenate([shapely.get_coordinates(half.exterior) for half in halves]) - middle
+    facing = (corners @ along)[np.abs(corners @ across) < 0.51 * gap]
+    return shapely.LineString([middle + along * facing.min(), middle + along * facing.max()])
 
 
 def _cut(polygon: shapely.Polygon, axis: np.ndarray, share: float, gap: float, bend: float = 0.0) -> list[shapely.Polygon]:

@@ -1,6 +1,8 @@
 """A piece of ground that is being built on: which buildings stand, which more fit, and where some are still missing."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import shapely
@@ -11,6 +13,13 @@ LEAST_GAP_PX = 1.02
 MOST_TRIMMED = 0.12
 
 
+class Street(NamedTuple):
+    """Where ground was cut: the middle of a street, and how far apart the blocks on both sides of it are."""
+
+    line: shapely.LineString
+    width: float
+
+
 @dataclass(frozen=True)
 class Grown:
     """Buildings of a new mask, as polygons in units, and the share of it that they cover."""
@@ -18,6 +27,9 @@ class Grown:
     polygons: list[shapely.Polygon]
     share: float
     wanted: float
+    blocks: Sequence[shapely.Polygon] = ()
+    """The ground between streets, where they are known; some of it lies outside the mask."""
+    streets: Sequence[Street] = ()
 
 
 class Plot:

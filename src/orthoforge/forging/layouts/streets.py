@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from orthoforge.forging.layouts.blocks import District, as_one_row, cut_into_blocks, cut_into_districts, cut_into_rows
-from orthoforge.forging.layouts.plot import Grown
+from orthoforge.forging.layouts.plot import Grown, Street
 from orthoforge.forging.layouts.town import Town
 from orthoforge.forging.statistics import PlaceStatistics
 
@@ -61,11 +61,12 @@ def streets(
     shallow = np.ones_like(deep) if deep.all() else ~deep
     for_deep = town.target * float((town.chance * real.area)[deep].sum() / town.mean_area)
     blocks, lengths = [], []
+    cuts: list[Street] = []
     for district in districts:
         lengths.append(int(rng.integers(*_PARCELS_A_ROW)) * step)
         # Beyond a street of half its width the next district begins.
         ground = district.polygon.buffer(-street / 2, join_style="mitre") if len(districts) > 1 else district.polygon
-        blocks += cut_into_blocks(District(ground, district.direction), size, (lengths[-1], 2 * depth), street, rng)
+        blocks += cut_into_blocks(District(ground, district.direction), size, (lengths[-1], 2 * depth), street, rng, cuts)
     rows = []
     for i in rng.permutation(len(blocks)):
         block = blocks[i]
@@ -86,4 +87,6 @@ def streets(
         "parcel_depth": round(depth, 3), "street": round(street, 3), "block_length": round(float(np.mean(lengths)), 3),
         "blocks": len(blocks), "districts": len(districts),
     }  # fmt: skip
-    return Grown(town.ground.inside(height, width), town.built / (height * width), wanted), parameters
+    between = [Street(district.polygon.exterior, street) for district in districts] if len(districts) > 1 else []
+    cut_out = [block.polygon for block in blocks]
+    return Grown(town.ground.inside(height, width), town.built / (height * width), wanted, cut_out, cuts + between), parameters
