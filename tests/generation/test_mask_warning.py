@@ -10,7 +10,7 @@ from orthoforge.errors import DataError
 from orthoforge.generation import generate
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.geo.rasters import open_raster
-from orthoforge.masks.reader import RasterMask
+from orthoforge.masks.reader import MaskReader, RasterMask
 from orthoforge.scenes.scene_check import check_scene
 from orthoforge.scenes.sources import Pair
 from orthoforge.vectors import write_footprints
@@ -61,7 +61,7 @@ def test_a_mask_that_looks_wrong_is_said_in_one_line_in_the_words_of_check(run, 
     else:
         assert printed.startswith(f"warning: {name}: {words}") and printed.count("\n") == 1
     image = write_tiff(tmp_path / "image.tif", make_image(mask), make_grid(mask.shape))
-    found = [finding.message for finding in check_scene(Pair(name, image, path), None, None)[0].findings]
+    found = [finding.message for finding in check_scene(Pair(name, image, path), MaskReader())[0].findings]
     assert [said(path)] == (found or [None])
 
 
