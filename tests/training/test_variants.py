@@ -98,7 +98,8 @@ def test_a_chain_of_a_network_with_dropout_is_one_training_and_its_images_depend
 
 def test_it_says_at_its_start_what_it_will_do_and_where(tiles, tmp_path, capsys):
     run = train(tiny(), tiles, tmp_path / "run", stop_after=4)
-    hardware, checked, too_few, first, *_ = capsys.readouterr().out.splitlines()
+    hardware, checked, too_few, *said = capsys.readouterr().out.splitlines()
+    first = next(line for line in said if not line.startswith("  "))
     assert hardware == "tiny on cpu, 1 thread, in float32"
     assert too_few.startswith("15 steps are too few")
     assert checked.startswith(f"{tiles}: the checksums of 12 tiles are right")

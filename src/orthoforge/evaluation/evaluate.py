@@ -44,7 +44,7 @@ def evaluate(
     weights: str | Path | None = None,
     lpips: str | Path | None = None,
     threshold: int | None = None,
-    palette: Path | None = None,
+    palette: str | Path | None = None,
     building: Sequence[str] = (),
     bands: Sequence[int] | None = None,
     seed: int = 0,

@@ -62,8 +62,8 @@ def grow(
     palette: str | Path | None = None,
     building: Sequence[str] = (),
     pixel_size: PixelSizes | float | str | Path | None = None,
-    images: Path | None = None,
-    real_masks: Path | None = None,
+    images: str | Path | None = None,
+    real_masks: str | Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
     segmenter: SegmenterSettings | None = None,
@@ -112,7 +112,7 @@ def grow(
     require_place(out, folder=True)
     require_formats(labels)
     folder = None if data is None else Path(data)
-    where = Where(images, real_masks, image_suffix, mask_suffix).found_from(folder)
+    where = Where.said(images, real_masks, image_suffix, mask_suffix).found_from(folder)
     reading = Reading(threshold, palette, building, pixel_size)
     with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
         plan = plan_of(

@@ -49,7 +49,7 @@ class MapFiles:
     _reading: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
     @staticmethod
-    def asked(paths: Sequence[Path] | None, style: Path | None, *, repair: bool = False) -> "MapFiles | None":
+    def asked(paths: Sequence[str | Path] | None, style: str | Path | None, *, repair: bool = False) -> "MapFiles | None":
         """As a command is asked for them; ``None`` without files. ``ConfigError`` for a style without files, or a wrong one."""
         if not paths:
             if style is not None:
@@ -58,7 +58,7 @@ class MapFiles:
         for path in paths:
             if not Path(path).exists():
                 raise DataError(no_such_file(Path(path)))
-        return MapFiles(tuple(map(Path, paths)), load_style(style), repair)
+        return MapFiles(tuple(map(Path, paths)), load_style(None if style is None else Path(style)), repair)
 
     @property
     def plain(self) -> dict[str, object]:

@@ -63,9 +63,9 @@ def check(
     palette: str | Path | None = None,
     building: Sequence[str] = (),
     bands: Sequence[int] | None = None,
-    pixel_size: PixelSizes | float | Path | None = None,
-    images: Path | None = None,
-    masks: Path | None = None,
+    pixel_size: PixelSizes | float | str | Path | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -91,7 +91,7 @@ def check(
     require_band_numbers(bands)
     folder = None if data is None else Path(data)
     with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
-        found = survey(folder, Where(images, masks, image_suffix, mask_suffix), drawn=Path(drawn))
+        found = survey(folder, Where.said(images, masks, image_suffix, mask_suffix), drawn=Path(drawn))
         homes = [home for home in (folder, found.layout[0].images.parent) if home]
         sizes = PixelSizes.stated(pixel_size, *map(Path, homes))
         known, named = palette_of(palette, found.classes, building)

@@ -42,6 +42,14 @@ class Where:
     image_suffix: str | None = None
     mask_suffix: str | None = None
 
+    @staticmethod
+    def said(
+        images: str | Path | None, masks: str | Path | None, image_suffix: str | None = None, mask_suffix: str | None = None
+    ) -> "Where":
+        """As options of the public calls say it."""
+        named = [None if folder is None else Path(folder) for folder in (images, masks)]
+        return Where(named[0], named[1], image_suffix, mask_suffix)
+
     def found_from(self, data: Path | None) -> "Where":
         """The same with folders that may be named as seen from ``data``. ``DataError`` for one that is not there."""
         return Where(_found(self.images, data), _found(self.masks, data), self.image_suffix, self.mask_suffix)

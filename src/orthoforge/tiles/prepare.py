@@ -57,8 +57,8 @@ def prepare(
     threshold: int | None = None,
     bands: Sequence[int] | None = None,
     pixel_size: PixelSizes | float | str | Path | None = None,
-    images: Path | None = None,
-    masks: Path | None = None,
+    images: str | Path | None = None,
+    masks: str | Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
     attribution: str = "",
@@ -115,7 +115,7 @@ def prepare(
     if workers is not None and workers < 1:
         raise ConfigError(f"workers is {workers}; it is the number of scenes worked on at once, 1 or more.")
     require_place(tiles, folder=True)
-    files = MapFiles.asked([Path(path) for path in layers], None if layer_style is None else Path(layer_style))
+    files = MapFiles.asked(layers, layer_style)
     if files and palette and not building:
         raise ConfigError(
             "--layers are painted under masks of buildings. Say with --building which classes of the palette are building, or "
@@ -125,7 +125,7 @@ def prepare(
     chosen = None if bands is None else tuple(bands)
     plan = Settings(grid, gsd, size, min_building, threshold, None, split, seed, attribution, chosen)  # raises before data are read
     with lock(tiles), tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
-        where = Where(images, masks, image_suffix, mask_suffix)
+        where = Where.said(images, masks, image_suffix, mask_suffix)
         alone = images_alone(data, where) if files else None
         found = alone or (survey if skip_bad else find_pairs)(data, where, drawn=Path(drawn))
         settings = _settled(plan, found, data, palette, building, pixel_size, files)
@@ -176,7 +176,7 @@ def _prepare(
     surveyed = _for_each(pairs, survey_one, workers, skip_bad, left_out, "reading headers")
     scenes = {name: scene for name, scene in surveyed.items() if scene is not None}
     if unknown and not scenes and not left_out:
-        raise UnknownPixelSize(next(iter(unknown.values())))
+        raise UnknownPixelSize(next(unknown[pair.name] for pair in pairs if pair.name in unknown))
     require_numbers([name for name, scene in scenes.items() if not scene.synthetic], settings.split)
     kept = partial(finished_rows, tiles, settings=settings)
     already = _for_each(list(scenes.values()), kept, workers, skip_bad, left_out, "looking at finished scenes")
