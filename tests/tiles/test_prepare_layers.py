@@ -69,7 +69,7 @@ def test_other_layers_or_another_style_give_other_tiles(tmp_path: Path, roads: P
         prepare(tmp_path / "data", tmp_path / "tiles", size=64, layers=[roads], layer_style=style)
     other = prepare(tmp_path / "data", tmp_path / "tiles", size=64, layers=[roads], layer_style=style, overwrite=True)
     assert (other.tile(0)[1] == road).sum() > 1.5 * narrow
-    with pytest.raises(ConfigError, match="--palette is for masks of classes, --layers make them of masks of buildings"):
+    with pytest.raises(ConfigError, match="--layers are painted under masks of buildings"):
         prepare(tmp_path / "data", tmp_path / "tiles", layers=[roads], palette=tmp_path / "palette.json")
 
 
