@@ -67,9 +67,8 @@ ALLOWED = {
         "evaluation", "pages", "run_files",
     },
     "usefulness": {
-        "errors", "geo", "progress", "masks.classes", "bands", "files", "tiles", "checkpoints", "trained_generator", "generation",
-        "evaluation", "measures", "pages",
-        "runs",
+        "errors", "geo", "progress", "masks", "forging", "bands", "files", "tiles", "checkpoints", "trained_generator",
+        "generation", "evaluation", "measures", "pages", "runs",
     },
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {

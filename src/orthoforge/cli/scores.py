@@ -74,6 +74,9 @@ def utility(
     first_seed: int = 0,
     splits: tuple[Literal["val", "test"], ...] = ("test",),
     steps: int = 400,
+    augmentation: Literal["strong", "flips"] = "strong",
+    own_material: bool = False,
+    masks: Literal["turned", "forged"] = "turned",
     device: str = "cpu",
     quick: bool = False,
     allow_leaks: bool = False,
@@ -81,8 +84,9 @@ def utility(
 ) -> None:
     """Measure whether training on synthetic images helps a segmenter. Takes hours on two cores, less with --quick.
 
-    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone, and with copy-paste, and
-    tested on held-out places. Writes utility.json and utility.html. Interrupted and run again, it goes on.
+    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone and first, and with what costs
+    nothing: strong augmentation and copy-paste. All are tested on held-out places; a gain counts only beyond the best that costs
+    nothing. Writes utility.json and utility.html. Interrupted and run again, it goes on.
 
     Args:
         synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
@@ -97,6 +101,10 @@ def utility(
         first_seed: Where the seeds begin. A finding is confirmed with seeds that did not bring it.
         splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles; more tiles narrow the interval.
         steps: Optimizer steps of each training.
+        augmentation: strong changes colours, sharpness and scale of crops, in all arms but `real`. flips turns and mirrors alone.
+        own_material: Of weights with material: their images show the roofs and ground of each fraction's real tiles, and nothing
+            else. They are made anew for each fraction and seed.
+        masks: For --own-material: those of the fraction's tiles, turned and shifted, or new ones, forged of them.
         device: cpu or cuda.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps: to see that it runs.
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
@@ -106,7 +114,8 @@ def utility(
 
     result = utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
-        device=device, quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
+        augmentation=augmentation, own_material=own_material, masks=masks, device=device, quick=quick, allow_leaks=allow_leaks,
+        overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from orthoforge.bands import unseen_bands
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, remove, require_place
+from orthoforge.measures.segmenter.augmentation import Augmentation
 from orthoforge.measures.segmenter.mask_scores import COUNTS, mask_scores
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.pages.html import write_page
@@ -19,6 +20,7 @@ from orthoforge.trained_generator import TrainedGenerator
 from orthoforge.usefulness import page as utility_page
 from orthoforge.usefulness.design import Job, arm_sample, arms_of, real_subset, synthetic_count
 from orthoforge.usefulness.findings import Outcome, Utility
+from orthoforge.usefulness.own_material import Masks
 from orthoforge.usefulness.paired_statistics import iou
 from orthoforge.usefulness.result import design_warnings, result_of
 from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
@@ -30,7 +32,7 @@ Predict = Callable[[np.ndarray], np.ndarray]
 Train = Callable[..., Predict]
 
 # What the file of a training holds; others are not read.
-OUTCOMES = 2
+OUTCOMES = 3
 _SETTINGS, _ARMS, _SYNTHETIC = "settings.json", "arms", "synthetic"
 _TEST_BATCH = 8
 _Signature = dict[str, object]
@@ -48,6 +50,9 @@ def utility(
     first_seed: int = 0,
     splits: Sequence[str] = ("test",),
     steps: int = STEPS,
+    augmentation: Augmentation = "strong",
+    own_material: bool = False,
+    masks: Masks = "turned",
     device: str = "cpu",
     quick: bool = False,
     allow_leaks: bool = False,
@@ -61,9 +66,14 @@ def utility(
     `orthoforge prepare` cut from synthetic pairs. All arms take ``steps`` optimizer steps of one batch size; a ratio is synthetic
     images per real one within them (``design.synthetic_count``). All are tested on the tiles of ``splits`` in ``data``
     (``test``, ``val`` or both: the segmenter is steered by neither), and compared with training on the same real tiles, turned and
-    mirrored, paired by seed; the seeds are ``seeds`` numbers from ``first_seed`` on. ``quick`` keeps the smallest and the largest
-    fraction, the ratio nearest to 1 and a quarter of the steps: enough to see that everything runs. ``segmenter`` replaces what
-    the segmenter is, except for steps and seed; ``train``, called as ``train_segmenter`` is, replaces the segmenter by another.
+    mirrored, and with the best of what costs nothing, paired by seed. Validation tiles that do not test choose which arms the
+    verdict compares (``choosing.choose``). The seeds are ``seeds`` numbers from ``first_seed`` on.
+
+    ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
+    with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
+    (``own_material.own_tiles``). ``quick`` keeps the smallest and the largest fraction, the ratio nearest to 1 and a quarter of the
+    steps: enough to see that everything runs. ``segmenter`` replaces what the segmenter is, except for steps and seed; ``train``,
+    called as ``train_segmenter`` is, replaces the segmenter by another.
 
     Called again, finished trainings are kept; further ratios, fractions and seeds are added. With ``overwrite`` it begins anew, but
     keeps trainings on real tiles alone where only ``synthetic`` changed. Returns what ``utility.json`` holds
@@ -85,12 +95,14 @@ def utility(
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
-    source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks)
+    source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material, masks=masks)
+    val_ids = np.array([], np.int64) if "val" in split.split("+") else store.ids("val")
     settings = segmenter or SegmenterSettings()
     settings = replace(settings, steps=steps, crop_px=min(settings.crop_px, store.size_px), seed=0)
     signature: _Signature = {
         "tiles": store.fingerprint, "split": split, "synthetic": source.identity,
-        "outcomes": OUTCOMES, "segmenter": asdict(settings), "train": f"{train.__module__}.{train.__qualname__}",
+        "outcomes": OUTCOMES, "augmentation": augmentation, "segmenter": asdict(settings),
+        "train": f"{train.__module__}.{train.__qualname__}",
     }  # fmt: skip
     with lock(out / REPORT_JSON.removesuffix(".json")):
         _keep_or_begin(out, signature, overwrite)
@@ -99,17 +111,31 @@ def utility(
             Job(arm, fraction, seed)
             for seed in range(first_seed, first_seed + seeds)
             for fraction in sorted(set(fractions))
-            for arm in arms_of(ratios)
+            for arm in arms_of(ratios, augmentation)
         ]  # fmt: skip
-        done = _run_all(jobs, store, pool, settings, train, test_ids, train_ids, out / _ARMS, device)
-        found = result_of(done, store, test_ids, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
+        tried = _Tried(store, pool, settings, augmentation, train, train_ids, test_ids, val_ids, device)
+        done = _run_all(jobs, tried, out / _ARMS)
+        made = list({tiles.fingerprint: tiles for job in jobs for tiles in [tried.synthetic(job)[0]]}.values())
+        found = result_of(
+            done,
+            store,
+            test_ids,
+            val_ids,
+            source,
+            made,
+            settings,
+            augmentation=augmentation,
+            split=split,
+            allow_leaks=allow_leaks,
+            device=device,
+        )
         result: Utility = {
             **found, "warnings": [*warnings, *source.warnings, *design_warnings(found)],
             "this_call": {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began},
         }  # fmt: skip
         with new_file(out / REPORT_JSON, overwrite=True) as partial:
             partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
-        write_page(out / REPORT_HTML, utility_page.page(result, store, pool.store), overwrite=True)
+        write_page(out / REPORT_HTML, utility_page.page(result, store, made[-1]), overwrite=True)
     return result
 
 
@@ -178,33 +204,47 @@ def _keep_or_begin(out: Path, signature: _Signature, overwrite: bool) -> None:
         partial.write_text(json.dumps(signature, indent=1), encoding="utf-8")
 
 
-def _run_all(
-    jobs: Sequence[Job],
-    store: TileStore,
-    pool: Pool,
-    settings: SegmenterSettings,
-    train: Train,
-    test_ids: np.ndarray,
-    train_ids: np.ndarray,
-    folder: Path,
-    device: str,
-) -> dict[Job, Outcome]:
+@dataclass(frozen=True)
+class _Tried:
+    """What all trainings share."""
+
+    store: TileStore
+    pool: Pool
+    settings: SegmenterSettings
+    augmentation: Augmentation
+    train: Train
+    train_ids: np.ndarray
+    test_ids: np.ndarray
+    val_ids: np.ndarray
+    device: str
+
+    def subset(self, job: Job) -> np.ndarray:
+        """The real tiles of a job."""
+        return real_subset(self.store.rows, self.train_ids, fraction=job.fraction, seed=job.seed)
+
+    def synthetic(self, job: Job) -> tuple[TileStore, np.ndarray]:
+        """The synthetic tiles that a job may draw: a store and the ids in it."""
+        return self.pool.of(self.subset(job), job.seed)
+
+
+def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outcome]:
     """The outcome of each job: read where it is finished, else trained, tested and kept."""
     done: dict[Job, Outcome] = {}
     spent: list[float] = []
     # Synthetic tiles that do not depend on the real ones make the same training at every fraction.
-    same = {job: replace(job, fraction=1.0) if job.arm.kind == "synthetic" and not pool.depends_on_subset else job for job in jobs}
+    alone = {job: job.arm.kind == "synthetic" and not tried.pool.depends_on_subset for job in jobs}
+    same = {job: replace(job, fraction=1.0) if alone[job] else job for job in jobs}
     distinct = list(dict.fromkeys(same.values()))
     missing = sum(not (folder / job.file).is_file() for job in distinct)
     if missing < len(distinct):
         _say(f"{len(distinct) - missing} of {len(distinct)} trainings are finished and kept")
     if missing:
-        _say(f"{missing} trainings of a segmenter, {settings.steps} steps each, a line after each")
+        _say(f"{missing} trainings of a segmenter, {tried.settings.steps} steps each, a line after each")
     for number, job in enumerate(distinct, start=1):
         file = folder / job.file
         if not file.is_file():
             began = time.monotonic()
-            outcome = _train_and_test(job, store, pool, settings, train, test_ids, train_ids, device)
+            outcome = _train_and_test(job, tried)
             with new_file(file) as partial:
                 partial.write_text(json.dumps(outcome), encoding="utf-8")
             spent.append(time.monotonic() - began)
@@ -218,32 +258,25 @@ def _run_all(
     return {job: done[other] for job, other in same.items()}
 
 
-def _train_and_test(
-    job: Job,
-    store: TileStore,
-    pool: Pool,
-    settings: SegmenterSettings,
-    train: Train,
-    test_ids: np.ndarray,
-    train_ids: np.ndarray,
-    device: str,
-) -> Outcome:
+def _train_and_test(job: Job, tried: _Tried) -> Outcome:
     began, cpu_began = time.monotonic(), time.process_time()
-    settings = replace(settings, seed=job.seed)
-    subset = real_subset(store.rows, train_ids, fraction=job.fraction, seed=job.seed)
-    drawn_from = pool.ids(subset)
+    settings, store = replace(tried.settings, seed=job.seed), tried.store
+    subset = tried.subset(job)
+    synthetic = (store, subset) if job.arm.is_free else tried.synthetic(job)
     sample = arm_sample(
-        job.arm, (store, subset), (pool.store, drawn_from), batch_size=settings.batch_size, crop_px=settings.crop_px, seed=job.seed
-    )
-    segmenter = train(sample, settings, class_count=store.class_count, device=device)
+        job.arm, (store, subset), synthetic, steps=settings.steps, batch_size=settings.batch_size, crop_px=settings.crop_px,
+        seed=job.seed, augmentation=tried.augmentation,
+    )  # fmt: skip
+    segmenter = tried.train(sample, settings, class_count=store.class_count, device=tried.device)
     images = settings.steps * settings.batch_size
-    synthetic = synthetic_count(job.arm, images)
+    drawn = synthetic_count(job.arm, images, images)
     return {
         "arm": job.arm.name, "fraction": job.fraction, "seed": job.seed,
         "real_tiles": len(subset) if job.arm.kind != "synthetic" else 0,
-        "synthetic_tiles": len(drawn_from) if synthetic else 0,
-        "drawn": {"real": images - synthetic, "synthetic": synthetic},
-        "scenes": held_out_counts(segmenter, store, test_ids),
+        "synthetic_tiles": len(synthetic[1]) if drawn else 0,
+        "drawn": {"real": images - drawn, "synthetic": drawn},
+        "scenes": held_out_counts(segmenter, store, tried.test_ids),
+        "validation": held_out_counts(segmenter, store, tried.val_ids),
         "seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began,
     }  # fmt: skip
 
