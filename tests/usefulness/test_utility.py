@@ -34,7 +34,7 @@ from orthoforge.usefulness.paired_statistics import (
 )
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
 from orthoforge.usefulness.turned_masks import turned_mask
-from orthoforge.usefulness.utility import held_out_counts, utility
+from orthoforge.usefulness.utility import held_out_counts, summary_lines, utility
 from page_checks import read_page
 
 SIZE = 48
@@ -506,6 +506,28 @@ def test_a_finding_is_confirmed_with_other_seeds_on_more_tiles(finished, town, m
         utility(more_of_the_town.path, town.path, tmp_path / "alone", splits=("val", "test"), **call)
     with pytest.raises(ConfigError, match="Segmenters are trained on split train"):
         utility(more_of_the_town.path, town.path, tmp_path / "none", splits=("train",), **call)
+
+
+def test_a_curve_takes_a_ladder_of_fractions_and_says_what_labels_bring(town, more_of_the_town, tmp_path):
+    options = QUICK | {"seeds": 2, "steps": 3, "ratios": (0.5, 1)}
+    result = utility(more_of_the_town.path, town.path, tmp_path, segmenter=SETTINGS, train=train_by_colour, curve=True, **options)
+    assert result["settings"]["fractions"] == [0.125, 0.25, 0.5, 1.0]
+    assert result["settings"]["ratios"] == [1]
+    assert result["curve"]["sides"][0]["real_tiles"] == [8, 16, 32, 64]
+    assert result["curve"]["text"] in summary_lines(result)
+    page = read_page((tmp_path / "utility.html").read_text("utf-8")).text
+    assert "How many labels" in page
+    assert result["curve"]["text"] in page
+
+
+def test_a_plan_counts_test_tiles_and_trains_nothing(town, tmp_path, capsys):
+    assert main(["utility", "--plan", "--data", str(town.path), "--seeds", "4"]) == 0
+    said = capsys.readouterr().out
+    scenes = len({town.rows[i].scene for i in town.ids("test").tolist()})
+    assert f"{len(town.ids('test'))} test tiles of {scenes} scenes" in said
+    assert "\n    4  ± " in said
+    assert main(["utility", "--data", str(town.path)]) == 2
+    assert "With --plan it needs neither" in capsys.readouterr().err
 
 
 def test_the_page_says_the_verdict_and_fetches_nothing(finished):

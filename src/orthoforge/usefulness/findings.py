@@ -90,6 +90,26 @@ class FractionSaid(FractionFound):
     text: str
 
 
+class CurveSide(TypedDict):
+    """An arm over the number of real tiles: 1 − IoU = a · tiles^−``exponent``, and what that says of further labels."""
+
+    arm: str
+    real_tiles: list[int]
+    iou: list[float]
+    exponent: float
+    exponent_interval: tuple[float, float] | None
+    next_labels_bring: float
+    next_labels_interval: tuple[float, float] | None
+
+
+class LearningCurve(TypedDict):
+    """The best arm without synthetic images, and the best with them; what the next ``labels`` tiles would bring, in words."""
+
+    labels: int
+    sides: list[CurveSide]
+    text: str
+
+
 class TestedOn(TypedDict):
     """The real tiles."""
 
@@ -141,6 +161,7 @@ class UtilityFound(TypedDict):
     verdict: str
     by_fraction: list[FractionSaid]
     arms: list[ArmRow]
+    curve: LearningCurve | None
     trainings: Trainings
 
 

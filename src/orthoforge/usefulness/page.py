@@ -78,6 +78,7 @@ def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
             *(html.paragraph(entry["text"]) for entry in result["by_fraction"]),
         ),
         html.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
+        *_labels(result),
         html.section("What the segmenter was shown", *_examples(store, synthetic)),
         html.section("Circumstances", _circumstances(result)),
     )
@@ -120,6 +121,26 @@ def _curves(result: UtilityFound) -> list[Html]:
     return [
         html.plots(both),
         legend([(name, number) for number, name in enumerate(names)]),
+    ]
+
+
+def _labels(result: UtilityFound) -> list[Html]:
+    """What further labels would bring, where the fractions are enough to say it."""
+    curve = result["curve"]
+    if curve is None:
+        return []
+    lines = [Curve(side["arm"], side["real_tiles"], side["iou"], number) for number, side in enumerate(curve["sides"])]
+    return [
+        html.section(
+            "How many labels",
+            html.plots([curves_plot("IoU on the test tiles", "real training tiles", lines)]),
+            legend([(side["arm"], number) for number, side in enumerate(curve["sides"])]),
+            html.paragraph(curve["text"]),
+            html.paragraph(
+                "The law is 1 − IoU = a · tiles^−b, fitted to these fractions; the interval is a bootstrap over seeds and test "
+                "scenes. It supposes that further tiles are like these, and says nothing of how far the law holds."
+            ),
+        )
     ]
 
 

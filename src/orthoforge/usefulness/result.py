@@ -19,6 +19,7 @@ from orthoforge.usefulness import page as utility_page
 from orthoforge.usefulness.choosing import choose
 from orthoforge.usefulness.design import REFERENCE, Job
 from orthoforge.usefulness.findings import ArmRow, FractionFound, FractionSaid, Outcome, UtilityFound
+from orthoforge.usefulness.learning_curve import learning_curve
 from orthoforge.usefulness.paired_statistics import LEVEL, ROUNDS, boundary_f, difference, iou
 from orthoforge.usefulness.synthetic_tiles import Source
 
@@ -114,6 +115,10 @@ def result_of(
         "verdict": utility_page.overall_verdict(by_fraction),
         "by_fraction": by_fraction,
         "arms": rows,
+        "curve": learning_curve(
+            {key: values[..., :2] for key, values in counts.items()}, on_val,
+            {entry["fraction"]: entry["real_tiles"] for entry in by_fraction},
+        ),
         "trainings": {
             "n": len(distinct), "seconds": sum(one["seconds"] for one in distinct),
             "cpu_seconds": sum(one["cpu_seconds"] for one in distinct),

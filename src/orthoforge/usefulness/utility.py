@@ -22,11 +22,13 @@ from orthoforge.usefulness.design import Job, arm_sample, arms_of, real_subset, 
 from orthoforge.usefulness.findings import Outcome, Utility
 from orthoforge.usefulness.own_material import Masks
 from orthoforge.usefulness.paired_statistics import iou
+from orthoforge.usefulness.planning import PUBLISHED, plan_lines, spread_of
 from orthoforge.usefulness.result import design_warnings, result_of
 from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400
+CURVE = (0.125, 0.25, 0.5, 1.0)
 Predict = Callable[[np.ndarray], np.ndarray]
 """Images (N, H, W, 3) uint8 to masks (N, H, W) uint8."""
 Train = Callable[..., Predict]
@@ -54,6 +56,7 @@ def utility(
     own_material: bool = False,
     masks: Masks = "turned",
     device: str = "cpu",
+    curve: bool = False,
     quick: bool = False,
     allow_leaks: bool = False,
     overwrite: bool = False,
@@ -71,9 +74,10 @@ def utility(
 
     ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
     with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
-    (``own_material.own_tiles``). ``quick`` keeps the smallest and the largest fraction, the ratio nearest to 1 and a quarter of the
-    steps: enough to see that everything runs. ``segmenter`` replaces what the segmenter is, except for steps and seed; ``train``,
-    called as ``train_segmenter`` is, replaces the segmenter by another.
+    (``own_material.own_tiles``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further labels
+    would bring (``learning_curve``, which is told with other fractions too). ``quick`` keeps the smallest and the largest fraction,
+    the ratio nearest to 1 and a quarter of the steps: enough to see that everything runs. ``segmenter`` replaces what the segmenter
+    is, except for steps and seed; ``train``, called as ``train_segmenter`` is, replaces the segmenter by another.
 
     Called again, finished trainings are kept; further ratios, fractions and seeds are added. With ``overwrite`` it begins anew, but
     keeps trainings on real tiles alone where only ``synthetic`` changed. Returns what ``utility.json`` holds
@@ -82,6 +86,8 @@ def utility(
     an experiment with other settings and ``overwrite`` is false, ``LockedError``, ``CheckpointError``.
     """
     began, cpu_began = time.monotonic(), time.process_time()
+    if curve:
+        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], CURVE
     if quick:
         ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
         steps = max(1, steps // 4)
@@ -141,7 +147,22 @@ def utility(
 
 def summary_lines(result: Utility) -> list[str]:
     """The verdicts, for a terminal."""
-    return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"])]
+    curve = [result["curve"]["text"]] if result["curve"] else []
+    return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"]), *curve]
+
+
+def plan(data: Path, *, seeds: int = 3, splits: Sequence[str] = ("test",), pilot: Path | None = None) -> list[str]:
+    """What an experiment on these tiles could show, in lines for a terminal: nothing is trained.
+
+    ``pilot`` is the folder of an earlier experiment, whose spread is taken in place of published ones. Raises ``DataError`` without
+    test tiles, ``ConfigError`` for one scene or numbers that cannot be.
+    """
+    _require_numbers((1,), (1,), seeds, 0, 1)
+    store = TileStore.open(Path(data))
+    split, _ = _test_split(store, splits, False)
+    ids = np.concatenate([store.ids(name) for name in split.split("+")]).tolist()
+    scenes = len({store.rows[tile_id].scene for tile_id in ids})
+    return plan_lines(seeds, scenes, len(ids), PUBLISHED if pilot is None else spread_of(Path(pilot)))
 
 
 def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
