@@ -34,7 +34,7 @@ from orthoforge.usefulness.paired_statistics import (
 )
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
 from orthoforge.usefulness.turned_masks import turned_mask
-from orthoforge.usefulness.utility import held_out_counts, summary_lines, utility
+from orthoforge.usefulness.utility import held_out_counts, plan, summary_lines, utility
 from page_checks import read_page
 
 SIZE = 48
@@ -521,13 +521,19 @@ def test_a_curve_takes_a_ladder_of_fractions_and_says_what_labels_bring(town, mo
 
 
 def test_a_plan_counts_test_tiles_and_trains_nothing(town, tmp_path, capsys):
-    assert main(["utility", "--plan", "--data", str(town.path), "--seeds", "4"]) == 0
+    words = ["utility", "orthoforge-s", "--plan", "--data", str(town.path), "--out", str(tmp_path / "out"), "--seeds", "4"]
+    assert main(words) == 0
     said = capsys.readouterr().out
     scenes = len({town.rows[i].scene for i in town.ids("test").tolist()})
     assert f"{len(town.ids('test'))} test tiles of {scenes} scenes" in said
+    assert "published experiments" in said
     assert "\n    4  ± " in said
-    assert main(["utility", "--data", str(town.path)]) == 2
-    assert "With --plan it needs neither" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_takes_the_spread_of_the_pilot_in_its_folder(finished, town):
+    out, _ = finished
+    assert "utility.json, 2 fractions" in plan(town.path, out)[0]
 
 
 def test_the_page_says_the_verdict_and_fetches_nothing(finished):

@@ -5,8 +5,7 @@ from typing import Literal
 
 from tyro.conf import Positional
 
-from orthoforge.cli.options import OptionalOut, Out
-from orthoforge.errors import ConfigError
+from orthoforge.cli.options import Out
 
 
 def evaluate(
@@ -65,10 +64,10 @@ def evaluate(
 
 
 def utility(
-    synthetic: Positional[Path | None] = None,
+    synthetic: Positional[Path],
     *,
     data: Path,
-    out: OptionalOut = None,
+    out: Out,
     ratios: tuple[float, ...] = (0.5, 1, 2, 3),
     fractions: tuple[float, ...] = (0.05, 0.1, 0.25, 1.0),
     seeds: int = 3,
@@ -81,7 +80,6 @@ def utility(
     device: str = "cpu",
     curve: bool = False,
     plan: bool = False,
-    pilot: Path | None = None,
     quick: bool = False,
     allow_leaks: bool = False,
     overwrite: bool = False,
@@ -95,7 +93,7 @@ def utility(
     Args:
         synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
             come with the package (orthoforge-material, orthoforge-s): it is given masks of training tiles. Or a folder of tiles cut
-            from synthetic images and masks. Not needed with --plan.
+            from synthetic images and masks.
         data: Real tiles made by `orthoforge prepare`.
         out: Folder for the report, the trainings' outcomes and the generated images.
         ratios: Synthetic images for each real one, at equal steps.
@@ -110,8 +108,8 @@ def utility(
         masks: For --own-material: those of the fraction's tiles, turned and shifted, or new ones, forged of them.
         device: cpu or cuda.
         curve: One ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what the next 50 labels would bring.
-        plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing.
-        pilot: With --plan: folder of an earlier experiment, whose spread is taken in place of that of published ones.
+        plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing. Differences are taken to
+            spread as in the experiment in --out, a short pilot; without one there, as in published ones.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps: to see that it runs.
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles; the report says so.
         overwrite: Begin anew, replacing an experiment with other settings.
@@ -119,10 +117,8 @@ def utility(
     from orthoforge.usefulness import utility as experiment
 
     if plan:
-        print("\n".join(experiment.plan(data, seeds=seeds, splits=splits, pilot=pilot)))
+        print("\n".join(experiment.plan(data, out, seeds=seeds, splits=splits)))
         return
-    if synthetic is None or out is None:
-        raise ConfigError("utility needs a run or a folder of synthetic tiles, and --out. With --plan it needs neither.")
     result = experiment.utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
         augmentation=augmentation, own_material=own_material, masks=masks, device=device, curve=curve, quick=quick,

@@ -22,8 +22,8 @@ def learning_curve(
     ``None`` with fewer than ``LEAST_POINTS`` numbers of real tiles.
 
     ``tests`` and ``validation`` are counts (seeds, scenes, classes, 2) by arm and fraction, ``tiles`` real tiles by fraction. The
-    law is 1 − IoU = a · n^−b (Hestness et al. 2017), fitted by least squares of logarithms. Its intervals are those of a bootstrap over
-    seeds and test scenes, which knows nothing of how far the law holds beyond the tiles there are.
+    law is 1 − IoU = a · n^−b (Hestness et al. 2017), fitted by least squares of logarithms. Its intervals are those of a bootstrap
+    over seeds and test scenes, which knows nothing of how far the law holds beyond the tiles there are.
     """
     numbers = {count: fraction for fraction, count in sorted(tiles.items())}
     if len(numbers) < LEAST_POINTS:

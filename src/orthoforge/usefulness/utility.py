@@ -151,18 +151,19 @@ def summary_lines(result: Utility) -> list[str]:
     return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"]), *curve]
 
 
-def plan(data: Path, *, seeds: int = 3, splits: Sequence[str] = ("test",), pilot: Path | None = None) -> list[str]:
-    """What an experiment on these tiles could show, in lines for a terminal: nothing is trained.
+def plan(data: Path, out: Path, *, seeds: int = 3, splits: Sequence[str] = ("test",)) -> list[str]:
+    """What an experiment on these tiles could show, in lines for a terminal: nothing is trained or written.
 
-    ``pilot`` is the folder of an earlier experiment, whose spread is taken in place of published ones. Raises ``DataError`` without
-    test tiles, ``ConfigError`` for one scene or numbers that cannot be.
+    Differences are taken to spread as in the experiment in ``out``, or as in published ones where none has finished there. Raises
+    ``DataError`` without test tiles, ``ConfigError`` for one scene or numbers that cannot be.
     """
     _require_numbers((1,), (1,), seeds, 0, 1)
     store = TileStore.open(Path(data))
     split, _ = _test_split(store, splits, False)
     ids = np.concatenate([store.ids(name) for name in split.split("+")]).tolist()
     scenes = len({store.rows[tile_id].scene for tile_id in ids})
-    return plan_lines(seeds, scenes, len(ids), PUBLISHED if pilot is None else spread_of(Path(pilot)))
+    has_run = (Path(out) / REPORT_JSON).is_file()
+    return plan_lines(seeds, scenes, len(ids), spread_of(Path(out)) if has_run else PUBLISHED)
 
 
 def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
