@@ -3,14 +3,16 @@
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
 
 import numpy as np
 
+from bench.proof.settings import PLAIN, Setting
 from orthoforge.usefulness.paired_statistics import LEVEL, ROUNDS, iou, t_interval, verdict
 
-_ALL = "all places"
+_REFERENCE = "real"
 
 
 class Row(TypedDict):
@@ -27,6 +29,7 @@ class Row(TypedDict):
     steps: int
     arm: str
     iou: float
+    validation_iou: float
     best_baseline: str
     difference: float | None
     seeds_interval: Sequence[float] | None
@@ -44,14 +47,19 @@ class Row(TypedDict):
 
 
 def collect(runs: Path) -> list[Row]:
-    """The rows of all finished settings below ``runs``."""
-    found = {path.parent: json.loads(path.read_text("utf-8")) for path in sorted(runs.glob("*/utility.json"))}
-    rows = [row for folder, result in found.items() for row in _of_place(folder, result)]
-    groups: dict[tuple[str, str, int], list[tuple[Path, dict[str, Any]]]] = defaultdict(list)
-    for folder, result in found.items():
-        tiles, masks, steps = folder.name.rsplit("-", 3)[1:]
-        groups[tiles, masks, int(steps)].append((folder, result))
-    return rows + [row for key, members in groups.items() if len(members) > 1 for row in _of_all(key, members)]
+    """The rows of all settings below ``runs`` of which a run has finished."""
+    groups: dict[tuple[str, str, int], dict[str, list[_Run]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(runs.glob("*/utility.json")):
+        place, tiles, masks, steps, _ = path.parent.name.rsplit("-", 4)
+        groups[tiles, masks, int(steps)][place].append(_Run(path.parent, json.loads(path.read_text("utf-8"))))
+    rows: list[Row] = []
+    for key, members in groups.items():
+        places = [_Place.of(name, of) for name, of in members.items()]
+        rows += [row for place in places for row in _rows(place.name, key, [place])]
+        complete = [place for place in places if len(place.arms) == max(len(other.arms) for other in places)]
+        if len(complete) > 1 and len({place.weights for place in complete}) == 1:
+            rows += _rows(f"{len(complete)} places", key, complete)
+    return rows
 
 
 def keep(rows: Sequence[Row], results: Path) -> None:
@@ -78,66 +86,75 @@ def _key(row: Row) -> tuple[Any, ...]:
     return row["setting"], row["arm"], row["weights"], row["seeds"]
 
 
-def _of_place(folder: Path, result: Mapping[str, Any]) -> list[Row]:
-    place, tiles, masks, steps = folder.name.rsplit("-", 3)
-    entry, seeds = result["by_fraction"][0], result["settings"]["seeds"]
-    rows: list[Row] = []
-    for arm in result["arms"]:
-        best, plain = arm["to_best"] or {}, arm["difference"] or {}
-        rows.append(
-            {
-                "setting": _name(place, tiles, masks, int(steps)), "place": place, "tiles": int(tiles), "masks": masks,
-                "steps": int(steps), "arm": arm["arm"], "iou": arm["iou"]["mean"], "best_baseline": entry["best_baseline"],
-                "difference": best.get("mean"), "seeds_interval": best.get("t_interval"),
-                "scenes_interval": best.get("bootstrap_interval"), "verdict": best.get("verdict"),
-                "to_plain": plain.get("mean"), "to_plain_seeds_interval": plain.get("t_interval"),
-                "to_plain_scenes_interval": plain.get("bootstrap_interval"), "is_chosen": arm["arm"] == entry["best_synthetic"],
-                "seeds": len(seeds), "first_seed": seeds[0], "test_tiles": result["data"]["test_tiles"],
-                "test_scenes": result["data"]["test_scenes"],
-                "weights": result["synthetic"]["sha256"] if arm["synthetic_tiles"] else None,
-            }
-        )  # fmt: skip
-    return rows
+@dataclass(frozen=True)
+class _Run:
+    """A finished experiment of ``utility``."""
+
+    folder: Path
+    result: Mapping[str, Any]
 
 
-def _of_all(key: tuple[str, str, int], members: Sequence[tuple[Path, Mapping[str, Any]]]) -> list[Row]:
-    """Of several places together: the mean over places of their differences, seed by seed. Arms and seeds that all of them have."""
+@dataclass(frozen=True)
+class _Place:
+    """Outcomes by arm and seed, of one place; those of both augmentations, each arm with a name of its own."""
+
+    name: str
+    arms: Mapping[str, Mapping[int, Mapping[str, Any]]]
+    weights: str
+    test_tiles: int
+
+    @staticmethod
+    def of(name: str, found: Sequence[_Run]) -> "_Place":
+        arms: dict[str, dict[int, Any]] = {}
+        for run in found:
+            augmentation = run.result["settings"]["augmentation"]
+            for path in sorted(run.folder.glob("arms/*.json")):
+                outcome = json.loads(path.read_text("utf-8"))
+                if outcome["seed"] in run.result["settings"]["seeds"]:
+                    arms.setdefault(_label(outcome["arm"], augmentation), {})[outcome["seed"]] = outcome
+        weights = {run.result["synthetic"]["sha256"] for run in found}
+        return _Place(name, arms, " ".join(sorted(weights)), found[0].result["data"]["test_tiles"])
+
+    def counts(self, arm: str, which: str, seeds: Sequence[int]) -> np.ndarray:
+        """(seeds, scenes, classes, 2) of ``scenes`` or ``validation``."""
+        return np.array([list(self.arms[arm][seed][which].values()) for seed in seeds])[..., :2]
+
+
+def _label(arm: str, augmentation: str) -> str:
+    """The plain arms are the same in both; the others are named for what varies their crops."""
+    return arm if arm in PLAIN or augmentation == "strong" else f"{arm}, turned alone"
+
+
+def _rows(name: str, key: tuple[str, str, int], places: Sequence[_Place]) -> list[Row]:
+    """Of several places the mean over places of their differences, seed by seed. Seeds that all arms have."""
     tiles, masks, steps = key
-    weights = {result["synthetic"]["sha256"] for _, result in members}
-    if len(weights) > 1:
+    arms = list(places[0].arms)
+    seeds = sorted(set.intersection(*(set(place.arms[arm]) for place in places for arm in arms)))
+    if not seeds:
         return []
-    seeds = sorted(set.intersection(*(set(result["settings"]["seeds"]) for _, result in members)))
-    counts, scores = [], []
-    for folder, result in members:
-        tests, chooses = {}, {}
-        for name in (arm["arm"] for arm in result["arms"]):
-            ones = [_outcome(folder, name, seed) for seed in seeds]
-            tests[name] = np.array([list(one["scenes"].values()) for one in ones])[..., :2]
-            validation = np.array([list(one["validation"].values()) for one in ones])[..., :2]
-            chooses[name] = float(iou(validation.sum(axis=1)).mean())
-        counts.append(tests)
-        scores.append(chooses)
-    names = list(counts[0])
-    free = [name for name in names if name.startswith("real") and "synthetic" not in name]
-    on_validation = {name: float(np.mean([one[name] for one in scores])) for name in names}
-    best = max(free, key=on_validation.__getitem__)
-    chosen = max((name for name in names if name not in free), key=on_validation.__getitem__)
+    tests = {arm: [place.counts(arm, "scenes", seeds) for place in places] for arm in arms}
+    scores = {
+        arm: float(np.mean([iou(place.counts(arm, "validation", seeds).sum(axis=1)).mean() for place in places])) for arm in arms
+    }
+    free = [arm for arm in arms if arm.startswith("real") and "synthetic" not in arm]
+    best, chosen = (max(some, key=scores.__getitem__) for some in (free, [arm for arm in arms if arm not in free]))
     rows: list[Row] = []
-    for name in names:
-        to_best, to_plain = (_pooled([(one[name], one[other]) for one in counts]) for other in (best, "real"))
-        is_best, is_plain = name == best, name == "real"
+    for arm in arms:
+        to_best, to_plain = (
+            None if arm == other else _pooled(list(zip(tests[arm], tests[other], strict=True))) for other in (best, _REFERENCE)
+        )
         rows.append(
             {
-                "setting": _name(_ALL, tiles, masks, steps), "place": _ALL, "tiles": int(tiles), "masks": masks, "steps": steps,
-                "arm": name, "iou": float(np.mean([iou(one[name].sum(axis=1)).mean() for one in counts])), "best_baseline": best,
-                "difference": None if is_best else to_best[0], "seeds_interval": None if is_best else to_best[1],
-                "scenes_interval": None if is_best else to_best[2], "verdict": None if is_best else verdict(*to_best[1:]),
-                "to_plain": None if is_plain else to_plain[0], "to_plain_seeds_interval": None if is_plain else to_plain[1],
-                "to_plain_scenes_interval": None if is_plain else to_plain[2], "is_chosen": name == chosen,
-                "seeds": len(seeds), "first_seed": seeds[0],
-                "test_tiles": sum(result["data"]["test_tiles"] for _, result in members),
-                "test_scenes": sum(result["data"]["test_scenes"] for _, result in members),
-                "weights": None if name in free else next(iter(weights)),
+                "setting": _name(name, tiles, masks, steps), "place": name, "tiles": int(tiles), "masks": masks, "steps": steps,
+                "arm": arm, "iou": float(np.mean([iou(counts.sum(axis=1)).mean() for counts in tests[arm]])),
+                "validation_iou": scores[arm], "best_baseline": best,
+                "difference": to_best and to_best[0], "seeds_interval": to_best and to_best[1],
+                "scenes_interval": to_best and to_best[2], "verdict": to_best and verdict(*to_best[1:]),
+                "to_plain": to_plain and to_plain[0], "to_plain_seeds_interval": to_plain and to_plain[1],
+                "to_plain_scenes_interval": to_plain and to_plain[2], "is_chosen": arm == chosen, "seeds": len(seeds),
+                "first_seed": seeds[0], "test_tiles": sum(place.test_tiles for place in places),
+                "test_scenes": sum(counts.shape[1] for counts in tests[arm]),
+                "weights": None if arm in free else places[0].weights,
             }
         )  # fmt: skip
     return rows
@@ -165,15 +182,5 @@ def _pooled(
     return float(by_seed.mean()), t_interval(by_seed.tolist()), (float(low), float(high)) if enough else None
 
 
-def _outcome(folder: Path, arm: str, seed: int) -> dict[str, Any]:
-    for path in folder.glob(f"arms/*_{seed}.json"):
-        outcome: dict[str, Any] = json.loads(path.read_text("utf-8"))
-        if outcome["arm"] == arm:
-            return outcome
-    raise FileNotFoundError(f"{folder}: no training of {arm} with seed {seed}.")
-
-
 def _name(place: str, tiles: str, masks: str, steps: int) -> str:
-    from bench.proof.settings import Setting
-
     return Setting(place, int(tiles), masks=masks, steps=steps).name  # type: ignore[arg-type]

@@ -1,19 +1,23 @@
 """The experiments in their order, the most telling first, each a call of ``utility`` that can be broken off and gone on with."""
 
 import contextlib
+import json
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from orthoforge.errors import DataError, OutputExistsError
+from orthoforge.measures.segmenter.augmentation import Augmentation
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.tiles.store import TileStore
 from orthoforge.usefulness.utility import utility
 
 STEPS = 200
+PLAIN = ("real", "real, no flips", "real, strong augmentation")
+"""Arms that are the same whatever the augmentation of the others."""
 _deadline = [float("inf")]
 
 
@@ -30,6 +34,7 @@ class Setting:
     seeds: int = 3
     masks: Literal["turned", "forged"] = "turned"
     steps: int = STEPS
+    augmentation: Augmentation = "strong"
 
     @property
     def name(self) -> str:
@@ -40,22 +45,30 @@ class Setting:
     @property
     def folder(self) -> str:
         """Of its trainings; the same with more seeds."""
-        return f"{self.place}-{self.tiles}-{self.masks}-{self.steps}"
+        return f"{self.place}-{self.tiles}-{self.masks}-{self.steps}-{self.augmentation}"
 
 
 _FIRST, _FURTHER = ("rf_arid", "barnarp"), ("rf_east_europe_green", "rf_hazy_purple")
+_ALL = (*_FIRST, *_FURTHER)
+
+
+def _both(*settings: Setting) -> Iterator[Setting]:
+    """Each with strong augmentation, and then with turns and mirrors alone: within one place, colours may need no variation."""
+    for augmentation in ("strong", "flips"):
+        yield from (replace(setting, augmentation=augmentation) for setting in settings)
+
+
 SETTINGS = (
-    *(Setting(place, 22) for place in _FIRST),
-    *(Setting(place, 22) for place in _FURTHER),
-    *(Setting(place, tiles) for tiles in (6, 45, 11) for place in _FIRST),
-    *(Setting(place, 22, seeds=6) for place in (*_FIRST, *_FURTHER)),
-    *(Setting(place, 6) for place in _FURTHER),
-    *(Setting("austin", tiles) for tiles in (6, 11)),
-    *(Setting(place, 22, masks="forged") for place in (*_FIRST, *_FURTHER)),
-    *(Setting(place, tiles) for tiles in (11,) for place in _FURTHER),
-    Setting("rf_east_europe_green", 45),
-    *(Setting(place, 22, steps=3 * STEPS) for place in _FIRST),
-    *(Setting(place, tiles, seeds=6) for tiles in (6, 11) for place in (*_FIRST, *_FURTHER)),
+    *_both(*(Setting(place, 22) for place in _FIRST)),
+    *_both(*(Setting(place, 22) for place in _FURTHER)),
+    *_both(*(Setting(place, 6) for place in _FIRST)),
+    *_both(*(Setting(place, 22, seeds=6) for place in _ALL)),
+    *_both(*(Setting(place, 45) for place in (*_FIRST, "rf_east_europe_green"))),
+    *_both(*(Setting(place, 6) for place in _FURTHER), *(Setting(place, 11) for place in _FIRST)),
+    *_both(*(Setting("austin", tiles) for tiles in (6, 11))),
+    *_both(*(Setting(place, 22, masks="forged") for place in _ALL)),
+    *_both(*(Setting(place, 22, steps=3 * STEPS) for place in _FIRST)),
+    *_both(*(Setting(place, 11) for place in _FURTHER), *(Setting(place, tiles, seeds=6) for tiles in (6, 11) for place in _ALL)),
 )
 
 
@@ -77,7 +90,7 @@ def run(setting: Setting, store: TileStore, weights: str, runs: Path) -> None:
     _take_over(setting, runs)
     options: dict[str, Any] = {
         "ratios": (1,), "fractions": (setting.tiles / len(store.ids("train")),), "seeds": setting.seeds, "steps": setting.steps,
-        "augmentation": "strong", "own_material": True, "masks": setting.masks, "train": train_in_time,
+        "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks, "train": train_in_time,
         "segmenter": SegmenterSettings(),
     }  # fmt: skip
     try:
@@ -90,9 +103,17 @@ def run(setting: Setting, store: TileStore, weights: str, runs: Path) -> None:
 
 
 def _take_over(setting: Setting, runs: Path) -> None:
-    """Trainings on real tiles alone are the same whatever the masks: those of another setting are taken over."""
+    """Trainings on real tiles alone are the same whatever the masks, and two of them whatever the augmentation: those of another
+    setting are taken over."""
     out = runs / setting.folder
-    for other in sorted(runs.glob(f"{setting.place}-{setting.tiles}-*-{setting.steps}")):
-        if not out.exists() and (other / "settings.json").is_file():
-            shutil.copytree(other / "arms", out / "arms")
-            shutil.copyfile(other / "settings.json", out / "settings.json")
+    for other in sorted(runs.glob(f"{setting.place}-{setting.tiles}-*-{setting.steps}-*")):
+        if out.exists() or not (other / "settings.json").is_file():
+            continue
+        signature = json.loads((other / "settings.json").read_text("utf-8"))
+        alike = signature["augmentation"] == setting.augmentation
+        (out / "arms").mkdir(parents=True)
+        for path in other.glob("arms/*.json"):
+            outcome = json.loads(path.read_text("utf-8"))
+            if outcome["arm"] in PLAIN or (alike and not outcome["drawn"]["synthetic"]):
+                shutil.copyfile(path, out / "arms" / path.name)
+        (out / "settings.json").write_text(json.dumps(signature | {"augmentation": setting.augmentation}), encoding="utf-8")
