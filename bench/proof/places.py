@@ -5,14 +5,17 @@ numbers end in the digit that ``--split digits`` goes by.
 """
 
 import re
+import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
 
+from bench.proof.noisy_labels import with_noise
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import open_raster, read_image, read_mask
@@ -28,12 +31,24 @@ Split = Literal["train", "val", "test"]
 
 @dataclass(frozen=True)
 class Place:
-    """``metres`` a pixel has, as it is assumed where nothing states it; ``size_px`` of its tiles."""
+    """``metres`` a pixel has, as it is assumed where nothing states it; ``size_px`` of its tiles.
+
+    Of training and validation labels each building is shifted by ``shift_m`` (a standard deviation) and a share ``dropped`` is
+    missing; test labels are as they are. ``like`` is the place whose scenes it has.
+    """
 
     name: str
     metres: float
     size_px: int
     note: str
+    shift_m: float = 0.0
+    dropped: float = 0.0
+    like: str = ""
+
+    def with_noise(self, shift_m: float, dropped: float) -> "Place":
+        """The same scenes with labels that do not fit."""
+        note = f"{self.note}; buildings of training and validation labels shifted by {shift_m:g} m, {dropped:.0%} missing"
+        return replace(self, name=f"{self.name}_shifted", shift_m=shift_m, dropped=dropped, like=self.name, note=note)
 
 
 PLACES = {
@@ -51,6 +66,9 @@ PLACES = {
         Place("austin", 0.3, 224, "training tiles from one scene, test tiles from another part of the town"),
     )
 }
+for _name in ("rf_arid", "barnarp"):
+    _shifted = PLACES[_name].with_noise(2.0, 0.2)
+    PLACES[_shifted.name] = _shifted
 # Scenes that train, validate and test, in the order of their names.
 _COUNTS = {"rf_arid": (48, 20, 66), "rf_east_europe_green": (48, 24, 80), "rf_hazy_purple": (30, 12, 31)}
 
@@ -78,11 +96,12 @@ def tiles_of(place: Place, data: Path, state: Path) -> TileStore:
 
 def scenes_of(place: Place, data: Path) -> list[Scene]:
     """The scenes of a place below ``data``, each with its split."""
-    if place.name == "barnarp":
+    name = place.like or place.name
+    if name == "barnarp":
         return _barnarp(data / "building_barnarp")
-    if place.name == "austin":
+    if name == "austin":
         return _austin(data / "building")
-    return _rf(place.name, data)
+    return _rf(name, data)
 
 
 def _rf(name: str, data: Path) -> list[Scene]:
@@ -131,6 +150,9 @@ def _stage(scene: Scene, place: Place, folder: Path, name: str) -> None:
             continue
         with open_raster(source) as raster:
             pixels = read_image(raster) if kind == "images" else read_mask(raster)
+        if kind == "masks" and place.like and scene.split != "test":
+            rng = np.random.default_rng(zlib.crc32(name.encode()))
+            pixels = with_noise(pixels, shift_px=place.shift_m / place.metres, dropped=place.dropped, rng=rng)
         east, south = scene.at
         transform = Affine(place.metres, 0, east, 0, -place.metres, 5_000_000 - south)
         write_geotiff(target, pixels, Grid(pixels.shape[0], pixels.shape[1], transform, _CRS))

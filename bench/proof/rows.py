@@ -48,17 +48,19 @@ class Row(TypedDict):
 
 def collect(runs: Path) -> list[Row]:
     """The rows of all settings below ``runs`` of which a run has finished."""
-    groups: dict[tuple[str, str, int], dict[str, list[_Run]]] = defaultdict(lambda: defaultdict(list))
+    groups: dict[tuple[str, str, int, bool], dict[str, list[_Run]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(runs.glob("*/utility.json")):
         place, tiles, masks, steps, _ = path.parent.name.rsplit("-", 4)
-        groups[tiles, masks, int(steps)][place].append(_Run(path.parent, json.loads(path.read_text("utf-8"))))
+        groups[tiles, masks, int(steps), place.endswith("_shifted")][place].append(
+            _Run(path.parent, json.loads(path.read_text("utf-8")))
+        )
     rows: list[Row] = []
-    for key, members in groups.items():
+    for (*key, is_shifted), members in groups.items():
         places = [_Place.of(name, of) for name, of in members.items()]
         rows += [row for place in places for row in _rows(place.name, key, [place])]
         complete = [place for place in places if len(place.arms) == max(len(other.arms) for other in places)]
         if len(complete) > 1 and len({place.weights for place in complete}) == 1:
-            rows += _rows(f"{len(complete)} places", key, complete)
+            rows += _rows(f"{len(complete)} places{', labels shifted' * is_shifted}", key, complete)
     return rows
 
 
@@ -125,7 +127,7 @@ def _label(arm: str, augmentation: str) -> str:
     return arm if arm in PLAIN or augmentation == "strong" else f"{arm}, turned alone"
 
 
-def _rows(name: str, key: tuple[str, str, int], places: Sequence[_Place]) -> list[Row]:
+def _rows(name: str, key: Sequence[Any], places: Sequence[_Place]) -> list[Row]:
     """Of several places the mean over places of their differences, seed by seed. Seeds that all arms have."""
     tiles, masks, steps = key
     arms = list(places[0].arms)

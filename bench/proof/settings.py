@@ -62,6 +62,7 @@ SETTINGS = (
     *_both(*(Setting(place, 22) for place in _FIRST)),
     *_both(*(Setting(place, 22) for place in _FURTHER)),
     *_both(*(Setting(place, 6) for place in _FIRST)),
+    *_both(*(Setting(f"{place}_shifted", 22) for place in _FIRST)),
     *_both(*(Setting(place, 22, seeds=6) for place in _ALL)),
     *_both(*(Setting(place, 45) for place in (*_FIRST, "rf_east_europe_green"))),
     *_both(*(Setting(place, 6) for place in _FURTHER), *(Setting(place, 11) for place in _FIRST)),
@@ -106,12 +107,14 @@ def _take_over(setting: Setting, runs: Path) -> None:
     """Trainings on real tiles alone are the same whatever the masks, and two of them whatever the augmentation: those of another
     setting are taken over."""
     out = runs / setting.folder
+    if out.exists():
+        return
     for other in sorted(runs.glob(f"{setting.place}-{setting.tiles}-*-{setting.steps}-*")):
-        if out.exists() or not (other / "settings.json").is_file():
+        if not (other / "settings.json").is_file() or other == out:
             continue
         signature = json.loads((other / "settings.json").read_text("utf-8"))
         alike = signature["augmentation"] == setting.augmentation
-        (out / "arms").mkdir(parents=True)
+        (out / "arms").mkdir(parents=True, exist_ok=True)
         for path in other.glob("arms/*.json"):
             outcome = json.loads(path.read_text("utf-8"))
             if outcome["arm"] in PLAIN or (alike and not outcome["drawn"]["synthetic"]):
