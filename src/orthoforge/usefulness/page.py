@@ -86,7 +86,7 @@ def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
 
 def percent(share: float) -> str:
     """'5 %'."""
-    return f"{100 * share:g} %"
+    return f"{100 * share:.3g} %"
 
 
 def _finding(figures: Difference) -> str:

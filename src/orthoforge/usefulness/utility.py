@@ -273,7 +273,7 @@ def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outc
             left = (missing - len(spent)) * float(np.mean(spent))
             score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)[..., :2]))
             _say(
-                f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:g} % of the real tiles, seed {job.seed}: "
+                f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:.3g} % of the real tiles, seed {job.seed}: "
                 f"IoU {score:.3f} after {spent[-1]:.0f} s; about {left / 60:.0f} min left"
             )
         done[job] = json.loads(file.read_text("utf-8"))
