@@ -145,7 +145,7 @@ def _labels(result: UtilityFound) -> list[Html]:
 
 
 def _table(result: UtilityFound) -> Html:
-    columns = ["Trained on", ">IoU", ">Beyond real", ">Beyond the best baseline", ">Over seeds", ">Seeds and scenes", "Finding",
+    columns = ["Trained on", ">IoU", ">Beyond real", ">Beyond best", ">Over seeds", ">Seeds and scenes", "Finding",
                ">Boundary F", ">Beyond real", ">Real crops", ">Synthetic"]  # fmt: skip
     parts = []
     for entry in result["by_fraction"]:
