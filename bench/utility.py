@@ -38,8 +38,8 @@ PLACE, SCENES = "arden", 36
 SIZE, GSD = 96, 0.6
 SIDES, RIDGE, FEATURES = (3, 9), 1e-4, 16
 SEGMENTER = SegmenterSettings(width=8, crop_px=64, batch_size=4)
-TOWNS: dict[str, Any] = {"ratios": (1, 3), "fractions": (0.01, 1.0), "seeds": 8, "steps": 12}
-REAL: dict[str, Any] = {"ratios": (1,), "fractions": (0.1,), "seeds": 3, "steps": 40}
+TOWNS: dict[str, Any] = {"ratios": (1, 3), "fractions": (0.01, 1.0), "seeds": 8, "steps": 12, "augmentation": "flips"}
+REAL: dict[str, Any] = {"ratios": (1,), "fractions": (0.1,), "seeds": 3, "steps": 40, "augmentation": "flips"}
 NAMES = ("own", "noise", "wrong")
 
 

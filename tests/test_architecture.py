@@ -76,10 +76,8 @@ ALLOWED = {
         "pages", "run_files",
     },
     "usefulness": {
-        "errors", "devices", "geo", "progress", "masks.classes",
-        "bands", "files", "tiles", "checkpoints", "trained_generator", "generation",
-        "evaluation", "measures", "pages",
-        "runs",
+        "errors", "devices", "progress", "geo", "masks", "forging", "bands", "files", "tiles", "checkpoints", "trained_generator",
+        "generation", "evaluation", "measures", "pages", "runs",
     },
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
     "demonstration": {

@@ -116,10 +116,11 @@ def test_synthetic_tiles_have_the_style_of_their_masks_place(town, tmp_path):
     source = open_source(run, store, held_out, device="cpu", allow_leaks=False)
     pool = pool_of(source, store, store.ids("train"), tmp_path / "made")
     generator, ids = load_generator(run), iter(store.ids("train").tolist() * 2)
-    for made_id, row in enumerate(pool.store.rows):
-        image, mask = pool.store.tile(made_id)
+    made, _ = pool.of(store.ids("train"), 0)
+    for made_id, row in enumerate(made.rows):
+        image, mask = made.tile(made_id)
         assert np.array_equal(image, generator.with_style(row.place)(mask, seed=next(ids)))
-    assert {row.place for row in pool.store.rows} == {"aba", "oro"}
+    assert {row.place for row in made.rows} == {"aba", "oro"}
 
 
 def test_a_generator_that_was_given_a_style_keeps_it_at_every_place(town):

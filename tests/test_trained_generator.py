@@ -260,6 +260,33 @@ def test_a_reference_image_is_one_style_whatever_the_seed(styled):
     assert not np.array_equal(images(darker), images(like))
 
 
+def test_with_its_mask_a_reference_image_has_its_own_roofs_and_ground(styled):
+    mask = np.zeros((64, 80), np.uint8)
+    mask[8:24, 10:30] = mask[36:52, 40:70] = 255
+    reference = np.where(mask[..., None] > 0, (200, 40, 60), (30, 120, 220)).astype(np.uint8)
+    own, plain = styled.with_style(reference, mask=mask), styled.with_style(reference)
+    code, roofs, ground = style_of(own)
+    assert torch.equal(code, style_of(plain)[0])
+    expected = torch.tensor([[200, 40, 60], [30, 120, 220]]) / 127.5 - 1
+    torch.testing.assert_close(roofs, expected[0].expand_as(roofs), atol=0.02, rtol=0)
+    torch.testing.assert_close(ground.flatten(1).mean(dim=1), expected[1], atol=0.02, rtol=0)
+    assert not np.array_equal(images(own), images(plain))
+    np.testing.assert_array_equal(images(own), images(styled.with_style(reference, mask=mask > 0)))
+    other = styled.with_style(reference, mask=255 - mask)
+    names = {generator.own_style for generator in (own, plain, other, styled.with_style(reference, mask=mask))}
+    assert len(names) == 3, "the same style each time, and another for another mask"
+
+
+def test_a_mask_that_says_nothing_of_a_style_is_refused(styled):
+    reference, mask = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.uint8)
+    with pytest.raises(DataError, match=r"mask of a reference image is \(40, 39\)"):
+        styled.with_style(reference, mask=mask[:, :39])
+    with pytest.raises(ConfigError, match="a mask belongs to a reference image"):
+        styled.with_style("arden", mask=mask)
+    with pytest.raises(ConfigError, match="give tiles of the image"):
+        load_generator("orthoforge-material").with_style(reference, mask=mask)
+
+
 def test_a_style_goes_along_to_another_device_and_over_a_scene(styled):
     of_place = styled.with_style("brennau")
     np.testing.assert_array_equal(images(of_place.to("cpu")), images(of_place))

@@ -20,6 +20,7 @@ from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
+from orthoforge.usefulness.choosing import choose
 from orthoforge.usefulness.design import Arm, arm_sample, arms_of, copy_paste, real_subset, synthetic_count
 from orthoforge.usefulness.page import overall_verdict
 from orthoforge.usefulness.paired_statistics import (
@@ -31,12 +32,13 @@ from orthoforge.usefulness.paired_statistics import (
     t_quantile,
     verdict,
 )
-from orthoforge.usefulness.synthetic_tiles import open_source, pool_of, turned_mask
-from orthoforge.usefulness.utility import held_out_counts, utility
+from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
+from orthoforge.usefulness.turned_masks import turned_mask
+from orthoforge.usefulness.utility import held_out_counts, plan, summary_lines, utility
 from page_checks import read_page
 
 SIZE = 48
-QUICK = {"ratios": (1,), "fractions": (0.02,), "seeds": 3, "steps": 12}
+QUICK = {"ratios": (1,), "fractions": (0.02,), "seeds": 3, "steps": 12, "augmentation": "flips"}
 SETTINGS = SegmenterSettings(batch_size=4, crop_px=32)
 
 
@@ -110,9 +112,9 @@ def row_of(result, name, fraction=0.02):
 def test_after_any_number_of_steps_the_synthetic_share_is_that_of_the_ratio(ratio, batch_size, steps):
     share = Fraction(ratio).limit_denominator(1000)
     share = share / (1 + share)
-    total = synthetic_count(Arm("mixed", ratio), steps * batch_size)
+    total = synthetic_count(Arm("mixed", ratio), steps * batch_size, steps * batch_size)
     assert total <= steps * batch_size * share < total + 1
-    by_step = np.diff([synthetic_count(Arm("mixed", ratio), step * batch_size) for step in range(steps + 1)])
+    by_step = np.diff([synthetic_count(Arm("mixed", ratio), step * batch_size, steps * batch_size) for step in range(steps + 1)])
     assert by_step.sum() == total
     assert by_step.min() >= 0
     assert by_step.max() - by_step.min() <= 1, "no step has two more than another"
@@ -120,30 +122,34 @@ def test_after_any_number_of_steps_the_synthetic_share_is_that_of_the_ratio(rati
 
 def test_ratios_by_hand():
     def counts(ratio):
-        return np.diff([synthetic_count(Arm("mixed", ratio), 8 * step) for step in range(4)]).tolist()
+        return np.diff([synthetic_count(Arm("mixed", ratio), 8 * step, 24) for step in range(4)]).tolist()
 
     assert counts(1) == [4, 4, 4]
     assert counts(3) == [6, 6, 6]
     assert counts(0.5) == [2, 3, 3], "8/3, 16/3, 24/3"
-    assert synthetic_count(Arm("flips"), 80) == synthetic_count(Arm("copy-paste"), 80) == 0
-    assert synthetic_count(Arm("synthetic"), 80) == 80
-    assert [arm.name for arm in arms_of((1, 0, 0.5, 1))] == [
-        "real", "real, no flips", "real, copy-paste", "real + synthetic 1:0.5", "real + synthetic 1:1", "synthetic alone",
-    ]  # fmt: skip
+    assert synthetic_count(Arm("flips"), 80, 80) == synthetic_count(Arm("strong"), 80, 80) == 0
+    assert synthetic_count(Arm("copy-paste"), 80, 80) == 0
+    assert synthetic_count(Arm("synthetic"), 80, 80) == 80
+    assert [synthetic_count(Arm("synthetic first"), 8 * step, 24) for step in range(4)] == [0, 8, 12, 12], "then real ones alone"
+    with_synthetic = ["real + synthetic 1:0.5", "real + synthetic 1:1", "synthetic alone", "synthetic first"]
+    free = ["real, strong augmentation", "real, copy-paste"]
+    assert [arm.name for arm in arms_of((1, 0, 0.5, 1), "flips")] == ["real", "real, no flips", *free, *with_synthetic]
+    assert [arm.name for arm in arms_of((1, 0, 0.5, 1), "strong")] == ["real", *free, *with_synthetic]
+    assert {arm.name for arm in arms_of((1,), "flips") if arm.is_free} == {"real", "real, no flips", *free}
 
 
 def test_batches_hold_synthetic_images_as_counted_and_real_ones_in_the_order_of_the_other_arms(town, noise):
     real, other = (town, town.ids("train")[:5]), (noise, noise.ids("train")[:7])
 
     def drawn(arm, seed=3):
-        sample = arm_sample(arm, real, other, batch_size=4, crop_px=SIZE, seed=seed)
+        sample = arm_sample(arm, real, other, steps=6, batch_size=4, crop_px=SIZE, seed=seed)
         return [sample(step) for step in range(6)]
 
     reals = np.concatenate([images for images, _ in drawn(Arm("flips"))])
     synthetics = np.concatenate([images for images, _ in drawn(Arm("synthetic"))])
     mixed = drawn(Arm("mixed", 2))
     for step, (images, masks) in enumerate(mixed):
-        before, after = (synthetic_count(Arm("mixed", 2), 4 * number) for number in (step, step + 1))
+        before, after = (synthetic_count(Arm("mixed", 2), 4 * number, 24) for number in (step, step + 1))
         assert images.shape == (4, SIZE, SIZE, 3)
         assert masks.shape == (4, SIZE, SIZE)
         expected = np.concatenate([reals[4 * step - before : 4 * (step + 1) - after], synthetics[before:after]])
@@ -151,11 +157,30 @@ def test_batches_hold_synthetic_images_as_counted_and_real_ones_in_the_order_of_
     again = drawn(Arm("mixed", 2))
     np.testing.assert_array_equal(again[5][0], mixed[5][0])
     assert not np.array_equal(drawn(Arm("mixed", 2), seed=4)[0][0], mixed[0][0])
+    first = np.concatenate([images for images, _ in drawn(Arm("synthetic first"))])
+    np.testing.assert_array_equal(first, np.concatenate([synthetics[:12], reals[:12]]))
+
+
+def test_augmentation_is_that_of_all_arms_but_the_plain_ones_and_the_same_in_each(town, noise):
+    real, other = (town, town.ids("train")[:5]), (noise, noise.ids("train")[:7])
+
+    def drawn(arm, augmentation):
+        return arm_sample(arm, real, other, steps=6, batch_size=4, crop_px=32, seed=3, augmentation=augmentation)(2)
+
+    for arm in (Arm("flips"), Arm("no flips"), Arm("strong")):
+        np.testing.assert_array_equal(drawn(arm, "strong")[0], drawn(arm, "flips")[0])
+    strong = np.concatenate([drawn(Arm("strong"), "flips")[0]])
+    assert strong.shape == (4, 32, 32, 3)
+    assert not np.array_equal(strong, drawn(Arm("flips"), "strong")[0])
+    mixed = arm_sample(Arm("mixed", 1), real, other, steps=6, batch_size=4, crop_px=32, seed=3, augmentation="strong")
+    np.testing.assert_array_equal(np.concatenate([mixed(step)[0][:2] for step in (4, 5)]), strong)
+    for kind in ("mixed", "synthetic", "synthetic first", "copy-paste"):
+        assert not np.array_equal(drawn(Arm(kind, 1), "strong")[0], drawn(Arm(kind, 1), "flips")[0]), kind
 
 
 def test_without_flips_the_crops_stand_as_in_the_tile(town):
     ids = town.ids("train")[:3]
-    images, masks = arm_sample(Arm("no flips"), (town, ids), (town, ids), batch_size=3, crop_px=SIZE, seed=0)(0)
+    images, masks = arm_sample(Arm("no flips"), (town, ids), (town, ids), steps=1, batch_size=3, crop_px=SIZE, seed=0)(0)
     tiles = {town.tile(i)[0].tobytes() + town.tile(i)[1].tobytes() for i in ids.tolist()}
     assert {image.tobytes() + mask.tobytes() for image, mask in zip(images, masks, strict=True)} == tiles
 
@@ -207,19 +232,17 @@ def test_a_generator_is_given_other_training_masks_and_altered_ones_of_the_fract
     source = open_source(run, hamlet, held_out, device="cpu", allow_leaks=False)
     pool = pool_of(source, hamlet, train, tmp_path / "made")
     subset = real_subset(hamlet.rows, train, fraction=0.1, seed=0)
-    ids = pool.ids(subset)
+    made, ids = pool.of(subset, 0)
     assert len(ids) == len(train), "as many as there are training tiles"
-    masks = {pool.store.tile(i)[1].tobytes() for i in ids.tolist()}
+    masks = {made.tile(i)[1].tobytes() for i in ids.tolist()}
     outside = {hamlet.tile(i)[1].tobytes() for i in set(train.tolist()) - set(subset.tolist())}
     inside = {hamlet.tile(i)[1].tobytes() for i in subset.tolist()}
     assert outside <= masks
     assert not inside & masks
     assert {turned_mask(hamlet.tile(i)[1], i).tobytes() for i in subset.tolist()} <= masks
-    assert not {hamlet.tile(i)[1].tobytes() for i in held_out} & {
-        pool.store.tile(i)[1].tobytes() for i in range(len(pool.store.rows))
-    }
+    assert not {hamlet.tile(i)[1].tobytes() for i in held_out} & {made.tile(i)[1].tobytes() for i in range(len(made.rows))}
     generator = load_generator(run)
-    image, mask = pool.store.tile(0)
+    image, mask = made.tile(0)
     np.testing.assert_array_equal(generator(mask, seed=int(train[0])), image)
     shard = next((tmp_path / "made").glob("*.images.npy"))
     written_at = shard.stat().st_mtime_ns
@@ -382,14 +405,16 @@ def test_verdicts_in_words():
         return overall_verdict([{"fraction": share, "difference": {"verdict": word}} for share, word in pairs])
 
     assert overall((0.05, "gain"), (1.0, "loss")) == (
-        "Training on these synthetic images helps at 5 % of the real tiles and harms at 100 % of the real tiles."
+        "Training on these synthetic images helps at 5 % of the real tiles and harms at 100 % of the real tiles, against the best "
+        "that costs nothing."
     )
     assert overall((0.05, "gain"), (0.1, "gain"), (1.0, "no measurable gain")) == (
-        "Training on these synthetic images helps at 5 % and 10 % of the real tiles. No measurable gain at 100 %."
+        "Training on these synthetic images helps at 5 % and 10 % of the real tiles, against the best that costs nothing. "
+        "No measurable gain at 100 %."
     )
     assert (
         overall((0.1, "no measurable gain"))
-        == "No measurable gain from training on these synthetic images, at 10 % of the real tiles."
+        == "No measurable gain from these synthetic images beyond what costs nothing, at 10 % of the real tiles."
     )
     assert overall((0.1, "undecided")).startswith("Undecided")
 
@@ -420,6 +445,7 @@ def test_every_figure_comes_with_its_circumstances(finished, town):
     assert result["data"]["split"] == "test"
     assert result["data"]["fingerprint"] == town.fingerprint
     assert result["data"]["test_scenes"] == len({town.rows[i].scene for i in town.ids("test").tolist()})
+    assert result["data"]["validation_tiles"] == len(town.ids("val"))
     row = row_of(result, "real + synthetic 1:0.5")
     assert row["drawn"] == {"real": 32, "synthetic": 16}
     assert row["iou"]["n"] == 8
@@ -428,6 +454,34 @@ def test_every_figure_comes_with_its_circumstances(finished, town):
     assert real["difference"] is None
     expected = np.array(row["iou"]["by_seed"]) - real["iou"]["by_seed"]
     assert row["difference"]["by_seed"] == pytest.approx(expected)
+
+
+def test_the_verdict_is_of_all_ratios_against_the_best_that_costs_nothing(finished):
+    _, result = finished
+    for entry in result["by_fraction"]:
+        rows = {row["arm"]: row for row in result["arms"] if row["fraction"] == entry["fraction"]}
+        free = [name for name in rows if name.startswith("real") and "synthetic" not in name]
+        assert len(free) == 4
+        assert entry["best_baseline"] == max(free, key=lambda name: rows[name]["validation_iou"])
+        assert entry["best_synthetic"] == max(set(rows) - set(free), key=lambda name: rows[name]["validation_iou"])
+        assert entry["chosen_on"] == "val"
+        mixed = [rows[f"real + synthetic 1:{ratio}"]["iou"]["by_seed"] for ratio in ("0.5", "1")]
+        expected = np.mean(mixed, axis=0) - rows[entry["best_baseline"]]["iou"]["by_seed"]
+        assert entry["difference"]["by_seed"] == pytest.approx(expected)
+        assert rows[entry["best_synthetic"]]["to_best"] == entry["best_synthetic_difference"]
+        assert rows[entry["best_baseline"]]["to_best"] is None
+        assert f"against {entry['best_baseline']} (the best" in entry["text"]
+        assert f"{entry['best_synthetic']} is best on validation tiles" in entry["text"]
+
+
+def test_the_best_baseline_is_chosen_by_validation_tiles_or_fixed_beforehand():
+    arms = [Arm("strong"), Arm("flips"), Arm("mixed", 1), Arm("synthetic")]
+    on_validation = {arm: counts_of([score, score]) for arm, score in zip(arms, (0.4, 0.5, 0.6, 0.7), strict=True)}
+    chosen = choose(on_validation, arms)
+    assert (chosen.synthetic, chosen.baseline) == (arms[3], arms[1])
+    assert chosen.scores[arms[3]] == pytest.approx(0.7)
+    fixed = choose({}, arms)
+    assert (fixed.synthetic, fixed.baseline, fixed.scores) == (None, arms[0], {})
 
 
 def test_a_finding_is_confirmed_with_other_seeds_on_more_tiles(finished, town, more_of_the_town, tmp_path):
@@ -445,10 +499,41 @@ def test_a_finding_is_confirmed_with_other_seeds_on_more_tiles(finished, town, m
     assert both["data"]["test_scenes"] == len({town.rows[i].scene for name in ("val", "test") for i in town.ids(name).tolist()})
     assert any("Split val tests" in text for text in both["warnings"])
     assert not any("Split val tests" in text for text in alone["warnings"])
+    assert any("No validation tile could choose the best baseline" in text for text in both["warnings"])
+    assert (both["by_fraction"][0]["best_baseline"], both["by_fraction"][0]["chosen_on"]) == ("real, strong augmentation", None)
+    assert not any("No validation tile could choose the best baseline" in text for text in alone["warnings"])
     with pytest.raises(OutputExistsError, match=r"other settings \(split\)"):
         utility(more_of_the_town.path, town.path, tmp_path / "alone", splits=("val", "test"), **call)
     with pytest.raises(ConfigError, match="Segmenters are trained on split train"):
         utility(more_of_the_town.path, town.path, tmp_path / "none", splits=("train",), **call)
+
+
+def test_a_curve_takes_a_ladder_of_fractions_and_says_what_labels_bring(town, more_of_the_town, tmp_path):
+    options = QUICK | {"seeds": 2, "steps": 3, "ratios": (0.5, 1)}
+    result = utility(more_of_the_town.path, town.path, tmp_path, segmenter=SETTINGS, train=train_by_colour, curve=True, **options)
+    assert result["settings"]["fractions"] == [0.125, 0.25, 0.5, 1.0]
+    assert result["settings"]["ratios"] == [1]
+    assert result["curve"]["sides"][0]["real_tiles"] == [8, 16, 32, 64]
+    assert result["curve"]["text"] in summary_lines(result)
+    page = read_page((tmp_path / "utility.html").read_text("utf-8")).text
+    assert "How many labels" in page
+    assert result["curve"]["text"] in page
+
+
+def test_a_plan_counts_test_tiles_and_trains_nothing(town, tmp_path, capsys):
+    words = ["utility", "orthoforge-s", "--plan", "--data", str(town.path), "--out", str(tmp_path / "out"), "--seeds", "4"]
+    assert main(words) == 0
+    said = capsys.readouterr().out
+    scenes = len({town.rows[i].scene for i in town.ids("test").tolist()})
+    assert f"{len(town.ids('test'))} test tiles of {scenes} scenes" in said
+    assert "published experiments" in said
+    assert "\n    4  ± " in said
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_plan_takes_the_spread_of_the_pilot_in_its_folder(finished, town):
+    out, _ = finished
+    assert "utility.json, 2 fractions" in plan(town.path, out)[0]
 
 
 def test_the_page_says_the_verdict_and_fetches_nothing(finished):
@@ -469,15 +554,15 @@ def test_finished_trainings_are_kept_and_the_missing_one_comes_out_the_same(town
         return train_by_colour(*words, **options)
 
     first = utility(more_of_the_town.path, town.path, tmp_path, segmenter=SETTINGS, train=counting, **QUICK)
-    assert len(trained) == 15, "five arms, three seeds"
+    assert len(trained) == 21, "seven arms, three seeds"
     lost = sorted((tmp_path / "arms").glob("*.json"))[4]
     lost.unlink()
     again = utility(more_of_the_town.path, town.path, tmp_path, segmenter=SETTINGS, train=counting, **QUICK)
-    assert len(trained) == 16
-    assert "14 of 15 trainings are finished and kept" in capsys.readouterr().out
+    assert len(trained) == 22
+    assert "20 of 21 trainings are finished and kept" in capsys.readouterr().out
     assert [row["iou"] for row in again["arms"]] == [row["iou"] for row in first["arms"]]
     utility(more_of_the_town.path, town.path, tmp_path, segmenter=SETTINGS, train=counting, **QUICK | {"ratios": (1, 2)})
-    assert len(trained) == 19, "the new ratio alone"
+    assert len(trained) == 25, "the new ratio alone"
 
 
 def test_other_settings_are_not_mixed_in_and_real_trainings_outlive_other_images(town, more_of_the_town, noise, tmp_path):
@@ -495,10 +580,10 @@ def test_other_settings_are_not_mixed_in_and_real_trainings_outlive_other_images
         utility(noise.path, town.path, tmp_path, **options)
     trained.clear()
     utility(noise.path, town.path, tmp_path, overwrite=True, **options)
-    assert len(trained) == 4, "mixed and synthetic, two seeds"
+    assert len(trained) == 6, "mixed, synthetic alone and first, two seeds"
     trained.clear()
     utility(noise.path, town.path, tmp_path, overwrite=True, **options)
-    assert len(trained) == 10, "the same again, begun anew"
+    assert len(trained) == 14, "the same again, begun anew"
 
 
 @pytest.mark.parametrize("words", [{"ratios": (0,)}, {"ratios": (-1,)}, {"fractions": (0.0,)}, {"fractions": (5,)}, {"seeds": 0}])
@@ -524,11 +609,11 @@ def test_with_a_run_and_one_training_by_the_packages_own_segmenter(hamlet, tmp_p
     expected = (predicted & masks).sum() / (predicted | masks).sum()
     assert row_of(result, "real")["iou"]["mean"] == pytest.approx(expected)
     assert [row["arm"] for row in result["arms"]] == [
-        "real", "real, no flips", "real, copy-paste", "real + synthetic 1:0.9", "synthetic alone",
+        "real", "real, strong augmentation", "real, copy-paste", "real + synthetic 1:0.9", "synthetic alone", "synthetic first",
     ]  # fmt: skip
     assert result["verdict"].startswith("Undecided")
     assert any("trained on all training tiles" in text for text in result["warnings"])
     assert TileStore.open(tmp_path / "out" / "synthetic").settings["generator_sha256"] == result["synthetic"]["sha256"]
     said = capsys.readouterr().out
-    assert said.index("5 trainings of a segmenter, 1 steps each") < said.index("1 of 5: ")
+    assert said.index("6 trainings of a segmenter, 1 steps each") < said.index("1 of 6: ")
     assert "min left" in said

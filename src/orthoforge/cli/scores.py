@@ -82,15 +82,21 @@ def utility(
     first_seed: int = 0,
     splits: tuple[Literal["val", "test"], ...] = ("test",),
     steps: int = 400,
+    augmentation: Literal["strong", "flips"] = "strong",
+    own_material: bool = False,
+    masks: Literal["turned", "forged"] = "turned",
     device: str = "auto",
+    curve: bool = False,
+    plan: bool = False,
     quick: bool = False,
     allow_leaks: bool = False,
     overwrite: bool = False,
 ) -> None:
     """Measure whether training on synthetic images helps a segmenter. It takes hours on two cores, less with --quick.
 
-    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone, and with copy-paste. It is
-    tested on held-out places. utility.json and utility.html are written. If it is stopped and run again, it goes on.
+    The same segmenter is trained on real tiles, on real and synthetic ones, on synthetic ones alone and first, and with what costs
+    nothing: strong augmentation and copy-paste. All are tested on held-out places. A gain counts only beyond the best that costs
+    nothing. utility.json and utility.html are written. If it is stopped and run again, it goes on.
 
     Args:
         synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights
@@ -105,20 +111,31 @@ def utility(
         splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles. More tiles narrow the
             interval.
         steps: Optimizer steps of each training.
+        augmentation: strong changes colours, sharpness and scale of crops, in all arms but `real`. flips turns and mirrors alone.
+        own_material: The images show the roofs and ground of the real tiles of each fraction, and nothing else. They are made anew
+            for each fraction and seed. For weights with material.
+        masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
+        curve: Take one ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what would the next 50 labels bring?
+        plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing. Differences are taken to
+            spread as in the experiment in --out, a short pilot. Without one there, as in published ones.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps. It shows that everything runs.
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles. The report
             says so.
         overwrite: Begin anew, and replace an experiment with other settings.
     """
-    from orthoforge.usefulness.utility import REPORT_HTML, summary_lines, utility
+    from orthoforge.usefulness import utility as experiment
 
-    result = utility(
+    if plan:
+        print("\n".join(experiment.plan(data, out, seeds=seeds, splits=splits)))
+        return
+    result = experiment.utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
-        device=said_device(device), quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
+        augmentation=augmentation, own_material=own_material, masks=masks, device=said_device(device), curve=curve, quick=quick,
+        allow_leaks=allow_leaks, overwrite=overwrite,
     )  # fmt: skip
-    print("\n".join(summary_lines(result)))
-    print(out / REPORT_HTML)
+    print("\n".join(experiment.summary_lines(result)))
+    print(out / experiment.REPORT_HTML)
 
 
 def compare(

@@ -96,6 +96,12 @@ class StyleBank(nn.Module):
         nearest = (self.codes - code).square().sum(dim=2).argmin()
         return Style(code, *(part.flatten(0, 1)[nearest, None] for part in self._parts()[1:]))
 
+    def has_colours_of(self, style: Style) -> bool:
+        """Whether the roofs and ground of one style are those of one in the bank."""
+        kept = [part.flatten(0, 1) for part in self._parts()[1:]]
+        alike = [(part == one.to(part)).flatten(1).all(dim=1) for part, one in zip(kept, style[1:], strict=True)]
+        return bool((alike[0] & alike[1]).any())
+
     def nearest_place(self, code: Tensor) -> int:
         """The place of the style that is nearest to a code (1, 16)."""
         return int((self.codes - code).square().sum(dim=2).argmin()) // KEPT

@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import chain, cycle, islice, zip_longest
 
 import numpy as np
 
-from orthoforge.tiles.manifest import TileRow
-from orthoforge.tiles.store import epoch_order
+from orthoforge.tiles.manifest import TileRow, manifest_sha256
+from orthoforge.tiles.splits import BUFFER
+from orthoforge.tiles.store import TileStore, epoch_order
 
 BUILDING_BANDS = (0.05, 0.2, 0.4)  # upper bounds of the share of building, of all bands but the last
 
@@ -44,3 +46,11 @@ def balanced_order(
     turns = cycle([cycle([cycle(bands[band]) for band in sorted(bands)]) for _, bands in sorted(groups.items())])
     drawn = [next(next(next(turns))) for _ in range(len(tile_ids))]
     return epoch_order(np.array(drawn, np.int64), seed=seed, epoch=epoch)
+
+
+def training_on(store: TileStore, tile_ids: np.ndarray) -> TileStore:
+    """The same tiles, of which ``tile_ids`` alone train; all others belong to no split. Its fingerprint says so."""
+    chosen = set(tile_ids.tolist())
+    rows = tuple(replace(row, split="train" if tile_id in chosen else BUFFER) for tile_id, row in enumerate(store.rows))
+    said = f"{store.fingerprint} {sorted(chosen)}"
+    return replace(store, rows=rows, fingerprint=manifest_sha256(said.encode()))

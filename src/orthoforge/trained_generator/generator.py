@@ -20,15 +20,15 @@ from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.hub.remote import download, is_repository_name
 from orthoforge.masks.classes import class_count
-from orthoforge.models.conditions import decode_image, encode_image, encode_mask, mask_values, pad_to_stride
+from orthoforge.models.conditions import decode_image, encode_mask, mask_values, pad_to_stride
 from orthoforge.models.generator import Generator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
 from orthoforge.models.scene_norm import has_image_statistics, with_statistics_of
-from orthoforge.models.styles import LEAST_REFERENCE_PX
 from orthoforge.pretrained import bundled_folder
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import told as telling
 from orthoforge.trained_generator.given_material import with_tiles
+from orthoforge.trained_generator.reference_style import style_of_image
 
 
 class TrainedGenerator:
@@ -166,33 +166,28 @@ class TrainedGenerator:
         scene.network = with_statistics_of(self.network, self._condition(values))
         return scene
 
-    def with_style(self, style: str | np.ndarray | None) -> "TrainedGenerator":
+    def with_style(self, style: str | np.ndarray | None, *, mask: np.ndarray | None = None) -> "TrainedGenerator":
         """A copy that makes every image in one style: that of a place of ``styles``, or of a reference image (H, W, B) uint8.
 
         For a place, the seed chooses one of the looks that training saw there. With ``None`` the seed chooses a look of any place,
-        as without a style.
+        as without a style. ``mask`` (H, W) is that of a reference image: roofs and ground then have the image's own colours, and
+        not those of the look nearest to it. What a segmenter finds in the image will do where there is no label.
 
         Raises:
-            ConfigError: another name, or a network without styles.
-            DataError: an array that is no image.
+            ConfigError: another name, a network without styles, or a mask that says nothing.
+            DataError: an array that is no image, or no mask of it.
         """
         if not self.styles:
             raise ConfigError(f"the network of {self.recipe.name} has no styles; those of orthoforge-s and orthoforge-m do.")
         styled = copy.copy(self)
         styled.network = self._own_network()
-        bank, encoder = styled.network.styles, styled.network.style_encoder
-        assert bank is not None and encoder is not None
+        bank = styled.network.styles
+        assert bank is not None
         bank.place = bank.fixed = None
         if isinstance(style, np.ndarray):
-            is_image = style.ndim == 3 and style.shape[2] == self.bands and style.dtype == np.uint8
-            if not is_image or min(style.shape[:2]) < LEAST_REFERENCE_PX:
-                raise DataError(
-                    f"a reference image is uint8 of shape (height, width, {self.bands}), {LEAST_REFERENCE_PX} px or more; this one "
-                    f"is {style.dtype} {style.shape}."
-                )
-            with torch.inference_mode():
-                image = encode_image(torch.from_numpy(np.ascontiguousarray(style[None]))).to(self.device)
-                bank.fixed = bank.like(encoder(image))
+            bank.fixed = style_of_image(styled.network, style, mask, bands=self.bands, class_count=self._class_count)
+        elif mask is not None:
+            raise ConfigError("a mask belongs to a reference image; the style of a place has roofs and ground of its own.")
         elif style is not None:
             if style not in self.styles:
                 raise ConfigError(f"no style {style!r} in this run; it knows {', '.join(self.styles)}.")
@@ -238,7 +233,8 @@ class TrainedGenerator:
         if bank is None:
             return "", ""
         if bank.fixed is not None:
-            return "reference image", hashlib.sha256(bank.fixed.code.cpu().numpy().tobytes()).hexdigest()
+            told = bank.fixed[:1] if bank.has_colours_of(bank.fixed) else bank.fixed
+            return "reference image", hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in told)).hexdigest()
         place = "" if bank.place is None else self.styles[bank.place]
         return place, place
 

@@ -8,15 +8,16 @@ from typing import Literal
 
 import numpy as np
 
+from orthoforge.measures.segmenter.augmentation import Augmentation, source_px, strongly_augmented
 from orthoforge.measures.segmenter.mask_scores import components
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import Flips, TileStore, crop_batch, epoch_order
 from orthoforge.tiles.subset import balanced_subset
 
-Kind = Literal["no flips", "flips", "copy-paste", "mixed", "synthetic"]
+Kind = Literal["no flips", "flips", "strong", "copy-paste", "mixed", "synthetic", "synthetic first"]
 Sample = Callable[[int], tuple[np.ndarray, np.ndarray]]
 # Streams of draws. Arms that share a stream see the same crops of the same tiles in the same order, as far as they go.
-_REAL, _SYNTHETIC, _PASTED, _PASTE = 1, 2, 3, 4
+_REAL, _SYNTHETIC, _PASTED, _PASTE, _AUGMENT = 1, 2, 3, 4, 5
 # Ghiasi et al. 2021, "Simple Copy-Paste", section 3: a random subset of the objects of the other image is pasted.
 _PASTED_SHARE = 0.5
 # Ratios are ratios of small whole numbers, however they were written.
@@ -34,12 +35,23 @@ class Arm:
     def name(self) -> str:
         """As in tables and files."""
         return {
-            "no flips": "real, no flips", "flips": "real", "copy-paste": "real, copy-paste",
-            "mixed": f"real + synthetic 1:{self.ratio:g}", "synthetic": "synthetic alone",
+            "no flips": "real, no flips", "flips": "real", "strong": "real, strong augmentation", "copy-paste": "real, copy-paste",
+            "mixed": f"real + synthetic 1:{self.ratio:g}", "synthetic": "synthetic alone", "synthetic first": "synthetic first",
         }[self.kind]  # fmt: skip
 
+    @property
+    def is_free(self) -> bool:
+        """Whether it needs nothing but the real tiles: a baseline that costs nothing."""
+        return self.kind in ("no flips", "flips", "strong", "copy-paste")
 
-REFERENCE = Arm("flips")
+    def augmentation(self, of_all: Augmentation) -> Augmentation:
+        """How its crops are varied, where those of all arms are varied like ``of_all``. The plain arms stay plain."""
+        if self.kind in ("no flips", "flips"):
+            return "flips"
+        return "strong" if self.kind == "strong" else of_all
+
+
+REFERENCE, STRONG = Arm("flips"), Arm("strong")
 
 
 @dataclass(frozen=True)
@@ -56,18 +68,25 @@ class Job:
         return f"{self.arm.name.replace(',', '').replace(' ', '-').replace(':', '-')}_{self.fraction:g}_{self.seed}.json"
 
 
-def arms_of(ratios: Sequence[float]) -> list[Arm]:
-    """The reference, the cheap alternatives, each ratio above 0, and synthetic images alone."""
+def arms_of(ratios: Sequence[float], augmentation: Augmentation = "flips") -> list[Arm]:
+    """The reference, what costs nothing, each ratio above 0, synthetic images alone, and first.
+
+    Where all arms are strongly augmented, nobody asks what turning is worth.
+    """
     mixed = [Arm("mixed", ratio) for ratio in sorted(set(ratios)) if ratio > 0]
-    return [REFERENCE, Arm("no flips"), Arm("copy-paste"), *mixed, Arm("synthetic")]
+    plain = [REFERENCE] if augmentation == "strong" else [REFERENCE, Arm("no flips")]
+    return [*plain, STRONG, Arm("copy-paste"), *mixed, Arm("synthetic"), Arm("synthetic first")]
 
 
-def synthetic_count(arm: Arm, images: int) -> int:
-    """How many of the first ``images`` that an arm draws are synthetic: the whole part of images · ratio / (1 + ratio).
+def synthetic_count(arm: Arm, images: int, total: int) -> int:
+    """How many of the first ``images`` of the ``total`` that an arm draws are synthetic: the whole part of
+    images · ratio / (1 + ratio); of ``synthetic first`` all in the first half, and none afterwards.
 
     Steps and batch are the same in all arms, so a ratio says how the same number of images is shared out. Ratio 1 shows half as
     many crops of real tiles as ratio 0, not the same real crops and as many synthetic ones on top.
     """
+    if arm.kind == "synthetic first":
+        return min(images, total // 2)
     if arm.kind != "mixed":
         return images if arm.kind == "synthetic" else 0
     ratio = Fraction(arm.ratio).limit_denominator(_LARGEST_DENOMINATOR)
@@ -95,26 +114,37 @@ def arm_sample(
     real: tuple[TileStore, np.ndarray],
     synthetic: tuple[TileStore, np.ndarray],
     *,
+    steps: int,
     batch_size: int,
     crop_px: int,
     seed: int,
+    augmentation: Augmentation = "flips",
 ) -> Sample:
     """What an arm trains on: ``sample(step)`` is images (N, C, C, 3) and masks (N, C, C), uint8, a function of its arguments only.
 
-    ``real`` and ``synthetic`` are tiles of a store. The n-th real image that any two arms draw is the same crop of the same tile,
-    turned alike where both turn; so is the n-th synthetic one.
+    ``real`` and ``synthetic`` are tiles of a store. The n-th real image that any two arms draw is of the same tile; it is the same
+    crop, turned alike where both turn and augmented alike where both are. So is the n-th synthetic one.
     """
     flips: Flips = "none" if arm.kind == "no flips" else "dihedral"
+    strong = arm.augmentation(augmentation) == "strong"
 
     def take(source: tuple[TileStore, np.ndarray], first: int, count: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
         store, ids = source
         keys = [(seed, stream, *divmod(number, len(ids))) for number in range(first, first + count)]
         orders = {epoch: epoch_order(ids, seed=(seed, stream), epoch=epoch) for epoch in {key[2] for key in keys}}
-        batch = crop_batch(store, np.array([orders[key[2]][key[3]] for key in keys]), crop_px=crop_px, flips=flips, keys=keys)
+        tiles = np.array([orders[key[2]][key[3]] for key in keys])
+        side = source_px(crop_px, store.size_px) if strong else crop_px
+        batch = crop_batch(store, tiles, crop_px=side, flips=flips, keys=keys)
         return batch.image, batch.mask
 
+    def varied(images: np.ndarray, masks: np.ndarray, first: int, stream: int) -> tuple[np.ndarray, np.ndarray]:
+        if not strong:
+            return images, masks
+        keys = [(seed, _AUGMENT, stream, number) for number in range(first, first + len(images))]
+        return strongly_augmented(images, masks, crop_px=crop_px, keys=keys)
+
     def sample(step: int) -> tuple[np.ndarray, np.ndarray]:
-        before, after = (synthetic_count(arm, number * batch_size) for number in (step, step + 1))
+        before, after = (synthetic_count(arm, number * batch_size, steps * batch_size) for number in (step, step + 1))
         parts = []
         if after - before < batch_size:
             first, count = step * batch_size - before, batch_size - (after - before)
@@ -123,9 +153,9 @@ def arm_sample(
                 rng = np.random.default_rng((seed, _PASTE, step))
                 classes = real[0].class_count
                 copy_paste(images, masks, *take(real, first, count, _PASTED), background=0 if classes is None else None, rng=rng)
-            parts.append((images, masks))
+            parts.append(varied(images, masks, first, _REAL))
         if after > before:
-            parts.append(take(synthetic, before, after - before, _SYNTHETIC))
+            parts.append(varied(*take(synthetic, before, after - before, _SYNTHETIC), before, _SYNTHETIC))
         images, masks = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
         return images, masks
 

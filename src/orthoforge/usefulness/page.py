@@ -10,6 +10,7 @@ from orthoforge.pages import html
 from orthoforge.pages.html import Html, Picture, Text
 from orthoforge.pages.line_drawings import Curve, curves_plot, legend
 from orthoforge.tiles.store import TileStore
+from orthoforge.usefulness.design import REFERENCE
 from orthoforge.usefulness.findings import ArmRow, FractionFound, FractionSaid, Utility, UtilityFound
 from orthoforge.usefulness.paired_statistics import Difference
 
@@ -18,24 +19,28 @@ _EFFECT = {"gain": "helps", "loss": "harms"}
 
 
 def fraction_verdict(entry: FractionFound, rows: Sequence[ArmRow]) -> str:
-    """What was found at one fraction: of all ratios together, of one that stands out, and of copy-paste."""
-    together = entry["difference"]
-    mixed = [(row["ratio"], apart) for row in rows if row["kind"] == "mixed" and (apart := row["difference"])]
-    averaged = f", on average over {len(mixed)} ratios" if len(mixed) > 1 else ""
+    """What was found at one fraction, against the best that costs nothing: of all ratios together, and of the best arm."""
     tiles = f"{entry['real_tiles']} tile{'s' * (entry['real_tiles'] != 1)}"
-    text = f"{percent(entry['fraction'])} of the real tiles ({tiles}): {_finding(together)}{averaged}."
-    ratio, best = max(mixed, key=lambda one: one[1]["mean"])
-    if len(mixed) > 1 and together["verdict"] != "gain" and best["verdict"] == "gain":
+    ratios = sum(row["kind"] == "mixed" for row in rows)
+    averaged = f", on average over {ratios} ratios" if ratios > 1 else ""
+    how = "the best that costs nothing, by validation tiles" if entry["chosen_on"] else "no validation tile could choose another"
+    text = (
+        f"{percent(entry['fraction'])} of the real tiles ({tiles}), against {entry['best_baseline']} ({how}): "
+        f"{_finding(entry['difference'])}{averaged}."
+    )
+    if (best := entry["best_synthetic_difference"]) and not (ratios == 1 and entry["best_synthetic"] in _mixed(rows)):
+        text += f" Of the arms with synthetic images, {entry['best_synthetic']} is best on validation tiles: {_finding(best)}."
+    if entry["best_baseline"] != REFERENCE.name:
+        free = next(apart for row in rows if row["arm"] == entry["best_baseline"] and (apart := row["difference"]))
         text += (
-            f" Ratio 1:{ratio:g} by itself shows a gain of {_signed(best['mean'])}, but is the best of "
-            f"{len(mixed)}: confirm it with other seeds."
+            f" Against real tiles turned and mirrored alone: {_finding(entry['to_plain'])}; {entry['best_baseline']} by itself is "
+            f"{_signed(free['mean'])} beyond them."
         )
-    pasted = next(apart for row in rows if row["kind"] == "copy-paste" and (apart := row["difference"]))
-    text += f" Copy-paste of real buildings: {_finding(pasted)}."
-    if together["verdict"] == "gain" and pasted["verdict"] == "gain":
-        more = entry["to_copy_paste"]
-        text += f" Synthetic images against copy-paste: {_finding(more)}."
     return text
+
+
+def _mixed(rows: Sequence[ArmRow]) -> list[str]:
+    return [row["arm"] for row in rows if row["kind"] == "mixed"]
 
 
 def overall_verdict(by_fraction: Sequence[FractionSaid]) -> str:
@@ -47,16 +52,16 @@ def overall_verdict(by_fraction: Sequence[FractionSaid]) -> str:
         return "Undecided: one seed has no interval. Add seeds with --seeds 3; what is finished is kept."
     if set(found) == {"no measurable gain"}:
         where = _listed(found["no measurable gain"])
-        return f"No measurable gain from training on these synthetic images, at {where} of the real tiles."
+        return f"No measurable gain from these synthetic images beyond what costs nothing, at {where} of the real tiles."
     parts = [f"{_EFFECT[kind]} at {_listed(found[kind])} of the real tiles" for kind in ("gain", "loss") if kind in found]
-    text = f"Training on these synthetic images {' and '.join(parts)}."
+    text = f"Training on these synthetic images {' and '.join(parts)}, against the best that costs nothing."
     if "no measurable gain" in found:
         text += f" No measurable gain at {_listed(found['no measurable gain'])}."
     return text
 
 
 def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
-    """The whole page."""
+    """The whole page; ``synthetic`` are tiles to show."""
     data, settings = result["data"], result["settings"]
     seeds = len(settings["seeds"])
     lead = (
@@ -70,6 +75,7 @@ def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
         *(html.paragraph(entry["text"]) for entry in result["by_fraction"]),
         html.section("What the segmenter was shown", *_examples(store, synthetic)),
         html.section("Scores", *_curves(result), _table(result), *_how_to_read(result, seeds)),
+        *_labels(result),
         html.section("Circumstances", _circumstances(result)),
         verdict=result["verdict"],
     )
@@ -77,7 +83,7 @@ def page(result: Utility, store: TileStore, synthetic: TileStore) -> Html:
 
 def percent(share: float) -> str:
     """'5 %'."""
-    return f"{100 * share:g} %"
+    return f"{100 * share:.3g} %"
 
 
 def _finding(figures: Difference) -> str:
@@ -115,25 +121,48 @@ def _curves(result: UtilityFound) -> list[Html]:
     ]
 
 
+def _labels(result: UtilityFound) -> list[Html]:
+    """What further labels would bring, where the fractions are enough to say it."""
+    curve = result["curve"]
+    if curve is None:
+        return []
+    lines = [Curve(side["arm"], side["real_tiles"], side["iou"], number) for number, side in enumerate(curve["sides"])]
+    return [
+        html.section(
+            "How many labels",
+            html.plots([curves_plot("IoU on the test tiles", "real training tiles", lines)]),
+            legend([(side["arm"], number) for number, side in enumerate(curve["sides"])]),
+            html.paragraph(curve["text"]),
+            html.paragraph(
+                "The law is 1 − IoU = a · tiles^−b, fitted to these fractions; the interval is a bootstrap over seeds and test "
+                "scenes. It supposes that further tiles are like these, and says nothing of how far the law holds."
+            ),
+        )
+    ]
+
+
 def _table(result: UtilityFound) -> Html:
-    columns = ["Trained on", ">IoU", ">Beyond real", ">Over seeds", ">Seeds and scenes", "Finding", ">Boundary F", ">Beyond real",
-               ">Real crops", ">Synthetic"]  # fmt: skip
+    columns = ["Trained on", ">IoU", ">Beyond real", ">Beyond best", ">Over seeds", ">Seeds and scenes", "Finding",
+               ">Boundary F", ">Beyond real", ">Real crops", ">Synthetic"]  # fmt: skip
     parts = []
     for entry in result["by_fraction"]:
         rows: list[list[Text]] = []
         for row in result["arms"]:
             if row["fraction"] != entry["fraction"]:
                 continue
-            apart, drawn = row["difference"], row["drawn"]
+            apart, drawn = row["to_best"], row["drawn"]
             intervals = [_interval(apart["t_interval"]), _interval(apart["bootstrap_interval"])] if apart else ["–", "–"]
-            beyond = f"{_signed(apart['mean'])}{_error(apart)}" if apart else "–"
+            beyond = [f"{_signed(figures['mean'])}{_error(figures)}" if figures else "–" for figures in (row["difference"], apart)]
             finding = _mark(apart["verdict"]) if apart else "–"
             score = f"{row['iou']['mean']:.3f}{_error(row['iou'])}"
             edges, further = row["boundary_f"], row["boundary_difference"]
             at_edges = [f"{edges['mean']:.3f}{_error(edges)}", f"{_signed(further['mean'])}{_error(further)}" if further else "–"]
-            rows.append([row["arm"], score, beyond, *intervals, finding, *at_edges, str(drawn["real"]), str(drawn["synthetic"])])
+            rows.append([row["arm"], score, *beyond, *intervals, finding, *at_edges, str(drawn["real"]), str(drawn["synthetic"])])
         tiles = entry["real_tiles"]
-        caption = f"{percent(entry['fraction'])} of the real tiles: {tiles} tile{'s' * (tiles != 1)}"
+        caption = (
+            f"{percent(entry['fraction'])} of the real tiles: {tiles} tile{'s' * (tiles != 1)}. The best baseline: "
+            f"{entry['best_baseline']}"
+        )
         parts.append(html.table(columns, rows, caption))
     return html.join(parts)
 
@@ -155,21 +184,31 @@ def _signed(value: float) -> str:
 
 
 def _how_to_read(result: UtilityFound, seeds: int) -> list[Html]:
-    chance = sum(row["difference"] is not None for row in result["arms"])
+    chance = sum(row["to_best"] is not None for row in result["arms"])
+    chose = (
+        "The best baseline is, of the arms with real tiles alone, the best on validation tiles"
+        if result["data"]["validation_tiles"]
+        else "No validation tile could choose the best baseline: it is strong augmentation"
+    )
+    strong = result["settings"]["augmentation"] == "strong"
+    varied = "All arms but `real` change colours, sharpness and scale of their crops" if strong else (
+        "`real, strong augmentation` alone changes colours, sharpness and scale of its crops"
+    )  # fmt: skip
     return [
         html.paragraph(
             f"Means ± standard errors over {seeds} seed{'s' * (seeds != 1)}. A seed decides which real tiles are taken, the order "
-            "of crops and the network's first weights, and all arms share it: differences to `real` (turned and mirrored) are "
-            "taken seed by seed. The first interval is Student's over seeds, the second a bootstrap over seeds and test scenes, "
-            "both at 95 %. Only where both lie on one side of 0 is it called a gain or a loss. Of the "
-            f"{chance} comparisons in these tables some may come out so by chance; the verdict above rests on the mean over ratios "
-            f"at each fraction. Boundary F is the share of edge pixels within {BOUNDARY_PX} px of an edge of the other mask, the "
-            "harmonic mean of both ways; no verdict rests on it."
+            "of crops and the network's first weights, and all arms share it: differences are taken seed by seed, to `real` "
+            "(turned and mirrored) and to the best baseline. The intervals are of the latter; the first is Student's over seeds, "
+            "the second a bootstrap over seeds and test scenes, both at 95 %. Only where both lie on one side of 0 is it called a "
+            f"gain or a loss. Of the {chance} comparisons in these tables some may come out so by chance. {chose}; the "
+            "verdict is of all ratios together, one comparison at each fraction. Boundary F is the share of edge pixels within "
+            f"{BOUNDARY_PX} px of an edge of the other mask, the harmonic mean of both ways; no verdict rests on it."
         ),
         html.paragraph(
             "Every arm takes the same number of steps with the same batch. Ratio 1:2 means one real image for two synthetic ones "
-            "among them, so that it sees a third of the real crops that `real` sees, as the last columns say. All arms but "
-            "`no flips` turn and mirror."
+            "among them, so that it sees a third of the real crops that `real` sees, as the last columns say. `synthetic first` "
+            "sees synthetic crops in the first half of its steps and real ones in the second. "
+            f"{varied}; all but `no flips` turn and mirror."
         ),
     ]
 

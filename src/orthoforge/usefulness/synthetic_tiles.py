@@ -1,8 +1,8 @@
 """The synthetic side of the augmentation experiment: tiles that a generator makes of training masks, or tiles that are ready."""
 
-import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal, NotRequired, TypedDict
 
@@ -10,26 +10,27 @@ import numpy as np
 
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
-from orthoforge.files import new_file
 from orthoforge.geo.grid import other_scale
-from orthoforge.masks.classes import plain_classes
-from orthoforge.progress import Progress
-from orthoforge.runs import Run, TileImages, tiles_on
+from orthoforge.runs import Run, tiles_on
 from orthoforge.tiles import manifest
-from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import balanced_subset
 from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.usefulness.made_tiles import Wanted, make_tiles
+from orthoforge.usefulness.own_material import Masks, own_tiles
+from orthoforge.usefulness.turned_masks import turned_mask
 
 # More are hardly drawn in a training of a few hundred steps, and each takes a second or so to make.
 MOST_TILES = 500
 _TURNED = "-turned"
-_STREAM = 11
-_SHIFT_SHARE = 0.25
 
 
 class SourceFacts(TypedDict):
-    """Where synthetic images come from; of a run the weights and what it was trained on, of tiles their fingerprint."""
+    """Where synthetic images come from; of a run the weights and what it was trained on, of tiles their fingerprint.
+
+    ``own_material``: of the roofs and ground of the fraction's real tiles, by ``masks`` made of theirs; ``weights_saw`` are the
+    places that the weights learnt from.
+    """
 
     kind: Literal["run", "tiles"]
     source: str | None
@@ -40,6 +41,9 @@ class SourceFacts(TypedDict):
     style: NotRequired[str | None]
     trained_on_these: NotRequired[bool | None]
     fingerprint: NotRequired[str]
+    own_material: NotRequired[bool]
+    masks: NotRequired[Masks]
+    weights_saw: NotRequired[list[str]]
     n: NotRequired[int]
     overlapping_tiles: NotRequired[int]
 
@@ -60,29 +64,43 @@ class Source:
             return self.facts["fingerprint"]
         _, style = self.generator.own_style
         weights, material = self.generator.sha256, self.generator.material_sha256
+        if self.facts.get("own_material"):
+            return f"{weights} of own material, masks {self.facts['masks']}"
         return weights + (f" in style {style}" if style else "") + (f" of material {material}" if material else "")
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Synthetic tiles, and which of them an arm may draw whose real tiles are ``subset``."""
+    """Synthetic tiles. ``of(subset, seed)`` is a store, and the ids in it that an arm may draw whose real tiles are ``subset``."""
 
-    store: TileStore
-    ids: Callable[[np.ndarray], np.ndarray]
+    of: Callable[[np.ndarray, int], tuple[TileStore, np.ndarray]]
     depends_on_subset: bool
 
 
 def open_source(
-    synthetic: Path | str | TrainedGenerator, store: TileStore, held_out: Sequence[int], *, device: str, allow_leaks: bool
+    synthetic: Path | str | TrainedGenerator,
+    store: TileStore,
+    held_out: Sequence[int],
+    *,
+    device: str,
+    allow_leaks: bool,
+    own_material: bool = False,
+    masks: Masks = "turned",
 ) -> Source:
     """A run, one of its checkpoints, a generator, or a folder of tiles.
 
+    With ``own_material`` the generator will be given the tiles of each fraction in place of its own material (``own_tiles``).
     Raises ``DataError`` when (without ``allow_leaks``) a held-out tile was trained on, or its mask is among those of the ready
-    tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution; ``CheckpointError``.
+    tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution, or when it has no material
+    and ``own_material`` is asked for; ``CheckpointError``.
     """
     if not isinstance(synthetic, TrainedGenerator):
         path = Path(synthetic)
         if (path / manifest.STORE).is_file():
+            if own_material:
+                raise ConfigError(
+                    f"{path}: tiles are ready-made, so no material can be given to them. Name a generator with material."
+                )
             return _ready(path, store, held_out, allow_leaks)
         if not names_generator(path):
             raise CheckpointError(
@@ -111,17 +129,30 @@ def open_source(
             "its images would carry them into training. Take a run that was trained without them, or pass --allow-leaks, which the "
             "report will say."
         )
+    if own_material and generator.library is None:
+        raise ConfigError(
+            f"{path or 'the generator'}: {generator.recipe.name} makes roofs and ground itself, so it cannot be given the tiles' "
+            "own. Name weights of orthoforge-material, or leave out --own-material."
+        )
+    if masks == "forged" and (not own_material or store.classes is not None):
+        raise ConfigError("masks are forged for --own-material, of masks that know buildings alone. Leave --masks out.")
     facts: SourceFacts = {
         "kind": "run", "source": str(path) if path else None, "sha256": generator.sha256, "recipe": generator.recipe.name,
         "step": generator.step, "style": generator.own_style[0] or None,
         "trained_on_these": ground.same_store if ground else None, "leaked_tiles": ground.tiles if ground else None,
     }  # fmt: skip
     warnings = []
+    if own_material:
+        facts["own_material"], facts["masks"], facts["weights_saw"] = True, masks, list(generator.styles)
+        warnings.append(
+            "Synthetic images show roofs and ground of the fraction's own real tiles, and nothing else; the network that refines "
+            f"them learnt to do so on other tiles: {', '.join(generator.styles)}."
+        )
     if ground and ground.tiles:
         warnings.append(f"The run was trained on {ground.tiles} of the held-out tiles; --allow-leaks was given.")
     if ground is None or ground.tiles is None:
         warnings.append("Whether the run was trained on ground of the test tiles is not known: its own tiles are not there.")
-    if ground and ground.same_store:
+    if ground and ground.same_store and not own_material:
         warnings.append(
             "The run was trained on all training tiles. At a fraction of them, its images carry what it learnt from the others too."
         )
@@ -132,84 +163,49 @@ def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Pat
     """The pool of a source. What a generator has to make is written to ``folder``, as tiles; what is there is kept.
 
     For a subset of real tiles, a generator is given the masks of the training tiles outside it, and turned and shifted copies of
-    the masks inside: together as many images as there are training tiles, or ``MOST_TILES`` of them, spread over places.
+    the masks inside: together as many images as there are training tiles, or ``MOST_TILES`` of them, spread over places. One that
+    composes of own material has the subset alone, of which it makes images anew for each subset and seed (``own_tiles``).
     """
     if source.ready is not None:
-        every = np.arange(len(source.ready.rows))
-        return Pool(source.ready, lambda subset: every, False)
-    assert source.generator is not None
+        ready, every = source.ready, np.arange(len(source.ready.rows))
+        return Pool(lambda subset, seed: (ready, every), False)
+    generator = source.generator
+    assert generator is not None
+    if source.facts.get("own_material"):
+        masks = source.facts["masks"]
+
+        def own(subset: np.ndarray, seed: int) -> tuple[TileStore, np.ndarray]:
+            made = own_tiles(generator, store, subset, folder, masks=masks, most=MOST_TILES, seed=seed)
+            return made, np.arange(len(made.rows))
+
+        return Pool(own, True)
     places = len({store.rows[tile_id].place for tile_id in train_ids.tolist()})
     chosen = balanced_subset(store.rows, train_ids, tiles_per_place=-(-MOST_TILES // places), seed=0)
-    made = _make(source.generator, store, chosen, folder)
+    made = make_tiles(generator, store, _twice(store, chosen), folder)
     number = {(row.scene, row.window): made_id for made_id, row in enumerate(made.rows)}
 
-    def ids(subset: np.ndarray) -> np.ndarray:
+    def of(subset: np.ndarray, seed: int) -> tuple[TileStore, np.ndarray]:
         member = set(subset.tolist())
         rows = [(store.rows[tile_id], tile_id in member) for tile_id in chosen.tolist()]
-        return np.array([number[row.scene + _TURNED * within, row.window] for row, within in rows])
+        return made, np.array([number[row.scene + _TURNED * within, row.window] for row, within in rows])
 
-    return Pool(made, ids, True)
-
-
-def turned_mask(mask: np.ndarray, tile_id: int) -> np.ndarray:
-    """A copy of a square mask that is no copy to the eye: turned or mirrored, and shifted, mirrored at the edge."""
-    rng = np.random.default_rng((_STREAM, tile_id))
-    state = int(rng.integers(1, 8))
-    turned = np.rot90(mask.T if state & 4 else mask, state & 3)
-    reach = max(1, round(_SHIFT_SHARE * mask.shape[0]))
-    row, col = rng.integers(0, 2 * reach, 2)
-    padded = np.pad(turned, reach, mode="symmetric")
-    return np.ascontiguousarray(padded[row : row + mask.shape[0], col : col + mask.shape[1]])
+    return Pool(of, True)
 
 
-def _make(generator: TrainedGenerator, store: TileStore, tile_ids: np.ndarray, folder: Path) -> TileStore:
-    """Two images a tile, scene by scene. A scene whose shards are there was finished; ``store.json`` comes last."""
-    scenes: dict[str, list[int]] = {}
-    for suffix in ("", _TURNED):
-        for tile_id in tile_ids.tolist():
-            # Masks that are held out must not come in here, whatever the caller did.
-            assert store.rows[tile_id].split == "train", store.describe(tile_id)
-            scenes.setdefault(store.rows[tile_id].scene + suffix, []).append(tile_id)
-    made_by = TileImages(generator)
-    missing = {scene for scene, ids in scenes.items() if not _is_finished(folder, scene, len(ids), store.size_px)}
-    ready = sum(len(ids) for scene, ids in scenes.items() if scene not in missing)
-    rows: list[TileRow] = []
-    with Progress("synthetic").task("images", 2 * len(tile_ids), done=ready) as step:
-        for scene, ids in scenes.items():
-            paths = manifest.shard_paths(folder, scene)
-            if scene in missing:
-                masks = [store.tile(tile_id)[1] for tile_id in ids]
-                if scene.endswith(_TURNED):
-                    masks = [turned_mask(mask, tile_id) for mask, tile_id in zip(masks, ids, strict=True)]
-                of_place = made_by.of_place(store.rows[ids[0]].place)
-                images = []
-                for mask, tile_id in zip(masks, ids, strict=True):
-                    images.append(of_place(mask, seed=tile_id))
-                    step()
-                for path, arrays in zip(paths, (images, masks), strict=True):
-                    with new_file(path, overwrite=True) as partial, open(partial, "wb") as file:
-                        np.save(file, np.stack(arrays))
-            shards = [np.load(path, mmap_mode="r") for path in paths]
-            for index, tile_id in enumerate(ids):
-                sha256 = manifest.tile_sha256(shards[0][index], shards[1][index])
-                share = float((shards[1][index] > 0).mean())
-                rows.append(replace(store.rows[tile_id], scene=scene, index=index, building_share=share, sha256=sha256))
-    lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
-    body = {
-        "format": manifest.FORMAT, "size_px": store.size_px, "gsd_m": store.gsd_m, "classes": plain_classes(store.classes),
-        "settings": {name: value for name, value in store.settings.items() if name != "bands"}
-        | {"generator_sha256": generator.sha256, "masks_of": store.fingerprint},
-        "fingerprint": manifest.manifest_sha256(lines),
-    }  # fmt: skip
-    for name, content in ((manifest.MANIFEST, lines), (manifest.STORE, json.dumps(body, indent=1).encode())):
-        with new_file(folder / name, overwrite=True) as partial:
-            partial.write_bytes(content)
-    return TileStore.open(folder)
+def _twice(store: TileStore, tile_ids: np.ndarray) -> list[Wanted]:
+    """Each tile's mask, and a turned copy of it."""
+    rows = [(tile_id, store.rows[tile_id]) for tile_id in tile_ids.tolist()]
+    plain = [Wanted(row.scene, row, partial(_mask, store, tile_id), tile_id) for tile_id, row in rows]
+    turned = [Wanted(row.scene + _TURNED, row, partial(_turned, store, tile_id), tile_id) for tile_id, row in rows]
+    return plain + turned
 
 
-def _is_finished(folder: Path, scene: str, count: int, size_px: int) -> bool:
-    paths, shapes = manifest.shard_paths(folder, scene), manifest.shard_shapes(count, size_px)
-    return all(map(manifest.has_size, paths, shapes))
+def _mask(store: TileStore, tile_id: int) -> np.ndarray:
+    return store.tile(tile_id)[1]
+
+
+def _turned(store: TileStore, tile_id: int) -> np.ndarray:
+    return turned_mask(store.tile(tile_id)[1], tile_id)
 
 
 def _ready(path: Path, store: TileStore, held_out: Sequence[int], allow_leaks: bool) -> Source:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +12,7 @@ from orthoforge.bands import unseen_bands
 from orthoforge.devices import chosen_device
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, remove, require_place
+from orthoforge.measures.segmenter.augmentation import Augmentation
 from orthoforge.measures.segmenter.mask_scores import COUNTS, mask_scores
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.pages.html import write_page
@@ -20,18 +21,21 @@ from orthoforge.trained_generator import TrainedGenerator
 from orthoforge.usefulness import page as utility_page
 from orthoforge.usefulness.design import Job, arm_sample, arms_of, real_subset, synthetic_count
 from orthoforge.usefulness.findings import Outcome, Utility
+from orthoforge.usefulness.own_material import Masks
 from orthoforge.usefulness.paired_statistics import iou
+from orthoforge.usefulness.planning import PUBLISHED, plan_lines, spread_of
 from orthoforge.usefulness.result import design_warnings, result_of
 from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400
+CURVE = (0.125, 0.25, 0.5, 1.0)
 Predict = Callable[[np.ndarray], np.ndarray]
 """Images (N, H, W, 3) uint8 to masks (N, H, W) uint8."""
 Train = Callable[..., Predict]
 
 # What the file of a training holds; others are not read.
-OUTCOMES = 2
+OUTCOMES = 3
 _SETTINGS, _ARMS, _SYNTHETIC = "settings.json", "arms", "synthetic"
 _TEST_BATCH = 8
 _Signature = dict[str, object]
@@ -49,7 +53,11 @@ def utility(
     first_seed: int = 0,
     splits: Sequence[str] = ("test",),
     steps: int = STEPS,
+    augmentation: Augmentation = "strong",
+    own_material: bool = False,
+    masks: Masks = "turned",
     device: str = "auto",
+    curve: bool = False,
     quick: bool = False,
     allow_leaks: bool = False,
     overwrite: bool = False,
@@ -61,7 +69,14 @@ def utility(
     The same segmenter is trained on real tiles, on real and synthetic ones, and on synthetic ones alone. ``synthetic`` is a run,
     which is given masks of training tiles, or a folder of tiles that ``prepare`` cut from synthetic pairs. All arms take ``steps``
     optimizer steps of one batch size. ``ratios`` are the synthetic images for each real one within them. ``fractions`` are shares
-    of the real training tiles.
+    of the real training tiles. All arms are compared with training on the same real tiles, turned and mirrored, and with the best
+    of what costs nothing, paired by seed. Validation tiles that do not test choose which arms the verdict compares
+    (``choosing.choose``).
+
+    ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
+    with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
+    (``own_material.own_tiles``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further labels
+    would bring (``learning_curve``).
 
     All arms are tested on the tiles of ``splits`` in ``data`` (``test``, ``val`` or both: the segmenter is steered by neither).
     Each is compared with training on the same real tiles, turned and mirrored, paired by seed. The seeds are ``seeds`` numbers from
@@ -88,6 +103,8 @@ def utility(
     """
     began, cpu_began = time.monotonic(), time.process_time()
     device = chosen_device(device)
+    if curve:
+        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], CURVE
     if quick:
         ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
         steps = max(1, steps // 4)
@@ -101,12 +118,14 @@ def utility(
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
-    source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks)
+    source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material, masks=masks)
+    val_ids = np.array([], np.int64) if "val" in split.split("+") else store.ids("val")
     settings = segmenter or SegmenterSettings()
     settings = replace(settings, steps=steps, crop_px=min(settings.crop_px, store.size_px), seed=0)
     signature: _Signature = {
         "tiles": store.fingerprint, "split": split, "synthetic": source.identity,
-        "outcomes": OUTCOMES, "segmenter": asdict(settings), "train": f"{train.__module__}.{train.__qualname__}",
+        "outcomes": OUTCOMES, "augmentation": augmentation, "segmenter": asdict(settings),
+        "train": f"{train.__module__}.{train.__qualname__}",
     }  # fmt: skip
     with lock(out / REPORT_JSON.removesuffix(".json")):
         _keep_or_begin(out, signature, overwrite)
@@ -115,23 +134,53 @@ def utility(
             Job(arm, fraction, seed)
             for seed in range(first_seed, first_seed + seeds)
             for fraction in sorted(set(fractions))
-            for arm in arms_of(ratios)
+            for arm in arms_of(ratios, augmentation)
         ]  # fmt: skip
-        done = _run_all(jobs, store, pool, settings, train, test_ids, train_ids, out / _ARMS, device)
-        found = result_of(done, store, test_ids, source, pool, settings, split=split, allow_leaks=allow_leaks, device=device)
+        tried = _Tried(store, pool, settings, augmentation, train, train_ids, test_ids, val_ids, device)
+        done = _run_all(jobs, tried, out / _ARMS)
+        made = list({tiles.fingerprint: tiles for job in jobs for tiles in [tried.synthetic(job)[0]]}.values())
+        found = result_of(
+            done,
+            store,
+            test_ids,
+            val_ids,
+            source,
+            made,
+            settings,
+            augmentation=augmentation,
+            split=split,
+            allow_leaks=allow_leaks,
+            device=device,
+        )
         result: Utility = {
             **found, "warnings": [*warnings, *source.warnings, *design_warnings(found)],
             "this_call": {"seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began},
         }  # fmt: skip
         with new_file(out / REPORT_JSON, overwrite=True) as partial:
             partial.write_text(json.dumps(result, indent=1, allow_nan=False), encoding="utf-8")
-        write_page(out / REPORT_HTML, utility_page.page(result, store, pool.store), overwrite=True)
+        write_page(out / REPORT_HTML, utility_page.page(result, store, made[-1]), overwrite=True)
     return result
 
 
 def summary_lines(result: Utility) -> list[str]:
     """The verdicts, for a terminal."""
-    return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"])]
+    curve = [result["curve"]["text"]] if result["curve"] else []
+    return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"]), *curve]
+
+
+def plan(data: Path, out: Path, *, seeds: int = 3, splits: Sequence[str] = ("test",)) -> list[str]:
+    """What an experiment on these tiles could show, in lines for a terminal: nothing is trained or written.
+
+    Differences are taken to spread as in the experiment in ``out``, or as in published ones where none has finished there. Raises
+    ``DataError`` without test tiles, ``ConfigError`` for one scene or numbers that cannot be.
+    """
+    _require_numbers((1,), (1,), seeds, 0, 1)
+    store = TileStore.open(Path(data))
+    split, _ = _test_split(store, splits, False)
+    ids = np.concatenate([store.ids(name) for name in split.split("+")]).tolist()
+    scenes = len({store.rows[tile_id].scene for tile_id in ids})
+    has_run = (Path(out) / REPORT_JSON).is_file()
+    return plan_lines(seeds, scenes, len(ids), spread_of(Path(out)) if has_run else PUBLISHED)
 
 
 def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
@@ -194,72 +243,79 @@ def _keep_or_begin(out: Path, signature: _Signature, overwrite: bool) -> None:
         partial.write_text(json.dumps(signature, indent=1), encoding="utf-8")
 
 
-def _run_all(
-    jobs: Sequence[Job],
-    store: TileStore,
-    pool: Pool,
-    settings: SegmenterSettings,
-    train: Train,
-    test_ids: np.ndarray,
-    train_ids: np.ndarray,
-    folder: Path,
-    device: str,
-) -> dict[Job, Outcome]:
+@dataclass(frozen=True)
+class _Tried:
+    """What all trainings share."""
+
+    store: TileStore
+    pool: Pool
+    settings: SegmenterSettings
+    augmentation: Augmentation
+    train: Train
+    train_ids: np.ndarray
+    test_ids: np.ndarray
+    val_ids: np.ndarray
+    device: str
+
+    def subset(self, job: Job) -> np.ndarray:
+        """The real tiles of a job."""
+        return real_subset(self.store.rows, self.train_ids, fraction=job.fraction, seed=job.seed)
+
+    def synthetic(self, job: Job) -> tuple[TileStore, np.ndarray]:
+        """The synthetic tiles that a job may draw: a store and the ids in it."""
+        return self.pool.of(self.subset(job), job.seed)
+
+
+def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outcome]:
     """The outcome of each job: read where it is finished, else trained, tested and kept."""
     done: dict[Job, Outcome] = {}
     spent: list[float] = []
     # Synthetic tiles that do not depend on the real ones make the same training at every fraction.
-    same = {job: replace(job, fraction=1.0) if job.arm.kind == "synthetic" and not pool.depends_on_subset else job for job in jobs}
+    alone = {job: job.arm.kind == "synthetic" and not tried.pool.depends_on_subset for job in jobs}
+    same = {job: replace(job, fraction=1.0) if alone[job] else job for job in jobs}
     distinct = list(dict.fromkeys(same.values()))
     missing = sum(not (folder / job.file).is_file() for job in distinct)
     if missing < len(distinct):
         _say(f"{len(distinct) - missing} of {len(distinct)} trainings are finished and kept")
     if missing:
-        _say(f"{missing} trainings of a segmenter, {settings.steps} steps each, a line after each")
+        _say(f"{missing} trainings of a segmenter, {tried.settings.steps} steps each, a line after each")
     for number, job in enumerate(distinct, start=1):
         file = folder / job.file
         if not file.is_file():
             began = time.monotonic()
-            outcome = _train_and_test(job, store, pool, settings, train, test_ids, train_ids, device)
+            outcome = _train_and_test(job, tried)
             with new_file(file) as partial:
                 partial.write_text(json.dumps(outcome), encoding="utf-8")
             spent.append(time.monotonic() - began)
             left = (missing - len(spent)) * float(np.mean(spent))
             score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)[..., :2]))
             _say(
-                f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:g} % of the real tiles, seed {job.seed}: "
+                f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:.3g} % of the real tiles, seed {job.seed}: "
                 f"IoU {score:.3f} after {spent[-1]:.0f} s; about {left / 60:.0f} min left"
             )
         done[job] = json.loads(file.read_text("utf-8"))
     return {job: done[other] for job, other in same.items()}
 
 
-def _train_and_test(
-    job: Job,
-    store: TileStore,
-    pool: Pool,
-    settings: SegmenterSettings,
-    train: Train,
-    test_ids: np.ndarray,
-    train_ids: np.ndarray,
-    device: str,
-) -> Outcome:
+def _train_and_test(job: Job, tried: _Tried) -> Outcome:
     began, cpu_began = time.monotonic(), time.process_time()
-    settings = replace(settings, seed=job.seed)
-    subset = real_subset(store.rows, train_ids, fraction=job.fraction, seed=job.seed)
-    drawn_from = pool.ids(subset)
+    settings, store = replace(tried.settings, seed=job.seed), tried.store
+    subset = tried.subset(job)
+    synthetic = (store, subset) if job.arm.is_free else tried.synthetic(job)
     sample = arm_sample(
-        job.arm, (store, subset), (pool.store, drawn_from), batch_size=settings.batch_size, crop_px=settings.crop_px, seed=job.seed
-    )
-    segmenter = train(sample, settings, class_count=store.class_count, device=device)
+        job.arm, (store, subset), synthetic, steps=settings.steps, batch_size=settings.batch_size, crop_px=settings.crop_px,
+        seed=job.seed, augmentation=tried.augmentation,
+    )  # fmt: skip
+    segmenter = tried.train(sample, settings, class_count=store.class_count, device=tried.device)
     images = settings.steps * settings.batch_size
-    synthetic = synthetic_count(job.arm, images)
+    drawn = synthetic_count(job.arm, images, images)
     return {
         "arm": job.arm.name, "fraction": job.fraction, "seed": job.seed,
         "real_tiles": len(subset) if job.arm.kind != "synthetic" else 0,
-        "synthetic_tiles": len(drawn_from) if synthetic else 0,
-        "drawn": {"real": images - synthetic, "synthetic": synthetic},
-        "scenes": held_out_counts(segmenter, store, test_ids),
+        "synthetic_tiles": len(synthetic[1]) if drawn else 0,
+        "drawn": {"real": images - drawn, "synthetic": drawn},
+        "scenes": held_out_counts(segmenter, store, tried.test_ids),
+        "validation": held_out_counts(segmenter, store, tried.val_ids),
         "seconds": time.monotonic() - began, "cpu_seconds": time.process_time() - cpu_began,
     }  # fmt: skip
 

@@ -1,0 +1,20 @@
+"""Masks that are no copies to the eye: turned or mirrored, and shifted."""
+
+import numpy as np
+
+_STREAM = 11
+_SHIFT_SHARE = 0.25
+
+
+def turned_mask(mask: np.ndarray, *key: int) -> np.ndarray:
+    """A copy of a square mask that is no copy to the eye: turned or mirrored, and shifted, mirrored at the edge.
+
+    A function of ``key``: a tile's id, and which of several copies it is.
+    """
+    rng = np.random.default_rng((_STREAM, *key))
+    state = int(rng.integers(1, 8))
+    turned = np.rot90(mask.T if state & 4 else mask, state & 3)
+    reach = max(1, round(_SHIFT_SHARE * mask.shape[0]))
+    row, col = rng.integers(0, 2 * reach, 2)
+    padded = np.pad(turned, reach, mode="symmetric")
+    return np.ascontiguousarray(padded[row : row + mask.shape[0], col : col + mask.shape[1]])

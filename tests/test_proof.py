@@ -1,0 +1,89 @@
+"""The proof's bookkeeping: places split by scene, places put together, rows that are kept, and the table."""
+
+import json
+
+import numpy as np
+import pytest
+from bench.proof.noisy_labels import with_noise
+from bench.proof.places import PLACES, scenes_of
+from bench.proof.rows import _pooled, keep
+from bench.proof.settings import SETTINGS
+from bench.proof.table import markdown
+from scipy import ndimage
+
+from conftest import make_mask
+from orthoforge.usefulness.paired_statistics import bootstrap_interval, t_interval
+
+
+def counts(scores, scenes=8):
+    """(seeds, scenes, 1, 2) with these IoU a seed in every scene."""
+    union = np.full((len(scores), scenes), 1000)
+    return np.stack([np.round(union * np.array(scores)[:, None]).astype(int), union], axis=-1)[:, :, None]
+
+
+def row(setting="a", arm="synthetic alone", seeds=3, weights="w1", **further):
+    figures = {
+        "place": "a", "tiles": 22, "masks": "turned", "steps": 200, "iou": 0.6, "validation_iou": 0.6,
+        "best_baseline": "real", "difference": 0.02,
+        "seeds_interval": [0.01, 0.03], "scenes_interval": [-0.01, 0.05], "verdict": "no measurable gain", "to_plain": 0.03,
+        "to_plain_seeds_interval": None, "to_plain_scenes_interval": None, "is_chosen": True, "first_seed": 0, "test_tiles": 40,
+        "test_scenes": 20,
+    }  # fmt: skip
+    return figures | {"setting": setting, "arm": arm, "seeds": seeds, "weights": weights} | further
+
+
+def test_places_are_averaged_seed_by_seed():
+    first = counts([0.6, 0.7, 0.8]), counts([0.5, 0.5, 0.5])
+    second = counts([0.5, 0.6, 0.4], scenes=4), counts([0.5, 0.5, 0.5], scenes=4)
+    mean, over_seeds, over_scenes = _pooled([first, second])
+    assert mean == pytest.approx((0.05 + 0.15 + 0.10) / 3)
+    assert over_seeds == pytest.approx(t_interval([0.05, 0.15, 0.10]))
+    assert 0.049 < over_scenes[0] < mean < over_scenes[1] < 0.151
+    alone = _pooled([first])[2]
+    assert alone == pytest.approx(bootstrap_interval(*first), abs=0.01)
+
+
+def test_more_seeds_take_the_place_of_fewer_and_other_weights_stand_beside(tmp_path):
+    file = tmp_path / "proof.json"
+    keep([row(), row(arm="real", weights=None)], file)
+    keep([row(seeds=6, difference=0.01), row(weights="w2"), row(seeds=3)], file)
+    kept = json.loads(file.read_text())["rows"]
+    assert [(one["arm"], one["weights"], one["seeds"], one["difference"]) for one in kept] == [
+        ("synthetic alone", "w1", 6, 0.01), ("real", None, 3, 0.02), ("synthetic alone", "w2", 3, 0.02),
+    ]  # fmt: skip
+
+
+def test_the_table_says_what_was_compared_with_what():
+    lines = markdown([row(arm="real", weights=None, difference=None, to_plain=None), row()]).splitlines()
+    assert "**a: 3 seeds, 40 test tiles of 20 scenes** | *real* | 0.600" in lines[2]
+    assert "**synthetic alone** | 0.600 | +0.020 | +0.010 to +0.030 | −0.010 to +0.050 | no measurable gain | +0.030" in lines[3]
+
+
+def test_buildings_of_noisy_labels_are_shifted_each_by_itself_and_some_are_missing():
+    mask = make_mask(240, seed=1)
+    sizes = np.sort(np.bincount(ndimage.label(mask)[0].ravel())[1:])
+    moved = with_noise(mask, shift_px=2, dropped=0.0, rng=np.random.default_rng(0))
+    assert not np.array_equal(moved, mask)
+    assert moved.sum() == pytest.approx(mask.sum(), rel=0.1)
+    overlap = (moved & mask).sum() / (moved | mask).sum()
+    assert 0.3 < overlap < 0.9
+    few = with_noise(mask, shift_px=0, dropped=0.4, rng=np.random.default_rng(0))
+    assert not (few & ~mask).any()
+    left = ndimage.label(few)[1] / len(sizes)
+    assert 0.45 < left < 0.75
+    assert set(np.bincount(ndimage.label(few)[0].ravel())[1:]) <= set(sizes), "whole buildings"
+
+
+@pytest.mark.real_data
+def test_no_scene_is_in_two_splits_and_those_on_one_grid_do_not_touch(shared_data):
+    for place in PLACES.values():
+        scenes = scenes_of(place, shared_data)
+        assert len({scene.image for scene in scenes}) == len(scenes)
+        largest = max(setting.tiles for setting in SETTINGS if setting.place == place.name)
+        in_train = sum(scene.split == "train" for scene in scenes)
+        assert in_train * (16 if place.name == "austin" else 4 if place.size_px == 224 else 1) >= largest
+        if "barnarp" in (place.name, place.like):
+            columns = {split: {scene.at[0] for scene in scenes if scene.split == split} for split in ("train", "val", "test")}
+            step = 512 * place.metres
+            assert max(columns["train"]) + 1.5 * step < min(columns["val"])
+            assert max(columns["val"]) + 1.5 * step < min(columns["test"])
