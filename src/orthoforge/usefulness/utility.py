@@ -97,7 +97,7 @@ def utility(
     Examples:
         >>> from orthoforge import utility
         >>> found = utility("runs/mine", "tiles", "useful", ratios=[1], fractions=[1.0], seeds=1, steps=1)
-        5 trainings of a segmenter...
+        6 trainings of a segmenter...
         >>> found["data"]["split"]
         'test'
     """
