@@ -67,7 +67,7 @@ def main(words: list[str] | None = None) -> float:
     parser.add_argument("--masks")
     parser.add_argument("--epochs", type=int, default=5)
     parser.add_argument("--workers", type=int, default=2)
-    parser.add_argument("--crop-px", type=int, default=256)
+    parser.add_argument("--crop-px", type=int, default=128)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--width", type=int, default=16)
     args = parser.parse_args(words)

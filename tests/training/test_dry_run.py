@@ -106,7 +106,7 @@ def test_train_warns_of_a_store_that_is_too_small_and_says_what_to_do(tiles, tmp
     monkeypatch.setattr(run_files, "plot_results", lambda run: None)
     train(tiny(epochs=1, decay_epochs=0), tiles, tmp_path / "run")
     said = capsys.readouterr().out
-    assert f"3 steps are too few for images to use (8 crops an epoch in batches of 3, 1 epochs; at least {LEAST_STEPS}" in said
+    assert f"3 steps are too few for images to use (8 crops an epoch in batches of 3, 1 epoch; at least {LEAST_STEPS}" in said
     assert "--epochs 134." in said and "--init-from RUN" in said and f"--material-from {tiles}" in said
 
 

@@ -123,7 +123,10 @@ def forge(
         )
     number = len(drawings) or count
     if gsd is not None and (unknown := next((one.name for one in places if one.unit == "px"), None)):
-        raise ConfigError(f"gsd is {gsd:g} m, but the masks of {unknown} do not say how large their pixels are. Leave --gsd out.")
+        raise ConfigError(
+            f"gsd is {gsd:g} m, but the masks of {unknown} do not say how large their pixels are. Say it with "
+            "--pixel-size METRES, or leave --gsd out."
+        )
     settings = _settings(how, size, gsd, density, seed, reader, masks, drawings, style)
     rows: list[ForgedRow] = []
     paths: list[Path] = []

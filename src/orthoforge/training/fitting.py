@@ -78,10 +78,10 @@ def _too_few_steps(recipe: Recipe, store: TileStore) -> str | None:
     times = -(-LEAST_STEPS // steps)
     longer = f"--epochs {times * recipe.epochs}" + f" --decay-epochs {times * recipe.decay_epochs}" * bool(recipe.decay_epochs)
     trained = "orthoforge-material" if recipe.material else "orthoforge-s"
-    fits = recipe.generator == "modulated" and recipe.generator_width == 16
+    bundled_fit = recipe.generator == "modulated" and recipe.generator_width == 16 and store.classes is None
     ways = [
         f"Train longer: {longer}.",
-        f"Or begin with trained weights: --init-from {trained if fits else 'RUN'}.",
+        f"Or begin with trained weights, if you do not yet: --init-from {trained if bundled_fit else 'RUN'}.",
     ]
     if store.classes is None:
         ways.append(
@@ -91,7 +91,7 @@ def _too_few_steps(recipe: Recipe, store: TileStore) -> str | None:
     return "\n  ".join(
         [
             f"{steps} steps are too few for images to use ({crops} crops an epoch in batches of {recipe.batch_size}, "
-            f"{recipe.total_epochs} epochs; at least {LEAST_STEPS} are needed).",
+            f"{recipe.total_epochs} epoch{'s' * (recipe.total_epochs != 1)}; at least {LEAST_STEPS} are needed).",
             *ways,
         ]
     )
