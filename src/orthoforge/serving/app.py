@@ -13,7 +13,8 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orthoforge.serving import health, images, problems
+from orthoforge.serving import health, images, jobs, maps, problems
+from orthoforge.serving.job_runner import JobRunner
 from orthoforge.serving.limits import BodyLimits
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.models import Models
@@ -27,18 +28,23 @@ DESCRIPTION = "Masks to orthophotos, a map that is generated as one pans over it
 def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, layers: Sequence[Path] = ()) -> FastAPI:
     """An application that serves ``generators`` by their names, and living maps of ``layers``."""
     serving = Serving(Models(generators, settings.devices), settings)
+    serving.maps = maps.Maps(serving, layers)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.data.mkdir(parents=True, exist_ok=True)
         serving.decoders.start()
         serving.workers.start()
+        serving.jobs = JobRunner(serving)
+        serving.jobs.start()
         try:
             yield
         finally:
             serving.stop()
+            await serving.jobs.close()
             await anyio.to_thread.run_sync(serving.workers.close)
             serving.decoders.close()
+            serving.maps.close()
 
     app = FastAPI(
         title="Orthoforge", version=version("orthoforge"), description=DESCRIPTION, lifespan=lifespan, docs_url=None, redoc_url=None
@@ -46,7 +52,8 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     app.state.serving = serving
     problems.install(app)
     app.include_router(health.router)
-    app.include_router(images.router, dependencies=[Depends(admitted)])
+    for router in (images.router, jobs.router, maps.router):
+        app.include_router(router, dependencies=[Depends(admitted)])
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(BodyLimits, most_bytes=settings.upload_bytes, most_s=settings.upload_s)
     if settings.cors:

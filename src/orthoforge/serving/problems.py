@@ -34,7 +34,6 @@ KINDS: dict[str, Kind] = {
     "not-acceptable": Kind(406, "No such form of answer", "Several variants come as application/zip; ask for that, or for one."),
     "slow-body": Kind(408, "The request took too long to arrive", "The body had not arrived after 30 s."),
     "conflict": Kind(409, "Not in this state", "The job is running and has no result yet."),
-    "gone": Kind(410, "No longer there", "The result was kept for 24 hours."),
     "too-large": Kind(413, "Too large", "The mask has 9000×9000 px; 4194304 pixels are the most. Larger ones are POST /v1/jobs."),
     "no-form": Kind(415, "Not a form", "Send multipart/form-data."),
     "invalid": Kind(422, "Cannot be used", "mask.tif: value 37 in 0.3 % of pixels; 0, 1 and 255 are expected."),
