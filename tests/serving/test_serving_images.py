@@ -15,6 +15,9 @@ from orthoforge.serving.scenes import ServedScene
 
 MASK = make_mask((48, 64))
 
+# Threads that write blocks change the filters of warnings of the whole process, one after the other's back.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):

@@ -16,6 +16,9 @@ from orthoforge.serving.scenes import ServedScene
 
 MASK = make_mask((80, 100))
 
+# Threads that write blocks change the filters of warnings of the whole process, one after the other's back.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 
 @pytest.fixture(autouse=True)
 def small_blocks(monkeypatch):

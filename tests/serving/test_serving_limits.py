@@ -24,6 +24,9 @@ from orthoforge.serving.uploads import Decoders
 
 MASK = make_mask((32, 32))
 
+# Threads that write blocks change the filters of warnings of the whole process, one after the other's back.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 
 ASKS = httpx.Client()  # each would spend a tenth of a second on certificates that nobody asks for
 

@@ -19,6 +19,9 @@ from orthoforge.serving.metrics import Metrics
 
 SIZE = (300, 400)
 
+# Threads that write blocks change the filters of warnings of the whole process, one after the other's back.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
 
 @pytest.fixture(scope="module")
 def layers(tmp_path_factory):

@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orthoforge.serving import health, images, jobs, maps, problems
+from orthoforge.serving import forged, health, images, jobs, maps, problems
 from orthoforge.serving.job_runner import JobRunner
 from orthoforge.serving.limits import BodyLimits
 from orthoforge.serving.metrics import Metrics
@@ -29,6 +29,7 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     """An application that serves ``generators`` by their names, and living maps of ``layers``."""
     serving = Serving(Models(generators, settings.devices), settings)
     serving.maps = maps.Maps(serving, layers)
+    serving.forge = forged.Forge(serving)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -52,7 +53,7 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     app.state.serving = serving
     problems.install(app)
     app.include_router(health.router)
-    for router in (images.router, jobs.router, maps.router):
+    for router in (images.router, jobs.router, maps.router, forged.router):
         app.include_router(router, dependencies=[Depends(admitted)])
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(BodyLimits, most_bytes=settings.upload_bytes, most_s=settings.upload_s)

@@ -46,7 +46,7 @@ def pixels_per_pixel(grid: Grid, z: int) -> float:
 
 
 def meeting(grid: Grid, tile: Grid) -> Window | None:
-    """The pixels of a tile that a grid may reach; ``None`` where there are none. Further out, transforms of its CRS need not exist."""
+    """The pixels of a tile that a grid may reach; ``None`` for none. Further out, transforms of its CRS need not exist."""
     left, bottom, right, top = transform_bounds(grid.crs, tile.crs, *grid.bounds)
     back = ~tile.transform
     (first_col, first_row), (last_col, last_row) = back @ (left, top), back @ (right, bottom)
@@ -64,8 +64,8 @@ def placed(pixels: np.ndarray, there: np.ndarray, part: Window) -> tuple[np.ndar
 
 def covered(grid: Grid, tile: Grid) -> Window | None:
     """The window of ``grid`` that a tile shows, with what its kernel needs around it; ``None`` where they do not meet."""
-    steps = np.linspace(0, tile.width, _STEPS)
-    cols, rows = (axis.ravel() for axis in np.meshgrid(steps, steps))
+    sides = (np.linspace(0, side, _STEPS) for side in (tile.width, tile.height))
+    cols, rows = (axis.ravel() for axis in np.meshgrid(*sides))
     xs, ys = tile.transform.a * cols + tile.transform.c, tile.transform.e * rows + tile.transform.f
     there = np.array(transform(tile.crs, grid.crs, xs.tolist(), ys.tolist()))
     there = there[:, np.isfinite(there).all(axis=0)]
@@ -73,7 +73,7 @@ def covered(grid: Grid, tile: Grid) -> Window | None:
         return None
     back = ~grid.transform
     at_cols, at_rows = back.a * there[0] + back.c, back.e * there[1] + back.f
-    scale = max(np.ptp(at_cols), np.ptp(at_rows)) / tile.width
+    scale = max(np.ptp(at_cols) / tile.width, np.ptp(at_rows) / tile.height)
     around = _SEAMS + math.ceil(2 * scale)
     top, bottom = max(0, math.floor(at_rows.min()) - around), min(grid.height, math.ceil(at_rows.max()) + around)
     left, right = max(0, math.floor(at_cols.min()) - around), min(grid.width, math.ceil(at_cols.max()) + around)
@@ -84,9 +84,12 @@ def warped(
     pixels: np.ndarray, valid: np.ndarray | None, grid: Grid, tile: Grid, *, scale: float, nearest: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Pixels (H, W, B) uint8 of ``grid`` on a tile's, and where there are any, (h, w) bool. ``scale`` is ``pixels_per_pixel``."""
-    bands = np.ascontiguousarray(np.moveaxis(pixels, -1, 0))
     holds = np.full(pixels.shape[:2], 255, np.uint8) if valid is None else valid.astype(np.uint8) * 255
-    places = {"src_transform": grid.transform, "src_crs": grid.crs, "dst_transform": tile.transform, "dst_crs": tile.crs}
+    # At the map's end the kernel finds the last pixels once more, in every tile alike.
+    bands = np.ascontiguousarray(np.moveaxis(np.pad(pixels, ((_SEAMS, _SEAMS), (_SEAMS, _SEAMS), (0, 0)), mode="edge"), -1, 0))
+    holds = np.pad(holds, _SEAMS)
+    around = grid.transform @ Affine.translation(-_SEAMS, -_SEAMS)
+    places = {"src_transform": around, "src_crs": grid.crs, "dst_transform": tile.transform, "dst_crs": tile.crs}
     kernel = {"XSCALE": 1 / max(1.0, scale), "YSCALE": 1 / max(1.0, scale)}
     made = np.zeros((len(bands), tile.height, tile.width), np.uint8)
     there = np.zeros((tile.height, tile.width), np.uint8)

@@ -1,6 +1,7 @@
 """Errors as the server tells them: ``application/problem+json`` (RFC 9457), each kind with a status, a title and an example."""
 
 import json
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from starlette.responses import Response
 
 from orthoforge.errors import OrthoforgeError, http_status, is_out_of_memory
 
+log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:orthoforge:problem:"
 _STATUS_OF_A_CLIENT_THAT_LEFT = 499  # nobody reads it; it is for the metrics
@@ -130,7 +132,10 @@ def install(app: FastAPI) -> None:
     """Let the app tell all errors as problems."""
 
     async def told(request: Request, error: Exception) -> Response:
-        return problem_of(error).response()
+        problem = problem_of(error)
+        if problem.status == KINDS["failed"].status:
+            log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+        return problem.response()
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)

@@ -4,9 +4,12 @@ import importlib.util
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from rasterio.errors import NotGeoreferencedWarning
 
 from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError, DataError
@@ -64,6 +67,7 @@ def serve(
     generators = _generators([runs] if isinstance(runs, str | Path) else runs, devices[0])
     if host not in _LOCAL and not settings.keys:
         print(f"warning: {host} can be reached by others, and no API keys are asked for (--keys)", file=sys.stderr)
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `open_quietly` keeps it from one thread at a time
     with lock(settings.data / "server"):
         server_of(generators, settings, [Path(layer) for layer in layers], host, port).run()
 

@@ -12,6 +12,7 @@ from orthoforge.serving.settings import Settings
 from orthoforge.serving.uploads import Decoders
 
 if TYPE_CHECKING:
+    from orthoforge.serving.forged import Forge
     from orthoforge.serving.job_runner import JobRunner
     from orthoforge.serving.maps import Maps
 
@@ -20,6 +21,7 @@ class Serving:
     """One server's parts, from its settings and generators."""
 
     maps: "Maps"
+    forge: "Forge"
     jobs: "JobRunner"
 
     def __init__(self, models: Models, settings: Settings) -> None:
