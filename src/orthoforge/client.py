@@ -124,7 +124,7 @@ class RemoteJob:
         return self
 
     def wait(self, most_s: float = float("inf")) -> "RemoteJob":
-        """Wait for its end. ``ServerError`` when it failed or was cancelled, ``ResourceError`` when it took longer than ``most_s``."""
+        """Wait for its end. ``ServerError`` when it failed or was cancelled, ``ResourceError`` when that takes over ``most_s``."""
         until = time.monotonic() + most_s
         while self.refresh().card["state"] in ("queued", "running"):
             if time.monotonic() > until:
@@ -155,19 +155,22 @@ class RemoteJob:
 
 def _form(mask: str | Path | bytes, fields: Mapping[str, Any]) -> tuple[bytes, str]:
     """A form of a file and fields, and its media type."""
-    if not isinstance(mask, bytes):
-        try:
-            mask = Path(mask).read_bytes()
-        except OSError as error:
-            raise DataError(f"{mask}: cannot be read ({error.strerror}).") from error
-    name = "footprints" if mask.lstrip()[:1] == b"{" else "mask"
+    data = mask if isinstance(mask, bytes) else _read(Path(mask))
+    name = "footprints" if data.lstrip()[:1] == b"{" else "mask"
     boundary = secrets.token_hex(16)
     head = 'Content-Disposition: form-data; name="{}"'
     parts = [
         f"--{boundary}\r\n{head.format(field)}\r\n\r\n{value}\r\n".encode() for field, value in fields.items() if value is not None
     ]
-    parts += [f'--{boundary}\r\n{head.format(name)}; filename="{name}"\r\n\r\n'.encode(), mask, f"\r\n--{boundary}--\r\n".encode()]
+    parts += [f'--{boundary}\r\n{head.format(name)}; filename="{name}"\r\n\r\n'.encode(), data, f"\r\n--{boundary}--\r\n".encode()]
     return b"".join(parts), f"multipart/form-data; boundary={boundary}"
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
 
 
 def _told(error: urllib.error.HTTPError) -> ServerError:

@@ -31,6 +31,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreference
 ASKS = httpx.Client()  # each would spend a tenth of a second on certificates that nobody asks for
 
 
+@pytest.fixture(scope="module", autouse=True)
+def connections():
+    yield
+    ASKS.close()
+
+
 def sent(port: int, mask: bytes, timeout: float = 30) -> httpx.Response:
     return ASKS.post(f"http://127.0.0.1:{port}/v1/images", files={"mask": mask}, timeout=timeout)
 
