@@ -27,9 +27,7 @@ DESCRIPTION = "Masks to orthophotos, a map that is generated as one pans over it
 
 def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, layers: Sequence[Path] = ()) -> FastAPI:
     """An application that serves ``generators`` by their names, and living maps of ``layers``."""
-    serving = Serving(Models(generators, settings.devices), settings)
-    serving.maps = maps.Maps(serving, layers)
-    serving.forge = forged.Forge(serving)
+    serving = Serving(Models(generators, settings.devices), settings, layers)
 
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

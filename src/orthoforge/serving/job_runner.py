@@ -16,10 +16,10 @@ from orthoforge.geo.cog import assemble, read_block, write_block
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.serving.decoded import DecodedMask
 from orthoforge.serving.job_store import CANCELLED, DONE, FAILED, Job, JobStore
+from orthoforge.serving.parts import Parts
 from orthoforge.serving.problems import Problem, problem_of
 from orthoforge.serving.queue import BACKGROUND
 from orthoforge.serving.scenes import ServedScene
-from orthoforge.serving.state import Serving
 from orthoforge.serving.writing import image_tags
 
 log = logging.getLogger(__name__)
@@ -32,9 +32,9 @@ _LEAST_SHARE = 0.3  # of an image's bytes that are left when it is packed
 class JobRunner:
     """Takes jobs in the order in which they came. What was interrupted goes on where it was."""
 
-    def __init__(self, serving: Serving) -> None:
-        self._serving = serving
-        self.store = JobStore(serving.settings.data / "jobs")
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self.store = JobStore(parts.settings.data / "jobs")
         self._changed = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
         self._running: tuple[str, asyncio.Task[None]] | None = None
@@ -52,9 +52,9 @@ class JobRunner:
 
     def require_room(self) -> None:
         """``Problem`` where no further job is taken."""
-        self._serving.workers.require_room()
-        if self.store.unfinished() >= self._serving.settings.jobs:
-            raise Problem("busy", f"{self._serving.settings.jobs} jobs wait or run; ask again in 60 s.", retry_after_s=60)
+        self._parts.workers.require_room()
+        if self.store.unfinished() >= self._parts.settings.jobs:
+            raise Problem("busy", f"{self._parts.settings.jobs} jobs wait or run; ask again in 60 s.", retry_after_s=60)
 
     def new_place(self) -> tuple[str, Path]:
         """A new job's name and its folder."""
@@ -70,7 +70,7 @@ class JobRunner:
     def cancel(self, job_id: str) -> None:
         """End a job; nothing more of it is made."""
         if self.store.end(job_id, CANCELLED):
-            self._serving.metrics.jobs.labels(CANCELLED).inc()
+            self._parts.metrics.jobs.labels(CANCELLED).inc()
         if self._running is not None and self._running[0] == job_id:
             self._running[1].cancel()
 
@@ -103,16 +103,16 @@ class JobRunner:
 
     def _end(self, job: Job, state: str, problem: str = "") -> None:
         if self.store.end(job.id, state, problem):
-            self._serving.metrics.jobs.labels(state).inc()
+            self._parts.metrics.jobs.labels(state).inc()
         shutil.rmtree(self.store.place(job.id) / BLOCKS, ignore_errors=True)
 
     async def _make(self, job: Job) -> None:
         """The result, out of blocks."""
-        serving, place = self._serving, self.store.place(job.id)
-        model = serving.models.find(job.request["model"])
-        style = serving.models.require_style(model, job.request["style"])
+        parts, place = self._parts, self.store.place(job.id)
+        model = parts.models.find(job.request["model"])
+        style = parts.models.require_style(model, job.request["style"])
         mask = await asyncio.to_thread(DecodedMask, place)
-        served = ServedScene(serving.models, serving.workers, model, job.request["style"], mask, job.request["seed"])
+        served = ServedScene(parts.models, parts.workers, model, job.request["style"], mask, job.request["seed"])
         side_px = await asyncio.to_thread(served.block_side_px)
         grid, scene = served.scene.delivered.grid, served.scene
         require_free_space(place, round(2 * _LEAST_SHARE * served.pixels * scene.generator.bands), "the result")
@@ -134,7 +134,7 @@ class JobRunner:
 
     async def _sweep(self) -> None:
         while True:
-            self.store.remove_ended_before(time.time() - self._serving.settings.result_hours * _HOUR_S)
+            self.store.remove_ended_before(time.time() - self._parts.settings.result_hours * _HOUR_S)
             await asyncio.sleep(_SWEEP_S)
 
 

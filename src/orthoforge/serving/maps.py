@@ -1,12 +1,7 @@
 """``/v1/maps``: living maps as tiles, and their masks."""
 
 import asyncio
-import contextlib
 import io
-from collections import OrderedDict
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -14,16 +9,12 @@ from fastapi import APIRouter, Query, Request
 from PIL import Image
 from starlette.responses import Response
 
-from orthoforge.errors import ConfigError
-from orthoforge.masks.opening import Extent, SceneMask, open_mask
-from orthoforge.serving.block_cache import BlockCache
 from orthoforge.serving.forms import MOST_SEED
 from orthoforge.serving.leaving import for_client
 from orthoforge.serving.living_map import LivingMap
 from orthoforge.serving.mercator import MOST_ZOOM, TILE_PX
-from orthoforge.serving.models import Model
 from orthoforge.serving.problems import Problem, problems
-from orthoforge.serving.state import Serving, serving_of
+from orthoforge.serving.state import serving_of
 
 router = APIRouter(tags=["maps"])
 _ERRORS = problems("no-key", "not-found", "invalid", "too-often", "failed", "busy", "stopping", "deadline", "no-room")
@@ -34,73 +25,6 @@ _QUALITY = 90  # of WebP
 Model_ = Annotated[str | None, Query(alias="model", max_length=200, description="Of /v1/models; the first one when left out.")]
 Style_ = Annotated[str | None, Query(alias="style", max_length=200, description="One of the model's styles.")]
 Seed_ = Annotated[int | None, Query(alias="seed", ge=0, le=MOST_SEED, description="Another world; the server's when left out.")]
-
-
-class Maps:
-    """The layers of a server, each open in the models that it was asked in."""
-
-    def __init__(self, serving: Serving, layers: Sequence[Path]) -> None:
-        self._serving = serving
-        self.layers = {layer.name.split(".")[0]: layer for layer in layers}
-        if len(self.layers) < len(layers):
-            raise ConfigError("two layers have one name; rename one of their files.")
-        self._cache: BlockCache | None = None
-        self._masks: dict[tuple[str, str], SceneMask] = {}
-        self._maps: OrderedDict[tuple[str, str, str | None, int], LivingMap] = OrderedDict()
-        self._opened = contextlib.ExitStack()
-        self._opening = asyncio.Lock()
-        self._opener = ThreadPoolExecutor(1)  # GDAL's settings are a thread's: who opened a file has to close it
-
-    @property
-    def cache(self) -> BlockCache:
-        """Blocks of all maps."""
-        if self._cache is None:
-            settings = self._serving.settings
-            self._cache = BlockCache(settings.data / "blocks", settings.cache_bytes, self._serving.metrics)
-        return self._cache
-
-    async def find(self, name: str, model: str | None, style: str | None, seed: int | None) -> LivingMap:
-        """A layer's map in a model, style and seed, opened when it is first asked for. ``Problem`` where there is none."""
-        if name not in self.layers:
-            known = ", ".join(self.layers) or "none"
-            raise Problem("not-found", f"No map is called {name[:80]!r}; there are: {known}.")
-        serving = self._serving
-        of = serving.models.find(model)
-        serving.models.require_style(of, style)
-        key = name, of.name, style, serving.settings.map_seed if seed is None else seed
-        async with self._opening:
-            if key not in self._maps:
-                self._maps[key] = await asyncio.get_running_loop().run_in_executor(self._opener, self._open, of, *key)
-            self._maps.move_to_end(key)
-            while len(self._maps) > serving.settings.scenes:
-                self._maps.popitem(last=False)
-            return self._maps[key]
-
-    def mask(self, name: str, model: Model) -> SceneMask:
-        """A layer's mask as a model reads it, open until the server ends."""
-        key = name, model.name
-        if key not in self._masks:
-            gsd_m = model.generator.gsd_m
-            opened = open_mask(
-                self.layers[name], classes=model.generator.classes, threshold=None, extent=Extent(),
-                gsd_m=float(f"{gsd_m:.3g}") if gsd_m else None,
-            )  # fmt: skip
-            self._masks[key] = self._opened.enter_context(opened)
-        return self._masks[key]
-
-    def close(self) -> None:
-        """Close the layers."""
-        self._opener.submit(self._opened.close).result()
-        self._opener.shutdown()
-
-    def _open(self, model: Model, name: str, _: str, style: str | None, seed: int) -> LivingMap:
-        mask = self.mask(name, model)
-        if mask.grid.pixel_m() is None:
-            raise Problem("invalid", f"The layer {name} has no place on the ground, so it is no map.")
-        serving = self._serving
-        return LivingMap(
-            serving.models, serving.workers, self.cache, serving.metrics, model, style, seed, mask, serving.settings.block_px
-        )
 
 
 @router.get("/v1/maps", summary="The maps", responses=problems("no-key", "too-often"))
