@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from servers import client, pixels
+from servers import client, generator, pixels
 
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge.geo.grid import Grid, Window
@@ -17,7 +17,7 @@ from orthoforge.serving.living_map import LivingMap
 from orthoforge.serving.mercator import bounds_of, covered, joined, pixels_per_pixel, tile_grid, warped
 from orthoforge.serving.metrics import Metrics
 
-SIZE = (300, 400)
+SIZE = (300, 600)
 
 # Threads that write blocks change the filters of warnings of the whole process, one after the other's back.
 pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
@@ -189,10 +189,30 @@ def test_a_coarse_mask_is_the_same_in_any_window(tmp_path):
     np.save(tmp_path / LABELS, make_mask(SIZE))
     write_grid(tmp_path, make_grid(SIZE))
     coarse = CoarseMask(DecodedMask(tmp_path), 4, classes=False)
-    whole = coarse.read(Window(0, 0, 75, 100))[0]
+    whole = coarse.read(Window(0, 0, 75, 150))[0]
     coarse._step = 7
     assert (coarse.read(Window(10, 20, 50, 60))[0] == whole[10:60, 20:80]).all()
     assert 0.5 < (whole > 0).mean() / (make_mask(SIZE) > 0).mean() < 1.5
+
+
+def test_a_far_view_is_the_scene_of_the_mask_in_coarser_pixels(served):
+    document = served.get("/v1/maps/raster/tilejson.json?model=styled").json()
+    living: LivingMap = served.app.state.serving.maps._maps["raster", "styled", None, 0]
+    level = living.levels - 1
+    z = next(z for z in range(document["maxzoom"], 0, -1) if living.level_of(z) == level)
+    x, y = tile_at(document, z)
+    assert served.get(f"/v1/maps/raster/tiles/{z}/{x}/{y}.png?model=styled").status_code == 200
+    mask = living._masks[level]
+    assert mask.grid.width <= 256 and level > 1
+    labels, _ = mask.read(Window(0, 0, mask.grid.height, mask.grid.width))
+    wanted = generator("styled")(labels, seed=0, origin=living._scenes[level].scene.origin)
+    blocks = list((served.app.state.serving.settings.data / "blocks" / living.identity).glob(f"{level}_*.tif"))
+    assert blocks
+    for path in blocks:
+        _, row, col = map(int, path.stem.split("_"))
+        made, _ = living._cache.get(f"{living.identity}/{path.stem}")
+        part = wanted[row : row + made.shape[0], col : col + made.shape[1]]
+        assert np.abs(made.astype(int) - part).max() <= 1
 
 
 def test_levels_go_from_the_models_pixels_to_one_small_scene(served):

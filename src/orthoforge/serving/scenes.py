@@ -17,7 +17,8 @@ from orthoforge.trained_generator import TrainedGenerator
 
 
 class ServedScene:
-    """A scene of one model, style and seed, on its mask's grid, or with ``resampled`` false on the model's own.
+    """A scene of one model, style and seed, on its mask's grid. With ``resampled`` false the network sees the mask's own pixels,
+    however large they are; otherwise they are brought to its resolution before, and the image back afterwards.
 
     ``name`` places a mask that lies nowhere, as in ``Scene``.
     """
@@ -35,8 +36,8 @@ class ServedScene:
         resampled: bool = True,
     ) -> None:
         first = workers.devices[0]
-        made = at_resolution(mask, model.generator, "mask", resample=True)
-        self.scene = Scene(models.on(model, style, first), made, mask if resampled else made, seed, None, name)
+        made = at_resolution(mask, model.generator, "mask", resample=True) if resampled else mask
+        self.scene = Scene(models.on(model, style, first), made, mask, seed, None, name)
         self._models, self._workers, self._model, self._style, self._first = models, workers, model, style, first
         self._generators: dict[str, TrainedGenerator] = {}
         self._preparing = threading.Lock()
