@@ -14,6 +14,9 @@ from orthoforge.serving.living_map import LivingMap
 from orthoforge.serving.models import Model
 from orthoforge.serving.parts import Parts
 from orthoforge.serving.problems import Problem
+from orthoforge.serving.recent import Recent
+
+_TILES = 512  # of some 100 kB
 
 
 class Layers:
@@ -28,6 +31,8 @@ class Layers:
         self._masks: dict[tuple[str, str], SceneMask] = {}
         self._maps: OrderedDict[tuple[str, str, str | None, int], LivingMap] = OrderedDict()
         self._opened = contextlib.ExitStack()
+        self.tiles: Recent[bytes] = Recent(_TILES)
+        """Lately sent, as they were sent."""
         self._opening = asyncio.Lock()
         self._opener = ThreadPoolExecutor(1)  # GDAL's settings are a thread's: who opened a file has to close it
 

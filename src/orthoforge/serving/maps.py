@@ -74,9 +74,14 @@ async def get_tile(
     _require_tile(found, z, x, y)
     if found.model.generator.bands < 3:
         raise Problem("invalid", f"The images of {found.model.name} have {found.model.generator.bands} bands; tiles need three.")
-    made = await for_client(request, found.tile(z, x, y), serving.settings.deadline_s)
-    shown = None if made is None else (made[0][..., :3], made[1])
-    return await asyncio.to_thread(_response, request, shown, form)
+    key = found.identity, z, x, y, form
+    data = serving.maps.tiles.get(key)
+    if data is None:
+        made = await for_client(request, found.tile(z, x, y), serving.settings.deadline_s)
+        shown = None if made is None else (made[0][..., :3], made[1])
+        data = await asyncio.to_thread(_encoded, shown, form)
+        serving.maps.tiles.keep(key, data)
+    return Response(data, 200, {"Cache-Control": _KEPT}, f"image/{form}")
 
 
 @router.get(
@@ -91,10 +96,10 @@ async def get_mask_tile(request: Request, name: str, z: int, x: int, y: int, mod
     def work() -> Response:
         made, classes = found.mask_tile(z, x, y), found.model.generator.classes
         if made is None:
-            return _response(request, None, "png")
+            return _png(None)
         labels, there = made
         rgb = np.repeat(labels[..., None], 3, axis=2) if classes is None else classes.rgb(np.minimum(labels, classes.count - 1))
-        return _response(request, (rgb, there), "png")
+        return _png((rgb, there))
 
     return await asyncio.to_thread(work)
 
@@ -104,7 +109,11 @@ def _require_tile(found: LivingMap, z: int, x: int, y: int) -> None:
         raise Problem("not-found", f"There is no tile {z}/{x}/{y}; zooms go from 0 to {min(MOST_ZOOM, found.most_zoom)}.")
 
 
-def _response(request: Request, made: tuple[np.ndarray, np.ndarray] | None, form: str) -> Response:
+def _png(made: tuple[np.ndarray, np.ndarray] | None) -> Response:
+    return Response(_encoded(made, "png"), 200, {"Cache-Control": _KEPT}, "image/png")
+
+
+def _encoded(made: tuple[np.ndarray, np.ndarray] | None, form: str) -> bytes:
     """A tile as bytes; transparent where the map does not reach."""
     rgba = np.zeros((TILE_PX, TILE_PX, 4), np.uint8)
     if made is not None:
@@ -118,7 +127,7 @@ def _response(request: Request, made: tuple[np.ndarray, np.ndarray] | None, form
         image.save(buffer, "WEBP", quality=_QUALITY, method=2)
     else:
         image.save(buffer, "PNG", compress_level=3)
-    return Response(buffer.getvalue(), 200, {"Cache-Control": _KEPT}, f"image/{form}")
+    return buffer.getvalue()
 
 
 def _tilejson(request: Request, name: str, found: LivingMap, what: str) -> dict[str, Any]:
