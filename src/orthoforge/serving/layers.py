@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from orthoforge.errors import ConfigError
+from orthoforge.errors import ConfigError, OrthoforgeError
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.serving.block_cache import BlockCache
 from orthoforge.serving.living_map import LivingMap
@@ -79,7 +79,10 @@ class Layers:
         self._opener.shutdown()
 
     def _open(self, model: Model, name: str, _: str, style: str | None, seed: int) -> LivingMap:
-        mask = self.mask(name, model)
+        try:
+            mask = self.mask(name, model)
+        except OrthoforgeError as error:  # its words name the file by a path that is nobody's business
+            raise Problem("invalid", str(error).replace(str(self.layers[name]), f"the layer {name}")) from error
         if mask.grid.pixel_m() is None:
             raise Problem("invalid", f"The layer {name} has no place on the ground, so it is no map.")
         parts = self._parts

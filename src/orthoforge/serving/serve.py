@@ -38,7 +38,7 @@ def serve(
     layers: Sequence[str | Path] = (),
     host: str = "127.0.0.1",
     port: int = 8000,
-    data: str | Path = "orthoforge-data",
+    data: str | Path = Path("orthoforge-data"),
     keys: str | Path | None = None,
     cors: Sequence[str] = (),
     rate: int = 0,
@@ -64,6 +64,9 @@ def serve(
         upload_bytes=upload_mb * MB, cache_bytes=int(cache_gb * 1024 * MB), map_seed=seed,
     )  # fmt: skip
     _require_sound(settings)
+    for layer in layers:
+        if not Path(layer).is_file():
+            raise DataError(no_such_file(Path(layer)))
     generators = _generators([runs] if isinstance(runs, str | Path) else runs, devices[0])
     if host not in _LOCAL and not settings.keys:
         print(f"warning: {host} can be reached by others, and no API keys are asked for (--keys)", file=sys.stderr)
