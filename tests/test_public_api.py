@@ -11,7 +11,7 @@ PUBLIC = {
     "Classes", "OrthoforgeError", "RealPairs", "Recipe", "Run", "ScoreNetwork", "SegmenterSettings", "SyntheticPairs", "TileStore",
     "TrainedGenerator",
     "check", "compare", "demo", "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator",
-    "load_recipe", "prepare", "publish", "recipe_names", "simulate", "sweep", "train", "utility",
+    "load_recipe", "prepare", "publish", "recipe_names", "serve", "simulate", "sweep", "train", "utility",
 }  # fmt: skip
 
 

@@ -10,8 +10,8 @@ ORDER = (
     "errors", "files", "bands", "plain_yaml", "progress", "devices", "models", "config", "weights", "geo", "vectors", "masks",
     "scenes", "labels", "tiles", "networks", "material", "tile_library", "pretrained", "checkpoint_state", "checkpoints",
     "checkpoint_files", "run_files", "hub", "trained_generator", "runs", "measures", "trackers", "pages", "generation", "forging",
-    "datasets", "training", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "doctor",
-    "__init__", "cli",
+    "datasets", "training", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration",
+    "serving", "client", "doctor", "__init__", "cli",
 )  # fmt: skip
 Graph = dict[str, set[str]]
 

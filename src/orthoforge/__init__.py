@@ -32,6 +32,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a program gets each name fro
     from orthoforge.runs import Run
     from orthoforge.scenes.checks import check
     from orthoforge.scenes.simulate import simulate
+    from orthoforge.serving.serve import serve
     from orthoforge.tiles.prepare import prepare
     from orthoforge.tiles.store import TileStore
     from orthoforge.trained_generator import TrainedGenerator, load_generator
@@ -67,6 +68,7 @@ _HOMES = {
     "prepare": "tiles.prepare",
     "publish": "hub",
     "recipe_names": "config",
+    "serve": "serving.serve",
     "simulate": "scenes.simulate",
     "sweep": "experiments",
     "train": "training.session",
@@ -97,6 +99,7 @@ __all__ = [
     "prepare",
     "publish",
     "recipe_names",
+    "serve",
     "simulate",
     "sweep",
     "train",

@@ -20,6 +20,7 @@ EXTRAS = {
     "parquet": "footprints in GeoParquet",
     "sign": "Content Credentials (generate --sign)",
     "hub": "generators from and to the Hugging Face hub",
+    "serve": "the server (orthoforge serve)",
     "judge": "a judge that learned on aerial images (evaluate --network geoembed)",
 }
 """What the extras of ``pyproject.toml`` are for."""

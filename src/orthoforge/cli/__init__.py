@@ -14,7 +14,7 @@ from typing import Any
 import tyro
 from tyro.conf import FlagCreatePairsOff
 
-from orthoforge.cli import data, images, machine, masks, publishing, scores, training
+from orthoforge.cli import data, images, machine, masks, publishing, scores, serving, training
 from orthoforge.cli.streams import printable, safe_streams, undecodable_messages_dropped, words_on_loss
 from orthoforge.errors import OrthoforgeError, ResourceError, exit_code, is_out_of_memory
 
@@ -23,7 +23,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": training.demo, "check": data.check, "prepare": data.prepare, "train": training.TrainOptions,
     "footprints": masks.footprints, "forge": masks.forge, "generate": images.generate, "grow": images.grow,
     "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
-    "sweep": training.sweep, "publish": publishing.publish, "recipes": training.recipes,
+    "sweep": training.sweep, "publish": publishing.publish, "serve": serving.serve, "recipes": training.recipes,
     "doctor": machine.doctor,
 }  # fmt: skip
 DESCRIPTION = (

@@ -1,11 +1,12 @@
 """What every generator says of itself and how it is asked, so that nobody outside this room needs to know which one it is."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor, nn
 
 from orthoforge.models.colours import Colours
-from orthoforge.models.noise import NoiseField
+from orthoforge.models.noise import NoiseField, place_noise
 from orthoforge.models.styles import StyleBank, StyleEncoder
 
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
@@ -77,6 +78,16 @@ class Generator(nn.Module):
         ``None`` that of the bank.
         """
         return self(condition)
+
+    def made_together(
+        self, conditions: Tensor, fields: Sequence[NoiseField], *, told: Tensor | None, places: Sequence[int | None]
+    ) -> Tensor:
+        """Images (N, B, H, W) of whole conditions (N, C, H, W) in one pass, each that of its own (``made``) to within rounding.
+
+        A field and a place for each; ``told`` as ``made`` has it, of all.
+        """
+        place_noise(self, *fields)
+        return self(conditions)
 
     def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None) -> Shown:
         """What it is shown in training of a batch with real images (N, B, H, W), and encoded canvases where it refines them."""

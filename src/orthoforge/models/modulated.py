@@ -5,6 +5,7 @@ by window without gathering statistics, and an empty mask is not blown up. Noise
 shrink, so that full resolution, where a processor spends its time, stays thin.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import torch
@@ -129,6 +130,23 @@ class ModulatedGenerator(Generator):
         condition, colours = (maps[..., rows, cols].clone() for maps in (condition, colours))
         place_noise(self, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
         return self(condition, style, colours=colours)
+
+    def made_together(
+        self, conditions: Tensor, fields: Sequence[NoiseField], *, told: Tensor | None, places: Sequence[int | None]
+    ) -> Tensor:
+        styles, colours = [], []
+        for index, (field, place) in enumerate(zip(fields, places, strict=True)):
+            place_noise(self, field)
+            style = self.styles(1, place)
+            own = None if told is None else told[index, None]
+            if self.refines:
+                assert own is not None, "what is refined comes with its canvas"
+                colours.append(encode_canvas(own))
+            else:
+                colours.append(self.colours(conditions[index, None], style.roofs, style.ground, own))
+            styles.append(style)
+        place_noise(self, *fields)
+        return self(conditions, Style(*map(torch.cat, zip(*styles, strict=True))), colours=torch.cat(colours))
 
     def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None) -> Shown:
         """Half of the images in the style of their own real ones, with their colours; the others in styles of the first half."""

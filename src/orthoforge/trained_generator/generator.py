@@ -115,10 +115,7 @@ class TrainedGenerator:
         values = mask_values(mask, self._class_count)
         rows, cols = _part_within(values.shape, part or (slice(None), slice(None)))
         around = self.network.around(rows), self.network.around(cols)
-        if told is None:
-            height, width = values.shape
-            buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
-            told = None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width)).values
+        told = self._told_of(values, seed, origin) if told is None else told
         field = NoiseField(seed, *origin)
         place_noise(self.network, field)
         try:
@@ -138,6 +135,38 @@ class TrainedGenerator:
         row, col = (made.start for made in around)
         asked = image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
         return asked if self._shown is None else asked[..., self._shown]
+
+    def together(
+        self, masks: Sequence[np.ndarray], *, seeds: Sequence[int], origins: Sequence[tuple[int, int]]
+    ) -> list[np.ndarray]:
+        """Images of several masks (H, W) of one size in one forward pass: what a call for each gives, to within rounding.
+
+        A seed and an origin for each, as in a call. Raises what a call raises; memory is that of all of them.
+        """
+        values = np.stack([mask_values(mask, self._class_count) for mask in masks])
+        height, width = values.shape[1:]
+        told = [self._told_of(one, seed, origin) for one, seed, origin in zip(values, seeds, origins, strict=True)]
+        known = [one for one in told if one is not None]
+        fields = [NoiseField(seed, *origin) for seed, origin in zip(seeds, origins, strict=True)]
+        places = [None if self.library is None else self._place(seed) for seed in seeds]
+        try:
+            with torch.inference_mode():
+                beside = torch.from_numpy(self._padded(np.stack(known))).to(self.device) if known else None
+                images = decode_image(self.network.made_together(self._condition(values), fields, told=beside, places=places))
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise ResourceError(
+                f"generating {len(masks)} images of {width}×{height} px at once needs more memory than {self.device} has left."
+            ) from error
+        asked = images[:, :height, :width].cpu().numpy()
+        return list(asked if self._shown is None else asked[..., self._shown])
+
+    def _told_of(self, values: np.ndarray, seed: int, origin: tuple[int, int]) -> np.ndarray | None:
+        """What the network is told of a whole mask (H, W)."""
+        height, width = values.shape
+        buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
+        return None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width)).values
 
     def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
         """A generator whose images have three bands: ``bands`` by their number from 0, or the first three. ``ConfigError`` for

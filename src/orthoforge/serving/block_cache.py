@@ -1,0 +1,94 @@
+"""Generated blocks on the disk: at most so many bytes, those not looked at for longest go first."""
+
+import contextlib
+import os
+import shutil
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+
+from orthoforge.errors import DataError
+from orthoforge.geo.cog import read_block, write_block
+from orthoforge.serving.metrics import Metrics
+
+_IN_MEMORY = 64  # blocks, of some hundred kB
+
+Block = tuple[np.ndarray, np.ndarray | None]
+
+
+class BlockCache:
+    """Blocks by their names, ``SCENE/LEVEL_ROW_COL``. What was written is there after a restart; what is damaged is not."""
+
+    def __init__(self, folder: Path, most_bytes: int, metrics: Metrics) -> None:
+        self._folder, self._most_bytes, self._metrics = folder, most_bytes, metrics
+        self._lock = threading.Lock()
+        self._read: OrderedDict[str, Block] = OrderedDict()
+        found = []
+        for path in folder.glob("*/*.tif"):
+            with contextlib.suppress(OSError):
+                found.append((path.stat().st_mtime, path.relative_to(folder).with_suffix("").as_posix(), path.stat().st_size))
+        self._sizes = OrderedDict((name, size) for _, name, size in sorted(found))
+        self._bytes = sum(self._sizes.values())
+        metrics.cache_bytes.set_function(lambda: self._bytes)
+
+    def get(self, name: str) -> Block | None:
+        """A block's pixels and where they are valid; ``None`` where it has to be made."""
+        with self._lock:
+            if name not in self._sizes:
+                return None
+            self._sizes.move_to_end(name)
+            if name in self._read:
+                self._read.move_to_end(name)
+                return self._read[name]
+        try:
+            block = read_block(self._path(name))
+            os.utime(self._path(name))
+        except (DataError, OSError):
+            self._forget(name)
+            return None
+        self._remember(name, block)
+        return block
+
+    def put(self, name: str, pixels: np.ndarray, valid: np.ndarray | None) -> None:
+        """Keep a block, and let others go where the disk's share is full."""
+        path = self._path(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_block(path, pixels, valid)
+        with self._lock:
+            size = path.stat().st_size
+            self._bytes += size - self._sizes.pop(name, 0)
+            self._sizes[name] = size
+            leaving = []
+            while self._bytes > self._most_bytes and len(self._sizes) > 1:
+                oldest, size = self._sizes.popitem(last=False)
+                self._bytes -= size
+                leaving.append(oldest)
+        self._remember(name, (pixels, valid))
+        for oldest in leaving:
+            self._read.pop(oldest, None)
+            self._path(oldest).unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove all."""
+        shutil.rmtree(self._folder, ignore_errors=True)
+        with self._lock:
+            self._sizes.clear()
+            self._read.clear()
+            self._bytes = 0
+
+    def _remember(self, name: str, block: Block) -> None:
+        with self._lock:
+            self._read[name] = block
+            while len(self._read) > _IN_MEMORY:
+                self._read.popitem(last=False)
+
+    def _forget(self, name: str) -> None:
+        with self._lock:
+            self._bytes -= self._sizes.pop(name, 0)
+            self._read.pop(name, None)
+        self._path(name).unlink(missing_ok=True)
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.tif"

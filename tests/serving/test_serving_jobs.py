@@ -1,0 +1,129 @@
+"""Jobs: made block by block, told as they go, cancelled, and not lost when the server ends however it ends."""
+
+import json
+import threading
+import time
+
+import numpy as np
+import pytest
+import rasterio
+from servers import client, generator, png, wait_until
+
+from conftest import make_grid, make_mask, write_tiff
+from orthoforge.serving.job_store import CANCELLED, DONE, QUEUED, JobStore
+from orthoforge.serving.queue import alone
+from orthoforge.serving.scenes import ServedScene
+
+MASK = make_mask((80, 100))
+
+# Threads that write blocks change the filters of warnings of the whole process, one after the other's back.
+pytestmark = pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(ServedScene, "block_side_px", lambda self: 64)
+
+
+@pytest.fixture
+def served(tmp_path):
+    with client(tmp_path / "data") as found:
+        yield found
+
+
+def posted(served, mask=None, **fields):
+    answer = served.post("/v1/jobs", files={"mask": png(MASK) if mask is None else mask}, data=fields)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["id"]
+
+
+def state(served, job):
+    return served.get(f"/v1/jobs/{job}").json()["state"]
+
+
+def held(served):
+    event, began = threading.Event(), threading.Event()
+    served.app.state.serving.workers.submit(alone(lambda device: began.set() or event.wait(20)))
+    assert began.wait(10)
+    return event
+
+
+def test_a_job_makes_the_same_image_and_tells_its_progress(served, tmp_path):
+    mask = write_tiff(tmp_path / "mask.tif", MASK, make_grid(MASK.shape)).read_bytes()
+    job = posted(served, mask, seed=4, style="north")
+    told = [json.loads(line[6:]) for line in served.get(f"/v1/jobs/{job}/events").text.splitlines() if line.startswith("data: ")]
+    assert told[-1]["state"] == "done" and told[-1]["blocks_done"] == told[-1]["blocks"] == 4
+    assert [one["blocks_done"] for one in told] == sorted(one["blocks_done"] for one in told)
+    (tmp_path / "image.tif").write_bytes(served.get(f"/v1/jobs/{job}/result").content)
+    with rasterio.open(tmp_path / "image.tif") as image:
+        assert image.transform == make_grid(MASK.shape).transform and image.tags()["STYLE"] == "north"
+        made = np.moveaxis(image.read(), 0, -1)
+    origin = round(5_000_000 / -0.3), round(500_000 / 0.3)
+    wanted = generator("styled").with_style("north")(MASK, seed=4, origin=origin)
+    assert np.abs(made.astype(int) - wanted).max() <= 1
+    part = served.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=0-3"})
+    assert part.status_code == 206 and part.content == b"II*\0"
+    assert [one["id"] for one in served.get("/v1/jobs").json()["jobs"]] == [job]
+
+
+def test_a_job_that_is_cancelled_makes_nothing_more(served):
+    event = held(served)
+    running, waiting = posted(served), posted(served, seed=1)
+    wait_until(lambda: state(served, running) == "running")
+    assert served.get(f"/v1/jobs/{running}/result").status_code == 409
+    for job in (waiting, running):
+        assert served.delete(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+    event.set()
+    last = posted(served, seed=2)
+    wait_until(lambda: state(served, last) == "done")
+    assert [state(served, job) for job in (running, waiting)] == ["cancelled"] * 2
+    assert served.app.state.serving.metrics.registry.get_sample_value("orthoforge_jobs_total", {"state": "done"}) == 1
+
+
+def test_a_job_goes_on_after_a_restart(tmp_path):
+    with client(tmp_path) as found:
+        event = held(found)
+        job = posted(found, seed=9)
+        wait_until(lambda: state(found, job) == "running")
+        threading.Timer(0.2, event.set).start()
+    with client(tmp_path) as found:
+        wait_until(lambda: state(found, job) == "done")
+        assert found.get(f"/v1/jobs/{job}/result").status_code == 200
+
+
+def test_what_was_accepted_is_there_after_a_kill_and_what_was_not_is_removed(tmp_path):
+    store = JobStore(tmp_path)
+    for name in ("one", "two", "stray"):
+        store.place(name).mkdir()
+    store.add("one", "me", {"seed": 1})
+    store.add("two", "me", {"seed": 2})
+    assert store.next().id == "one"
+    again = JobStore(tmp_path)  # the first is not closed: that process is dead
+    assert [again.get(name).state for name in ("one", "two")] == [QUEUED, QUEUED]
+    assert not again.place("stray").exists() and again.next().id == "one"
+    assert again.end("one", DONE) and not again.end("one", CANCELLED)
+    again.remove_ended_before(time.time() + 1)
+    assert again.get("one") is None and not again.place("one").exists() and again.unfinished() == 1
+    again.close(), store.close()
+
+
+def test_jobs_of_others_are_not_seen(tmp_path):
+    with client(tmp_path, keys=("mine", "yours"), jobs=1) as found:
+        mine, yours = {"X-API-Key": "mine"}, {"X-API-Key": "yours"}
+        event = held(found)
+        job = found.post("/v1/jobs", files={"mask": png(MASK)}, headers=mine).json()["id"]
+        assert found.get(f"/v1/jobs/{job}", headers=yours).status_code == 404
+        assert found.delete(f"/v1/jobs/{job}", headers=yours).status_code == 404
+        assert found.get("/v1/jobs", headers=yours).json() == {"jobs": []}
+        full = found.post("/v1/jobs", files={"mask": png(MASK)}, headers=mine)
+        assert full.status_code == 503 and int(full.headers["retry-after"]) == 60
+        found.delete(f"/v1/jobs/{job}", headers=mine)
+        event.set()
+
+
+def test_jobs_that_are_refused_leave_nothing(served):
+    assert served.post("/v1/jobs", files={"mask": b"x"}).status_code == 422
+    assert served.post("/v1/jobs", files={"mask": png(MASK)}, data={"variants": 2}).status_code == 422
+    assert served.get("/v1/jobs/../../etc").status_code == 404 and served.get("/v1/jobs/x").status_code == 404
+    folder = served.app.state.serving.jobs.store.folder
+    assert not [path for path in folder.iterdir() if path.is_dir()]
