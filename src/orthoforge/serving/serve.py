@@ -49,12 +49,22 @@ def serve(
     seed: int = 0,
     device: str = "auto",
 ) -> None:
-    """Serve images of ``runs``, maps of ``layers`` and jobs over HTTP, until SIGTERM or Ctrl-C; then what was accepted is finished.
+    """Serve images of ``runs``, maps of ``layers`` and jobs over HTTP, until SIGTERM or Ctrl-C. What was accepted is finished then.
 
-    Jobs, results and generated blocks of maps lie in ``data``; jobs that had not ended when a server was killed are taken up by the
-    next one. ``keys`` is a file of API keys, one a line. Raises ``ConfigError`` without the extra ``serve``, or for settings that
-    cannot work, ``CheckpointError`` for a run that is none, ``DataError`` for layers that cannot be read and ``LockedError`` when
-    another server has ``data``.
+    Jobs, results and generated blocks of maps lie in ``data``. Jobs that had not ended when a server was killed are taken up by the
+    next one. ``keys`` is a file of API keys, one a line. ``docs/serving.md`` describes the requests.
+
+    Raises:
+        ConfigError: the extra ``serve`` is missing, or settings cannot work.
+        CheckpointError: a run that is none.
+        DataError: layers that cannot be read.
+        LockedError: another server has ``data``.
+
+    Examples:
+        >>> from orthoforge import serve
+        >>> serve("runs/mine", layers=["town.gpkg"])  # it runs until it is stopped; here the map is missing
+        Traceback (most recent call last):
+        orthoforge.errors.DataError: town.gpkg: no such file...
     """
     if missing := [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]:
         raise ConfigError(f"the server needs {', '.join(missing)}. Install the extra: pip install 'orthoforge[serve]'")
