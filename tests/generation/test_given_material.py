@@ -6,10 +6,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from material_runs import TOWN, refiner
 
 from conftest import make_grid, write_tiff
 from made_runs import make_run
+from material_runs import TOWN, refiner
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.files import sha256_of
 from orthoforge.generation import generate

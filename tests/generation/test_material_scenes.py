@@ -7,9 +7,9 @@ import shutil
 
 import numpy as np
 import pytest
-from material_runs import TOWN, refiner
 
 from conftest import make_grid, write_tiff
+from material_runs import TOWN, refiner
 from orthoforge.checkpoints import MATERIAL
 from orthoforge.errors import CheckpointError, OutputExistsError
 from orthoforge.files import sha256_of
