@@ -9,16 +9,15 @@ from rasterio.features import rasterize
 
 from orthoforge.errors import DataError
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.rasters import quiet_about_places
 from orthoforge.vectors.places import applied
 
 # GDAL fills a pixel when its centre lies between the two edges that cross its row, and finds those crossings in floating point,
 # which rounds otherwise in every window: a centre on an edge would be inside one and outside the next. So the grid is divided into
 # blocks of this size, and each pixel is always found from the corner of its block, whatever window was asked for.
 _BLOCK_PX = 1024
-# GDAL turns rings by their sense on the ground, with north up; that decides which centres on an edge belong to a polygon. Pixels
-# are of two units, which changes no bit: of one, rasterio warns at times that they lie nowhere.
-_PIXEL = 2
-_UPRIGHT = Affine(_PIXEL, 0, 0, 0, -_PIXEL, 0)
+# GDAL turns rings by their sense on the ground, with north up; that decides which centres on an edge belong to a polygon.
+_UPRIGHT = Affine(1, 0, 0, 0, -1, 0)
 
 
 class FootprintMask:
@@ -98,9 +97,10 @@ def _fill(
     polygons: np.ndarray, values: np.ndarray, row: int, col: int, height: int, width: int, dtype: type[np.integer]
 ) -> np.ndarray:
     """(height, width) of polygons in pixels, from the pixel (row, col) on, each with its value; later ones lie on top."""
-    upright = shapely.transform(polygons, lambda xy: (xy - (col, row)) * (_PIXEL, -_PIXEL))
+    upright = shapely.transform(polygons, lambda xy: (xy - (col, row)) * (1, -1))
     burnt = zip(upright, values.tolist(), strict=True)
-    return rasterize(burnt, out_shape=(height, width), transform=_UPRIGHT, fill=0, dtype=dtype)
+    with quiet_about_places():
+        return rasterize(burnt, out_shape=(height, width), transform=_UPRIGHT, fill=0, dtype=dtype)
 
 
 def _refuse_exchanged(polygons: Sequence[shapely.Polygon] | np.ndarray, grid: Grid) -> None:

@@ -26,6 +26,7 @@ from orthoforge.geo.rasters.raster import (
     Raster,
     open_quietly,
     open_raster,
+    quiet_about_places,
     read_tags,
 )
 
@@ -43,6 +44,7 @@ __all__ = [
     "open_quietly",
     "open_raster",
     "percent",
+    "quiet_about_places",
     "read_image",
     "read_mask",
     "read_mask_and_valid",

@@ -272,10 +272,17 @@ def read_tags(path: Path) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def open_quietly(path: Path | str, *args: object, **options: object) -> Iterator[DatasetReader]:
-    """``rasterio.open`` without its warning that a raster has no place on the ground: that is allowed here."""
+def quiet_about_places() -> Iterator[None]:
+    """No warning of rasterio that a raster has no place on the ground. Threads take turns in it."""
     with _warnings_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        yield
+
+
+@contextlib.contextmanager
+def open_quietly(path: Path | str, *args: object, **options: object) -> Iterator[DatasetReader]:
+    """``rasterio.open`` without its warning that a raster has no place on the ground: that is allowed here."""
+    with quiet_about_places():
         dataset = rasterio.open(path, *args, **options)
     with dataset:
         yield dataset
