@@ -38,6 +38,8 @@ def main() -> int:
 
 def quarters(options: argparse.Namespace) -> None:
     rng = np.random.default_rng(options.seed)
+    if options.count % 2:
+        raise DataError(f"--count is {options.count}; half of the quarters are real, so it must be even.")
     names = _names(options.real, options.generated)
     corners = [(name, row, col) for name in names for row in (0, 1) for col in (0, 1)]
     if len(corners) < options.count:

@@ -10,6 +10,7 @@ import os
 import re
 import resource
 import sys
+import traceback
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -160,6 +161,7 @@ def answer(line: bytes) -> dict[str, str]:
     except OSError as error:
         return {"error": "no-room", "words": f"the upload could not be decoded ({error.strerror})."}
     except Exception as error:
+        traceback.print_exc()  # into the server's log: a fault of ours, which the client need not read
         return {"error": "invalid", "words": f"the file cannot be decoded ({type(error).__name__}). Export it again."}
     return {}
 
