@@ -18,6 +18,7 @@ from conftest import UTM, examples, make_grid, write_tiff
 from map_files import write_geojson
 from orthoforge.cli import main
 from orthoforge.errors import ConfigError, DataError, GridError, OutputExistsError
+from orthoforge.geo import grid as grids
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster
 from orthoforge.masks.class_file import rasterize_layers
@@ -26,7 +27,6 @@ from orthoforge.masks.layer_mask import LayerMask, load_layers, warn_of_ignored
 from orthoforge.masks.layer_style import DEFAULT_STYLE, length_m, load_style
 from orthoforge.masks.palette import load_classes
 from orthoforge.masks.reader import open_raster_mask
-from orthoforge.vectors import files
 
 STYLE = load_style()
 GROUND, BUILDING, ROAD, WATER, TREES, GRASS = range(6)
@@ -431,10 +431,12 @@ def test_a_mask_of_classes_is_written_in_colours_with_its_palette(tmp_path: Path
     assert classes == STYLE.classes
     with open_raster_mask(out, classes=classes) as mask:
         assert np.array_equal(mask.labels(), masked([path], grid).labels()) and mask.grid == grid
-    monkeypatch.setattr(files, "_WHOLE_PIXELS", 1000)
-    monkeypatch.setattr(files, "_BLOCK_PX", 64)
-    blocks = rasterize_layers(path, tmp_path / "blocks.tif", like=like)
-    with open_raster(blocks) as one, open_raster(out) as other:
+    with open_raster(out) as raster:
+        assert raster.band_count == 1 and raster.colour_table() is not None
+    monkeypatch.setattr(grids, "_STRIP_PIXELS", 1000)
+    monkeypatch.setattr(grids, "_STRIP_ROWS", 16)
+    strips = rasterize_layers(path, tmp_path / "strips.tif", like=like)
+    with open_raster(strips) as one, open_raster(out) as other:
         assert np.array_equal(one.read(), other.read())
     with pytest.raises(OutputExistsError, match=r"classes\.tif exists"):
         rasterize_layers(path, out, like=like)

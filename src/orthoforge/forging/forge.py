@@ -26,8 +26,8 @@ from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
 from orthoforge.geo.rasters import read_tags
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.masks.classes import BUILDING
-from orthoforge.masks.classes import palette_of as palette_file_of
 from orthoforge.masks.layer_style import LayerStyle, load_style
+from orthoforge.masks.palette import write_palette
 from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.sources import number_of
@@ -158,8 +158,7 @@ def forge(
                 cards.append(judge(one.name, how, forged, real_at(one, gsd, reader), density=density))
                 pictures[one.name] = (_first_masks(one, reader), shown)
         if style is not None:
-            with new_file(out / "palette.json", overwrite=overwrite or bool(kept)) as partial:
-                partial.write_text(json.dumps(palette_file_of(style.classes), indent=1) + "\n", encoding="utf-8")
+            write_palette(out / "palette.json", style.classes, overwrite=overwrite or bool(kept))
         with new_file(out / "forged.jsonl", overwrite=overwrite or bool(kept)) as partial:
             partial.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
         write_cards(out, cards, pictures, overwrite=overwrite or bool(kept))

@@ -1,16 +1,15 @@
 """From footprints and map layers to a file with their mask of classes."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from orthoforge.errors import DataError, OutputExistsError
-from orthoforge.files import new_file, require_place
-from orthoforge.masks.classes import palette_of
+from orthoforge.files import require_place
 from orthoforge.masks.layer_style import load_style
 from orthoforge.masks.layered import MapFiles
 from orthoforge.masks.opening import Extent, open_mask
-from orthoforge.vectors.files import write_mask
+from orthoforge.masks.palette import write_palette
+from orthoforge.masks.writing import write_mask
 
 PALETTE_SUFFIX = ".palette.json"
 
@@ -31,10 +30,11 @@ def rasterize_layers(
     threshold: int | None = None,
     overwrite: bool = False,
 ) -> Path:
-    """Write a mask of classes to a GeoTIFF in the style's colours, and beside it ``STEM.palette.json``. Returns ``out``.
+    """Write a mask of classes to a GeoTIFF of one band in the style's colours, and ``STEM.palette.json`` beside it. Returns it.
 
     ``source`` are footprints, a mask of buildings, or a map with OpenStreetMap's tags (then ``layers`` may be left out). The rest
-    is as for ``vectors.files.rasterize_file`` and ``generate``. Raises what ``masks.opening.open_mask`` and ``write_raster`` raise.
+    is as for ``vectors.files.rasterize_file`` and ``generate``. Raises what ``open_mask`` and
+    ``write_mask`` of ``masks`` raise.
     """
     out, style = Path(out), load_style(layer_style)
     require_place(out)
@@ -45,8 +45,6 @@ def rasterize_layers(
     files = MapFiles.asked(layers, layer_style, repair=repair) or MapFiles((), style, repair)
     ground = Extent(like, extent, gsd, crs, footprints_crs, repair, layer)
     with open_mask(Path(source), classes=style.classes, threshold=threshold, extent=ground, gsd_m=None, layers=files) as mask:
-        write_mask(out, mask.grid, lambda window: style.classes.rgb(mask.read(window)[0]), overwrite=overwrite)
-    palette = out.with_name(out.stem + PALETTE_SUFFIX)
-    with new_file(palette, overwrite=True) as partial:
-        partial.write_text(json.dumps(palette_of(style.classes), indent=1) + "\n", encoding="utf-8")
+        write_mask(out, mask, style.classes, overwrite=overwrite)
+    write_palette(out.with_name(out.stem + PALETTE_SUFFIX), style.classes, overwrite=True)
     return out

@@ -142,15 +142,6 @@ def building_value(classes: Classes | None) -> int | None:
     return BUILDING if classes is None else classes.building
 
 
-def palette_of(classes: Classes) -> dict[str, Any]:
-    """As a palette file holds them (``load_classes``): the first colour and value of each class."""
-    values = classes.values or ((),) * classes.count
-    found: dict[str, Any] = {}
-    for name, colours, own in zip(classes.names, classes.colours, values, strict=True):
-        found[name] = ({"colour": list(colours[0])} if colours else {}) | ({"value": own[0]} if own else {})
-    return found
-
-
 def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:
     """Raise ``DataError`` naming the commonest colours or values that a palette lacks, and the share of ``pixels`` they have."""
     if not unknown:

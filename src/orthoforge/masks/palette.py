@@ -1,4 +1,4 @@
-"""Palettes: files that name the classes of a mask, with their colours or values."""
+"""Palettes: files that name the classes of a mask, with their colours or values, read and written."""
 
 import json
 import re
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from orthoforge.errors import DataError
-from orthoforge.files import no_such_file, require_end
+from orthoforge.files import new_file, no_such_file, require_end
 from orthoforge.masks.classes import Classes, Colour
 
 # An entry of that name adds a colour to another class: '(also seen, treat as Unlabeled)' in the Dubai data set.
@@ -46,6 +46,17 @@ def load_classes(path: str | Path) -> Classes:
             raise DataError(f"{path}: {value} stands for both {names[index_of_value[value]]!r} and {meant!r}.")
     values = _by_class(index_of_value, len(names)) if index_of_value else ()
     return Classes(tuple(names), _by_class(index_of, len(names)), values)
+
+
+def write_palette(path: Path, classes: Classes, *, overwrite: bool = False) -> None:
+    """Write a palette that ``load_classes`` reads: the first colour and value of each class. Raises what ``new_file`` raises."""
+    values = classes.values or ((),) * classes.count
+    found = {
+        name: ({"colour": list(colours[0])} if colours else {}) | ({"value": own[0]} if own else {})
+        for name, colours, own in zip(classes.names, classes.colours, values, strict=True)
+    }
+    with new_file(path, overwrite=overwrite) as partial:
+        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _entries(path: Path) -> list[tuple[str, Any]]:

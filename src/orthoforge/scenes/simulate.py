@@ -6,7 +6,6 @@ cast shadows. Its mask comes from the same footprints as its roofs, so image and
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -18,12 +17,11 @@ from affine import Affine
 from rasterio.crs import CRS
 
 from orthoforge.errors import ConfigError
-from orthoforge.files import new_file
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Grid
-from orthoforge.masks.classes import palette_of
 from orthoforge.masks.layer_mask import load_layers
 from orthoforge.masks.layer_style import load_style
+from orthoforge.masks.palette import write_palette
 from orthoforge.scenes.town.map_features import map_features
 from orthoforge.scenes.town.model import Palette, Place, Roof
 from orthoforge.scenes.town.plan import plan_town
@@ -346,8 +344,7 @@ def simulate_maps(
         labels[rasterize_footprints(list(_on_the_ground(np.array(town.buildings, dtype=object), place)), grid) > 0] = style.building
         write_geotiff(Path(out) / "land-cover" / f"{stem}.tif", style.classes.rgb(labels), grid)
         paths.append(path)
-    with new_file(Path(out) / "land-cover" / "palette.json", overwrite=True) as partial:
-        partial.write_text(json.dumps(palette_of(style.classes), indent=1) + "\n", encoding="utf-8")
+    write_palette(Path(out) / "land-cover" / "palette.json", style.classes, overwrite=True)
     return paths
 
 

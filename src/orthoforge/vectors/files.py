@@ -86,15 +86,12 @@ def rasterize_file(
     mask = open_mask(
         footprints, like=like, extent=extent, gsd_m=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer
     )
-    write_mask(out, mask.grid, mask.read, overwrite=overwrite)
+    _write(out, mask.grid, mask.read, overwrite=overwrite)
     return out
 
 
-def write_mask(out: Path, grid: Grid, read: Callable[[Window], np.ndarray], *, overwrite: bool) -> None:
-    """Write a mask that is read by windows, (h, w) or (h, w, 3) uint8.
-
-    A large one goes through the disk block by block, in a hidden folder beside ``out``. Raises what ``write_raster`` raises.
-    """
+def _write(out: Path, grid: Grid, read: Callable[[Window], np.ndarray], *, overwrite: bool) -> None:
+    """Write a mask (h, w) uint8 that is read by windows: a large one through the disk, block by block."""
     height, width = grid.height, grid.width
     if height * width <= _WHOLE_PIXELS:
         write_raster(out, read(Window(0, 0, height, width)), grid, overwrite=overwrite)
