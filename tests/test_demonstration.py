@@ -17,9 +17,11 @@ from orthoforge.demonstration.from_map import levels_on, read_mapped
 from orthoforge.demonstration.journal import JOURNAL
 from orthoforge.demonstration.page import _panel_rows
 from orthoforge.errors import OutputExistsError
+from orthoforge.generation import generate
 from orthoforge.geo.rasters import open_raster, read_image, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.masks.layer_style import load_style
+from orthoforge.masks.reader import MaskReader
 from orthoforge.measures.paired import tile_scores
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.store import TileStore
@@ -247,6 +249,17 @@ def from_map(made):
     report = run_map_demo(made, EXTENT, replace(RECIPE, epochs=1, decay_epochs=0))
     assert report == made / "map" / "report.html"
     return report.parent
+
+
+def test_layers_and_labels_of_one_mask_fit_each_other(made, from_map, tmp_path):
+    mask, layers = made / "scenes" / "unseen" / "gt" / "arden2.tif", from_map / "maps" / "arden2.geojson"
+    generate(from_map / "run", mask, tmp_path / "out", layers=[layers], keep_mask=True, labels=["instances"], device="cpu")
+    reader = MaskReader(load_style().classes)
+    kept = reader.labels(tmp_path / "out" / "masks" / "arden2.tif")
+    assert np.array_equal(kept, reader.labels(from_map / "land-cover" / "arden2.tif"))
+    with open_raster(tmp_path / "out" / "instances" / "arden2.tif") as raster:
+        numbers = raster.read()[..., 0]
+    assert numbers.min() > 0 and all(len(np.unique(kept[numbers == one])) == 1 for one in np.unique(numbers))
 
 
 def test_the_second_half_learns_and_generates_from_maps(made, from_map):
