@@ -1,16 +1,19 @@
 """COCO's and YOLO's outlines as masks, pixel by pixel, and files that are damaged or meant to harm."""
 
 import json
+import tempfile
 
 import numpy as np
 import pytest
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from conftest import make_grid, write_tiff
+from conftest import make_dataset, make_grid, write_tiff
 from orthoforge.errors import DataError
 from orthoforge.geo.rasters import open_raster
+from orthoforge.scenes.checks import check
 from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.outlines import folder_of_drawn_masks
 from orthoforge.scenes.sources import find_pairs
 
 HEIGHT, WIDTH = 12, 16
@@ -51,7 +54,7 @@ def written(data, content, name="annotations.json"):
 
 
 def drawn(data, tmp_path, **where):
-    found = find_pairs(data, Where(**where), drawn=tmp_path)
+    found = find_pairs(data, Where(**where), drawn=lambda: tmp_path)
     with open_raster(found.pairs[0].mask) as raster:
         return found, raster.read()[..., 0]
 
@@ -123,10 +126,10 @@ def test_the_file_of_training_is_meant_and_others_are_named(data, tmp_path):
     assert drawn(data, tmp_path)[0].layout[0].name.endswith("instances_train.json")
     written(data, content, "annotations/instances_train2.json")
     with pytest.raises(DataError, match="Name one with --masks"):
-        find_pairs(data, drawn=tmp_path)
+        find_pairs(data, drawn=lambda: tmp_path)
     found, _ = drawn(data, tmp_path, masks="annotations/instances_val.json")
     assert found.layout[0].name.endswith("instances_val.json")
-    elsewhere = find_pairs(None, Where(data / "images", data / "annotations/instances_val.json"), drawn=tmp_path)
+    elsewhere = find_pairs(None, Where(data / "images", data / "annotations/instances_val.json"), drawn=lambda: tmp_path)
     assert elsewhere.pairs[0].name == "a1"
 
 
@@ -193,7 +196,7 @@ RLE = {"size": [HEIGHT, WIDTH], "counts": [HEIGHT * WIDTH]}
 )
 def test_a_coco_file_that_cannot_be_used_says_why(data, tmp_path, content, message):
     with pytest.raises(DataError, match=message):
-        find_pairs(written(data, content), drawn=tmp_path)
+        find_pairs(written(data, content), drawn=lambda: tmp_path)
 
 
 def test_outlines_want_a_folder_to_be_drawn_in(data):
@@ -226,7 +229,7 @@ def test_yolos_layouts_and_lists_of_names(data, tmp_path, names):
     found, mask = drawn(yolo(data, "1 0 0 1 0 1 1 0 1", names, "train/labels"), tmp_path)
     assert (mask == 2).all()
     assert found.classes.names == ("background", "house", "pool")
-    named = find_pairs(None, Where(data / "train/images", data / "train/labels"), drawn=tmp_path)
+    named = find_pairs(None, Where(data / "train/images", data / "train/labels"), drawn=lambda: tmp_path)
     assert named.pairs == found.pairs
 
 
@@ -255,7 +258,7 @@ def test_without_names_classes_are_numbers_and_an_image_without_a_text_is_backgr
 )
 def test_labels_of_yolo_that_cannot_be_used_say_why(data, tmp_path, lines, names, message):
     with pytest.raises(DataError, match=message):
-        find_pairs(yolo(data, lines, names), drawn=tmp_path)
+        find_pairs(yolo(data, lines, names), drawn=lambda: tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["coco", "yolo"])
@@ -269,14 +272,22 @@ def test_a_file_with_bytes_changed_at_random_is_read_or_refused_in_words(data, t
     whole, rng = path.read_bytes(), np.random.default_rng(1)
     refused = 0
     where = Where(data / "images", path if kind == "coco" else path.parent)
-    assert find_pairs(None, where, drawn=tmp_path).pairs
+    assert find_pairs(None, where, drawn=lambda: tmp_path).pairs
     for _ in range(40):
         changed = bytearray(whole)
         for at in rng.integers(0, len(changed), rng.integers(1, 4)):
             changed[at] = rng.integers(0, 256) if rng.random() < 0.5 else ord(rng.choice(list('0123456789-.e{}[]," ')))
         path.write_bytes(changed[: rng.integers(1, len(changed) + 1)] if rng.random() < 0.2 else changed)
         try:
-            find_pairs(None, where, drawn=tmp_path)
+            find_pairs(None, where, drawn=lambda: tmp_path)
         except DataError:
             refused += 1
     assert refused > 5
+
+
+def test_for_rasters_no_folder_is_made(tmp_path, monkeypatch):
+    make_dataset(tmp_path / "data", ["a1", "a2"])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
+    assert check(tmp_path / "data").faults == 0
+    with pytest.raises(FileNotFoundError), folder_of_drawn_masks() as folder:
+        folder()

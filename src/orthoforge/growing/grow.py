@@ -3,7 +3,6 @@
 import itertools
 import json
 import math
-import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from orthoforge.labels import LabelFormat, require_formats
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.progress import Progress
 from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.outlines import folder_of_drawn_masks
 
 ROWS = "synthetic.jsonl"
 # Bytes a pixel of an image, a mask and what they need on the way; textures hardly shrink.
@@ -114,10 +114,10 @@ def grow(
     folder = None if data is None else Path(data)
     where = Where.said(images, real_masks, image_suffix, mask_suffix).found_from(folder)
     reading = Reading(threshold, palette, building, pixel_size)
-    with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
+    with folder_of_drawn_masks() as drawn:
         plan = plan_of(
             run, folder, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-            reading=reading, where=where, drawn=Path(drawn), segmenter=segmenter or SegmenterSettings(), device=device,
+            reading=reading, where=where, drawn=drawn, segmenter=segmenter or SegmenterSettings(), device=device,
         )  # fmt: skip
         return _grow(plan, out, folder or plan.pairs[0].image.parent, masks, labels, overwrite=overwrite)
 

@@ -19,6 +19,7 @@ from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.runs import Run
 from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.outlines import Folder
 from orthoforge.scenes.sources import Pair, Pairs, find_pairs
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
@@ -67,7 +68,7 @@ def plan_of(
     seed: int,
     reading: Reading,
     where: Where,
-    drawn: Path,
+    drawn: Folder,
     segmenter: SegmenterSettings,
     device: str,
 ) -> Plan:
@@ -78,7 +79,8 @@ def plan_of(
     _require_apart(folders, out)
     found = _pairs(data, where, drawn)
     pairs = found.pairs
-    require_inside(pairs, [real_path(folder) for folder in (*folders, drawn)])
+    ours = [drawn()] if found.classes else []
+    require_inside(pairs, [real_path(folder) for folder in (*folders, *ours)])
     opened = Run.open(run)
     devices = chosen_devices(device)
     generator = opened.generator(devices[0])
@@ -211,7 +213,7 @@ def _require_apart(folders: Sequence[Path], out: Path) -> None:
             raise OutputExistsError(f"{out}: holds {folder}, which is only read. Choose a folder beside it.")
 
 
-def _pairs(data: Path | None, where: Where, drawn: Path) -> Pairs:
+def _pairs(data: Path | None, where: Where, drawn: Folder) -> Pairs:
     found = find_pairs(data, where, drawn=drawn)
     if found.lonely:
         more = f" So it is with {len(found.lonely) - 1} more files." if len(found.lonely) > 1 else ""

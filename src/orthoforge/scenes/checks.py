@@ -4,7 +4,6 @@ Every scene is read to its last pixel, and one bad scene never hides another: fi
 """
 
 import os
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from orthoforge.masks.reader import MaskReader, own_reader, palette_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.alignment import Shift, common_shift
 from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.outlines import folder_of_drawn_masks
 from orthoforge.scenes.scene_check import Finding, SceneCheck, Severity, check_scene
 from orthoforge.scenes.sources import Pairs, lonely_message, survey, twins_message
 
@@ -90,8 +90,8 @@ def check(
     require_threshold(threshold)
     require_band_numbers(bands)
     folder = None if data is None else Path(data)
-    with tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
-        found = survey(folder, Where.said(images, masks, image_suffix, mask_suffix), drawn=Path(drawn))
+    with folder_of_drawn_masks() as drawn:
+        found = survey(folder, Where.said(images, masks, image_suffix, mask_suffix), drawn=drawn)
         homes = [home for home in (folder, found.layout[0].images.parent) if home]
         sizes = PixelSizes.stated(pixel_size, *map(Path, homes))
         known, named = palette_of(palette, found.classes, building)

@@ -4,7 +4,10 @@ COCO's and YOLO's files say the same in two ways; each has a reader of its own. 
 the class elsewhere. What comes later in the file lies above.
 """
 
+import contextlib
+import functools
 import itertools
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +18,12 @@ from rasterio.features import rasterize
 from orthoforge.errors import DataError
 from orthoforge.files import readable
 from orthoforge.geo.cog import write_geotiff
-from orthoforge.geo.rasters import open_raster
+from orthoforge.geo.rasters import open_raster, quiet_about_places
 from orthoforge.masks.classes import Classes
 from orthoforge.scenes.layouts import Layout, rasters_of
 
+# Gives the folder that masks are drawn into.
+Folder = Callable[[], Path]
 BACKGROUND = "background"
 MOST_CLASSES = 254
 
@@ -69,7 +74,8 @@ class AnnotatedImage:
         for is_polygon, group in itertools.groupby(self.shapes(size), lambda one: isinstance(one[1], Polygon)):
             if is_polygon:
                 rings = [({"type": "Polygon", "coordinates": [_closed(shape)]}, number) for number, shape in group]
-                rasterize(rings, out=mask)
+                with quiet_about_places():
+                    rasterize(rings, out=mask)
                 continue
             for number, shape in group:
                 assert isinstance(shape, Pixels)
@@ -88,6 +94,18 @@ class Annotations:
     images: tuple[AnnotatedImage, ...]
     classes: Classes
     lonely: tuple[Path, ...] = ()
+
+
+@contextlib.contextmanager
+def folder_of_drawn_masks() -> Iterator[Folder]:
+    """A temporary folder, made when it is first asked for (rasters need none), and removed at the end of the block."""
+    with contextlib.ExitStack() as stack:
+
+        @functools.cache
+        def folder() -> Path:
+            return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="orthoforge-")))
+
+        yield folder
 
 
 def classes_of(path: object, names: Sequence[str]) -> Classes:

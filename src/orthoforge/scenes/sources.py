@@ -11,7 +11,7 @@ from orthoforge.errors import DataError
 from orthoforge.masks.classes import Classes
 from orthoforge.scenes.annotations import recognised_annotations, stated_annotations
 from orthoforge.scenes.layouts import Layout, Where, few, layouts_of, rasters_of, seen
-from orthoforge.scenes.outlines import Annotations
+from orthoforge.scenes.outlines import Annotations, Folder
 
 _HERE = Where()
 
@@ -52,8 +52,8 @@ class Pairs:
     classes: Classes | None = None
 
 
-def find_pairs(data: Path | None, where: Where = _HERE, *, drawn: Path | None = None) -> Pairs:
-    """Pairs below ``data``, or where ``where`` says, ready to be used. Annotations become masks in the folder ``drawn``.
+def find_pairs(data: Path | None, where: Where = _HERE, *, drawn: Folder | None = None) -> Pairs:
+    """Pairs below ``data``, or where ``where`` says, ready to be used. Annotations become masks in the folder that ``drawn`` gives.
 
     Raises ``DataError`` when no layout is recognised, two files share a name, or nothing pairs. Lonely files are no
     error here: the caller says what they mean.
@@ -64,7 +64,7 @@ def find_pairs(data: Path | None, where: Where = _HERE, *, drawn: Path | None = 
     return found
 
 
-def survey(data: Path | None, where: Where = _HERE, *, drawn: Path | None = None) -> Pairs:
+def survey(data: Path | None, where: Where = _HERE, *, drawn: Folder | None = None) -> Pairs:
     """As ``find_pairs``, but files that share a name are listed as twins, and their scenes left out of the pairs."""
     data = None if data is None else Path(data)
     where = where.found_from(data)
@@ -140,14 +140,14 @@ def _is_mask(path: Path, layout: Layout) -> bool:
     return path.stem.endswith(layout.mask_suffix)
 
 
-def _of_annotations(annotations: Annotations, drawn: Path | None) -> Pairs:
+def _of_annotations(annotations: Annotations, drawn: Folder | None) -> Pairs:
     if drawn is None:
         raise DataError(
             f"{annotations.path}: holds outlines, which check, prepare and grow read as masks. Cut it with orthoforge prepare, or "
             "name a folder of masks."
         )
     images = sorted(annotations.images, key=lambda image: natural_key(image.name))
-    pairs = tuple(Pair(image.name, image.path, image.draw(drawn)) for image in images)
+    pairs = tuple(Pair(image.name, image.path, image.draw(drawn())) for image in images)
     return Pairs(pairs, annotations.lonely, (), (annotations.layout,), annotations.classes)
 
 

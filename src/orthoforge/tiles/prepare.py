@@ -7,7 +7,6 @@ run needs to know (which source files, as they were) lies in a hidden folder ins
 import json
 import math
 import os
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,6 +26,7 @@ from orthoforge.masks.layered import MapFiles
 from orthoforge.masks.reader import own_reader, palette_of
 from orthoforge.progress import Progress
 from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.outlines import folder_of_drawn_masks
 from orthoforge.scenes.sources import Pair, Pairs, find_pairs, images_alone, survey, twins_message
 from orthoforge.tiles import manifest, shards, summary
 from orthoforge.tiles.cutting import LEAST_DATA, UnknownPixelSize
@@ -124,10 +124,10 @@ def prepare(
     grid = 1 if grid is None and gsd is None else grid
     chosen = None if bands is None else tuple(bands)
     plan = Settings(grid, gsd, size, min_building, threshold, None, split, seed, attribution, chosen)  # raises before data are read
-    with lock(tiles), tempfile.TemporaryDirectory(prefix="orthoforge-") as drawn:
+    with lock(tiles), folder_of_drawn_masks() as drawn:
         where = Where.said(images, masks, image_suffix, mask_suffix)
         alone = images_alone(data, where) if files else None
-        found = alone or (survey if skip_bad else find_pairs)(data, where, drawn=Path(drawn))
+        found = alone or (survey if skip_bad else find_pairs)(data, where, drawn=drawn)
         settings = _settled(plan, found, data, palette, building, pixel_size, files)
         return _prepare(data or found.layout[0].images, tiles, found, settings, skip_bad, workers, overwrite, started_at)
 
