@@ -1,0 +1,1 @@
+"""``export``: a trained generator as one file for other programs."""
