@@ -1,0 +1,192 @@
+"""The work done by a Ray cluster: an item is a task, and its function is sent once to each worker."""
+
+import contextlib
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from orthoforge.cluster import there
+from orthoforge.cluster.team import Answer, Need, in_order
+from orthoforge.cluster.there import Circumstances
+from orthoforge.errors import ConfigError, ResourceError
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# An item whose workers died so often is given up: it may be what kills them.
+MOST_DEATHS = 4
+# Each worker has one item, and one waits for it on its way.
+_AHEAD = 2
+# Functions that a worker keeps: those of the command's step and of the one before.
+_KEPT = 2
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0",
+    "RAY_enable_metrics_collection": "0",
+}  # fmt: skip
+_works: dict[str, Callable[[Any], Any]] = {}
+
+
+class OnRay:
+    """The workers of the cluster at ``address``, such as ``ray://HOST:10001``; as many items at once as they have processors for.
+
+    Without an address it is the cluster that this process is connected to, the one that this machine belongs to, or one of this
+    machine alone, started here and stopped at the end. ``most`` bounds how many items are worked on at once.
+    """
+
+    is_far = True
+
+    def __init__(self, address: str | None = None, *, most: int | None = None) -> None:
+        self._address, self._most = address, most
+        self._running: set[Any] = set()
+        self._sent: dict[int, tuple[object, Any]] = {}
+        self._is_ours = False
+
+    def __enter__(self) -> Self:
+        os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
+        try:
+            import ray
+        except ImportError as error:
+            raise ConfigError("--on ray needs the package ray. Install the extra: pip install 'orthoforge[ray]'") from error
+        self._ray: Any = ray
+        if not ray.is_initialized():
+            self._connect()
+            self._is_ours = True
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        with contextlib.suppress(self._ray.exceptions.RayError, ConnectionError):
+            for ref in self._running:
+                self._ray.cancel(ref, force=True)  # at once: what is half done is done again, or thrown away, by the next command
+        self._running.clear()
+        self._sent.clear()
+        if self._is_ours:
+            self._ray.shutdown()
+
+    def answers(self, work: Callable[[T], R], items: Iterable[T], need: Need = Need()) -> Iterator[Answer[R]]:  # noqa: B008 (immutable)
+        """As ``Team`` says. An item whose worker or machine dies is given to another one."""
+        with _connected():
+            largest, total = self._room()
+        cpus = min(need.threads, largest.cpus)
+        options = {
+            "num_cpus": cpus, "num_gpus": need.gpus, "memory": int(min(need.memory_bytes, largest.memory_bytes)) or None,
+            "max_retries": MOST_DEATHS - 1,
+        }  # fmt: skip
+        task = self._ray.remote(_task).options(**options)
+        at = Circumstances(os.getcwd(), need.threads)
+        workers = min(max(1, int(total // cpus)), self._most or sys.maxsize)
+
+        def begin(item: T) -> Any:
+            with _connected():
+                ref = task.remote([self._put(work)], item, at)  # in a list Ray hands it on as it is
+            self._running.add(ref)
+            return ref
+
+        at_once = workers if self._most else _AHEAD * workers
+        return (_Told(self, ref) for ref in in_order(items, begin, self._finished, at_once=at_once, workers=workers))
+
+    def taken(self, ref: Any) -> there.Outcome:
+        """What came of a task that is finished."""
+        try:
+            with _connected():
+                outcome: there.Outcome = self._ray.get(ref)
+        except self._ray.exceptions.RayError as error:
+            words = " ".join(str(error).split())
+            raise ResourceError(
+                f"the Ray cluster lost a task {MOST_DEATHS} times, so it was given up. Mostly memory was too small. The "
+                f"same command goes on. Ray says: {words[:400]}"
+            ) from error
+        finally:
+            self._running.discard(ref)
+        return outcome
+
+    def _finished(self, running: set[Any]) -> set[Any]:
+        with _connected():
+            first, rest = self._ray.wait(list(running), num_returns=1)
+            return {*first, *(self._ray.wait(rest, num_returns=len(rest), timeout=0)[0] if rest else [])}
+
+    def _put(self, work: Callable[[T], R]) -> Any:
+        """Where the cluster keeps a function with all that it holds; it is sent there once."""
+        if id(work) not in self._sent:
+            self._sent[id(work)] = work, self._ray.put(work)
+        return self._sent[id(work)][1]
+
+    def _connect(self) -> None:
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
+        try:
+            if self._address is not None:
+                self._ray.init(address=self._address, **quiet)
+                return
+            try:
+                self._ray.init(address="auto", **quiet)
+            except ConnectionError:
+                self._ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **quiet)
+        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+            raise ResourceError(
+                f"{self._address or 'ray'}: no Ray cluster answers, or one of another version of Ray or Python, or one that asks "
+                "for a token (RAY_AUTH_MODE=token). Is it started (`ray start`), and its port reached from here? Ray says: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
+
+    def _room(self) -> "tuple[_Room, float]":
+        """What the largest machine has, and how many processors all have together."""
+        alive = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        cpus = [node.get("CPU", 0.0) for node in alive]
+        memory = [node.get("memory", 0.0) for node in alive]
+        return _Room(max(1.0, *cpus), max(memory)), sum(cpus)
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """``ResourceError`` where the cluster is not reached any more."""
+    try:
+        yield
+    except ConnectionError as error:
+        raise ResourceError(
+            f"the connection to the Ray cluster was lost. The same command goes on. Ray says: {' '.join(str(error).split())[:300]}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Room:
+    cpus: float
+    memory_bytes: float
+
+
+@dataclass(frozen=True)
+class _Told(Generic[R]):
+    """The answer of a task; taking it says what the worker said."""
+
+    team: OnRay
+    ref: Any
+
+    def result(self) -> R:
+        outcome = self.team.taken(self.ref)
+        sys.stdout.write(outcome.out)
+        sys.stderr.write(outcome.err)
+        for message, kind in outcome.warned:
+            warnings.warn(message, kind, stacklevel=3)
+        if outcome.error is not None:
+            raise outcome.error
+        result: R = outcome.result
+        return result
+
+
+def _task(sent: list[Any], item: Any, at: Circumstances) -> there.Outcome:
+    """In a worker."""
+    return there.done(partial(_opened, sent[0]), item, at)
+
+
+def _opened(ref: Any) -> Callable[[Any], Any]:
+    """A function that was sent, opened once in this worker."""
+    import ray
+
+    if ref.hex() not in _works:
+        while len(_works) >= _KEPT:
+            del _works[next(iter(_works))]
+        _works[ref.hex()] = ray.get(ref)
+    return _works[ref.hex()]
