@@ -1,0 +1,1 @@
+"""Masks whose buildings are moved to where segmenters see them."""
