@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -5,8 +7,8 @@ from hypothesis import strategies as st
 from made_library import make_library, make_town
 
 from conftest import examples
-from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
+from orthoforge.geo.houses import Houses
 from orthoforge.material.canvas import Composer
 
 TOWN = make_town()
@@ -15,7 +17,7 @@ WHOLE = Window(0, 0, *TOWN.shape)
 
 
 def composer(mask=TOWN, origin=(0, 0), seed=3, library=LIBRARY, **options):
-    return Composer.of(library, Buildings.of(mask, origin=origin), seed=seed, **options)
+    return Composer.of(library, Houses.of(mask, origin=origin), seed=seed, **options)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +91,31 @@ def test_the_source_says_where_a_pixel_is_from():
 def test_no_piece_of_ground_is_all_there_is():
     source = composer(np.zeros((600, 600), bool)).canvas(Window(0, 0, 600, 600)).source
     assert np.bincount(source.ravel(), minlength=len(LIBRARY)).max() < 0.5 * source.size
+
+
+def test_ground_between_houses_is_from_between_houses():
+    library = make_library(12)
+    masks = library.masks.copy()
+    masks[::2] = False  # fields
+    library = replace(library, masks=masks)
+    dense = np.kron(np.ones((10, 10), bool), np.pad(np.ones((20, 22), bool), ((0, 8), (0, 10))))
+    source = composer(dense, library=library).canvas(Window(0, 0, *dense.shape)).source
+    assert (source[~dense] % 2 == 1).mean() > 0.8
+    open_land = composer(np.zeros_like(dense), library=library).canvas(Window(0, 0, *dense.shape)).source
+    assert 0.2 < (open_land % 2).mean() < 0.8, "there all tiles lend"
+    assert np.bincount(open_land.ravel()).max() < 0.4 * open_land.size
+
+
+def test_a_broken_crack_parts_two_roofs():
+    mask = np.zeros((60, 100), bool)
+    mask[20:40, 20:80] = True
+    mask[[row for row in range(20, 40) if row % 4], 50] = False
+    differ = 0
+    for seed in range(4):
+        left, right = (composer(mask, seed=seed).canvas(Window(22, col, 16, 20)).source for col in (24, 56))
+        assert len(np.unique(left)) == len(np.unique(right)) == 1
+        differ += left[0, 0] != right[0, 0]
+    assert differ > 0
 
 
 def test_images_of_four_bands():

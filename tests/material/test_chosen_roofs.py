@@ -61,7 +61,7 @@ def test_another_turn_size_or_shape_does_not_fit(own):
 def test_a_roof_that_the_edge_of_its_tile_cuts_is_none_of_a_whole_building():
     library = library_of([corner()])
     masks = np.roll(library.masks, -20, axis=1)
-    assert not Library(library.images, masks, library.places, library.place_names, library.names).whole_roofs[0]
+    assert not Library(library.images, masks, library.places, library.place_names, library.names).whole_roofs(0)
 
 
 def huts(number, mask, image):
@@ -71,15 +71,39 @@ def huts(number, mask, image):
         image[mask & ((rows + cols) % 2 == 0)] = 220
 
 
-def test_plain_roofs_are_taken_before_blocks_of_huts():
-    library = library_of([np.ones((24, 30), bool)] * 12, huts)
-    clutter = np.array([roof.clutter for roof in library.roofs])
-    assert clutter[1::2].min() > 2.5 * clutter[::2].max()
+def gardens(number, mask, image):
+    """Buildings of odd number are green."""
+    if number % 2:
+        image[mask] = (70, 110, 50)
+
+
+def painted(number, mask, image):
+    """Buildings of odd number are of sheets painted in turquoise."""
+    if number % 2:
+        image[mask] = (60, 140, 135)
+
+
+@pytest.mark.parametrize(("paint", "of_twelve"), [(gardens, 6), (painted, 0)])
+def test_leaves_on_roofs_are_told_from_paint(paint, of_twelve):
+    library = library_of([np.ones((24, 30), bool)] * 12, paint)
+    assert sum(roof.foliage > 0.9 for tile in range(12) for roof in library.roofs(tile)) == of_twelve
+    assert sum(roof.foliage == 0 for tile in range(12) for roof in library.roofs(tile)) == 12 - of_twelve
+
+
+def taken_of(library, seeds):
+    """Tiles of the roofs that one building gets with each seed."""
     target = rectangle_of(np.ones((24, 30), bool))
-    taken = [
-        Roofs(library, np.arange(12), seed).of_building([target], (seed, 3), GROUND.astype(float))[0].roof.tile % 2
-        for seed in range(40)
-    ]
-    assert sum(taken) <= 6
-    tiles = {Roofs(library, np.arange(12), 0).of_building([target], (at, 3), GROUND.astype(float))[0].roof.tile for at in range(12)}
-    assert len(tiles) > 3, "neighbours differ"
+    one = GROUND.astype(float)
+    return [Roofs(library, np.arange(12), seed).of_building([target], (seed, 3), one)[0].roof.tile for seed in range(seeds)]
+
+
+def test_cluttered_roofs_are_as_frequent_as_they_are_in_the_tiles():
+    taken = np.array(taken_of(library_of([np.ones((24, 30), bool)] * 12, huts), 60))
+    assert 0.3 < (taken % 2).mean() < 0.7
+    assert len(set(taken.tolist())) > 8, "neighbours differ"
+
+
+def test_roofs_without_leaves_are_taken_before_gardens():
+    taken = np.array(taken_of(library_of([np.ones((24, 30), bool)] * 12, gardens), 40))
+    assert (taken % 2).sum() <= 6
+    assert len(set(taken.tolist())) > 2, "neighbours differ"

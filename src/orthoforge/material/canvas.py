@@ -1,29 +1,31 @@
 """The canvas: real ground, shadows and real roofs, composed for any window of a mask as a function of seed and place."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
-import shapely
 from scipy import ndimage
-from shapely import affinity
 
-from orthoforge.geo.buildings import Buildings
+from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
+from orthoforge.material.cuts import between, softened
+from orthoforge.material.edges import LARGEST_PX, Edges
 from orthoforge.material.ground import Quilt
 from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
-from orthoforge.material.outlines import line_outline
+from orthoforge.material.pieces import ANY, Wanted
 from orthoforge.material.rectangles import Rectangle, rectangle_of
+from orthoforge.material.roofs import BESIDE_PX, LaidRoof, Roofs
 from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
-from orthoforge.material.roofs import LaidRoof, Roofs
 from orthoforge.material.shapes import shape_of
 from orthoforge.material.wings import nearest_wing, wings_of
 
+Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
-_EAVES_PX = 2.0  # a roof is laid so far beyond its outline: masks are cut at whole pixels, and cracks between houses have none
-_LARGEST_PX = 2048  # of a larger building the box around it is its rectangle
+_EAVES_PX = 3.0  # a roof is laid so far beyond its outline: masks are cut at whole pixels, and cracks between houses have none
 _HEIGHT = 300
 
 
@@ -35,11 +37,44 @@ class Canvas:
     source: np.ndarray
 
 
+@dataclass(frozen=True)
+class _ShownRoof:
+    """What the roofs of a building show from ``place`` (row, column) on, where it is the ``nearest`` (h, w) bool.
+
+    It stands on its ``own`` (h, w). ``image`` (h, w, B) float32 are roofs and some pixels more, ``texture`` (h, w, B) what lies
+    beside the walls, of which ``seen`` (h, w) is to be seen. They are pixels of ``tile`` (h, w).
+    """
+
+    place: tuple[int, int]
+    nearest: np.ndarray
+    own: np.ndarray
+    image: np.ndarray
+    texture: np.ndarray
+    seen: np.ndarray
+    tile: np.ndarray
+
+    def is_of(self, place: tuple[int, int], nearest: np.ndarray, own: np.ndarray) -> bool:
+        return self.place == place and np.array_equal(self.nearest, nearest) and np.array_equal(self.own, own)
+
+
+@dataclass(frozen=True)
+class _Laid:
+    """What all roofs of a window show, as one ``_ShownRoof``, where any building is ``near`` (h, w)."""
+
+    near: np.ndarray
+    image: np.ndarray
+    texture: np.ndarray
+    seen: np.ndarray
+    tile: np.ndarray
+
+
 @dataclass
 class Composer:
     """Composes canvases of the mask whose buildings are ``buildings``, from tiles ``allowed`` of the library.
 
-    Places are counted in absolute pixels, as in ``buildings``: neighbouring scenes go on in each other.
+    Places are counted in absolute pixels, as in ``buildings``: neighbouring scenes go on in each other. ``classes`` gives the
+    classes (h, w) of a window of the mask, counted from its first pixel; ``None`` where it knows buildings alone. Ground is then
+    of the class that the mask has there, if the library knows classes too.
     """
 
     library: Library
@@ -47,17 +82,22 @@ class Composer:
     seed: int
     allowed: np.ndarray
     light: Light
+    classes: Read | None = None
+    keeps: bool = False
+    """Whether pixels of roofs are kept for ``after``: for masks that are looked at as a whole."""
     _laid: dict[int, list[LaidRoof]] = field(default_factory=dict)
-    _outlines: dict[int, shapely.Polygon | None] = field(default_factory=dict)
+    _shown: dict[int, _ShownRoof] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.quilt = Quilt(self.library, self.allowed, self.seed, self._need)
+        self.quilt = Quilt(self.library, self.allowed, self.seed, self._wanted)
         self.roofs = Roofs(self.library, self.allowed, self.seed)
+        self.edges = Edges(self.buildings, self._own)
 
     @staticmethod
     def of(
-        library: Library, buildings: Buildings, *, seed: int, place: int | None = None, without: Sequence[int] = ()
-    ) -> "Composer":
+        library: Library, buildings: Buildings, *, seed: int, place: int | None = None, without: Sequence[int] = (),
+        classes: Read | None = None,
+    ) -> "Composer":  # fmt: skip
         """One that takes tiles of a ``place``, or of one that the seed chooses, ``without`` some of them.
 
         Where these are all that a place has, it takes those of the other places.
@@ -67,23 +107,47 @@ class Composer:
         allowed = library.of_place(place, without=without)
         if not len(allowed):
             allowed = library.of_place(None, without=without)
-        return Composer(library, buildings, seed, allowed, library.lights[place])
+        return Composer(library, buildings, seed, allowed, library.light(place), classes)
+
+    def after(self, buildings: Buildings, classes: Read | None) -> "Composer":
+        """One for another mask, which keeps of this one what the two have in common, as two states of one drawing do.
+
+        Its canvases are those of a new one. Roofs of buildings that stay as they are, and ground with nothing else on it, are not
+        made again.
+        """
+        other = Composer(self.library, buildings, self.seed, self.allowed, self.light, classes, keeps=True)
+        other.roofs = self.roofs.trimmed()
+        other.quilt.keep(self.quilt)
+        same = self._same(other)
+        other._laid = _renumbered(self._laid, same)
+        other.edges.keep(self.edges, same)
+        other._shown = _renumbered(self._shown, same)
+        return other
+
+    def _same(self, other: "Composer") -> dict[int, int]:
+        """Buildings of this mask by those of another one's that stand there just so."""
+        there = {tuple(anchor): number for number, anchor in enumerate(other.buildings.anchor.tolist())}
+        found = {}
+        for number in self.edges.outlines:
+            at = there.get(tuple(self.buildings.anchor[number].tolist()))
+            if at is None or (self.buildings.bbox[number] != other.buildings.bbox[at]).any():
+                continue
+            if max(self.buildings.bbox[number][2:]) <= LARGEST_PX and np.array_equal(self._own(number), other._own(at)):
+                found[number] = at
+        return found
 
     def canvas(self, window: Window) -> Canvas:
         """The canvas of a window of the mask, counted from its first pixel."""
         around = _grown(window, REACH_PX)
-        ids = self._drawn(self._ids(around), self._absolute(around))
-        image, source = self.quilt.lay(self._absolute(around))
-        numbers = np.unique(ids)
-        numbers = numbers[numbers > 0]
-        image = shaded(image, self._shadow(ids), self.light)
-        roofs, tiles = self._roofed(ids, numbers, around, image)
-        edge = ndimage.gaussian_filter((ids > 0).astype(np.float32), 1.2, truncate=3)
-        alpha = np.clip(2.5 * (edge - 0.5) + 0.5, 0, 1)
-        # A pixel of a building is covered by at least half, however thin the building.
-        alpha = np.where(ids > 0, np.maximum(alpha, 0.5), np.minimum(alpha, 0.5))[..., None].astype(np.float32)
-        image = image * (1 - alpha) + roofs * alpha
-        source = np.where(ids > 0, tiles, source)
+        ids = self.edges.drawn(self._ids(around), self._absolute(around))
+        tone, texture, source = self.quilt.lay(self._absolute(around))
+        ground = shaded(tone + texture, self._shadow(ids), self.light)
+        roofs = self._roofs_laid(ids, around)
+        seen = roofs.seen[..., None]
+        ground += seen * (tone + softened(roofs.texture, *between(roofs.near)) - ground)
+        alpha = (self.edges.covered(ids, self._absolute(around)) * (roofs.near > 0))[..., None]
+        image = ground + alpha * (roofs.image - ground)
+        source = np.where((ids > 0) | (roofs.seen > 0.5), roofs.tile, source)
         inner = slice(REACH_PX, -REACH_PX), slice(REACH_PX, -REACH_PX)
         return Canvas(np.clip(np.rint(image[inner]), 0, 255).astype(np.uint8), source[inner])
 
@@ -97,33 +161,53 @@ class Composer:
         reach = np.minimum(self.light.length_px * (0.5 + chance), SHADE_REACH_PX)
         return cast_shadow(np.where(ids > 0, np.searchsorted(present, ids) + 1, 0), reach, self.light)
 
-    def _roofed(self, ids: np.ndarray, numbers: np.ndarray, window: Window, image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The image with roofs laid on buildings and some pixels around, and the tile of each pixel of a roof."""
-        out, tiles = image.copy(), np.zeros(ids.shape, np.int32)
-        if not len(numbers):
-            return out, tiles
-        distance, (rows, cols) = ndimage.distance_transform_edt(ids == 0, return_indices=True)
-        nearest = np.where(distance <= _EAVES_PX, ids[rows, cols], 0)
-        boxes = ndimage.find_objects(nearest)
+    def _roofs_laid(self, ids: np.ndarray, window: Window) -> _Laid:
+        """The roofs of all buildings of a window, and what lies beside them."""
+        bands, tile = self.library.bands, np.zeros(ids.shape, np.int32)
+        image, texture = (np.zeros((*ids.shape, bands), np.float32) for _ in range(2))
+        near, seen = np.zeros(ids.shape, np.int32), np.zeros(ids.shape, np.float32)
+        if ids.any():
+            distance, (rows, cols) = ndimage.distance_transform_edt(ids == 0, return_indices=True)
+            near = np.where(distance < BESIDE_PX, ids[rows, cols], 0)
         first = self._absolute(window)
-        for number in numbers.tolist():
-            wings, box = self._roof(number - 1), boxes[number - 1]
-            if not wings or box is None:
+        for number, box in enumerate(ndimage.find_objects(near), start=1):
+            if box is None:
                 continue
-            covers = nearest[box] == number
-            top, left = first.row + box[0].start, first.col + box[1].start
-            rows, cols = np.mgrid[top : first.row + box[0].stop, left : first.col + box[1].stop]
-            wing_of = nearest_wing([wing.target for wing in wings], rows, cols)
-            for index, wing in enumerate(wings):
-                mine = covers & (wing_of == index)
-                if not mine.any():
-                    continue
-                part = ndimage.find_objects(mine.astype(np.int8))[0]
-                window = Window(top + part[0].start, left + part[1].start, *(side.stop - side.start for side in part))
-                laid = self.roofs.lay(wing, window, (mine & (ids[box] == number))[part])
-                out[box][part][mine[part]] = laid[mine[part]]
-                tiles[box][mine] = wing.roof.tile
-        return out, tiles
+            wings, place = self._roof(number - 1), (first.row + box[0].start, first.col + box[1].start)
+            nearest, own = near[box] == number, ids[box] == number
+            if not wings:
+                near[box][nearest] = 0
+                continue
+            shown = self._shown.get(number - 1)
+            if shown is None or not shown.is_of(place, nearest, own):
+                shown = self._shown_roof(wings, place, nearest, own)
+                if self.keeps:
+                    self._shown[number - 1] = shown
+            for of_all, its in ((image, shown.image), (texture, shown.texture)):
+                np.copyto(of_all[box], its, where=nearest[..., None])
+            for of_all, its in ((seen, shown.seen), (tile, shown.tile)):
+                np.copyto(of_all[box], its, where=nearest)
+        return _Laid(near, image, texture, seen, tile)
+
+    def _shown_roof(self, wings: list[LaidRoof], place: tuple[int, int], nearest: np.ndarray, own: np.ndarray) -> _ShownRoof:
+        """What a building's wings show where it is the ``nearest`` (h, w), from ``place`` on."""
+        (top, left), shape = place, nearest.shape
+        image, texture = (np.zeros((*shape, self.library.bands), np.float32) for _ in range(2))
+        seen, tile = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+        off_px = ndimage.distance_transform_edt(~own).astype(np.float32)
+        wing_of = nearest_wing([wing.target for wing in wings], *np.mgrid[top : top + shape[0], left : left + shape[1]])
+        for index, wing in enumerate(wings):
+            mine = nearest & (wing_of == index)
+            tile[mine] = wing.roof.tile
+            for part, covers in _parts(mine & (off_px <= _EAVES_PX)):
+                window = Window(top + part[0].start, left + part[1].start, *covers.shape)
+                np.copyto(image[part], self.roofs.lay(wing, window, covers & own[part]), where=covers[..., None])
+            for part, beside in _parts(mine & (off_px > 0)):
+                window = Window(top + part[0].start, left + part[1].start, *beside.shape)
+                its_texture, its_share = self.roofs.lay_beside(wing, window, off_px[part])
+                np.copyto(texture[part], its_texture, where=beside[..., None])
+                np.copyto(seen[part], its_share, where=beside)
+        return _ShownRoof(place, nearest, own, softened(image, *between(wing_of)), texture, seen, tile)
 
     def _roof(self, building: int) -> list[LaidRoof]:
         """The roofs of a building's wings, in absolute pixels."""
@@ -143,7 +227,7 @@ class Composer:
 
     def _wings(self, building: int) -> list[Rectangle]:
         box = Window(*self.buildings.bbox[building].tolist())
-        if max(box.height, box.width) > _LARGEST_PX:
+        if max(box.height, box.width) > LARGEST_PX:
             fill = float(self.buildings.area[building]) / (box.height * box.width)
             middle = box.row + (box.height - 1) / 2, box.col + (box.width - 1) / 2
             return [Rectangle(*middle, float(box.width), float(box.height), 0.0, fill)]
@@ -153,56 +237,63 @@ class Composer:
         """(h, w) bool: a building within its bounds."""
         row, col = self.buildings.origin
         box = Window(*self.buildings.bbox[building].tolist())
-        return self.buildings.ids(box._replace(row=box.row - row, col=box.col - col)) == building + 1
+        return self._houses(box._replace(row=box.row - row, col=box.col - col)) == building + 1
 
-    def _drawn(self, ids: np.ndarray, window: Window) -> np.ndarray:
-        """``ids`` of a window in absolute pixels, with lines for the outlines of buildings where the mask was enlarged."""
-        drawn = ids.copy()
-        for number in np.unique(ids[ids > 0]).tolist():
-            outline = self._outline(number - 1)
-            if outline is None:
-                continue
-            row, col, height, width = self.buildings.bbox[number - 1].tolist()
-            rows = np.arange(max(row, window.row), min(row + height, window.row + window.height))
-            cols = np.arange(max(col, window.col), min(col + width, window.col + window.width))
-            box = slice(rows[0] - window.row, rows[-1] + 1 - window.row), slice(cols[0] - window.col, cols[-1] + 1 - window.col)
-            inside = shapely.contains_xy(outline, *np.meshgrid(cols + 0.5, rows + 0.5))
-            drawn[box][(ids[box] == number) & ~inside] = 0
-            drawn[box][inside & (ids[box] == 0)] = number
-        return drawn
-
-    def _outline(self, building: int) -> shapely.Polygon | None:
-        if building not in self._outlines:
-            row, col, height, width = self.buildings.bbox[building].tolist()
-            outline = line_outline(self._own(building)) if max(height, width) <= _LARGEST_PX else None
-            self._outlines[building] = outline and affinity.translate(outline, col, row)
-            shapely.prepare(self._outlines[building])
-        return self._outlines[building]
-
-    def _need(self, window: Window) -> np.ndarray:
-        """Where ground is to be seen, of a window in absolute pixels: beside buildings, inside the mask."""
+    def _wanted(self, window: Window) -> Wanted:
+        """The ground of a window in absolute pixels; it is needed beside buildings, inside the mask."""
         row, col = self.buildings.origin
         around = _grown(window._replace(row=window.row - row, col=window.col - col), 3)
-        free = ~ndimage.binary_dilation(self._ids(around) > 0, iterations=2)
-        rows, cols = np.arange(around.height) + around.row, np.arange(around.width) + around.col
-        free &= ((rows >= 0) & (rows < self.buildings.shape[0]))[:, None] & ((cols >= 0) & (cols < self.buildings.shape[1]))
-        return free[3:-3, 3:-3]
+        ids = self._inside(self._houses, around, 0)
+        is_there = self._inside(_everywhere, around, 0).astype(bool)
+        is_free = ~ndimage.binary_dilation(ids > 0, iterations=2) & is_there
+        built = float((ids > 0).sum() / max(1, is_there.sum()))
+        if self.classes is None or self.library.classes is None:
+            kinds = np.zeros(ids.shape, np.int16)
+        else:
+            kinds = np.where(ids > 0, ANY, self._inside(self.classes, around, ANY))
+        return Wanted(kinds[3:-3, 3:-3], is_free[3:-3, 3:-3], built)
+
+    def _houses(self, window: Window) -> np.ndarray:
+        """``Buildings.ids``; of a mask that is looked at as a whole, found once."""
+        return self._all_houses[window.slices] if self.keeps else self.buildings.ids(window)
+
+    @cached_property
+    def _all_houses(self) -> np.ndarray:
+        return self.buildings.ids(Window(0, 0, *self.buildings.shape))
 
     def _ids(self, window: Window) -> np.ndarray:
         """Ids of a window that may lie outside of the mask, where there is no building."""
-        ids = np.zeros((window.height, window.width), np.int32)
+        return self._inside(self._houses, window, 0)
+
+    def _inside(self, read: Read, window: Window, outside: int) -> np.ndarray:
+        """What ``read`` says of the part of a window that is inside the mask, (h, w) int32."""
+        found = np.full((window.height, window.width), outside, np.int32)
         top, left = max(0, window.row), max(0, window.col)
         bottom = min(self.buildings.shape[0], window.row + window.height)
         right = min(self.buildings.shape[1], window.col + window.width)
         if top < bottom and left < right:
-            inside = self.buildings.ids(Window(top, left, bottom - top, right - left))
-            ids[top - window.row : bottom - window.row, left - window.col : right - window.col] = inside
-        return ids
+            inside = read(Window(top, left, bottom - top, right - left))
+            found[top - window.row : bottom - window.row, left - window.col : right - window.col] = inside
+        return found
 
     def _absolute(self, window: Window) -> Window:
         row, col = self.buildings.origin
         return window._replace(row=window.row + row, col=window.col + col)
 
 
+def _renumbered(kept: Mapping[int, Kept], numbers: Mapping[int, int]) -> dict[int, Kept]:
+    """What is kept of those that have another number now."""
+    return {now: kept[before] for before, now in numbers.items() if before in kept}
+
+
+def _parts(of: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarray]]:
+    """The box around what is true of (h, w) bool and that part of it; none where nothing is."""
+    return [(box, of[box]) for box in ndimage.find_objects(of.astype(np.int8))]
+
+
 def _grown(window: Window, by: int) -> Window:
     return Window(window.row - by, window.col - by, window.height + 2 * by, window.width + 2 * by)
+
+
+def _everywhere(window: Window) -> np.ndarray:
+    return np.ones((window.height, window.width), bool)

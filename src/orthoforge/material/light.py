@@ -10,55 +10,64 @@ _RING_PX = (3, 5, 7)
 # Below this contrast between the sunny and the shady side of walls the sky is taken to be overcast.
 _LEAST_CONTRAST = 0.03
 SHADE_REACH_PX = 16
+_TINT = 1.1
+_LIFT = 0.5  # the sky lights shade evenly, yet what is darker in the sun stays so
 _FLOOR, _DEPTH = 0.25, 0.4  # quantiles of the pixels beside walls on the side away from the sun: shade leaves some of them out
 
 
 @dataclass(frozen=True)
 class Light:
     """``direction`` is that in which shadows fall, as (rows, columns) of length 1, (0, 0) under an overcast sky; ``length_px`` how
-    far they reach in the mean; ``ratio`` (B,) what is left of each band in the shade, and ``floor`` (B,) what is so dark
-    already that shade changes nothing."""
+    far they reach in the mean; ``ratio`` (B,) what is left of each band in the shade, ``floor`` (B,) what is so dark already that
+    shade hardly changes it, and ``open`` (B,) what open ground has in the sun."""
 
     direction: tuple[float, float]
     length_px: float
     ratio: np.ndarray
     floor: np.ndarray
+    open: np.ndarray
 
 
 def light_of(images: np.ndarray, masks: np.ndarray, open_ground: np.ndarray, shade: np.ndarray) -> Light:
     """The light of images (N, S, S, B) uint8 with building masks, bool (N, S, S): of their sunlit ``open_ground`` and ``shade``."""
     brightness = images.mean(axis=3)
     angles = 2 * np.pi * np.arange(_DIRECTIONS) / _DIRECTIONS
-    beside = np.array([_beside_walls(brightness, masks, angle) for angle in angles])
+    ground = ~ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool))
+    beside = np.array([_beside_walls(brightness, masks, ground, angle) for angle in angles])
     first = (beside * np.exp(1j * angles)).mean()
     direction = (0.0, 0.0)
     if np.isfinite(first) and 2 * abs(first) > _LEAST_CONTRAST * np.nanmean(beside):
         away = np.angle(-first)  # from the bright side of walls to the dark one
         direction = (float(np.sin(away)), float(np.cos(away)))
     bands = images.shape[3]
-    beside_sun_off = _beside(masks, float(np.arctan2(*direction)))
+    beside_sun_off = _beside(masks, ground, float(np.arctan2(*direction)))
     if not shade.any() or not open_ground.any() or not beside_sun_off.any():
-        return Light(direction, 6.0, np.full(bands, 0.55), np.zeros(bands))
+        return Light(direction, 6.0, np.full(bands, 0.55), np.zeros(bands), np.full(bands, 128.0))
     # Not the pixels found to be shade: they are found by being dark, and the darkest of them.
     floor, middle = np.quantile(images[beside_sun_off], (_FLOOR, _DEPTH), axis=0)
-    ratio = middle / np.maximum(np.median(images[open_ground], axis=0), 1)
-    distance = np.concatenate([ndimage.distance_transform_edt(~mask)[dark] for mask, dark in zip(masks, shade, strict=True)])
-    return Light(direction, float(np.clip(2 * np.median(distance), 3, SHADE_REACH_PX)), np.clip(ratio, 0.35, 0.9), floor)
+    lit = np.maximum(np.median(images[open_ground], axis=0), 1)
+    ratio = middle / lit
+    ratio = ratio.mean() * np.clip(ratio / ratio.mean(), 1 / _TINT, _TINT)  # beside walls grow leaves, which tint no shade
+    floor = floor.mean() * lit / lit.mean()
+    distance = np.concatenate(
+        [ndimage.distance_transform_edt(~mask)[dark] for mask, dark in zip(masks, shade, strict=True) if dark.any()]
+    )
+    return Light(direction, float(np.clip(2 * np.median(distance), 3, SHADE_REACH_PX)), np.clip(ratio, 0.35, 0.9), floor, lit)
 
 
-def _beside_walls(brightness: np.ndarray, masks: np.ndarray, angle: float) -> float:
+def _beside_walls(brightness: np.ndarray, masks: np.ndarray, ground: np.ndarray, angle: float) -> float:
     """Mean brightness of the ground some pixels off walls in one direction."""
-    seen = _beside(masks, angle)
+    seen = _beside(masks, ground, angle)
     return float(brightness[seen].mean()) if seen.any() else np.nan
 
 
-def _beside(masks: np.ndarray, angle: float) -> np.ndarray:
-    """(N, S, S) bool: the ground some pixels off walls in one direction."""
+def _beside(masks: np.ndarray, ground: np.ndarray, angle: float) -> np.ndarray:
+    """(N, S, S) bool: the ``ground`` (N, S, S) some pixels off walls in one direction."""
     seen = np.zeros(masks.shape, bool)
     for distance in _RING_PX:
         rows, cols = round(distance * np.sin(angle)), round(distance * np.cos(angle))
         seen |= shifted(masks, rows, cols)
-    return seen & ~ndimage.binary_dilation(masks, np.ones((1, 3, 3), bool))
+    return seen & ground
 
 
 def shaded(image: np.ndarray, depth: np.ndarray, light: Light) -> np.ndarray:
@@ -66,7 +75,8 @@ def shaded(image: np.ndarray, depth: np.ndarray, light: Light) -> np.ndarray:
     out = image.copy()
     where = depth > 0
     lit = image[where]
-    dark = np.maximum(lit * light.ratio, np.minimum(lit, light.floor))
+    least = light.floor * np.clip(lit / light.open, 0.25, 1.5) ** _LIFT
+    dark = np.maximum(lit * light.ratio, np.minimum(lit, least))
     out[where] = lit + depth[where][:, None] * (dark - lit)
     return out
 
@@ -81,7 +91,6 @@ def cast_shadow(ids: np.ndarray, reach_px: np.ndarray, light: Light) -> np.ndarr
     for step in range(1, int(np.ceil(reach_px.max(initial=0))) + 1):
         rows, cols = round(step * light.direction[0]), round(step * light.direction[1])
         np.maximum(dark, np.clip(shifted(reach, rows, cols) - step + 0.5, 0, 1), out=dark)
-    dark[ids > 0] = 1  # so that no light leaks in below the walls when edges are softened
     return ndimage.gaussian_filter(dark, 0.7, truncate=3) * (ids == 0)
 
 

@@ -1,4 +1,5 @@
-"""A library as bytes, to lie beside the weights: images as WebP (bands beyond three as PNG), masks as PNG of one bit, in a zip."""
+"""A library as bytes, to lie beside the weights: images as WebP (bands beyond three as PNG), masks as PNG of one bit,
+classes as PNG, in a zip. Without classes its format is 1, which older versions read."""
 
 import io
 import json
@@ -12,7 +13,7 @@ from orthoforge.errors import CheckpointError
 from orthoforge.files import ZIP_ERRORS
 from orthoforge.material.library import Library
 
-FORMAT = 1
+FORMAT, FORMAT_OF_CLASSES = 1, 2
 QUALITY = 90
 _INDEX = "index.json"
 MOST_TILES, MOST_PX, _MOST_BYTES = 20_000, 4096, 2**31
@@ -21,8 +22,8 @@ MOST_TILES, MOST_PX, _MOST_BYTES = 20_000, 4096, 2**31
 def pack(library: Library) -> bytes:
     """The library's bytes, the same each time. Images lose what WebP loses at quality 90."""
     index = {
-        "format": FORMAT, "size_px": library.size_px, "bands": library.bands, "places": library.places.tolist(),
-        "place_names": list(library.place_names), "names": list(library.names),
+        "format": FORMAT if library.classes is None else FORMAT_OF_CLASSES, "size_px": library.size_px, "bands": library.bands,
+        "places": library.places.tolist(), "place_names": list(library.place_names), "names": list(library.names),
     }  # fmt: skip
     out = io.BytesIO()
     with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
@@ -31,6 +32,8 @@ def pack(library: Library) -> bytes:
             for name, shown in _pictures(number, image):
                 _add(archive, name, _encoded(shown))
             _add(archive, f"{number}.mask.png", _encoded(mask))
+            if library.classes is not None:
+                _add(archive, f"{number}.classes.png", _encoded(library.classes[number]))
     return out.getvalue()
 
 
@@ -44,13 +47,17 @@ def unpack(payload: bytes, source: str) -> Library:
             size, bands, count = _checked(index)
             images = np.empty((count, size, size, bands), np.uint8)
             masks = np.empty((count, size, size), bool)
+            classes = np.empty((count, size, size), np.uint8) if index["format"] == FORMAT_OF_CLASSES else None
             for number in range(count):
                 parts = [_decoded(archive.read(name), size) for name, _ in _pictures(number, images[number])]
                 images[number] = parts[0] if bands == 3 else np.stack(parts, axis=-1)
                 masks[number] = _decoded(archive.read(f"{number}.mask.png"), size) > 0
+                if classes is not None:
+                    classes[number] = _decoded(archive.read(f"{number}.classes.png"), size)
     except (*ZIP_ERRORS, ValueError, KeyError, TypeError, SyntaxError) as error:  # Pillow calls a broken PNG a SyntaxError
         raise CheckpointError(f"{source}: is no library of material, or damaged ({error}).") from error
-    return Library(images, masks, np.array(index["places"], np.int64), tuple(index["place_names"]), tuple(index["names"]))
+    places = np.array(index["places"], np.int64)
+    return Library(images, masks, places, tuple(index["place_names"]), tuple(index["names"]), classes)
 
 
 def _pictures(number: int, image: np.ndarray) -> list[tuple[str, np.ndarray]]:
@@ -78,8 +85,8 @@ def _decoded(payload: bytes, size: int) -> np.ndarray:
 
 def _checked(index: Any) -> tuple[int, int, int]:
     """Size, bands and count of tiles, when the index makes sense; else ``ValueError``."""
-    if index["format"] != FORMAT:
-        raise ValueError(f"its format is {index['format']!r}, this version reads {FORMAT}")
+    if index["format"] not in (FORMAT, FORMAT_OF_CLASSES):
+        raise ValueError(f"its format is {index['format']!r}, this version reads {FORMAT} and {FORMAT_OF_CLASSES}")
     size, bands, count, places = index["size_px"], index["bands"], len(index["names"]), index["place_names"]
     sound = all(type(value) is int for value in (size, bands, *index["places"])) and 1 <= size <= MOST_PX and 1 <= bands <= 64
     sound &= (

@@ -8,10 +8,12 @@ from scipy import ndimage
 
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
-from orthoforge.material.library import LOW_PX, Library, Roof, smooth
+from orthoforge.material.cuts import softened
+from orthoforge.material.library import LOW_PX, Library, Roof
+from orthoforge.material.open_ground import smooth
 from orthoforge.material.rectangles import Rectangle
 from orthoforge.material.shapes import likeness
-from orthoforge.material.stretching import MOST_STRETCH, Axis, axis_of
+from orthoforge.material.stretching import MOST_STRETCH, Axis, axis_of, slopes_of
 
 REACH_PX = 24  # three times LOW_PX
 _CANDIDATES = 8
@@ -22,13 +24,16 @@ _ALIKE = 20.0
 _OTHER_ROOF = 0.4
 _TURN = np.radians(22)
 _CUT = 0.25
+_CUT_PX = 3.0  # pixels of a roof whose sources lie farther apart have a cut between them
+_AROUND_PX = 3
+BESIDE_PX, _FADING_PX = 10.0, 5.0  # so far off its walls a roof brings what lies beside its building, and there it fades
+_OFF_PX = 2.5  # by which the distances off walls may differ
 _GAPS = 2.0  # how much a roof is disliked that does not fill its rectangle
-_PLAIN = 6.0  # how much a varied roof is disliked where it has to be repeated
-_PLAIN_LARGE = 3.0  # and on a building e times as large as the largest of ordinary ones
-_EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have
+_PLAIN = 1.0  # how much a varied roof is disliked where it has to be repeated
+_EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have; also on buildings larger than _LARGE_PX2
 _EARTHY_SCALE = 25.0
 _LARGE_PX2 = 2500.0
-_CLUTTER = 1.5  # how much the most cluttered roofs of a place are disliked; those of the plainer half not at all
+_FOLIAGE = 4.0  # how much one is disliked that is all leaves
 _LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
 _UNLIKE = 4.0
 _NOT_DEALT = 0.8
@@ -36,6 +41,7 @@ _WALL_PX = 0.8
 _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
 _ROOF, _DEALT = 200, 201
+_REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
 
 
 @dataclass(frozen=True)
@@ -52,7 +58,24 @@ class LaidRoof:
 
     def source_of(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Where in the roof's tile to look for the pixels at (rows, cols): (2, ...) rows and columns."""
-        along, across = self.target.local(rows, cols)
+        return np.stack(self.roof.rectangle.place(*self._shown(*self.target.local(rows, cols))))
+
+    def beside(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+        """The same for pixels beside the walls: as far off the walls of the roof's own building."""
+        places = self.target.local(rows, cols)
+        sides = self.target.width / 2, self.target.height / 2
+        on_walls = [np.clip(place, -side, side) for place, side in zip(places, sides, strict=True)]
+        off = [place - on_wall for place, on_wall in zip(places, on_walls, strict=True)]
+        source = self.roof.rectangle
+        walls = source.width / 2, source.height / 2
+        shown = (
+            np.where(away == 0, inside, np.sign(away) * wall + away)
+            for inside, away, wall in zip(self._shown(*on_walls), off, walls, strict=True)
+        )
+        return np.stack(source.place(*shown))
+
+    def _shown(self, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What the source's rectangle shows at places in the target's, along and across."""
         along, across = self.along.at(along), self.across.at(across)
         if self.ridge_along:
             across = self.across.shown(across, along)
@@ -65,7 +88,7 @@ class LaidRoof:
         inner = [side - min(2 * _WALL_PX, 0.2 * side) for side in (source.width, source.height)]
         along = (along / self.along.source - 0.5) * inner[0]
         across = (across / self.across.source - 0.5) * inner[1]
-        return np.stack(source.place(along, across))
+        return along, across
 
 
 @dataclass
@@ -82,8 +105,7 @@ class Roofs:
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
         """The roofs that may be taken, and of each log width, log height, angle, fill, what speaks against it, variety and
         likeness to the ground."""
-        allowed = set(self.allowed.tolist())
-        sources = [roof for roof in self.library.roofs if roof.tile in allowed]
+        sources = [roof for tile in self.allowed.tolist() for roof in self.library.roofs(tile)]
         rows = [
             (
                 np.log(one.rectangle.width),
@@ -92,26 +114,31 @@ class Roofs:
                 one.rectangle.fill,
                 _CUT * one.is_cut,
                 one.variety,
-                np.exp(-np.linalg.norm(one.colour - self.library.tones[one.tile]) / _EARTHY_SCALE),
+                np.exp(-np.linalg.norm(one.colour - self.library.tone(one.tile)) / _EARTHY_SCALE),
             )
             for one in sources
         ]
-        return sources, np.column_stack([np.array(rows).reshape(-1, 7), _against_clutter(sources)])
+        return sources, np.column_stack([np.array(rows).reshape(-1, 7), _leafy(sources)])
+
+    @cached_property
+    def _colours(self) -> tuple[np.ndarray, np.ndarray]:
+        """The colour of each of these roofs, and the tone of its tile, (n, B)."""
+        sources, _ = self._sources
+        return np.array([roof.colour for roof in sources]), np.array([self.library.tone(roof.tile) for roof in sources])
 
     @cached_property
     def _whole_sources(self) -> tuple[list[Roof], np.ndarray, np.ndarray]:
-        """The roofs of whole buildings that may be taken, the shape of each, and what clutter speaks against it."""
-        roofs, shapes = self.library.whole_roofs
-        kept = [number for number, roof in enumerate(roofs) if roof.tile in set(self.allowed.tolist())]
-        sources = [roofs[number] for number in kept]
-        return sources, shapes[kept], _against_clutter(sources)
+        """The roofs of whole buildings that may be taken, the shape of each, and what leaves speak against it."""
+        found = [pair for tile in self.allowed.tolist() for pair in self.library.whole_roofs(tile)]
+        sources = [roof for roof, _ in found]
+        return sources, np.array([shape for _, shape in found]), _leafy(sources)
 
     def of_shape(self, around: Rectangle, shape: np.ndarray, anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
         """One roof for a building of several wings: of a whole building of nearly its ``shape``, size and direction; else none.
 
         ``around`` is the rectangle around it, ``shape`` how it fills that, (CELLS, CELLS) bool.
         """
-        sources, shapes, cluttered = self._whole_sources
+        sources, shapes, leafy = self._whole_sources
         if not sources:
             return []
         alike = likeness(shape, shapes)
@@ -123,10 +150,10 @@ class Roofs:
         fits = (alike >= _LEAST_ALIKE) & (turned <= _TURN) & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
         if not fits.any():
             return []
-        off = np.linalg.norm(self.library.tones[[roof.tile for roof in sources]] - tone, axis=1) / _TONE_SCALE
-        against = _UNLIKE * (1 - alike) + np.abs(longer) + np.abs(wider) + turned / _TURN + cluttered + off
+        off = np.linalg.norm(np.array([self.library.tone(roof.tile) for roof in sources]) - tone, axis=1) / _TONE_SCALE
+        against = _UNLIKE * (1 - alike) + np.abs(longer) + np.abs(wider) + turned / _TURN + leafy + off
         roof = self._drawn(sources, np.where(fits, against, np.inf), anchor)
-        return [self._laid(roof, around, (self.seed, *anchor), _TONE_SHARE * (tone - self.library.tones[roof.tile]))]
+        return [self._laid(roof, around, (self.seed, *anchor), _TONE_SHARE * (tone - self.library.tone(roof.tile)))]
 
     def of_building(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
         """Roofs for the wings of the building whose first pixel is ``anchor``, among ground of ``tone``; none where there is none.
@@ -138,7 +165,7 @@ class Roofs:
             roof = self._chosen(wing, (*anchor, number), tone, laid[0].roof if laid else None)
             if roof is None:
                 break
-            shift = _TONE_SHARE * (tone - self.library.tones[roof.tile])
+            shift = _TONE_SHARE * (tone - self.library.tone(roof.tile))
             if laid:
                 shift = laid[0].roof.colour + laid[0].shift - roof.colour
             laid.append(self._laid(roof, wing, (self.seed, *anchor, number), shift))
@@ -153,12 +180,12 @@ class Roofs:
         apart = sum(np.where(more > np.log(MOST_STRETCH), 0.6 + 0.3 * more, np.abs(more)) for more in (longer, wider))
         repeated = sum(np.maximum(more - np.log(MOST_STRETCH), 0) for more in (longer, wider))
         larger = max(0.0, np.log(target.width * target.height / _LARGE_PX2))
-        apart = apart + (_PLAIN * repeated + _PLAIN_LARGE * larger) * about[:, 5] + _EARTHY * (repeated + larger) * about[:, 6]
+        apart = apart + _PLAIN * repeated * about[:, 5] + _EARTHY * (repeated + larger) * about[:, 6]
         turned = _apart(about[:, 2], target.angle)
-        tiles = np.array([roof.tile for roof in sources])
-        off = np.linalg.norm(self.library.tones[tiles] - tone, axis=1) / _TONE_SCALE
+        colours, tones = self._colours
+        off = np.linalg.norm(tones - tone, axis=1) / _TONE_SCALE
         if first is not None:
-            off = np.linalg.norm(np.array([roof.colour for roof in sources]) - first.colour, axis=1) / _COLOUR_SCALE
+            off = np.linalg.norm(colours - first.colour, axis=1) / _COLOUR_SCALE
             off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
         against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off + about[:, 7]
         return self._drawn(sources, against, keys)
@@ -190,10 +217,10 @@ class Roofs:
         lengths = [target.width, target.height]
         if not ridge_along:
             picture, lengths = picture.swapaxes(0, 1), lengths[::-1]
-        ridge = axis_of(picture, lengths[0], bays=False, keys=(*keys, 0))
+        ridge = axis_of(picture, lengths[0], keys=(*keys, 0))
         lines = np.arange(len(picture))[:, None]
         longer = picture[lines, ridge.shown(np.arange(ridge.length) + 0.5, lines + 0.5).astype(int).clip(0, ridge.source - 1)]
-        slopes = axis_of(longer.swapaxes(0, 1), lengths[1], bays=True, keys=(*keys, 1))
+        slopes = slopes_of(longer.swapaxes(0, 1), lengths[1], keys=(*keys, 1))
         axes = (ridge, slopes) if ridge_along else (slopes, ridge)
         return LaidRoof(roof, target, *axes, ridge_along, shift)
 
@@ -203,9 +230,10 @@ class Roofs:
         ``own`` (h, w) is where the wing stands. What its source does not cover there gets the tone around,
         or the colour of the roof.
         """
-        # One pixel more each way, so that what is beside one is the same in any window.
+        # Some pixels more each way, so that what is beside one is the same in any window.
         rows, cols = np.meshgrid(
-            *(np.arange(-1, length + 1) + first for first, length in zip(window[:2], window[2:], strict=True)), indexing="ij"
+            *(np.arange(-_AROUND_PX, length + _AROUND_PX) + first for first, length in zip(window[:2], window[2:], strict=True)),
+            indexing="ij",
         )
         source = laid.source_of(rows, cols)
         image = np.stack(
@@ -215,20 +243,48 @@ class Roofs:
             ],
             axis=-1,
         )
+        image = softened(image, *(np.abs(np.diff(source, axis=axis)).max(axis=0) > _CUT_PX for axis in (1, 2)))
         image += laid.shift.astype(np.float32)
-        inside = ndimage.map_coordinates(self._own(laid.roof), source, order=1, mode="constant") > 0.5
-        own = np.pad(own, 1)
-        bad = own & ~inside
-        if bad.any():
-            good = own & ndimage.binary_erosion(inside, border_value=1)
-            image = np.where(bad[..., None], smooth(image, good, LOW_PX / 2, laid.roof.colour + laid.shift), image)
-        return image[1:-1, 1:-1]
+        inside = ndimage.map_coordinates(self._own(laid.roof), source, order=1, mode="constant")
+        own = np.pad(own, _AROUND_PX)
+        share = np.where(own, np.clip(2 * inside - 1, 0, 1), 1).astype(np.float32)[..., None]
+        if share.min() < 1:
+            good = own & ndimage.binary_erosion(inside > 0.5, border_value=1)
+            image = share * image + (1 - share) * smooth(image, good, LOW_PX / 2, laid.roof.colour + laid.shift)
+        return image[_AROUND_PX:-_AROUND_PX, _AROUND_PX:-_AROUND_PX]
+
+    def lay_beside(self, laid: LaidRoof, window: Window, off_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What lies beside the roof's own building, for the pixels (h, w) of a window that are ``off_px`` (h, w) off the walls: its
+        texture (h, w, B) float32, and from 0 to 1 how much of it is to be seen, (h, w).
+
+        Where its own building has neighbours, or is of another outline, nothing is.
+        """
+        rows, cols = np.mgrid[window.row : window.row + window.height, window.col : window.col + window.width]
+        at, tile = laid.beside(rows, cols), laid.roof.tile
+        there = ndimage.map_coordinates(self.library.off_buildings(tile), at, order=1, mode="constant", cval=-1)
+        fits = (there > 0) & (np.abs(there - off_px) <= _OFF_PX)
+        seen = np.clip(2 * ndimage.gaussian_filter(fits.astype(np.float32), 1.0, truncate=2) - 1, 0, 1)
+        seen *= np.clip((BESIDE_PX - off_px) / _FADING_PX, 0, 1)
+        tone = self.library.layers(tile)[0]
+        texture = [
+            ndimage.map_coordinates(band, at, order=3, prefilter=False, mode="mirror")
+            - ndimage.map_coordinates(tone[..., index].astype(np.float32), at, order=1, mode="nearest")
+            for index, band in enumerate(self._spline(tile))
+        ]
+        return np.stack(texture, axis=-1), seen
+
+    def trimmed(self) -> "Roofs":
+        """The same, without what it remembers of tiles where that has become much."""
+        for remembered in (self._splines, self._owns):
+            if len(remembered) > _REMEMBERED:
+                remembered.clear()
+        return self
 
     def _own(self, roof: Roof) -> np.ndarray:
         """(S, S) float32: 1 on the building that a roof is of, cracks in it included."""
         key = roof.tile, roof.label
         if key not in self._owns:
-            own = np.pad(self.library.labels[roof.tile] == roof.label, 3, mode="edge")
+            own = np.pad(self.library.labels(roof.tile) == roof.label, 3, mode="edge")
             self._owns[key] = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3].astype(np.float32)
         return self._owns[key]
 
@@ -247,7 +303,6 @@ def _apart(angles: np.ndarray | list[float], angle: float) -> np.ndarray:
     return np.abs((np.asarray(angles) - angle + np.pi / 2) % np.pi - np.pi / 2)
 
 
-def _against_clutter(roofs: list[Roof]) -> np.ndarray:
-    """(N,): nothing for the plainer half of the roofs, up to ``_CLUTTER`` for the others."""
-    ranks = np.argsort(np.argsort([roof.clutter for roof in roofs], kind="stable"), kind="stable") / max(1, len(roofs))
-    return _CLUTTER * np.maximum(0, 2 * ranks - 1)
+def _leafy(roofs: list[Roof]) -> np.ndarray:
+    """(N,): how much roofs under leaves are disliked."""
+    return _FOLIAGE * np.array([roof.foliage for roof in roofs])

@@ -3,7 +3,7 @@
 Each seam is a function of the patches that meet there and of no others, so that it is the same whatever is looked at.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,14 +16,21 @@ _END_PX = 4  # a seam ends where the columns that far off differ least
 
 @dataclass
 class Seams:
-    """Seams of patches of ``side`` px that overlap by ``overlap``. ``patch`` gives the image (P, P, B) of one, and where its ground
-    is seen."""
+    """Seams of patches of ``side`` px that overlap by ``overlap``. ``patch`` gives a part of the image (P, P, B) of one, and where
+    its ground is seen."""
 
     side: int
     overlap: int
-    patch: Callable[[tuple[int, int]], tuple[np.ndarray, np.ndarray]]
+    patch: Callable[[tuple[int, int], tuple[slice, slice]], tuple[np.ndarray, np.ndarray]]
     _beside: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
     _below: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+
+    def keep(self, before: "Seams", patches: Container[tuple[int, int]]) -> None:
+        """Take over the seams between ``patches``, which are the same here."""
+        for reach, mine, its in ((1, self._beside, before._beside), (2, self._below, before._below)):
+            for (row, col), cut in its.items():
+                if all((row + down, col + right) in patches for down in range(reach) for right in range(2)):
+                    mine[row, col] = cut
 
     def mine(self, patch: tuple[int, int], inside: tuple[slice, slice]) -> np.ndarray:
         """(h, w) bool: where a patch is seen, in a part of it."""
@@ -49,9 +56,10 @@ class Seams:
     def _cut_beside(self, row: int, col: int) -> np.ndarray:
         """(P,): from which column of their overlap on the patch right of (row, col) is seen, in each of their rows."""
         if (row, col) not in self._beside:
-            hop = self.side - self.overlap
-            (left, seen), (right, _) = self.patch((row, col)), self.patch((row, col + 1))
-            self._beside[row, col] = least_cut(_cost(left[:, hop:], right[:, : self.overlap], seen[:, hop:]))
+            hop, lines = self.side - self.overlap, slice(0, self.side)
+            left, seen = self.patch((row, col), (lines, slice(hop, self.side)))
+            right, _ = self.patch((row, col + 1), (lines, slice(0, self.overlap)))
+            self._beside[row, col] = least_cut(_cost(left, right, seen))
         return self._beside[row, col]
 
     def _cut_below(self, row: int, col: int) -> np.ndarray:
@@ -68,21 +76,23 @@ class Seams:
     def _row(self, row: int, col: int, lines: slice) -> tuple[np.ndarray, np.ndarray]:
         """Some lines of a row of patches from the middle of one to that of the next: image, and where it is seen."""
         hop, half = self.side - self.overlap, self.side // 2
-        (left, left_seen), (right, right_seen) = (self.patch((row, which)) for which in (col, col + 1))
+        left, left_seen = self.patch((row, col), (lines, slice(half, self.side)))
+        right, right_seen = self.patch((row, col + 1), (lines, slice(0, half)))
         cols = np.arange(half, half + hop)
         is_left = (cols - hop)[None] < self._cut_beside(row, col)[lines, None]
-        of_left, of_right = cols.clip(0, self.side - 1), (cols - hop).clip(0)
+        of_left, of_right = (cols - half).clip(0, left.shape[1] - 1), (cols - hop).clip(0)
         return (
-            np.where(is_left[..., None], left[lines][:, of_left], right[lines][:, of_right]),
-            np.where(is_left, left_seen[lines][:, of_left], right_seen[lines][:, of_right]),
+            np.where(is_left[..., None], left[:, of_left], right[:, of_right]),
+            np.where(is_left, left_seen[:, of_left], right_seen[:, of_right]),
         )
 
     def _end(self, row: int, col: int) -> int:
         """Where the seam below patch (row, col) crosses its middle column."""
         hop, half, quarter = self.side - self.overlap, self.side // 2, self.overlap // 4
-        (upper, seen), (lower, _) = self.patch((row, col)), self.patch((row + 1, col))
         near = slice(half - _END_PX, half + _END_PX)
-        cost = _cost(upper[hop:, near], lower[: self.overlap, near], seen[hop:, near]).sum(axis=1)
+        upper, seen = self.patch((row, col), (slice(hop, self.side), near))
+        lower, _ = self.patch((row + 1, col), (slice(0, self.overlap), near))
+        cost = _cost(upper, lower, seen).sum(axis=1)
         return quarter + int(cost[quarter : self.overlap - quarter].argmin())
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import least_cut
@@ -11,8 +12,9 @@ MOST_STRETCH = 1.4
 MOST_SHRINK = 0.55
 _ENDS = 0.12  # of a roof, at each end, stay where they are
 _LONGEST_JUMP = 0.5
-_BAY = 0.9  # of a roof's breadth: so far apart are bays
+_WAVE_PX = 2.0  # what varies within so little is texture and may be repeated; a terrace or a dormer may not
 _TRIES = 3
+_LEAST_SLOPE_PX = 8
 _VARIED, _VARIED_PX = 0.6, 12
 _JUMP = 210  # a purpose of chance
 
@@ -50,35 +52,47 @@ class Axis:
         return shown
 
 
-def length_of(target: float, source: int, *, bays: bool) -> int:
+def length_of(target: float, source: int) -> int:
     """How many of a source's pixels to lay on so many of a building: within what it may be stretched and shrunk, all of them.
 
-    Of a longer building as many more as it has, or whole ``bays``.
+    Of a longer building as many more as it has.
     """
-    if target / source > MOST_STRETCH and bays:
-        further = max(1, round((target / source - 1) / _BAY))
-        return source + further * _bay(source)
     if target / source > MOST_STRETCH:
         return max(source, round(target / 1.1))
     return max(1, min(source, round(target / MOST_SHRINK)))
 
 
-def axis_of(picture: np.ndarray, target: float, *, bays: bool, keys: tuple[int, ...]) -> Axis:
+def slopes_of(picture: np.ndarray, target: float, *, keys: tuple[int, ...]) -> Axis:
+    """The second axis, across the ridge, of a roof's ``picture`` (h, w, B) on ``target`` px.
+
+    A broader building has broader slopes: each half is made longer by itself, so that the ridge stays in the middle.
+    """
+    width = picture.shape[1]
+    half = width // 2
+    if target / width <= MOST_STRETCH or half < _LEAST_SLOPE_PX:
+        return axis_of(picture, target, keys=keys)
+    one = axis_of(picture[:, :half], target * half / width, keys=(*keys, 0))
+    other = axis_of(picture[:, half:], target * (width - half) / width, keys=(*keys, 1))
+    return Axis(target, width, np.concatenate([one.jumps, other.jumps]), np.concatenate([one.cuts, other.cuts + one.length]))
+
+
+def axis_of(picture: np.ndarray, target: float, *, keys: tuple[int, ...]) -> Axis:
     """The second axis of a roof's ``picture`` (h, w, B) on ``target`` px. ``keys`` are those of chance.
 
     Where the picture is too short, it jumps back along its length, at the cut that is seen least; where it is too long, forward.
-    Both ends are kept. Along a ridge jumps are of any length; across, they are of whole ``bays``.
+    Both ends are kept.
     """
     height, width = picture.shape[:2]
-    missing = length_of(target, width, bays=bays) - width
-    longest = _bay(width) if bays else max(1, int(_LONGEST_JUMP * width))
+    missing = length_of(target, width) - width
+    longest = max(1, int(_LONGEST_JUMP * width))
     count = -(-missing // longest) if missing > 0 else int(missing < 0)
     jumps, cuts, before, start = [], [], 0, 0
+    busy = _busy(picture)
     for number in range(count):
-        is_free = not bays and number < count - 1 and width >= _VARIED_PX
+        is_free = number < count - 1 and width >= _VARIED_PX
         varied = _VARIED * (uniform(*keys, _JUMP, number, np.arange(_TRIES)) - 0.5) * is_free
         tries = {round(missing * (number + 1 + more) / count) - before for more in varied.tolist()}
-        _, jump, cut = min((_cut(picture, jump, start) for jump in sorted(tries)), key=lambda found: found[0])
+        _, jump, cut = min((_cut(picture, busy, jump, start) for jump in sorted(tries)), key=lambda found: found[0])
         jumps.append(jump)
         cuts.append(cut + before)
         before += jump
@@ -86,17 +100,25 @@ def axis_of(picture: np.ndarray, target: float, *, bays: bool, keys: tuple[int, 
     return Axis(target, width, np.array(jumps, np.int64), np.array(cuts, float).reshape(count, height))
 
 
-def _bay(source: int) -> int:
-    return max(1, min(source - 1, round(_BAY * source)))
+def _busy(picture: np.ndarray) -> np.ndarray:
+    """(h, w + 1): summed along each row, by how many squared levels pixels differ from what the whole length shows there."""
+    waves = ndimage.gaussian_filter1d(picture, _WAVE_PX, axis=1, mode="nearest")
+    off = ((waves - np.median(waves, axis=1, keepdims=True)) ** 2).sum(axis=2)
+    return np.pad(off.cumsum(axis=1), ((0, 0), (1, 0)))
 
 
-def _cut(picture: np.ndarray, jump: int, start: int) -> tuple[float, int, np.ndarray]:
-    """What a jump back by so many pixels costs, itself, and where it is made in each row; well after ``start``."""
+def _cut(picture: np.ndarray, busy: np.ndarray, jump: int, start: int) -> tuple[float, int, np.ndarray]:
+    """What a jump back by so many pixels costs, itself, and where it is made in each row; well after ``start``.
+
+    It costs what is seen of the cut, and what stands out in what is shown twice.
+    """
     height, width = picture.shape[:2]
     least, most = max(jump, 0), min(width, width + jump)
     ends = round(_ENDS * width)
     low = min(max(least + ends, start + ends // 2), most - 1)
     high = min(max(most - ends, low + 1), most)
     cost = ((picture[:, low:high] - picture[:, low - jump : high - jump]) ** 2).sum(axis=2)
+    if jump > 0:
+        cost += (busy[:, low:high] - busy[:, low - jump : high - jump]) / jump
     cut = least_cut(cost)
     return float(cost[np.arange(height), cut].mean()), jump, cut + low

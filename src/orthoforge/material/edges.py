@@ -1,0 +1,123 @@
+"""Edges: buildings of a mask as lines, and how much of each pixel their roofs cover, so that no roof has the stairs of pixels."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import shapely
+from scipy import ndimage
+from shapely import affinity
+
+from orthoforge.geo.buildings import Buildings
+from orthoforge.geo.grid import Window
+from orthoforge.material.outlines import outline_of
+
+LARGEST_PX = 2048  # longer buildings keep the stairs of the mask
+SOFT_PX = 0.4  # a camera's blur
+_SAMPLES = 4  # each way in a pixel that an outline crosses
+_BEYOND_PX = 4  # so far a building that the mask cuts off is taken to go on
+_TOUCH_PX = 5
+_EDGE_PX, _EDGE_SLOPE = 1.8, 3.0
+_THIN_PX = 5
+_LEAST_COVER = 0.2  # of a building's pixel
+_FAR = np.iinfo(np.int32).max
+
+
+@dataclass
+class Edges:
+    """Outlines of ``buildings``, in absolute pixels; ``own`` gives the pixels of one, (h, w) bool within its bounds."""
+
+    buildings: Buildings
+    own: Callable[[int], np.ndarray]
+    outlines: dict[int, shapely.Polygon | None] = field(default_factory=dict)
+
+    def keep(self, before: "Edges", numbers: Mapping[int, int]) -> None:
+        """Take over outlines of another mask, by their ``numbers`` there and here."""
+        self.outlines |= {now: before.outlines[then] for then, now in numbers.items() if then in before.outlines}
+
+    def drawn(self, ids: np.ndarray, window: Window) -> np.ndarray:
+        """``ids`` (h, w) of a window in absolute pixels, each building inside of its outline. Where two touch, they do."""
+        drawn, touching = ids.copy(), _touching(ids)
+        for number in _numbers(ids):
+            outline = self._outline(number - 1)
+            if outline is None:
+                continue
+            box, rows, cols = self._box(number - 1, window)
+            inside = shapely.contains_xy(outline, *np.meshgrid(cols + 0.5, rows + 0.5))
+            drawn[box][(ids[box] == number) & ~inside & ~touching[box]] = 0
+            drawn[box][inside & (ids[box] == 0)] = number
+        return drawn
+
+    def covered(self, ids: np.ndarray, window: Window) -> np.ndarray:
+        """(h, w) float32: how much of each pixel roofs cover, where ``ids`` are those that are ``drawn``."""
+        cover = np.zeros(ids.shape, np.float32)
+        with_stairs = np.zeros(len(self.buildings.bbox) + 1, bool)
+        for number in _numbers(ids):
+            outline = self._outline(number - 1)
+            with_stairs[number] = outline is None
+            if outline is not None:
+                box, rows, cols = self._box(number - 1, window, beyond=2)
+                cover[box] += _cover(outline, rows, cols)
+        cover = ndimage.gaussian_filter(np.minimum(cover, 1), SOFT_PX, truncate=3)
+        return np.where(_touching(ids) | with_stairs[ids], softly(ids > 0), cover)
+
+    def _box(self, building: int, window: Window, beyond: int = 0) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
+        """The part of a window that a building's bounds take, and its rows and columns."""
+        row, col, height, width = self.buildings.bbox[building].tolist()
+        rows = np.arange(max(row - beyond, window.row), min(row + height + beyond, window.row + window.height))
+        cols = np.arange(max(col - beyond, window.col), min(col + width + beyond, window.col + window.width))
+        first = rows[0] - window.row, cols[0] - window.col
+        return (slice(first[0], first[0] + len(rows)), slice(first[1], first[1] + len(cols))), rows, cols
+
+    def _outline(self, building: int) -> shapely.Polygon | None:
+        if building not in self.outlines:
+            row, col, height, width = self.buildings.bbox[building].tolist()
+            outline = None
+            if max(height, width) <= LARGEST_PX:
+                more = self._cut_off(row, col, height, width)
+                outline = outline_of(np.pad(self.own(building), more, mode="edge"))
+                outline = outline and affinity.translate(outline, col - more[1][0], row - more[0][0])
+            self.outlines[building] = outline
+            shapely.prepare(outline)
+        return self.outlines[building]
+
+    def _cut_off(self, row: int, col: int, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
+        """By how many pixels a building goes on beyond the mask: above and below, left and right."""
+        (top, left), (rows, cols) = self.buildings.origin, self.buildings.shape
+        return (
+            (_BEYOND_PX * (row == top), _BEYOND_PX * (row + height == top + rows)),
+            (_BEYOND_PX * (col == left), _BEYOND_PX * (col + width == left + cols)),
+        )
+
+
+def softly(inside: np.ndarray) -> np.ndarray:
+    """(h, w) float32: how much roofs cover of each pixel of a mask. Short stairs become lines; what is thin is not lost."""
+    edge = ndimage.gaussian_filter(inside.astype(np.float32), _EDGE_PX, truncate=3)
+    alpha = np.clip(_EDGE_SLOPE * (edge - 0.5) + 0.5, 0, 1)
+    thick = ndimage.binary_opening(inside, np.ones((_THIN_PX, _THIN_PX), bool))
+    least = np.where(thick, _LEAST_COVER, 0.5)
+    return np.where(inside, np.maximum(alpha, least), np.minimum(alpha, 1 - _LEAST_COVER)).astype(np.float32)
+
+
+def _cover(outline: shapely.Polygon, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
+    """(h, w) float32: the share of each pixel that lies inside an outline."""
+    inside = shapely.contains_xy(outline, *np.meshgrid(cols + 0.5, rows + 0.5))
+    edge = ndimage.binary_dilation(inside, iterations=2) & ~ndimage.binary_erosion(inside, iterations=2)
+    at = np.nonzero(edge)
+    part = (np.arange(_SAMPLES) + 0.5) / _SAMPLES
+    down, along = np.meshgrid(part, part, indexing="ij")
+    within = shapely.contains_xy(outline, cols[at[1]][:, None] + along.ravel(), rows[at[0]][:, None] + down.ravel())
+    share = inside.astype(np.float32)
+    share[at] = within.mean(axis=1)
+    return share
+
+
+def _touching(ids: np.ndarray) -> np.ndarray:
+    """(h, w) bool: where two buildings are so near that nothing lies between them."""
+    most = ndimage.maximum_filter(ids, _TOUCH_PX)
+    return (most > 0) & (ndimage.minimum_filter(np.where(ids > 0, ids, _FAR), _TOUCH_PX) != most)
+
+
+def _numbers(ids: np.ndarray) -> list[int]:
+    numbers: list[int] = np.unique(ids).tolist()
+    return [number for number in numbers if number > 0]

@@ -1,0 +1,201 @@
+"""Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
+
+import copy
+from collections.abc import Container
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from scipy import fft
+
+from orthoforge.material.chance import uniform
+from orthoforge.material.library import Library
+
+ANY = -1  # no kind of ground in particular
+CELL_PX = 4  # fit is judged by cells of so many pixels
+MOST_PIECES = 4  # of each kind: the first covers most, the others what it leaves, as under its own roofs
+_ENOUGH = 0.02  # of a patch: so little is left to its neighbours' tones
+_TONE_SCALE = 500.0  # levels of colour that weigh as much as a patch without any fit; a piece is moved to its tone anyway
+_GOOD_COVER = 0.8  # more is no better: further pieces fill the rest, and tiles with little on them would be everywhere
+_BUILT = 4.0  # by how much less is built in a tile: yards and lanes lie between houses, squares do not
+_DEAL = 3  # tiles are dealt to blocks of so many patches each way, where there are enough
+_NOT_DEALT = 0.5
+_TONE_SHARE = 0.7  # of the way, each piece is moved to the tone of its surroundings
+_TONE_HOPS = 4
+_CHANCE = 0.05
+_AS_GOOD = 0.03
+_AGAIN = 0.3
+_TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
+
+
+class Wanted(NamedTuple):
+    """What ground a window is to have: its ``kinds`` (h, w) int16, ``ANY`` where it does not matter, and where it is ``needed``
+    (h, w) bool, as it will be seen. ``built`` is the share of it that buildings take."""
+
+    kinds: np.ndarray
+    needed: np.ndarray
+    built: float = 0.0
+
+    def is_like(self, other: "Wanted") -> bool:
+        """Whether the same ground is wanted."""
+        same = np.array_equal(self.kinds, other.kinds) and np.array_equal(self.needed, other.needed)
+        return same and self.built == other.built
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Tile ``tile`` from its pixel (``row``, ``col``) on; the tone of its ground of each kind is moved by ``shifts`` (K + 1, B), of
+    which the last is that of any kind."""
+
+    tile: int
+    row: int
+    col: int
+    shifts: np.ndarray
+
+    def part(self, side: int) -> tuple[slice, slice]:
+        """The rows and columns of its tile that a patch of ``side`` px shows."""
+        return slice(self.row, self.row + side), slice(self.col, self.col + side)
+
+
+@dataclass
+class Pieces:
+    """Chooses pieces of the tiles ``allowed`` of the library for patches of ``side`` px that begin every ``hop`` px."""
+
+    library: Library
+    allowed: np.ndarray
+    seed: int
+    side: int
+    hop: int
+    _chosen: dict[tuple[int, int], list[Piece]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        library, self._cells = self.library, self.library.size_px // CELL_PX
+        size, count = self._cells * CELL_PX, len(self.allowed)
+        tiles = self.allowed.tolist()
+        is_open = np.stack([library.open_ground(tile)[:size, :size] for tile in tiles])
+        maps = [is_open]
+        if library.kind_count > 1:
+            kinds = library.kinds[self.allowed][:, :size, :size]
+            maps = [is_open & (kinds == kind) for kind in range(library.kind_count)] + maps
+        cells = np.stack([of.reshape(count, self._cells, CELL_PX, self._cells, CELL_PX).mean((2, 4), np.float32) for of in maps])
+        spectra = fft.rfft2(cells)
+        # (K + 1, tiles, …), the last of any kind, which is also that of the only one
+        self._spectra = np.broadcast_to(spectra, (library.kind_count + 1, *spectra.shape[1:])) if len(maps) == 1 else spectra
+        self._tones = np.stack([np.vstack([library.kind_tones(tile), library.tone(tile)]) for tile in tiles])  # (tiles, K + 1, B)
+        shares = np.stack([library.shares(tile) for tile in tiles])
+        self._built = library.masks[self.allowed].mean(axis=(1, 2))  # (tiles,)
+        self._lenders = np.stack([*(_lenders(of_kind) for of_kind in shares.T), np.arange(count)])  # (K + 1, tiles)
+        if library.kind_count == 1:
+            self._lenders[:] = np.arange(count)  # ground as such is that of all tiles alike
+        self._known = np.full(257, ANY, np.int16)
+        present = shares.max(axis=0) > 0
+        self._known[: library.kind_count][present] = np.flatnonzero(present)
+
+    def keeping(self, patches: Container[tuple[int, int]]) -> "Pieces":
+        """The same, with what was chosen for ``patches`` alone."""
+        other = copy.copy(self)
+        other._chosen = {patch: pieces for patch, pieces in self._chosen.items() if patch in patches}
+        return other
+
+    def known(self, kinds: np.ndarray) -> np.ndarray:
+        """``kinds`` of which there is ground; ``ANY`` in place of the others."""
+        return self._known[kinds]
+
+    def of(self, patch: tuple[int, int], wanted: Wanted) -> list[Piece]:
+        """What a patch is made of, the first where it fits, then the second, and so on."""
+        if patch not in self._chosen:
+            self._chosen[patch] = self._choose(patch, wanted)
+        return self._chosen[patch]
+
+    def fits(self, piece: Piece, kinds: np.ndarray) -> np.ndarray:
+        """(P, P) bool: where a piece has open ground of the wanted ``kinds``."""
+        part = piece.part(self.side)
+        if self.library.kind_count == 1:
+            return self.library.open_ground(piece.tile)[part]
+        return self.library.open_ground(piece.tile)[part] & ((kinds == ANY) | (self.library.kinds[piece.tile][part] == kinds))
+
+    def middle_tones(self, patch: tuple[int, int]) -> np.ndarray:
+        """The tones of ground of each kind in the middle of a patch, (K + 1, B)."""
+        return self._tones_at(*(index * self.hop + self.side / 2 for index in patch))
+
+    def mean_tone(self, kind: int) -> np.ndarray:
+        """The mean tone of a kind of ground, (B,)."""
+        if kind == ANY:
+            return np.stack([self.library.tone(tile) for tile in range(len(self.library))]).mean(axis=0)
+        return np.ascontiguousarray(self._tones[:, kind]).mean(axis=0)
+
+    def tone_at(self, row: float, col: float) -> np.ndarray:
+        """The tone that ground has around a place, (B,): changes from tile to tile over some hundred metres."""
+        return self._tones_at(row, col)[ANY]
+
+    def _tones_at(self, row: float, col: float) -> np.ndarray:
+        spacing = _TONE_HOPS * self.hop
+        (top, down), (left, along) = (divmod(value / spacing, 1) for value in (row, col))
+        corners = uniform(self.seed, _TONE, int(top) + np.arange(2)[:, None], int(left) + np.arange(2))
+        drawn = self._lenders[:, (corners * len(self.allowed)).astype(int)]  # (K + 1, 2, 2)
+        tones = self._tones[drawn, np.arange(len(drawn))[:, None, None]]  # (K + 1, 2, 2, B)
+        upper, lower = np.moveaxis(tones[:, :, 0] * (1 - along) + tones[:, :, 1] * along, 1, 0)
+        return upper * (1 - down) + lower * down
+
+    def _choose(self, patch: tuple[int, int], wanted: Wanted) -> list[Piece]:
+        left, targets = wanted.needed, self.middle_tones(patch)
+        liking = self._liking(patch) - _BUILT * np.maximum(wanted.built - self._built, 0)
+        present = np.unique(wanted.kinds[left]).tolist() or [ANY]
+        pieces: list[Piece] = []
+        # The first piece is of all kinds at once, so that what lies beside each other in it does so here; then kind by kind.
+        for kinds in [present, *([kind] for kind in present for _ in range(MOST_PIECES - 1))]:
+            cells = {kind: self._in_cells(left & (wanted.kinds == kind)) for kind in kinds}
+            total = float(sum(of_kind.sum() for of_kind in cells.values()))
+            if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
+                continue
+            cover = self._cover(cells) / max(total, 1.0)
+            off = sum(
+                (float(of_kind.sum()) / total if total else 1.0)
+                * np.linalg.norm(self._tones[:, kind] - targets[kind], axis=1) / _TONE_SCALE
+                for kind, of_kind in cells.items()
+            )  # fmt: skip
+            fit = np.minimum(cover.reshape(len(cover), -1).max(axis=1), _GOOD_COVER) + liking - off
+            chosen = int(fit.argmax())
+            shifts = np.argwhere(cover[chosen] >= cover[chosen].max() - _AS_GOOD)
+            pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
+            row, col = (CELL_PX * shifts[pick]).tolist()
+            pieces.append(Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen])))
+            left = left & ~self.fits(pieces[-1], wanted.kinds)
+            liking[chosen] -= _AGAIN  # another one may have what this one lacks
+        return pieces
+
+    def _liking(self, patch: tuple[int, int]) -> np.ndarray:
+        """What chance says of each allowed tile; those that neighbouring patches may take are left to them."""
+        side = min(_DEAL, max(1, int(len(self.allowed) ** 0.5) // 2))
+        block = [index // side for index in patch]
+        dealt = uniform(self.seed, _TEAM, *block, self.allowed).argsort().argsort() % side**2
+        own = (patch[0] % side) * side + patch[1] % side
+        chance = uniform(self.seed, _TILE, *patch, self.allowed)
+        return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - _NOT_DEALT * (dealt != own)
+
+    def _in_cells(self, of_patch: np.ndarray) -> np.ndarray:
+        """The share of each cell that is so."""
+        side = self.side // CELL_PX
+        return of_patch.reshape(side, CELL_PX, side, CELL_PX).mean(axis=(1, 3), dtype=np.float32)
+
+    def _cover(self, cells: dict[int, np.ndarray]) -> np.ndarray:
+        """(tiles, shifts, shifts): how many cells each allowed tile has open, of the kind that is needed in them, at each shift."""
+        side = self.side // CELL_PX
+        both: np.ndarray | float = 0.0
+        for kind, needed in cells.items():
+            padded = np.zeros((self._cells, self._cells), np.float32)
+            padded[:side, :side] = needed
+            both = both + self._spectra[kind] * np.conj(fft.rfft2(padded))
+        room = self._cells - side + 1
+        return fft.irfft2(both, (self._cells, self._cells))[:, :room, :room]
+
+
+def _lenders(shares: np.ndarray) -> np.ndarray:
+    """(n,): tiles, each as often as it has a ``share`` (n,) of what they have of a kind; each once where none has any.
+
+    A tile with a highway then says what roads look like, and not one that is crossed by a track.
+    """
+    count = len(shares)
+    if not shares.any():
+        return np.arange(count)
+    return np.searchsorted(np.cumsum(shares) / shares.sum(), (np.arange(count) + 0.5) / count)
