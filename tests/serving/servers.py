@@ -13,6 +13,8 @@ import uvicorn
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from conftest import make_grid, make_mask, write_tiff
+from material_runs import refiner
 from orthoforge.config import load_recipe
 from orthoforge.serving.app import make_app
 from orthoforge.serving.settings import Settings
@@ -24,18 +26,21 @@ STYLES = ("north", "south")
 
 @cache
 def generator(kind: str) -> TrainedGenerator:
-    """``styled``: noise and styles of two places; ``classes``: of three classes; ``normed``: norms over the image."""
+    """``styled``: noise and styles of two places; ``classes``: of three classes; ``normed``: norms over the image;
+    ``material``: composes canvases of a library."""
     folder = Path(mkdtemp(prefix="orthoforge-serving-"))
     narrow = load_recipe("orthoforge-s", generator_width=2, discriminator_width=2)
     if kind == "styled":
         return load_generator(save_run(folder, narrow, places=STYLES))
     if kind == "classes":
         return load_generator(save_run(folder, narrow, places=STYLES, classes=["ground", "building", "road"]))
+    if kind == "material":
+        return load_generator(refiner(folder))
     return load_generator(save_run(folder))
 
 
 def settings(data: Path, **changes) -> Settings:
-    return Settings(data, **({"decoders": 1, "queue": 16, "block_px": 64} | changes))
+    return Settings(data, **({"decoders": 1, "queue": 16, "block_px": 64, "forge_s": 200.0, "deadline_s": 300.0} | changes))
 
 
 @contextlib.contextmanager
@@ -60,6 +65,14 @@ def live(data: Path, *kinds: str, layers=(), **changes):
     finally:
         server.should_exit = True
         thread.join()
+
+
+@contextlib.contextmanager
+def live_town(folder: Path, size: tuple[int, int], *kinds: str, **changes):
+    """The port of a server that has a map of one town, made in ``folder``."""
+    layer = write_tiff(folder / "town.tif", make_mask(size), make_grid(size))
+    with live(folder / "data", *kinds, layers=[layer], **changes) as (port, _):
+        yield port
 
 
 def wait_until(holds, most_s: float = 30.0) -> None:

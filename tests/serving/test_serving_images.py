@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,9 @@ import rasterio
 from servers import client, generator, pixels, png
 
 from conftest import make_grid, make_mask, write_tiff
+from material_runs import TOWN
 from orthoforge.geo.grid import Grid
+from orthoforge.material.canvas import Composer
 from orthoforge.serving.scenes import ServedScene
 
 MASK = make_mask((48, 64))
@@ -99,6 +102,19 @@ def test_classes_are_read_by_their_colours(served):
     assert np.abs(pixels(post(served, png(colours), model="classes").content).astype(int) - wanted).max() <= 1
 
 
+def test_what_was_composed_of_a_drawing_is_kept_for_its_next_state_however_large_it_is(tmp_path, monkeypatch):
+    begun, of = [], Composer.of
+    monkeypatch.setattr(Composer, "of", staticmethod(lambda *what, **how: begun.append(1) or of(*what, **how)))
+    states = [TOWN.astype(np.uint8) * 255, TOWN.astype(np.uint8) * 255]
+    states[1][40:60, 60:90] = 255
+    with client(tmp_path, "material", small_pixels=64**2) as served:
+        begun.clear()
+        images = [pixels(post(served, png(state), seed=4).content).astype(int) for state in states]
+    assert len(begun) == 1
+    for image, state in zip(images, states, strict=True):
+        assert np.abs(image - generator("material")(state, seed=4)).max() <= 1
+
+
 def test_a_larger_image_is_made_by_blocks_without_seams(served, monkeypatch):
     monkeypatch.setattr(ServedScene, "block_side_px", lambda self: 64)
     mask = make_mask((70, 90))
@@ -162,16 +178,24 @@ def test_forms_that_are_none(served):
     broken = served.post("/v1/images", content=b"x", headers={"Content-Type": "multipart/form-data"})
     assert broken.status_code == 400 and broken.json()["type"].endswith("bad-form")
     assert served.post("/v1/images", data={"seed": 1}, files={"other": b"x"}).status_code == 422
-    many = served.post("/v1/images", files={"mask": png(MASK)}, data={f"f{n}": "x" for n in range(10_000)})
+    field = b'--b\r\nContent-Disposition: form-data; name="f%d"\r\n\r\nx\r\n'
+    many = b"".join(field % number for number in range(10**5)) + b"--b--"
+    many = served.post("/v1/images", content=many, headers={"Content-Type": "multipart/form-data; boundary=b"})
     assert many.status_code == 413 and "fields" in many.json()["detail"]
     assert served.get("/v1/images").status_code == 405 and served.get("/nowhere").status_code == 404
+
+
+@pytest.mark.parametrize("body", [b'{"seed": \xff}', b"[" * 100_000, b'{"seed": ' + b"9" * 5000 + b"}", b"{"])
+def test_bodies_that_are_no_json(served, body):
+    answer = served.post("/v1/masks/forged", content=body, headers={"Content-Type": "application/json"})
+    assert answer.status_code == 422 and answer.json()["type"].endswith("invalid"), answer.text
 
 
 def test_what_the_server_says_of_itself(served):
     models = served.get("/v1/models").json()["models"]
     assert [model["name"] for model in models] == ["styled", "classes", "normed"]
     assert models[0]["styles"] == ["north", "south"] and models[0]["pixel_size_m"] == 0.3
-    assert models[1]["classes"][1] == {"index": 1, "name": "building", "colour": [1, 0, 0]}
+    assert models[1]["classes"][1] == {"index": 1, "name": "building", "colour": [1, 0, 0], "value": None}
     assert served.get("/healthz").json() == {"status": "alive"}
     metrics = served.get("/metrics")
     assert metrics.headers["content-type"].startswith("text/plain")
@@ -189,3 +213,20 @@ def test_the_openapi_document_names_every_error_of_an_operation(served):
         form["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
     )
     assert "HTTPValidationError" not in json.dumps(document)
+
+
+def test_few_pixels_that_are_large_on_the_ground_are_counted_as_the_models_own(served):
+    place = {"crs": 32633, "left": 500_000, "top": 5_000_000}
+    answer = post(served, pixel_size_m=100, **place)
+    assert answer.status_code == 413, answer.text
+    assert "at the 0.3 m of styled" in answer.json()["detail"] and "Send a smaller area" in answer.json()["detail"]
+    town = {"type": "Polygon", "coordinates": [[[0, 0], [0.01, 0], [0.01, 0.01], [0, 0.01], [0, 0]]]}
+    footprints = json.dumps({"type": "FeatureCollection", "features": [{"type": "Feature", "properties": {}, "geometry": town}]})
+    refused = post(served, footprints.encode(), name="footprints", width=256, height=256, pixel_size_m=1000)
+    assert refused.status_code == 413, refused.text
+
+
+def test_a_data_folder_named_from_the_present_folder_on(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with client(Path("data")) as found:
+        assert [post(found, seed=seed).status_code for seed in range(4)] == [200] * 4

@@ -1,6 +1,7 @@
 """Jobs: made block by block, told as they go, cancelled, and not lost when the server ends however it ends."""
 
 import json
+import shutil
 import threading
 import time
 
@@ -13,6 +14,7 @@ from conftest import make_grid, make_mask, write_tiff
 from orthoforge.serving.job_store import CANCELLED, DONE, QUEUED, JobStore
 from orthoforge.serving.queue import alone
 from orthoforge.serving.scenes import ServedScene
+from small_disk import small_disk
 
 MASK = make_mask((80, 100))
 
@@ -127,3 +129,30 @@ def test_jobs_that_are_refused_leave_nothing(served):
     assert served.get("/v1/jobs/../../etc").status_code == 404 and served.get("/v1/jobs/x").status_code == 404
     folder = served.app.state.serving.jobs.store.folder
     assert not [path for path in folder.iterdir() if path.is_dir()]
+
+
+def test_a_disk_that_fills_while_a_job_runs_fails_it_clearly_and_jobs_after_it_are_made(tmp_path):
+    with small_disk(tmp_path / "disk", 6_000_000) as disk, client(disk) as found:
+        event = held(found)
+        job = posted(found, seed=1)
+        wait_until(lambda: state(found, job) == "running")
+        filler = disk / "filler"  # somebody else's
+        filler.write_bytes(bytes(shutil.disk_usage(disk).free - 500_000))
+        event.set()
+        wait_until(lambda: state(found, job) == "failed")
+        told = found.get(f"/v1/jobs/{job}").json()["problem"]
+        assert "the disk has" in told and "MB left" in told and str(disk) not in told
+        place = found.app.state.serving.jobs.store.place(job)
+        assert {path.name for path in place.iterdir()} == {"grid.json", "labels.npy"}, "nothing half written"
+        filler.unlink()
+        later = posted(found, seed=2)
+        wait_until(lambda: state(found, later) == "done")
+
+
+def test_a_full_disk_is_told_and_no_path_of_the_servers(tmp_path):
+    with small_disk(tmp_path / "disk", 6_000_000) as disk, client(disk) as found:
+        (disk / "filler").write_bytes(bytes(shutil.disk_usage(disk).free))
+        for way in ("jobs", "images"):
+            full = found.post(f"/v1/{way}", files={"mask": png(MASK)})
+            assert full.status_code == 507 and full.json()["type"].endswith("no-room"), full.text
+            assert str(disk) not in full.text

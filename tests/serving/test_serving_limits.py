@@ -1,11 +1,15 @@
 """Faults of clients and of processes: each is injected, and the server goes on."""
 
+import asyncio
+import contextlib
 import json
 import os
+import resource
 import signal
 import socket
 import threading
 import time
+from pathlib import Path
 
 import httpx
 import numpy as np
@@ -15,6 +19,7 @@ from servers import client, live, png, wait_until
 from starlette.requests import Request
 
 from conftest import make_mask, write_tiff
+from orthoforge.serving.answering import UNFORESEEN, answer
 from orthoforge.serving.decoding import Order
 from orthoforge.serving.limits import Keys, Rate
 from orthoforge.serving.metrics import Metrics
@@ -174,7 +179,9 @@ def test_a_caller_may_come_again_after_a_while(monkeypatch):
 
 @pytest.fixture(scope="module")
 def decoders(tmp_path_factory):
-    found = Decoders(tmp_path_factory.mktemp("decoders") / "uploads", count=1, most_bytes=2**31, most_s=10, metrics=Metrics())
+    found = Decoders(
+        tmp_path_factory.mktemp("decoders") / "uploads", count=1, most_bytes=2**31, most_s=10, most_waiting=2, metrics=Metrics()
+    )
     found.start()
     yield found
     found.close()
@@ -187,37 +194,74 @@ def order(folder, name="mask.png", **changes):
 def test_a_decoder_that_is_killed_is_replaced(decoders):
     with decoders.folder() as folder:
         (folder / "mask.png").write_bytes(png(MASK))
-        decoders.decode(order(folder), 10)
-        os.kill(decoders._all[0]._process.pid, signal.SIGKILL)
+        asyncio.run(decoders.decode(order(folder)))
+        os.kill(decoders.processes.pids[0], signal.SIGKILL)
         with pytest.raises(Problem):
-            decoders.decode(order(folder), 10)
-        decoders.decode(order(folder), 10)
-        assert decoders._metrics.decoder_restarts._value.get() == 1
+            asyncio.run(decoders.decode(order(folder)))
+        asyncio.run(decoders.decode(order(folder)))
+        assert decoders.processes._restarts._value.get() == 1
+
+
+def test_a_fault_of_the_code_is_told_by_whose_it_is(decoders, monkeypatch):
+    def unforeseen(*_):
+        raise KeyError("secret")
+
+    assert answer(b"", unforeseen) == {"error": UNFORESEEN, "words": "KeyError"}
+
+    async def said(*_):
+        return answer(b"", unforeseen)
+
+    monkeypatch.setattr(decoders.processes, "ask", said)
+    ours = Problem("failed", "The mask could not be made.")
+    with pytest.raises(Problem) as told:
+        asyncio.run(decoders.processes.done(b"", 1, late=ours, ended=ours, unforeseen=ours))
+    assert told.value is ours and ours.status == 500
+    with pytest.raises(Problem) as told:  # a file that breaks the decoder is the client's to send otherwise
+        asyncio.run(decoders.decode(order(Path())))
+    assert told.value.status == 422 and "Export it again" in told.value.detail and "secret" not in told.value.detail
 
 
 def test_a_decoder_that_takes_too_long_is_ended(decoders, monkeypatch):
     with decoders.folder() as folder:
         (folder / "mask.png").write_bytes(png(MASK))
-        decoders.decode(order(folder), 10)
-        stuck = decoders._all[0]._process
-        os.kill(stuck.pid, signal.SIGSTOP)
+        asyncio.run(decoders.decode(order(folder)))
+        (stuck,) = decoders.processes.pids
+        os.kill(stuck, signal.SIGSTOP)
         monkeypatch.setattr(decoders, "_most_s", 0.2)
         with pytest.raises(Problem) as told:
-            decoders.decode(order(folder), 10)
-        assert told.value.status == 413 and stuck.poll() is not None
+            asyncio.run(decoders.decode(order(folder)))
+        assert told.value.status == 413 and not psutil.pid_exists(stuck)
+
+
+def test_a_decoder_answers_a_server_of_a_thousand_connections(tmp_path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 1200:
+        pytest.skip("this machine allows no 1024 files")
+    decoders = Decoders(tmp_path / "uploads", count=1, most_bytes=2**31, most_s=10, most_waiting=2, metrics=Metrics())
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1200), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        while stack.enter_context(open(os.devnull)).fileno() < 1030:
+            pass
+        decoders.start()
+        stack.callback(decoders.close)
+        with decoders.folder() as folder:
+            (folder / "mask.png").write_bytes(png(MASK))
+            asyncio.run(decoders.decode(order(folder)))
+            assert (folder / "labels.npy").exists()
 
 
 def test_a_file_that_needs_more_memory_than_a_decoder_has_is_refused(tmp_path):
-    decoders = Decoders(tmp_path / "uploads", count=1, most_bytes=2**29, most_s=20, metrics=Metrics())
+    decoders = Decoders(tmp_path / "uploads", count=1, most_bytes=2**29, most_s=20, most_waiting=2, metrics=Metrics())
     decoders.start()
     with decoders.folder() as folder:
         # A block of 400 MB: GDAL unpacks it whole.
         write_tiff(folder / "mask.tif", np.zeros((20_000, 20_000), np.uint8), compress="deflate", blockysize=20_000)
         with pytest.raises(Problem) as told:
-            decoders.decode(order(folder, "mask.tif"), 10)
+            asyncio.run(decoders.decode(order(folder, "mask.tif")))
         assert told.value.status in (413, 422)
         (folder / "mask.png").write_bytes(png(MASK))
-        decoders.decode(order(folder), 10)
+        asyncio.run(decoders.decode(order(folder)))
     decoders.close()
 
 
@@ -233,7 +277,7 @@ def test_names_in_uploads_lead_nowhere(decoders, tmp_path):
             for name in ("mask.tif", "mask.png"):
                 (folder / name).write_text(words)
                 with pytest.raises(Problem) as told:
-                    decoders.decode(order(folder, name), 10)
+                    asyncio.run(decoders.decode(order(folder, name)))
                 assert told.value.status == 422 and not (folder / "labels.npy").exists()
 
 
@@ -242,5 +286,5 @@ def test_footprints_of_a_file_that_is_none(decoders):
         with decoders.folder() as folder:
             (folder / "footprints.geojson").write_text(words)
             with pytest.raises(Problem) as told:
-                decoders.decode(order(folder, "footprints.geojson", width=8, height=8, pixel_size_m=0.3), 10)
+                asyncio.run(decoders.decode(order(folder, "footprints.geojson", width=8, height=8, pixel_size_m=0.3)))
             assert told.value.status == 422

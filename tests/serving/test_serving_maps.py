@@ -16,6 +16,8 @@ from orthoforge.serving.decoded import LABELS, DecodedMask, write_grid
 from orthoforge.serving.living_map import LivingMap
 from orthoforge.serving.mercator import bounds_of, covered, joined, pixels_per_pixel, tile_grid, warped
 from orthoforge.serving.metrics import Metrics
+from orthoforge.serving.rectangles import rectangles
+from small_disk import small_disk
 
 SIZE = (300, 600)
 
@@ -81,7 +83,7 @@ def test_neighbouring_tiles_meet_to_a_level(served, steps):
     grid, one = living.grids[level], tile_grid(z, x, y)
     both = Grid(256, 512, one.transform, one.crs)
     window = covered(grid, both)
-    blocks = [(at, living._cache.get(f"{living.identity}/{level}_{at.row}_{at.col}")) for at in living._blocks_in(grid, window)]
+    blocks = [(at, living._cache.get(f"{living.identity}/{level}_{at.row}_{at.col}")) for at in living._blocks_in(level, window)]
     whole = joined([(at, block[0]) for at, block in blocks if block], window, 3)
     wanted, there = warped(whole, None, grid.window(window), both, scale=pixels_per_pixel(grid, z))
     seen = np.hstack(
@@ -116,7 +118,7 @@ def test_ten_who_look_at_once_generate_each_block_once(served):
         )
     assert len(set(answers)) == 1
     living = served.app.state.serving.maps._maps["raster", "styled", None, 77]
-    files = list((served.app.state.serving.settings.data / "blocks" / living.identity).glob("*.tif"))
+    files = list((served.app.state.serving.settings.data / "blocks" / living.identity).glob("*.npz"))
     assert made(served) - before == len(files) > 0
 
 
@@ -179,9 +181,9 @@ def test_the_cache_lets_the_oldest_go_and_makes_damaged_blocks_anew(tmp_path):
     assert small.get("scene/0") is not None
     small.put("scene/3", block, None)
     assert small.get("scene/1") is None and small.get("scene/0") is not None
-    assert len(list(tmp_path.glob("*/*.tif"))) == 3 and small._bytes <= 3 * size
+    assert len(list(tmp_path.glob("*/*.npz"))) == 3 and small._bytes <= 3 * size
     fresh = BlockCache(tmp_path, 10**9, Metrics())
-    path = tmp_path / "scene" / "3.tif"
+    path = tmp_path / "scene" / "3.npz"
     path.write_bytes(path.read_bytes()[:-50])
     assert fresh.get("scene/3") is None and not path.exists()
 
@@ -207,7 +209,7 @@ def test_a_far_view_is_the_scene_of_the_mask_in_coarser_pixels(served):
     assert mask.grid.width <= 256 and level > 1
     labels, _ = mask.read(Window(0, 0, mask.grid.height, mask.grid.width))
     wanted = generator("styled")(labels, seed=0, origin=living._scenes[level].scene.origin)
-    blocks = list((served.app.state.serving.settings.data / "blocks" / living.identity).glob(f"{level}_*.tif"))
+    blocks = list((served.app.state.serving.settings.data / "blocks" / living.identity).glob(f"{level}_*.npz"))
     assert blocks
     for path in blocks:
         _, row, col = map(int, path.stem.split("_"))
@@ -221,3 +223,67 @@ def test_levels_go_from_the_models_pixels_to_one_small_scene(served):
     living: LivingMap = served.app.state.serving.maps._maps["raster", "normed", None, 0]
     levels = [living.level_of(z) for z in range(living.most_zoom, 0, -1)]
     assert levels[0] == 0 and levels == sorted(levels) and levels[-1] == living.levels - 1
+
+
+def test_what_a_view_lacks_is_made_in_one_piece(served):
+    passes = served.app.state.serving.metrics.forward_passes._value.get
+    document = served.get("/v1/maps/raster/tilejson.json?model=styled&seed=5").json()
+    for out in (0, 1):
+        z = document["maxzoom"] - 2 - out
+        before, blocks = passes(), made(served)
+        assert (
+            served.get("/v1/maps/raster/tiles/{}/{}/{}.png?model=styled&seed=5".format(z, *tile_at(document, z))).status_code == 200
+        )
+        assert made(served) - blocks >= 4 and passes() - before == 1
+
+
+def test_buildings_of_a_layer_are_found_once_for_all_seeds_and_styles(served):
+    for query in ("seed=31", "seed=32", "seed=31&style=south"):
+        served.get(f"/v1/maps/raster/tilejson.json?model=styled&{query}").raise_for_status()
+    maps = [one for key, one in served.app.state.serving.maps._maps.items() if key[:2] == ("raster", "styled")]
+    found = [{level: scene.scene.buildings for level, scene in one._scenes.items()} for one in maps]
+    assert len(found) >= 3 and all(one == found[0] for one in found) and None not in found[0].values()
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+def test_rectangles_hold_their_blocks_and_cost_no_more_than_one_around_all(share):
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        chosen = [Window(10 * row, 10 * col, 10, 10) for row in range(6) for col in range(6) if rng.random() < share]
+        parts = rectangles(chosen, 25)
+        assert set(parts) == set(chosen)
+        cover = np.zeros((60, 60), int)
+        for part in set(parts.values()):
+            cover[part.slices] += 1
+        assert cover.max(initial=0) <= 1 and all(cover[block.slices].all() for block in chosen)
+        assert all(
+            part.row <= block.row
+            and part.col <= block.col
+            and block.row < part.row + part.height
+            and block.col < part.col + part.width
+            for block, part in parts.items()
+        )
+        cost = sum((part.height + 50) * (part.width + 50) for part in set(parts.values()))
+        if chosen:
+            spans = [np.ptp([getattr(one, name) for one in chosen]) + 10 for name in ("row", "col")]
+            assert cost <= (spans[0] + 50) * (spans[1] + 50)
+
+
+def test_a_layer_may_be_opened_and_read_by_any_thread(tmp_path, layers):
+    with client(tmp_path, "normed", layers=layers[:1]) as found:  # it ends without an error: who opened the file closes it
+        serving = found.app.state.serving
+        mask = serving.maps.mask("raster", serving.models.find(None))
+        windows = [Window(row, 0, 60, 600) for row in range(0, 300, 60)] * 8
+        with ThreadPoolExecutor(4) as pool:
+            read = list(pool.map(lambda window: mask.read(window)[0], windows))
+    assert all((part == make_mask(SIZE)[window.slices]).all() for window, part in zip(windows, read, strict=True))
+
+
+def test_a_map_is_shown_where_its_disk_is_full(tmp_path):
+    with small_disk(tmp_path / "disk", 2_000_000) as disk:
+        cache = BlockCache(disk / "blocks", 10**9, Metrics())
+        block = np.random.default_rng(0).integers(0, 255, (512, 512, 3), np.uint8)
+        for number in range(4):
+            cache.put(f"scene/{number}", block, None)
+            assert (cache.get(f"scene/{number}")[0] == block).all()
+        assert len(list(disk.glob("blocks/*/*"))) < 4 and cache._bytes <= 2_000_000

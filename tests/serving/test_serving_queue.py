@@ -6,6 +6,7 @@ import time
 import pytest
 from servers import wait_until
 
+from orthoforge.serving import queue
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.problems import Problem
 from orthoforge.serving.queue import BACKGROUND, Work, Workers, alone
@@ -120,3 +121,12 @@ def test_what_was_taken_is_finished_before_the_workers_end(held, workers):
     held.set()
     closing.join(10)
     assert [future.result(0) for future in taken] == ["made"] * 3
+
+
+def test_after_so_many_batches_free_memory_is_given_back(workers, monkeypatch):
+    given = []
+    monkeypatch.setattr(queue, "_BATCHES_A_TRIM", 3)
+    monkeypatch.setattr(queue, "give_back_memory", lambda: given.append(1))
+    for _ in range(7):
+        workers.submit(alone(lambda device: device)).result(10)
+    wait_until(lambda: len(given) == 2)

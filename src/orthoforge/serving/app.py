@@ -13,7 +13,7 @@ from fastapi.openapi.utils import get_openapi
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from orthoforge.serving import forged, health, images, jobs, maps, problems
+from orthoforge.serving import forged, health, images, jobs, maps, masks, page_files, problems
 from orthoforge.serving.job_runner import JobRunner
 from orthoforge.serving.limits import BodyLimits
 from orthoforge.serving.metrics import Metrics
@@ -33,6 +33,7 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         settings.data.mkdir(parents=True, exist_ok=True)
         serving.decoders.start()
+        serving.forge.start()
         serving.workers.start()
         serving.jobs = JobRunner(serving)
         serving.jobs.start()
@@ -43,6 +44,7 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
             await serving.jobs.close()
             await anyio.to_thread.run_sync(serving.workers.close)
             serving.decoders.close()
+            serving.forge.close()
             serving.maps.close()
 
     app = FastAPI(
@@ -51,8 +53,9 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     app.state.serving = serving
     problems.install(app)
     app.include_router(health.router)
-    for router in (images.router, jobs.router, maps.router, forged.router):
+    for router in (images.router, jobs.router, maps.router, forged.router, masks.router):
         app.include_router(router, dependencies=[Depends(admitted)])
+    page_files.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(BodyLimits, most_bytes=settings.upload_bytes, most_s=settings.upload_s)
     if settings.cors:
@@ -100,11 +103,10 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas["Problem"] = problems.SCHEMA
-        told = problems.problems("invalid")[422]
         for operations in document["paths"].values():
             for operation in operations.values():
                 if "HTTPValidationError" in str(operation["responses"].get("422")):
-                    operation["responses"]["422"] = told
+                    del operation["responses"]["422"]  # of parameters that are strings, and any will do
         document["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{}, {"key": []}]
         app.openapi_schema = document

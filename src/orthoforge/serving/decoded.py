@@ -11,7 +11,7 @@ from rasterio.crs import CRS
 
 from orthoforge.geo.grid import Grid, Window
 
-LABELS, VALID, GRID = "labels.npy", "valid.npy", "grid.json"
+LABELS, VALID, GRID, PHOTO = "labels.npy", "valid.npy", "grid.json", "photo.npy"
 
 
 class DecodedMask:

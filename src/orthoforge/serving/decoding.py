@@ -1,16 +1,12 @@
 """The process that decodes uploads: it reads files of strangers, with limits of memory, and knows nothing of the server.
 
-Started as ``python -m orthoforge.serving.decoding BYTES``. Each line of its input is an order (``Order``, as JSON). It answers
-each by a line: ``{}`` when the decoded mask lies in the order's folder, or the error's kind and words.
+Started as ``python -m orthoforge.serving.decoding BYTES``. Each line of its input is an order (``Order``, as JSON); the decoded
+mask then lies in the order's folder.
 """
 
 import json
 import math
 import os
-import re
-import resource
-import sys
-import traceback
 import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -19,19 +15,20 @@ from typing import Any
 import numpy as np
 from affine import Affine
 from rasterio.crs import CRS
+from rasterio.errors import CRSError
 from rasterio.warp import transform
 
-from orthoforge.errors import ConfigError, DataError, OrthoforgeError
-from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.errors import ConfigError, DataError
+from orthoforge.geo.grid import Grid, Window, require_north_up, require_possible
+from orthoforge.geo.rasters import open_raster, read_reference
 from orthoforge.masks.classes import Classes
 from orthoforge.masks.reader import open_raster_mask
-from orthoforge.serving.decoded import LABELS, VALID, write_grid
+from orthoforge.serving.answering import TooLargeError, answer_all
+from orthoforge.serving.decoded import LABELS, PHOTO, VALID, write_grid
 from orthoforge.vectors import FootprintMask, load_footprints, reproject, utm_zone
 
 FOOTPRINTS = "footprints.geojson"
 _STRIP_PIXELS = 2**22
-_FILES = 64  # open at once
-_OPTION = re.compile(r"--([a-z][a-z-]*)")  # of the command line; here it is a field
 _WGS84 = CRS.from_epsg(4326)
 
 
@@ -40,7 +37,8 @@ class Order:
     """What to decode: the file ``name`` in ``folder``, of ``classes`` (``Classes.plain``) or of buildings.
 
     Footprints become a mask of ``width`` × ``height`` pixels of ``pixel_size_m`` around ``center`` (longitude, latitude), or around
-    the middle of their own bounds.
+    the middle of their own bounds. A raster without a CRS lies where ``crs`` (of EPSG), ``left`` and ``top`` say. With
+    ``photo_bands`` the file is a photo of so many bands, of which at least ``photo_px`` a side are wanted.
     """
 
     folder: str
@@ -52,6 +50,11 @@ class Order:
     height: int = 0
     pixel_size_m: float = 0.0
     center: tuple[float, float] | None = None
+    crs: int | None = None
+    left: float = 0.0
+    top: float = 0.0
+    photo_bands: int = 0
+    photo_px: int = 0
 
     def line(self) -> bytes:
         """As the process reads it."""
@@ -63,7 +66,9 @@ def decode(order: Order) -> None:
     os.chdir(order.folder)  # names in messages are then those of the file alone
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if order.name == FOOTPRINTS:
+        if order.photo_bands:
+            _decode_photo(order)
+        elif order.name == FOOTPRINTS:
             _decode_footprints(order)
         else:
             _decode_raster(order)
@@ -72,7 +77,7 @@ def decode(order: Order) -> None:
 def _decode_raster(order: Order) -> None:
     path = Path(order.name)
     with open_raster_mask(path, classes=Classes.of_plain(order.classes), threshold=order.threshold) as mask:
-        grid = mask.grid
+        grid = _placed(path, mask.grid, order)
         _require_size(grid.width, grid.height, order.most_pixels)
         require_north_up(path, grid)
         mask.require_sound()
@@ -87,6 +92,29 @@ def _decode_raster(order: Order) -> None:
                 valid[window.slices] = True if holds is None else holds
         labels.flush()
     write_grid(Path(), grid)
+
+
+def _placed(path: Path, grid: Grid, order: Order) -> Grid:
+    """The grid of a raster, which lies where the order says if its file does not say it."""
+    if order.crs is None:
+        return grid
+    if grid.crs is not None:
+        raise ConfigError("crs: the mask has a place of its own. Leave crs, left and top out.")
+    try:
+        crs = CRS.from_epsg(order.crs)
+    except CRSError as error:
+        raise ConfigError(f"crs: EPSG:{order.crs} is not known here.") from error
+    if not crs.is_projected:
+        raise ConfigError(f"crs: EPSG:{order.crs} is not in metres. Choose a projected one, for example a UTM zone.")
+    pixel = order.pixel_size_m
+    placed = Grid(grid.height, grid.width, Affine(pixel, 0, order.left, 0, -pixel, order.top), crs)
+    require_possible(path, placed)
+    return placed
+
+
+def _decode_photo(order: Order) -> None:
+    with open_raster(Path(order.name)) as raster:
+        np.save(PHOTO, read_reference(raster, order.photo_bands, order.photo_px), allow_pickle=False)
 
 
 def _decode_footprints(order: Order) -> None:
@@ -131,10 +159,6 @@ def _require_size(width: int, height: int, most_pixels: int) -> None:
         )
 
 
-class TooLargeError(DataError):
-    """A mask of more pixels than are allowed."""
-
-
 def _strips(grid: Grid) -> list[Window]:
     rows = max(1, _STRIP_PIXELS // grid.width)
     return [Window(row, 0, min(rows, grid.height - row), grid.width) for row in range(0, grid.height, rows)]
@@ -144,41 +168,9 @@ def _new(name: str, grid: Grid, dtype: type) -> np.memmap:
     return np.lib.format.open_memmap(name, "w+", dtype, (grid.height, grid.width))
 
 
-def answer(line: bytes) -> dict[str, str]:
-    """Do what an order says, and what to say of it."""
-    try:
-        given = json.loads(line)
-        decode(Order(**given))
-    except TooLargeError as error:
-        return {"error": "too-large", "words": str(error)}
-    except OrthoforgeError as error:
-        return {"error": "invalid", "words": _OPTION.sub(r"`\1`", str(error))}
-    except MemoryError:
-        return {
-            "error": "too-large",
-            "words": "decoding the file needs more memory than the server gives to it. Send a smaller one.",
-        }
-    except OSError as error:
-        return {"error": "no-room", "words": f"the upload could not be decoded ({error.strerror})."}
-    except Exception as error:
-        traceback.print_exc()  # into the server's log: a fault of ours, which the client need not read
-        return {"error": "invalid", "words": f"the file cannot be decoded ({type(error).__name__}). Export it again."}
-    return {}
-
-
 def main() -> None:
     """Read orders until there are none any more."""
-    most_bytes = int(sys.argv[1])
-    resource.setrlimit(resource.RLIMIT_AS, (most_bytes, most_bytes))
-    resource.setrlimit(resource.RLIMIT_NOFILE, (_FILES, _FILES))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what a library prints is no answer
-    out.write(b"{}\n")  # ready
-    out.flush()
-    for line in sys.stdin.buffer:
-        out.write(json.dumps(answer(line)).encode() + b"\n")
-        out.flush()
+    answer_all(lambda line: decode(Order(**json.loads(line))))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ class ClassCard(BaseModel):
     index: int
     name: str
     colour: tuple[int, int, int]
+    value: int | None
 
 
 class ModelCard(BaseModel):
@@ -66,8 +67,7 @@ async def get_health() -> Health:
 async def get_ready(request: Request) -> Health:
     """Every device has a worker that is warm, and the server does not stop."""
     serving = serving_of(request)
-    if serving.is_stopping:
-        raise Problem("stopping", "The server is stopping.", retry_after_s=10)
+    serving.require_running()
     if not serving.workers.is_ready:
         raise Problem("not-ready", "A worker is being started; ask again in 5 s.", retry_after_s=5)
     return Health(status="ready")

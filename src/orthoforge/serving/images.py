@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
+from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
 from orthoforge.generation.chosen_styles import Style
@@ -47,18 +48,23 @@ async def post_image(request: Request) -> Response:
     `application/zip` for several variants. The same mask, model, style and seed give the same image.
     """
     serving = serving_of(request)
-    serving.workers.require_room()
-    async with read_form(request) as (fields, name, file):
-        model = serving.models.find(fields.model)
-        style = serving.models.require_style(model, fields.style)
-        media_type = _media_type(request.headers.get("accept"), fields, serving)
-        if fields.variants > 1 and not model.generator.is_noisy:
-            raise Problem("invalid", f"variants: {model.name} has no noise; its variants would be one image.")
-        with serving.decoders.folder() as folder:
-            work = _images(serving, folder, fields, model, style, media_type, lambda: decoded(
-                serving.decoders, folder, name, file, fields, model, serving.settings.image_pixels, serving.settings.deadline_s
-            ))  # fmt: skip
-            body = await for_client(request, work, serving.settings.deadline_s)
+    serving.workers.require_place()
+    async with read_form(request) as form:
+        with serving.workers.place():
+            return await _answer(request, serving, *form)
+
+
+async def _answer(request: Request, serving: Serving, fields: ImageFields, name: str, file: UploadFile) -> Response:
+    model = serving.models.find(fields.model)
+    style = serving.models.require_style(model, fields.style)
+    media_type = _media_type(request.headers.get("accept"), fields, serving)
+    if fields.variants > 1 and not model.generator.is_noisy:
+        raise Problem("invalid", f"variants: {model.name} has no noise; its variants would be one image.")
+    with serving.decoders.folder() as folder:
+        work = _images(serving, folder, fields, model, style, media_type, lambda: decoded(
+            serving.decoders, folder, name, file, fields, model, serving.settings.image_pixels
+        ))  # fmt: skip
+        body = await for_client(request, work, serving.settings.deadline_s)
     headers = {"Orthoforge-Model": model.name, "Orthoforge-Seed": str(fields.seed), "Cache-Control": "no-store"}
     return Response(body, 200, headers, media_type)
 

@@ -8,7 +8,7 @@ import shutil
 import time
 from pathlib import Path
 
-from orthoforge.errors import DataError
+from orthoforge.errors import DataError, ResourceError
 from orthoforge.files import require_free_space
 from orthoforge.generation.outputs import share_tags
 from orthoforge.generation.scene import blocks_of
@@ -17,7 +17,7 @@ from orthoforge.geo.grid import Grid, Window
 from orthoforge.serving.decoded import DecodedMask
 from orthoforge.serving.job_store import CANCELLED, DONE, FAILED, Job, JobStore
 from orthoforge.serving.parts import Parts
-from orthoforge.serving.problems import Problem, problem_of
+from orthoforge.serving.problems import Problem, problem_of, without_paths
 from orthoforge.serving.queue import BACKGROUND
 from orthoforge.serving.scenes import ServedScene
 from orthoforge.serving.writing import image_tags
@@ -26,6 +26,8 @@ log = logging.getLogger(__name__)
 RESULT, BLOCKS = "result.tif", "blocks"
 _SWEEP_S = 60.0
 _HOUR_S = 3600.0
+_AGAIN_S = 5.0
+_SPARE_BYTES = 2**20  # for the database, so that it can say that the disk is full
 _LEAST_SHARE = 0.3  # of an image's bytes that are left when it is packed
 
 
@@ -52,7 +54,7 @@ class JobRunner:
 
     def require_room(self) -> None:
         """``Problem`` where no further job is taken."""
-        self._parts.workers.require_room()
+        self._parts.workers.require_place()
         if self.store.unfinished() >= self._parts.settings.jobs:
             raise Problem("busy", f"{self._parts.settings.jobs} jobs wait or run; ask again in 60 s.", retry_after_s=60)
 
@@ -77,7 +79,12 @@ class JobRunner:
     async def _run(self) -> None:
         while True:
             self._changed.clear()
-            job = self.store.next()
+            try:
+                job = self.store.next()
+            except ResourceError as error:  # the disk is full; there may be room later
+                log.error("jobs: %s", error)
+                await asyncio.sleep(_AGAIN_S)
+                continue
             if job is None:
                 await self._changed.wait()
                 continue
@@ -85,26 +92,35 @@ class JobRunner:
             self._running = job.id, task
             try:
                 await asyncio.shield(task)
-                self._end(job, DONE)
+                await self._end(job, DONE)
             except asyncio.CancelledError:
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError, Exception):
                     await task
-                self.store.requeue(job.id)  # one that was cancelled has ended already, and stays so
+                with contextlib.suppress(ResourceError):  # the next server takes it up as it is
+                    self.store.requeue(job.id)  # one that was cancelled has ended already, and stays so
                 current = asyncio.current_task()
                 if current is not None and current.cancelling():
                     raise
                 shutil.rmtree(self.store.place(job.id) / BLOCKS, ignore_errors=True)
             except Exception as error:
                 log.exception("job %s failed", job.id)
-                self._end(job, FAILED, problem_of(error).detail)
+                await self._end(job, FAILED, without_paths(problem_of(error).detail, self._parts.settings.data))
             finally:
                 self._running = None
 
-    def _end(self, job: Job, state: str, problem: str = "") -> None:
-        if self.store.end(job.id, state, problem):
+    async def _end(self, job: Job, state: str, problem: str = "") -> None:
+        """Say how a job ended. Its blocks go first: where they filled the disk, there is then room to say so."""
+        await asyncio.to_thread(shutil.rmtree, self.store.place(job.id) / BLOCKS, ignore_errors=True)
+        while True:
+            try:
+                has_ended = self.store.end(job.id, state, problem)
+                break
+            except ResourceError as error:  # others filled it: what was accepted is not lost for that
+                log.error("job %s: %s", job.id, error)
+                await asyncio.sleep(_AGAIN_S)
+        if has_ended:
             self._parts.metrics.jobs.labels(state).inc()
-        shutil.rmtree(self.store.place(job.id) / BLOCKS, ignore_errors=True)
 
     async def _make(self, job: Job) -> None:
         """The result, out of blocks."""
@@ -115,7 +131,7 @@ class JobRunner:
         served = ServedScene(parts.models, parts.workers, model, job.request["style"], mask, job.request["seed"])
         side_px = await asyncio.to_thread(served.block_side_px)
         grid, scene = served.scene.delivered.grid, served.scene
-        require_free_space(place, round(2 * _LEAST_SHARE * served.pixels * scene.generator.bands), "the result")
+        needed = 2 * _LEAST_SHARE * served.pixels * scene.generator.bands
         windows = blocks_of(grid, side_px)
         (place / BLOCKS).mkdir(exist_ok=True)
         paths = {window: place / BLOCKS / f"{window.row}_{window.col}_{side_px}.tif" for window in windows}
@@ -124,6 +140,9 @@ class JobRunner:
             self.store.progress(job.id, number, len(windows))
             if await asyncio.to_thread(_is_whole, path):
                 continue
+            # Half of it is for the blocks, of which there are some already. Others write on this disk too.
+            left = needed * (1 - number / len(windows) / 2)
+            require_free_space(place, round(left) + _SPARE_BYTES, "what is left of the job")
             made = await asyncio.wrap_future(served.block(window, urgency=BACKGROUND, admitted=True))
             if made.pixels_of is not None:
                 pixels_of = made.pixels_of if pixels_of is None else pixels_of + made.pixels_of
@@ -134,7 +153,8 @@ class JobRunner:
 
     async def _sweep(self) -> None:
         while True:
-            self.store.remove_ended_before(time.time() - self._parts.settings.result_hours * _HOUR_S)
+            with contextlib.suppress(ResourceError):  # later, then
+                self.store.remove_ended_before(time.time() - self._parts.settings.result_hours * _HOUR_S)
             await asyncio.sleep(_SWEEP_S)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from orthoforge.errors import ResourceError
 from orthoforge.files import sync
 
 QUEUED, RUNNING, DONE, FAILED, CANCELLED = "queued", "running", "done", "failed", "cancelled"
@@ -144,14 +145,13 @@ class JobStore:
     @contextmanager
     def _cursor(self) -> Iterator[sqlite3.Cursor]:
         with self._lock:
-            cursor = self._database.cursor()
-            cursor.execute("BEGIN IMMEDIATE")
             try:
-                yield cursor
-            except BaseException:
-                cursor.execute("ROLLBACK")
-                raise
-            cursor.execute("COMMIT")
+                with self._database:
+                    cursor = self._database.cursor()
+                    cursor.execute("BEGIN IMMEDIATE")
+                    yield cursor
+            except sqlite3.OperationalError as error:
+                raise ResourceError(f"its jobs cannot be written ({error}). Free some space on its disk.") from error
 
 
 def _job(row: sqlite3.Row) -> Job:

@@ -9,9 +9,10 @@ from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
+from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from orthoforge.serving.forms import decoded, form_schema, read_form
+from orthoforge.serving.forms import ImageFields, decoded, form_schema, read_form
 from orthoforge.serving.images import OF_FORMS
 from orthoforge.serving.job_runner import RESULT
 from orthoforge.serving.job_store import DONE, Job
@@ -64,28 +65,33 @@ async def post_job(request: Request, response: Response) -> JobCard:
     """
     serving = serving_of(request)
     serving.jobs.require_room()
-    async with read_form(request) as (fields, name, file):
-        model = serving.models.find(fields.model)
-        serving.models.require_style(model, fields.style)
-        if fields.variants > 1:
-            raise Problem("invalid", "variants: a job makes one image; send one job for each seed.")
-        job_id, place = serving.jobs.new_place()
-        try:
-            limits = serving.settings.job_pixels, serving.settings.deadline_s
-            work = decoded(serving.decoders, place, name, file, fields, model, *limits)
-            mask = await for_client(request, work, serving.settings.deadline_s)
-            (place / name).unlink()
-            grid = mask.grid
-            said = {
-                "model": model.name, "style": fields.style, "seed": fields.seed, "width": grid.width, "height": grid.height,
-            }  # fmt: skip
-            job = await asyncio.to_thread(serving.jobs.store.add, job_id, serving.keys.require(request), said)
-        except BaseException:
-            shutil.rmtree(place, ignore_errors=True)
-            raise
-        serving.jobs.wake()
-    response.headers["Location"] = f"/v1/jobs/{job_id}"
+    async with read_form(request) as form:
+        with serving.workers.place():
+            job = await _accepted(request, serving, *form)
+    response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _card(job, serving)
+
+
+async def _accepted(request: Request, serving: Serving, fields: ImageFields, name: str, file: UploadFile) -> Job:
+    model = serving.models.find(fields.model)
+    serving.models.require_style(model, fields.style)
+    if fields.variants > 1:
+        raise Problem("invalid", "variants: a job makes one image; send one job for each seed.")
+    job_id, place = serving.jobs.new_place()
+    try:
+        work = decoded(serving.decoders, place, name, file, fields, model, serving.settings.job_pixels)
+        mask = await for_client(request, work, serving.settings.deadline_s)
+        (place / name).unlink()
+        grid = mask.grid
+        said = {
+            "model": model.name, "style": fields.style, "seed": fields.seed, "width": grid.width, "height": grid.height,
+        }  # fmt: skip
+        job = await asyncio.to_thread(serving.jobs.store.add, job_id, serving.keys.require(request), said)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+    serving.jobs.wake()
+    return job
 
 
 @router.get("/v1/jobs", summary="One's jobs", responses=problems("no-key", "too-often"))

@@ -15,6 +15,7 @@ from orthoforge.serving.models import Model
 from orthoforge.serving.parts import Parts
 from orthoforge.serving.problems import Problem
 from orthoforge.serving.recent import Recent
+from orthoforge.serving.shared_mask import SharedMask
 
 _TILES = 512  # of some 100 kB
 
@@ -30,6 +31,7 @@ class Layers:
         self._cache: BlockCache | None = None
         self._masks: dict[tuple[str, str], SceneMask] = {}
         self._maps: OrderedDict[tuple[str, str, str | None, int], LivingMap] = OrderedDict()
+        self._first: dict[tuple[str, str], LivingMap] = {}  # of each layer and model
         self._opened = contextlib.ExitStack()
         self.tiles: Recent[bytes] = Recent(_TILES)
         """Lately sent, as they were sent."""
@@ -62,16 +64,8 @@ class Layers:
             return self._maps[key]
 
     def mask(self, name: str, model: Model) -> SceneMask:
-        """A layer's mask as a model reads it, open until the server ends."""
-        key = name, model.name
-        if key not in self._masks:
-            gsd_m = model.generator.gsd_m
-            opened = open_mask(
-                self.layers[name], classes=model.generator.classes, threshold=None, extent=Extent(),
-                gsd_m=float(f"{gsd_m:.3g}") if gsd_m else None,
-            )  # fmt: skip
-            self._masks[key] = self._opened.enter_context(opened)
-        return self._masks[key]
+        """A layer's mask as a model reads it, open until the server ends. Any thread may ask and read."""
+        return self._opener.submit(self._mask, name, model).result()
 
     def close(self) -> None:
         """Close the layers."""
@@ -79,11 +73,27 @@ class Layers:
         self._opener.shutdown()
 
     def _open(self, model: Model, name: str, _: str, style: str | None, seed: int) -> LivingMap:
-        try:
-            mask = self.mask(name, model)
-        except OrthoforgeError as error:  # its words name the file by a path that is nobody's business
-            raise Problem("invalid", str(error).replace(str(self.layers[name]), f"the layer {name}")) from error
+        mask = self._mask(name, model)
         if mask.grid.pixel_m() is None:
             raise Problem("invalid", f"The layer {name} has no place on the ground, so it is no map.")
         parts = self._parts
-        return LivingMap(parts.models, parts.workers, self.cache, parts.metrics, model, style, seed, mask, parts.settings.block_px)
+        first = self._first.get((name, model.name))
+        opened = LivingMap(
+            parts.models, parts.workers, self.cache, parts.metrics, model, style, seed, mask, parts.settings.block_px, first
+        )
+        self._first.setdefault((name, model.name), opened)
+        return opened
+
+    def _mask(self, name: str, model: Model) -> SceneMask:
+        key = name, model.name
+        if key not in self._masks:
+            gsd_m = model.generator.gsd_m
+            opened = open_mask(
+                self.layers[name], classes=model.generator.classes, threshold=None, extent=Extent(),
+                gsd_m=float(f"{gsd_m:.3g}") if gsd_m else None,
+            )  # fmt: skip
+            try:
+                self._masks[key] = SharedMask(self._opened.enter_context(opened))
+            except OrthoforgeError as error:  # its words name the file by a path that is nobody's business
+                raise Problem("invalid", str(error).replace(str(self.layers[name]), f"the layer {name}")) from error
+        return self._masks[key]

@@ -1,18 +1,19 @@
-"""A map that nobody has seen: blocks of a scene are generated on its own grid when they are first looked at, and kept.
+"""A map that nobody has seen: a scene is generated on its own grid where it is first looked at, and kept as blocks.
 
 Level 0 has the model's pixels, level 1 the means of 2×2 of them. From level 2 on, where a view would need many blocks, the image
-is that of a small scene: the mask itself in coarser pixels. Each level is one scene, so that its blocks meet without seams.
+is that of a small scene: the mask itself in coarser pixels. Each level is one scene, so that its parts meet without seams.
 """
 
 import asyncio
 import hashlib
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
-from orthoforge.generation.batch import PIXELS
+from orthoforge.generation.request import PIXELS
 from orthoforge.generation.scene import at_resolution
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.masks.opening import SceneMask
@@ -22,6 +23,7 @@ from orthoforge.serving.mercator import bounds_of, covered, joined, meeting, pix
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.models import Model, Models
 from orthoforge.serving.queue import TILE, Workers
+from orthoforge.serving.rectangles import rectangles
 from orthoforge.serving.scenes import ServedScene
 from orthoforge.serving.single_flight import SingleFlight
 
@@ -31,7 +33,8 @@ _BEYOND = 2  # zooms beyond the model's own pixels
 
 
 class LivingMap:
-    """A layer in one model, style and seed."""
+    """A layer in one model, style and seed. ``like`` is one of the same layer and model, if there is any: where each building
+    stands need not be found again."""
 
     def __init__(
         self,
@@ -44,21 +47,28 @@ class LivingMap:
         seed: int,
         mask: SceneMask,
         block_px: int,
+        like: "LivingMap | None" = None,
     ) -> None:
         self._workers, self._cache, self._metrics, self._block_px = workers, cache, metrics, block_px
         self.model = model
         self._flights: SingleFlight[Block] = SingleFlight()
+        self._made: SingleFlight[Block] = SingleFlight()
         mask = at_resolution(mask, model.generator, "the layer", resample=True)
         longest = max(mask.grid.height, mask.grid.width)
         self.levels = max(_MEANS + 1, 1 + math.ceil(math.log2(max(1, longest / _SMALLEST_PX))))
         has_classes = model.generator.classes is not None
         self._masks = [mask, *(CoarseMask(mask, 2**level, classes=has_classes) for level in range(1, self.levels))]
-        self._scenes = {
-            level: ServedScene(models, workers, model, style, self._masks[level], seed, resampled=False)
+        self._scenes: dict[int, ServedScene] = {
+            level: ServedScene(
+                models, workers, model, style, self._masks[level], seed, resampled=False,
+                like=None if like is None else like._scenes[level].scene,
+            )
             for level in range(self.levels)
             if not 1 <= level <= _MEANS
-        }
+        }  # fmt: skip
         self.grids = [self._grid(level) for level in range(self.levels)]
+        margins = {level: scene.scene.margin_px for level, scene in self._scenes.items()}
+        self._margin_px = [margins.get(level, margins[0] // 2**level) for level in range(self.levels)]
         grid = mask.grid
         place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
         look = self._scenes[0].scene.generator.own_style
@@ -66,6 +76,7 @@ class LivingMap:
             PIXELS,
             model.generator.sha256,
             model.generator.material_sha256,
+            *([] if model.generator.backend == "torch" else [model.generator.backend_words]),
             look,
             style,
             seed,
@@ -94,18 +105,12 @@ class LivingMap:
         window = None if part is None else await asyncio.to_thread(covered, grid, tile.window(part))
         if part is None or window is None:
             return None
-        windows = self._blocks_in(grid, window)
-        blocks = await asyncio.gather(*(self._block(level, at) for at in windows))
+        windows = self._blocks_in(level, window)
+        blocks = await self._blocks(level, windows)
         scale = pixels_per_pixel(grid, z)
 
         def work() -> tuple[np.ndarray, np.ndarray]:
-            parts = [(at, pixels) for at, (pixels, _) in zip(windows, blocks, strict=True)]
-            holds = [
-                (at, np.ones(pixels.shape[:2], np.uint8) if valid is None else valid.astype(np.uint8))
-                for at, (pixels, valid) in zip(windows, blocks, strict=True)
-            ]
-            whole = joined(parts, window, blocks[0][0].shape[2])
-            valid = joined(holds, window, 1)[..., 0] > 0
+            whole, valid = _together(windows, blocks, window)
             return placed(*warped(whole, valid, grid.window(window), tile.window(part), scale=scale), part)
 
         return await asyncio.to_thread(work)
@@ -124,48 +129,56 @@ class LivingMap:
         pixels, there = placed(*seen, part)
         return pixels[..., 0], there
 
-    async def _block(self, level: int, window: Window) -> Block:
-        """A block of a level: from the cache, or made by whoever comes first."""
-        name = f"{self.identity}/{level}_{window.row}_{window.col}"
-        found = await asyncio.to_thread(self._cache.get, name)
-        if found is not None:
-            self._metrics.blocks.labels("found").inc()
-            return found
-        return await self._flights.get(name, lambda: self._make(level, window, name))
+    async def _blocks(self, level: int, windows: Sequence[Window]) -> list[Block]:
+        """Blocks of a level: kept ones, those that are being made for others, and what is missing, made at once."""
+        names = [f"{self.identity}/{level}_{at.row}_{at.col}" for at in windows]
+        found = await asyncio.to_thread(lambda: [self._cache.get(name) for name in names])
+        self._metrics.blocks.labels("found").inc(sum(block is not None for block in found))
+        missing = [at for at, name, block in zip(windows, names, found, strict=True) if block is None and name not in self._flights]
+        made_in = rectangles(missing, self._margin_px[level])
+        # All flights begin before anything else runs: nobody makes a block a second time.
+        coming = [
+            self._flights.get(name, partial(self._cut, level, at, name, made_in.get(at, at)))
+            for at, name, block in zip(windows, names, found, strict=True) if block is None
+        ]  # fmt: skip
+        made = iter(await asyncio.gather(*coming))
+        return [next(made) if block is None else block for block in found]
 
-    async def _make(self, level: int, window: Window, name: str) -> Block:
-        if (found := await asyncio.to_thread(self._cache.get, name)) is not None:  # made between asking and coming here
-            return found
-        if 1 <= level <= _MEANS:
-            made = await self._mean(level, window)
-        else:
-            generated = await asyncio.wrap_future(self._scenes[level].block(window, urgency=TILE))
-            made = generated.image, generated.valid
-        await asyncio.to_thread(self._cache.put, name, *made)
+    async def _cut(self, level: int, window: Window, name: str, made_in: Window) -> Block:
+        """A block out of the rectangle that it is made in, which all its blocks wait for."""
+        image, valid = await self._made.get((level, made_in), partial(self._make, level, made_in))
+        part = window._replace(row=window.row - made_in.row, col=window.col - made_in.col).slices
+        block = image[part].copy(), None if valid is None or valid[part].all() else valid[part].copy()
+        await asyncio.to_thread(self._cache.put, name, *block)
         self._metrics.blocks.labels("made").inc()
-        return made
+        return block
+
+    async def _make(self, level: int, window: Window) -> Block:
+        if 1 <= level <= _MEANS:
+            return await self._mean(level, window)
+        generated = await asyncio.wrap_future(self._scenes[level].block(window, urgency=TILE))
+        return generated.image, generated.valid
 
     async def _mean(self, level: int, window: Window) -> Block:
-        """A block out of the level below, by the means of 2×2 pixels."""
+        """A window out of the level below, by the means of 2×2 pixels."""
         below = self.grids[level - 1]
         wanted = Window(
             2 * window.row, 2 * window.col,
             min(2 * window.height, below.height - 2 * window.row), min(2 * window.width, below.width - 2 * window.col),
         )  # fmt: skip
-        windows = self._blocks_in(below, wanted)
-        blocks = await asyncio.gather(*(self._block(level - 1, at) for at in windows))
-        bands = blocks[0][0].shape[2]
-        whole = joined([(at, pixels) for at, (pixels, _) in zip(windows, blocks, strict=True)], wanted, bands)
-        holds = [
-            (at, np.ones(pixels.shape[:2], np.uint8) if valid is None else valid.astype(np.uint8))
-            for at, (pixels, valid) in zip(windows, blocks, strict=True)
-        ]
-        valid = _halved(joined(holds, wanted, 1), np.max)[..., 0] > 0
-        return _halved(whole, np.mean), None if valid.all() else valid
+        windows = self._blocks_in(level - 1, wanted)
+        blocks = await self._blocks(level - 1, windows)
 
-    def _blocks_in(self, grid: Grid, window: Window) -> list[Window]:
-        """The blocks of a level's grid that a window touches."""
-        side = self._block_px
+        def work() -> Block:
+            whole, holds = _together(windows, blocks, wanted)
+            valid = _halved(holds[..., None].astype(np.uint8), np.max)[..., 0] > 0
+            return _halved(whole, np.mean), None if valid.all() else valid
+
+        return await asyncio.to_thread(work)
+
+    def _blocks_in(self, level: int, window: Window) -> list[Window]:
+        """The blocks of a level's grid that a window touches. Those of means are of the same ground as those below."""
+        grid, side = self.grids[level], self._block_px // 2**level if level <= _MEANS else self._block_px
         return [
             Window(row, col, min(side, grid.height - row), min(side, grid.width - col))
             for row in range(window.row // side * side, window.row + window.height, side)
@@ -183,6 +196,16 @@ class LivingMap:
     def _most_zoom(self) -> int:
         """The first zoom whose pixels are no longer than the model's, and some beyond."""
         return next(z for z in range(30) if pixels_per_pixel(self.grids[0], z) <= 1.0) + _BEYOND
+
+
+def _together(windows: Sequence[Window], blocks: Sequence[Block], window: Window) -> tuple[np.ndarray, np.ndarray]:
+    """``window`` (h, w, B) out of the blocks that cover it, and where it holds data."""
+    whole = joined([(at, pixels) for at, (pixels, _) in zip(windows, blocks, strict=True)], window, blocks[0][0].shape[2])
+    holds = [
+        (at, np.ones(pixels.shape[:2], np.uint8) if valid is None else valid.astype(np.uint8))
+        for at, (pixels, valid) in zip(windows, blocks, strict=True)
+    ]
+    return whole, joined(holds, window, 1)[..., 0] > 0
 
 
 def _halved(pixels: np.ndarray, by: Callable[..., np.ndarray]) -> np.ndarray:

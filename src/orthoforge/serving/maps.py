@@ -17,7 +17,8 @@ from orthoforge.serving.problems import Problem, problems
 from orthoforge.serving.state import serving_of
 
 router = APIRouter(tags=["maps"])
-_ERRORS = problems("no-key", "not-found", "invalid", "too-often", "failed", "busy", "stopping", "deadline", "no-room")
+_OF_A_MAP = problems("no-key", "not-found", "invalid", "too-often", "failed")
+_OF_A_TILE = problems("no-key", "not-found", "invalid", "too-often", "failed", "busy", "stopping", "deadline", "no-room")
 _KEPT = "public, max-age=3600"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _QUALITY = 90  # of WebP
@@ -43,7 +44,7 @@ async def get_maps(request: Request) -> dict[str, list[dict[str, str]]]:
     }
 
 
-@router.get("/v1/maps/{name}/tilejson.json", summary="TileJSON of a map", responses=_ERRORS)
+@router.get("/v1/maps/{name}/tilejson.json", summary="TileJSON of a map", responses=_OF_A_MAP)
 async def get_tilejson(
     request: Request, name: str, model: Model_ = None, style: Style_ = None, seed: Seed_ = None
 ) -> dict[str, Any]:
@@ -51,7 +52,7 @@ async def get_tilejson(
     return _tilejson(request, name, await serving_of(request).maps.find(name, model, style, seed), "tiles")
 
 
-@router.get("/v1/maps/{name}/masks/tilejson.json", summary="TileJSON of a map's mask", responses=_ERRORS)
+@router.get("/v1/maps/{name}/masks/tilejson.json", summary="TileJSON of a map's mask", responses=_OF_A_MAP)
 async def get_mask_tilejson(request: Request, name: str, model: Model_ = None) -> dict[str, Any]:
     """TileJSON 3.0 of the mask that a living map is made of."""
     return _tilejson(request, name, await serving_of(request).maps.find(name, model, None, None), "masks")
@@ -59,7 +60,7 @@ async def get_mask_tilejson(request: Request, name: str, model: Model_ = None) -
 
 @router.get(
     "/v1/maps/{name}/tiles/{z}/{x}/{y}.{form}", summary="A tile of a map", response_class=Response,
-    responses={200: {"content": {"image/png": _BINARY, "image/webp": _BINARY}}, **_ERRORS},
+    responses={200: {"content": {"image/png": _BINARY, "image/webp": _BINARY}}, **_OF_A_TILE},
 )  # fmt: skip
 async def get_tile(
     request: Request, name: str, z: int, x: int, y: int, form: Literal["png", "webp"],
@@ -86,7 +87,7 @@ async def get_tile(
 
 @router.get(
     "/v1/maps/{name}/masks/{z}/{x}/{y}.png", summary="A tile of a map's mask", response_class=Response,
-    responses={200: {"content": {"image/png": _BINARY}}, **_ERRORS},
+    responses={200: {"content": {"image/png": _BINARY}}, **_OF_A_MAP},
 )  # fmt: skip
 async def get_mask_tile(request: Request, name: str, z: int, x: int, y: int, model: Model_ = None) -> Response:
     """What the map is made of: buildings white, or classes in their colours."""

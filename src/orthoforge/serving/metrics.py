@@ -29,6 +29,7 @@ class Metrics:
         )  # fmt: skip
         self.restarts = Counter("orthoforge_worker_restarts", "Inference workers that ended and were started again.", registry=own)
         self.decoder_restarts = Counter("orthoforge_decoder_restarts", "Processes for uploads that were replaced.", registry=own)
+        self.forge_restarts = Counter("orthoforge_forge_restarts", "Processes for forged masks that were replaced.", registry=own)
         self.blocks = Counter("orthoforge_map_blocks", "Blocks of maps: made, or found on the disk.", ["how"], registry=own)
         self.cache_bytes = Gauge("orthoforge_map_cache_bytes", "Of generated blocks on the disk.", registry=own)
         self.waiting = Gauge("orthoforge_queue_waiting", "Work that waits for a device.", registry=own)

@@ -10,10 +10,13 @@ import numpy as np
 
 from orthoforge.generation.chosen_styles import Style
 from orthoforge.serving.problems import Problem
+from orthoforge.serving.recent import Recent
 from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.trained_generator.told import Composers
 
 _WARM_PX = 64
 _MOST_STYLED = 16  # copies with a style, each of some kB beside the weights that it shares
+_MOST_PHOTOS = 32  # of 3 MB
 
 
 @dataclass(frozen=True)
@@ -29,8 +32,9 @@ class Model:
         classes = None
         if of.classes is not None:
             colours = of.classes.rgb(np.arange(of.classes.count)).tolist()
-            named = enumerate(zip(of.classes.names, colours, strict=True))
-            classes = [{"index": index, "name": name, "colour": colour} for index, (name, colour) in named]
+            values = [own[0] if own else None for own in of.classes.values or ((),) * of.classes.count]
+            named = enumerate(zip(of.classes.names, colours, values, strict=True))
+            classes = [{"index": index, "name": name, "colour": colour, "value": value} for index, (name, colour, value) in named]
         return {
             "name": self.name, "recipe": of.recipe.name, "step": of.step, "sha256": of.sha256, "pixel_size_m": of.gsd_m,
             "bands": of.bands, "styles": list(of.styles), "classes": classes, "seed_changes_the_image": of.is_noisy,
@@ -46,6 +50,10 @@ class Models:
         self._on: dict[tuple[str, str], TrainedGenerator] = {}
         self._styled: OrderedDict[tuple[str, str | None, str], TrainedGenerator] = OrderedDict()
         self._lock = threading.Lock()
+        self.photos: Recent[np.ndarray] = Recent(_MOST_PHOTOS)
+        """Photos (H, W, B) uint8 whose look was asked for, by the name of that style."""
+        self.composers = Composers()
+        """Of drawings that change from request to request."""
         for name, generator in generators.items():
             for device in devices:
                 self._on[name, device] = generator if device == generator.device else generator.to(device)
@@ -64,6 +72,8 @@ class Models:
 
     def require_style(self, model: Model, style: str | None) -> Style:
         """What is said of a style in an image's tags. ``Problem`` for one that the model does not have."""
+        if style is not None and model.generator.styles and self.photos.get(style) is not None:
+            return Style("photo", style)
         if style is not None and style not in model.generator.styles:
             known = ", ".join(model.generator.styles) or "none"
             raise Problem("invalid", f"style: {model.name} has no style {style[:80]!r}; there are: {known}.")
@@ -75,7 +85,8 @@ class Models:
         with self._lock:
             if key not in self._styled:
                 plain = self._on[model.name, device]
-                self._styled[key] = plain if style is None else plain.with_style(style)
+                photo = self.photos.get(style)
+                self._styled[key] = plain if style is None else plain.with_style(style if photo is None else photo)
             self._styled.move_to_end(key)
             while len(self._styled) > _MOST_STYLED:
                 self._styled.popitem(last=False)

@@ -1,9 +1,12 @@
 """Errors as the server tells them: ``application/problem+json`` (RFC 9457), each kind with a status, a title and an example."""
 
+import errno
 import json
 import logging
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from fastapi import FastAPI
@@ -17,6 +20,7 @@ from orthoforge.errors import OrthoforgeError, http_status, is_out_of_memory
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:orthoforge:problem:"
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _STATUS_OF_A_CLIENT_THAT_LEFT = 499  # nobody reads it; it is for the metrics
 
 
@@ -93,7 +97,15 @@ def problem_of(error: Exception) -> Problem:
         return Problem(_KIND_OF_STATUS.get(status, "failed"), str(error) if status != 500 else KINDS["failed"].example)
     if is_out_of_memory(error):
         return Problem("no-room", "There is not enough memory for this. Ask for something smaller.")
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return Problem("no-room", "The server's disk is full. Ask again when whoever runs it has made room.")
     return Problem("failed", KINDS["failed"].example)
+
+
+def without_paths(words: str, data: Path) -> str:
+    """The same words without the server's own paths, which are nobody's business."""
+    places = "|".join(re.escape(str(place)) for place in {data, data.resolve()} if place.name)
+    return re.sub(rf"(?:{places})[^\s:;,]*", "the server's disk", words) if places else words
 
 
 def problems(*kinds: str) -> dict[int | str, dict[str, Any]]:
@@ -133,12 +145,17 @@ def install(app: FastAPI) -> None:
 
     async def told(request: Request, error: Exception) -> Response:
         problem = problem_of(error)
+        problem.detail = without_paths(problem.detail, request.app.state.serving.settings.data)
         if problem.status == KINDS["failed"].status:
             log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem.response()
 
     async def http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
+        if isinstance(error.__cause__, Problem):  # of a body that was too slow or too large, which FastAPI takes for a broken one
+            return error.__cause__.response()
+        if error.status_code == 400 and isinstance(error.__cause__, (ValueError, RecursionError)):  # of a body of JSON
+            return Problem("invalid", "The body is no JSON in UTF-8, or has too many brackets in each other.").response()
         kind = _KIND_OF_STATUS.get(error.status_code, "failed")
         detail = str(error.detail)
         if kind == "not-found" and detail == "Not Found":

@@ -9,11 +9,13 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from orthoforge.devices import give_back_memory
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.problems import Problem
 
@@ -21,6 +23,7 @@ log = logging.getLogger(__name__)
 # So many seconds later than it came is work taken to have come: others go first, but not for ever.
 IMAGE, TILE, BACKGROUND = 0.0, 0.2, 5.0
 _LEAST_RETRY_S, _MOST_RETRY_S = 1.0, 60.0
+_BATCHES_A_TRIM = 200
 _USUAL_SECONDS = 0.5  # of work, before any was done
 _FORGOTTEN = 0.9  # of the mean of what was done before, at each new one
 
@@ -70,6 +73,7 @@ class Workers:
         self._ready: set[str] = set()
         self._closing = False
         self._running = 0
+        self._requests = 0
         self._mean_s = _USUAL_SECONDS
         self._threads = [threading.Thread(target=self._serve, args=(device,), daemon=True, name=device) for device in self.devices]
         metrics.watch(lambda: self.waiting)
@@ -93,7 +97,7 @@ class Workers:
     @property
     def retry_after_s(self) -> float:
         """When the queue will have room again, about."""
-        wanted = (self.waiting + self._running) * self._mean_s / len(self.devices)
+        wanted = max(self.waiting + self._running, self._requests) * self._mean_s / len(self.devices)
         return min(max(_LEAST_RETRY_S, wanted), _MOST_RETRY_S)
 
     def require_room(self) -> None:
@@ -101,8 +105,26 @@ class Workers:
         if self._closing:
             raise Problem("stopping", "The server is stopping; ask again in 10 s.", retry_after_s=10)
         if self.waiting >= self._size:
-            wait_s = self.retry_after_s
-            raise Problem("busy", f"{self._size} requests are waiting; ask again in {wait_s:.0f} s.", retry_after_s=wait_s)
+            raise self._full()
+
+    def require_place(self) -> None:
+        """Raise ``Problem`` when as many requests are being answered as may wait."""
+        self.require_room()
+        if self._requests >= self._size:
+            raise self._full()
+
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """Hold a request's place, of as many as may wait, while it is decoded and made: nothing is done for one too many.
+
+        For the event loop's thread alone. ``Problem`` where all places are taken.
+        """
+        self.require_place()
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
 
     def submit(
         self, work: Work, *, urgency: float = IMAGE, deadline_s: float = float("inf"), admitted: bool = False
@@ -134,6 +156,10 @@ class Workers:
         """Take nothing new."""
         self._closing = True
 
+    def _full(self) -> Problem:
+        wait_s = self.retry_after_s
+        return Problem("busy", f"{self._size} requests are waiting; ask again in {wait_s:.0f} s.", retry_after_s=wait_s)
+
     def _threads_live(self) -> bool:
         return any(thread.is_alive() for thread in self._threads)
 
@@ -152,7 +178,9 @@ class Workers:
                 time.sleep(0.1)
 
     def _work(self, device: str) -> None:
-        while True:
+        for number in itertools.count(1):
+            if number % _BATCHES_A_TRIM == 0:
+                give_back_memory()
             batch = self._next()
             if not batch:
                 return

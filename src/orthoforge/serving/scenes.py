@@ -14,13 +14,14 @@ from orthoforge.masks.opening import SceneMask
 from orthoforge.serving.models import Model, Models
 from orthoforge.serving.queue import IMAGE, Work, Workers, alone
 from orthoforge.trained_generator import TrainedGenerator
+from orthoforge.trained_generator.told import Told
 
 
 class ServedScene:
     """A scene of one model, style and seed, on its mask's grid. With ``resampled`` false the network sees the mask's own pixels,
     however large they are; otherwise they are brought to its resolution before, and the image back afterwards.
 
-    ``name`` places a mask that lies nowhere, as in ``Scene``.
+    ``name`` places a mask that lies nowhere, and ``like`` knows its buildings, as in ``Scene``.
     """
 
     def __init__(
@@ -34,10 +35,11 @@ class ServedScene:
         *,
         name: str = "",
         resampled: bool = True,
+        like: Scene | None = None,
     ) -> None:
         first = workers.devices[0]
         made = at_resolution(mask, model.generator, "mask", resample=True) if resampled else mask
-        self.scene = Scene(models.on(model, style, first), made, mask, seed, None, name)
+        self.scene = Scene(models.on(model, style, first), made, mask, seed, None, name, like)
         self._models, self._workers, self._model, self._style, self._first = models, workers, model, style, first
         self._generators: dict[str, TrainedGenerator] = {}
         self._preparing = threading.Lock()
@@ -59,20 +61,23 @@ class ServedScene:
         """All of a small scene at once, as ``Generated``."""
         return self._workers.submit(alone(lambda device: self._whole(device), self.pixels), **how)
 
-    def shared(self, **how: Any) -> "Future[Any]":
-        """As ``whole``, in a forward pass with others of its model, style and size. For a mask that is not resampled."""
+    def drawn(self, *, alone: bool, **how: Any) -> "Future[Any]":
+        """As ``whole``, for a mask that is not resampled: what was composed of a drawing is kept for its next state.
+
+        Unless it is made ``alone``, in a forward pass with others of its model, style and size.
+        """
         grid = self.scene.mask.grid
         mask, _ = self.scene.mask.read(Window(0, 0, grid.height, grid.width))
-        work = Work(self._together, (mask, self.scene), (self._model.name, self._style, mask.shape), mask.size)
-        return self._workers.submit(work, **how)
+        key = None if alone else (self._model.name, self._style, mask.shape)
+        return self._workers.submit(Work(self._together, (mask, self.scene), key, mask.size), **how)
 
     async def image(self, deadline_s: float, small_pixels: int) -> Generated:
         """The image, in one piece of memory."""
         side_px = await asyncio.to_thread(self.block_side_px)
         grid = self.scene.delivered.grid
         is_whole = self.pixels <= SAMPLE_PX and max(grid.height, grid.width) <= side_px
-        if is_whole and self.pixels <= small_pixels and self.scene.mask is self.scene.delivered:
-            return await asyncio.wrap_future(self.shared(deadline_s=deadline_s))
+        if is_whole and self.scene.mask is self.scene.delivered:
+            return await asyncio.wrap_future(self.drawn(alone=self.pixels > small_pixels, deadline_s=deadline_s))
         if is_whole:
             return await asyncio.wrap_future(self.whole(deadline_s=deadline_s))
         image = np.empty((grid.height, grid.width, self.scene.generator.bands), np.uint8)
@@ -88,10 +93,15 @@ class ServedScene:
     def _together(self, device: str, payloads: Sequence[Any]) -> list[Generated]:
         generator = self._models.on(self._model, self._style, device)
         scenes: list[Scene] = [scene for _, scene in payloads]
+        masks, kept = [mask for mask, _ in payloads], self._models.composers
+        told = [
+            generator.told(mask, seed=scene.seed, origin=scene.origin, kept=kept) for mask, scene in zip(masks, scenes, strict=True)
+        ]
         images = generator.together(
-            [mask for mask, _ in payloads], seeds=[scene.seed for scene in scenes], origins=[scene.origin for scene in scenes]
-        )
-        return [_generated(scene, image) for scene, image in zip(scenes, images, strict=True)]
+            masks, seeds=[scene.seed for scene in scenes], origins=[scene.origin for scene in scenes],
+            told=[None if one is None else one.values for one in told],
+        )  # fmt: skip
+        return [_generated(scene, image, one) for scene, image, one in zip(scenes, images, told, strict=True)]
 
     def _whole(self, device: str) -> Generated:
         if device == self._first:
@@ -108,14 +118,11 @@ class ServedScene:
         return self.scene.block(window, self._generators[device])
 
 
-def _generated(scene: Scene, image: np.ndarray) -> Generated:
+def _generated(scene: Scene, image: np.ndarray, told: Told | None) -> Generated:
     """With what is said of it, as a block of it has it."""
     grid = scene.delivered.grid
-    whole = Window(0, 0, grid.height, grid.width)
     library, pixels_of = scene.generator.library, None
     if library is not None:
-        assert scene.buildings is not None
-        told = scene.generator.teller(scene.buildings, scene.seed)(whole)
-        assert told.source is not None
+        assert told is not None and told.source is not None
         pixels_of = np.bincount(told.source.ravel(), minlength=len(library))
-    return Generated(image, scene.delivered.valid(whole), pixels_of)
+    return Generated(image, scene.delivered.valid(Window(0, 0, grid.height, grid.width)), pixels_of)

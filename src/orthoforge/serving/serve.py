@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rasterio.errors import NotGeoreferencedWarning
 
-from orthoforge.devices import chosen_devices
+from orthoforge.devices import chosen_devices, keep_freed_memory
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.files import lock, no_such_file
 from orthoforge.runs import Run
@@ -48,11 +48,13 @@ def serve(
     cache_gb: float = 4.0,
     seed: int = 0,
     device: str = "auto",
+    backend: str = "torch",
 ) -> None:
     """Serve images of ``runs``, maps of ``layers`` and jobs over HTTP, until SIGTERM or Ctrl-C. What was accepted is finished then.
 
     Jobs, results and generated blocks of maps lie in ``data``. Jobs that had not ended when a server was killed are taken up by the
-    next one. ``keys`` is a file of API keys, one a line. ``docs/serving.md`` describes the requests.
+    next one. ``keys`` is a file of API keys, one a line. ``backend`` is what computes the networks, as in ``generate``.
+    ``docs/serving.md`` describes the requests.
 
     Raises:
         ConfigError: the extra ``serve`` is missing, or settings cannot work.
@@ -68,6 +70,7 @@ def serve(
     """
     if missing := [name for module, name in _NEEDED.items() if importlib.util.find_spec(module) is None]:
         raise ConfigError(f"the server needs {', '.join(missing)}. Install the extra: pip install 'orthoforge[serve]'")
+    keep_freed_memory()
     devices = tuple(chosen_devices(device))
     settings = Settings(
         Path(data), devices, keys=_keys(keys), cors=tuple(cors), requests_per_minute=rate, queue=queue, deadline_s=deadline,
@@ -78,6 +81,8 @@ def serve(
         if not Path(layer).is_file():
             raise DataError(no_such_file(Path(layer)))
     generators = _generators([runs] if isinstance(runs, str | Path) else runs, devices[0])
+    if backend != "torch":
+        generators = {name: generator.on_backend(backend) for name, generator in generators.items()}
     if host not in _LOCAL and not settings.keys:
         print(f"warning: {host} can be reached by others, and no API keys are asked for (--keys)", file=sys.stderr)
     warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `open_quietly` keeps it from one thread at a time

@@ -8,7 +8,8 @@ MB = 2**20
 
 @dataclass(frozen=True)
 class Settings:
-    """Limits and folders of a server. ``data`` holds jobs, results and generated blocks of maps."""
+    """Limits and folders of a server. ``data`` holds jobs, results and generated blocks of maps; a path from the present folder on
+    is made absolute, for processes of the server have folders of their own."""
 
     data: Path
     devices: tuple[str, ...] = ("cpu",)
@@ -36,18 +37,22 @@ class Settings:
     decode_bytes: int = 2048 * MB
     """Of address space, each."""
 
+    forge_s: float = 30.0
+    """For a forged mask."""
+
     # What waits.
     queue: int = 64
     deadline_s: float = 60.0
     together_s: float = 0.004
     """How long a small request waits for others to share a forward pass."""
-    together_pixels: int = 2**20
-    """Of the masks that share one."""
+    together_pixels: int | None = None
+    """Of the masks that share one; when left out, as many as are not slower together on such a device."""
     small_pixels: int = 256**2
     """A request of at most so many may share one."""
 
     # Maps.
-    block_px: int = 512
+    block_px: int = 128
+    """Of what is kept; what is missing is generated at once."""
     cache_bytes: int = 4096 * MB
     map_seed: int = 0
     scenes: int = 16
@@ -57,3 +62,6 @@ class Settings:
     jobs: int = 16
     """That may wait or run at once."""
     result_hours: float = 24.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "data", self.data.absolute())

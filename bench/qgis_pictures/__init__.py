@@ -1,0 +1,1 @@
+"""QGIS without a screen, beside a server."""
