@@ -12,7 +12,7 @@ from orthoforge.geo.grid import Window
 from orthoforge.models.colours import Colours
 from orthoforge.models.ground import GROUND_CELL, GROUND_SIDE, OVERLAP, ground_of, laid, middle_of
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.roofs import COLOURS, ROOF_LAYER, buildings_of, entries_of, mean_colours, painted, palettes_of
+from orthoforge.models.roofs import COLOURS, ROOF_LAYER, buildings_of, entries_of, mean_colours, painted, palettes_of, roofs_of
 
 
 def images_of(count, sides, seed=0):
@@ -28,12 +28,14 @@ def test_mean_colours_are_those_of_each_building_in_its_own_image():
         for number in np.unique(buildings[one])[1:]:
             there = buildings[one].numpy() == number
             expected[one][:, there] = pixels[one][:, there].mean(axis=1, keepdims=True)
-    found = mean_colours(image, buildings)
+    found = mean_colours(roofs_of(image, buildings, int(buildings.max())), buildings)
     assert len(found[2].flatten(1).unique(dim=1).T) > 5
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert torch.equal((found != 0).any(dim=1), buildings > 0)
     some = slice(1, 3)
-    torch.testing.assert_close(mean_colours(image[some], buildings[some]), found[some])
+    torch.testing.assert_close(
+        mean_colours(roofs_of(image[some], buildings[some], int(buildings.max())), buildings[some]), found[some]
+    )
 
 
 @pytest.mark.parametrize("bands", [(3,), (3, 0, 1), (0, 1, 2, 3, 4)])
@@ -69,23 +71,27 @@ def drawn_for(buildings, seed=0):
     return torch.rand(int(buildings.max()), generator=torch.Generator().manual_seed(seed))
 
 
+def drawn_palettes(image, buildings, drawn):
+    return palettes_of(image, roofs_of(image, buildings, len(drawn)), drawn)
+
+
 def as_set(colours):
     return {tuple(np.round(colour, 4).tolist()) for colour in np.asarray(colours, np.float64)}
 
 
 def test_a_palette_holds_colours_of_some_of_many_buildings():
     image, buildings, colours = coloured_houses(40)
-    (palette,) = palettes_of(image, buildings, drawn_for(buildings))
+    (palette,) = drawn_palettes(image, buildings, drawn_for(buildings))
     assert palette.shape == (COLOURS, 3)
     assert len(as_set(palette)) == COLOURS and as_set(palette) <= as_set(colours)
-    (other,) = palettes_of(image, buildings, drawn_for(buildings, seed=1))
+    (other,) = drawn_palettes(image, buildings, drawn_for(buildings, seed=1))
     assert as_set(other) != as_set(palette), "which ones is drawn"
 
 
 @pytest.mark.parametrize("count", [1, 5, 16])
 def test_a_palette_holds_the_colours_of_few_buildings_in_turn(count):
     image, buildings, colours = coloured_houses(count)
-    (palette,) = palettes_of(image, buildings, drawn_for(buildings))
+    (palette,) = drawn_palettes(image, buildings, drawn_for(buildings))
     assert as_set(palette[:count]) == as_set(colours)
     assert all(torch.equal(palette[at], palette[at % count]) for at in range(COLOURS))
 
@@ -93,11 +99,11 @@ def test_a_palette_holds_the_colours_of_few_buildings_in_turn(count):
 def test_an_image_without_buildings_borrows_of_the_one_before_or_after_it_and_else_has_its_mean():
     image, first, colours = coloured_houses(3)
     empty, none, second = images_of(1, image.shape[2:]), torch.zeros_like(first), (first + 3) * (first > 0)
-    (alone,) = palettes_of(empty, none, torch.zeros(0))
+    (alone,) = drawn_palettes(empty, none, torch.zeros(0))
     torch.testing.assert_close(alone, empty.mean(dim=(2, 3)).expand(COLOURS, -1))
     brighter = image + 0.125
     buildings = torch.cat([none, first, none, second, none])
-    palettes = palettes_of(torch.cat([empty, image, empty, brighter, empty]), buildings, torch.rand(3).repeat(2))
+    palettes = drawn_palettes(torch.cat([empty, image, empty, brighter, empty]), buildings, torch.rand(3).repeat(2))
     assert [as_set(palette) == as_set(colours) for palette in palettes] == [True, True, True, False, False]
     torch.testing.assert_close(palettes[3], palettes[1] + 0.125)
     assert torch.equal(palettes[4], palettes[3])
@@ -113,17 +119,17 @@ def test_a_palette_of_many_buildings_prefers_none_for_its_size():
     large = 0
     for seed in range(20):
         buildings, _ = buildings_of(inside[:, 0])
-        large += (palettes_of(image, buildings, drawn_for(buildings, seed))[0, :, 0] > 0).sum().item()
+        large += (drawn_palettes(image, buildings, drawn_for(buildings, seed))[0, :, 0] > 0).sum().item()
     assert abs(large - 160) < 4 * (320 * 0.25) ** 0.5, "of 320, by chance 160 with a deviation of 9"
 
 
 def test_a_palette_takes_no_colour_of_a_speck():
     image, buildings, colours = coloured_houses(3)
     image[..., 0:2, 20:35], buildings[:, 0:1, 20:35] = -0.9, 4
-    (palette,) = palettes_of(image, buildings, drawn_for(buildings))
+    (palette,) = drawn_palettes(image, buildings, drawn_for(buildings))
     assert as_set(palette) == as_set(colours)
     buildings[:, 1, 20] = 4
-    assert len(as_set(palettes_of(image, buildings, drawn_for(buildings))[0])) == 4, "of 16 px"
+    assert len(as_set(drawn_palettes(image, buildings, drawn_for(buildings))[0])) == 4, "of 16 px"
 
 
 NAMED = torch.linspace(-1, 1, 3 * COLOURS).reshape(1, COLOURS, 3)  # a palette of sixteen different colours
@@ -372,4 +378,4 @@ def test_what_is_kept_is_the_colours_of_roofs_and_the_middle_of_the_ground():
     assert torch.equal(ground, middle_of(ground_of(image, building)))
     buildings, first = buildings_of(building[:, 0])
     drawn = NoiseField(0).at(ROOF_LAYER, first[:, 1], first[:, 2])
-    assert torch.equal(roofs, palettes_of(image, buildings, drawn))
+    assert torch.equal(roofs, drawn_palettes(image, buildings, drawn))

@@ -177,15 +177,16 @@ def test_a_pixel_is_normalised_over_its_channels_alone():
         torch.nn.init.zeros_(part.weight)
         torch.nn.init.zeros_(part.bias)
     x, spatial, code = torch.randn(1, 8, 4, 4), torch.randn(1, 3, 4, 4), torch.randn(1, CODE)
-    out = layer(x, spatial, code)
+    activated = layer(x, spatial, code)
+    out = torch.where(activated < 0, activated / 0.2, activated)  # before the leaky ReLU
     torch.testing.assert_close(out.square().mean(dim=1), torch.ones(1, 4, 4), atol=1e-2, rtol=0)
-    torch.testing.assert_close(layer(1000 * x, spatial, code), out, atol=1e-2, rtol=0)
+    torch.testing.assert_close(layer(1000 * x, spatial, code), activated, atol=1e-2, rtol=0)
     changed = x.clone()
     changed[..., 0, 0] = 100
-    assert torch.equal(layer(changed, spatial, code)[..., 1:, 1:], out[..., 1:, 1:])
+    assert torch.equal(layer(changed, spatial, code)[..., 1:, 1:], activated[..., 1:, 1:])
     # Scale and shift by hand: 1 + 2 times the normalised, and 3, from the biases alone.
     layer.by_mask.bias.data[:8], layer.by_mask.bias.data[8:] = 2.0, 3.0
-    torch.testing.assert_close(layer(x, spatial, code), 3 * out + 3, atol=1e-5, rtol=0)
+    torch.testing.assert_close(layer(x, spatial, code), torch.nn.functional.leaky_relu(3 * out + 3, 0.2), atol=1e-5, rtol=0)
 
 
 def test_no_norm_takes_the_images_statistics(network):
@@ -337,3 +338,43 @@ def test_what_refines_a_canvas_keeps_its_hues_and_may_change_its_light():
     assert light.abs().max() > 0.3 and within.float().mean() > 0.3
     assert (apart - light).norm(dim=1)[within].max() < 0.081
     assert image.abs().max() <= 1
+
+
+def test_what_refines_without_its_mask_makes_the_same_of_every_mask():
+    torch.manual_seed(0)
+    canvas = encode_canvas(torch.randint(0, 256, (1, 32, 48, 3), dtype=torch.uint8))
+    for sees_mask in (True, False):
+        network = ModulatedGenerator(3, 3, width=2, refines=True, sees_mask=sees_mask)
+        place_noise(network, NoiseField(0, 0, 0))
+        one, other = (network(condition, style_of(), colours=canvas) for condition in (condition_of(32, 48), -condition_of(32, 48)))
+        assert torch.equal(one, other) != sees_mask
+
+
+@pytest.mark.parametrize("part", [(slice(0, 1), slice(0, 1)), (slice(37, 90), slice(150, 151)), (slice(200, 224), slice(0, 224))])
+def test_a_part_is_that_of_the_whole_and_what_lies_around_it_is_not_made(network, part):
+    condition, style = condition_of(224, 224), style_of()
+    place_noise(network, NoiseField(5, 3, 70))
+    sizes, hooks = [], [network.head.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[2:]))]
+    hooks += [stage.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[2:])) for stage in network.decoder]
+    with torch.inference_mode():
+        whole, made = network(condition, style), network(condition, style, part=part)
+    for hook in hooks:
+        hook.remove()
+    torch.testing.assert_close(made, whole[..., part[0], part[1]], rtol=0, atol=1e-4)  # a level is 8e-3
+    of_whole, of_part = sizes[:5], sizes[5:]
+    assert of_part[-1] == tuple(side.stop - side.start + 2 for side in part)
+    assert all(one[0] * one[1] <= other[0] * other[1] for one, other in zip(of_part, of_whole, strict=True))
+
+
+def test_together_makes_nothing_around_its_images(network):
+    conditions, sizes, alone = condition_of(64, 96, batch=2), [], []
+    hook = network.head.register_forward_pre_hook(lambda _, given: sizes.append(tuple(given[0].shape)))
+    fields = [NoiseField(1), NoiseField(2, 5, 6)]
+    with torch.inference_mode():
+        made = network.made_together(conditions, fields, told=None, places=[None, None])
+        for condition, field in zip(conditions, fields, strict=True):
+            place_noise(network, field)
+            alone.append(network.made(condition[None], slice(0, 64), slice(0, 96), field, told=None, place=None)[0])
+    hook.remove()
+    torch.testing.assert_close(made, torch.stack(alone), rtol=0, atol=1e-4)
+    assert sizes == [(2, 2, 66, 98), *[(1, 2, 66, 98)] * 2]

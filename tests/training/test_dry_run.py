@@ -110,6 +110,20 @@ def test_train_warns_of_a_store_that_is_too_small_and_says_what_to_do(tiles, tmp
     assert "--epochs 134." in said and "--init-from RUN" in said and f"--material-from {tiles}" in said
 
 
+def test_a_finished_run_and_trained_weights_are_not_warned_of(tiles, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(run_files, "plot_results", lambda run: None)
+    recipe = tiny(epochs=1, decay_epochs=0)
+    train(recipe, tiles, tmp_path / "run")
+    assert "too few" in capsys.readouterr().out
+    train(recipe, tiles, tmp_path / "run", resume=True)
+    assert "too few" not in capsys.readouterr().out
+    train(recipe, tiles, tmp_path / "next", init_from=tmp_path / "run", stop_after=1)
+    assert "too few" not in capsys.readouterr().out
+    longer = tiny(epochs=2, decay_epochs=0)
+    assert dry_run(recipe, tiles, tmp_path / "run", resume=True).notes == ()
+    assert any("too few" in note for note in dry_run(longer, tiles, tmp_path / "run", resume=True).notes)
+
+
 @pytest.mark.parametrize(("epochs", "is_warned"), [(133, True), (134, False)])
 def test_the_number_of_steps_that_it_warns_below(tiles, epochs, is_warned):
     notes = notes_on_tiles(tiny(epochs=epochs, decay_epochs=0), TileStore.open(tiles))

@@ -13,7 +13,7 @@ import torch
 from harness import Trainers, assert_same_run, begun, hidden_leftovers, make_tiles, rows, tiny
 from safetensors.torch import load_file
 
-from orthoforge import run_files
+from orthoforge import checkpoint_state, run_files
 from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
 from orthoforge.errors import (
     CheckpointError,
@@ -24,11 +24,13 @@ from orthoforge.errors import (
     ResourceError,
     exit_code,
 )
+from orthoforge.masks.classes import Classes
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 from orthoforge.training import loop, saving, train
 from orthoforge.training import step as training_step
 from orthoforge.training.batches import epoch_batches
+from orthoforge.training.known_classes import require_classes
 from small_disk import small_disk
 
 SHORT = tiny(epochs=2, decay_epochs=1)
@@ -236,11 +238,13 @@ def test_a_network_that_has_had_no_update_yet_can_be_resumed(tiles, tmp_path, mo
     training, resumed = (begun(SHORT, TileStore.open(tiles), tmp_path) for _ in range(2))
     batch = next(epoch_batches(training))
     training_step.train_step(training, batch)
+    training_step.read_figures(training)
     assert training.progress.updates == {"discriminator": 1}
     saving.save(training, "last")
     resumed.state.restore(load_checkpoint(tmp_path / "weights" / "last"))
     for each in (training, resumed):
         training_step.train_step(each, batch)
+        training_step.read_figures(each)
         assert each.progress.updates == {"discriminator": 2, "generator": 1}
     after, expected = (each.state.model_tensors() | each.state.train_tensors() for each in (resumed, training))
     assert all(torch.equal(after[name], expected[name]) for name in expected)
@@ -453,6 +457,41 @@ def test_init_from_a_run_that_does_not_fit_is_refused(tiles, finished, no_step, 
     with pytest.raises(CheckpointError, match=r"stem\.1\.weight is \(4, 3, 7, 7\) in the network and \(2, 3, 7, 7\) in the file"):
         train(tiny(generator_width=4), tiles, tmp_path / "run", init_from=finished)
     assert not (tmp_path / "run" / "weights").exists()
+
+
+CLASSES = ("ground", "Building")
+
+
+@pytest.mark.parametrize(
+    ("known", "tiles_have", "said"),
+    [
+        (None, CLASSES, r"weights know buildings alone; the tiles have 2 classes \(ground, Building\)\. .*--building 'Building'"),
+        (CLASSES, None, r"weights know 2 classes \(ground, Building\); the tiles have buildings alone\. .*leave --init-from out"),
+        (("a", "b", "c"), CLASSES, r"weights know 3 classes \(a, b, c\); the tiles have 2 classes"),
+    ],
+)
+def test_weights_of_other_classes_are_refused_in_words(known, tiles_have, said):
+    colours = tuple(((index, 0, 0),) for index in range(3))
+    state = known and checkpoint_state.Classes(list(known), [list(of_class) for of_class in colours[: len(known)]])
+    with pytest.raises(CheckpointError, match=said):
+        require_classes(state, tiles_have and Classes(tiles_have, colours[: len(tiles_have)]), "run")
+
+
+def test_weights_of_classes_with_other_names_say_which_become_which():
+    colours = (((0, 0, 0),), ((1, 0, 0),))
+    known = checkpoint_state.Classes(["field", "house"], [list(of_class) for of_class in colours])
+    (note,) = require_classes(known, Classes(CLASSES, colours), "run")
+    assert "(field, house); the tiles have 2 classes (ground, Building)" in note
+    assert require_classes(known, Classes(("field", "house"), colours), "run") == []
+    assert require_classes(None, None, "run") == []
+
+
+def test_init_from_with_tiles_of_classes_fails_before_a_step(finished, no_step, tmp_path):
+    palette = tmp_path / "palette.json"
+    palette.write_text('{"ground": 0, "Building": 255}')
+    of_classes = make_tiles(tmp_path / "land", palette=palette)
+    with pytest.raises(CheckpointError, match="its weights know buildings alone; the tiles have 2 classes"):
+        train(tiny(), of_classes, tmp_path / "run", init_from=finished)
 
 
 # Memory, disk, TensorBoard

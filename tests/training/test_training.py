@@ -25,7 +25,10 @@ from orthoforge.trained_generator import load_generator
 from orthoforge.training import train
 from orthoforge.training.batches import epoch_batches
 from orthoforge.training.hardware import new_fabric, require_address_space, resolved_precision
-from orthoforge.training.step import train_step
+from orthoforge.training.progress import Progress
+from orthoforge.training.state import Steps
+from orthoforge.training.step import read_figures
+from orthoforge.training.step import train_step as take_step
 from orthoforge.training.training import Training
 from orthoforge.training.validation import validate
 
@@ -71,6 +74,7 @@ class Constant(nn.Module):
 
 class Painter(Constant):
     shown = Generator.shown
+    colours = None
 
     def forward(self, condition):
         return self.weight * torch.ones_like(condition)
@@ -82,13 +86,21 @@ class Judge(Constant):
 
 
 def state_of(generator, discriminator, rate=0.1):
-    optimizer_g, optimizer_d = (torch.optim.SGD(net.parameters(), lr=rate) for net in (generator, discriminator))
-    progress = SimpleNamespace(rollbacks=0, step=0, epoch=0, standings={}, skipped=0, updates={})
-    return SimpleNamespace(
-        progress=progress, train_generator=generator, train_discriminator=discriminator, step_g=optimizer_g, step_d=optimizer_d,
-        average=lambda: None, add_losses=lambda losses: None, features=None, set_learning_rates=lambda: None,
+    optimizers = [torch.optim.SGD(net.parameters(), lr=rate, fused=True) for net in (generator, discriminator)]
+    step_g, step_d = (Steps(optimizer, optimizer) for optimizer in optimizers)
+    state = SimpleNamespace(
+        progress=Progress(), train_generator=generator, train_discriminator=discriminator, step_g=step_g, step_d=step_d,
+        average=lambda: None, features=None, set_learning_rates=lambda: None, unread=[],
         seed_torch=lambda *stream: None, generator=generator,
     )  # fmt: skip
+    state.count_step = state.unread.append
+    return state
+
+
+def train_step(training, batch):
+    """A step, and its losses."""
+    take_step(training, batch)
+    return read_figures(training)
 
 
 FABRIC = SimpleNamespace(device=torch.device("cpu"), backward=lambda loss: loss.backward(), global_rank=0, world_size=1)
@@ -147,7 +159,8 @@ def test_two_steps_of_real_networks_equal_plain_torch(changes, store, batch):
     state = training.state
     generator, discriminator = plain.generator, plain.discriminator
     optimizers = [
-        torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, betas=(0.5, 0.999)) for net in (generator, discriminator)
+        torch.optim.Adam(net.parameters(), lr=recipe.learning_rate, betas=(0.5, 0.999), fused=True)
+        for net in (generator, discriminator)
     ]
     condition = encode_mask(torch.from_numpy(batch.mask), None)
     real = encode_image(torch.from_numpy(batch.image))
@@ -222,13 +235,14 @@ def test_results_have_a_row_an_epoch(finished):
     results = run_files.read_results(finished)
     scores = ["psnr", "ssim", "psnr_seed", "detail", "outlines"]
     losses = ["loss_d", "loss_g", "loss_g_gan", "loss_g_l1"]
-    assert list(results[0]) == ["epoch", "step", "learning_rate", *losses, *scores, "seconds", "images_per_s"]
+    assert list(results[0]) == ["epoch", "step", "learning_rate", *losses, *scores, "seconds", "images_per_s", "data_wait"]
     assert [(row["epoch"], row["step"]) for row in results] == [(1, 3), (2, 6), (3, 9), (4, 12), (5, 15)]
     for row in results:
         assert all(math.isfinite(value) for value in row.values())
         assert row["loss_g"] == pytest.approx(row["loss_g_gan"] + row["loss_g_l1"], rel=1e-5)
         assert row["psnr_seed"] == pytest.approx(row["psnr"] - 6.0206, abs=1e-4)
         assert row["images_per_s"] == pytest.approx(8 / row["seconds"])
+        assert 0 <= row["data_wait"] < 1
 
 
 def test_rows_of_an_older_version_keep_their_place_when_columns_are_added(tmp_path):

@@ -1,12 +1,23 @@
 """Colours: what a generator is told of roofs and of ground, beside the mask."""
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from orthoforge.models.ground import GROUND_CELL, OVERLAP, ground_of, laid, middle_of
 from orthoforge.models.noise import NoiseField
-from orthoforge.models.roofs import ROOF_LAYER, buildings_of, entries_of, mean_colours, painted, palettes_of
+from orthoforge.models.roofs import (
+    ROOF_LAYER,
+    Buildings,
+    buildings_in,
+    buildings_of,
+    entries_of,
+    mean_colours,
+    painted,
+    palettes_of,
+    roofs_of,
+)
 
 _GROUND = ROOF_LAYER + 1  # of the noise that turns ground
 
@@ -48,12 +59,16 @@ class Colours(nn.Module):
         roofs = painted(palettes, entries)
         return self._over(condition, roofs, self._laid(condition, ground, overlap=OVERLAP) if self.tells_ground else None)
 
-    def seen(self, condition: Tensor, image: Tensor, own: int) -> Tensor:
-        """For training: of the first ``own`` images their own colours, and those of the first of these for the other images."""
+    def seen(self, condition: Tensor, image: Tensor, own: int, buildings: Buildings | None = None) -> Tensor:
+        """For training: of the first ``own`` images their own colours, and those of the first of these for the other images.
+
+        ``buildings`` are those of the masks (``buildings_in``); where they are not given, they are looked for in the condition.
+        """
         others = len(image) - own  # of one image alone nothing is lent
-        buildings, drawn = self._drawn(condition)
-        lent = palettes_of(image[:own], buildings[:own], drawn)[:others]
-        roofs = torch.cat([mean_colours(image[:own], buildings[:own]), painted(lent, entries_of(drawn)[buildings[own:]])])
+        of_pixel, drawn = self._drawn(condition, buildings)
+        shown = roofs_of(image[:own], of_pixel[:own], len(drawn))
+        lent = palettes_of(image[:own], shown, drawn)[:others]
+        roofs = torch.cat([mean_colours(shown, of_pixel[:own]), painted(lent, entries_of(drawn)[of_pixel[own:]])])
         if not self.tells_ground:
             return self._over(condition, roofs, None)
         ground = ground_of(image[:own], self._building(condition[:own]))
@@ -64,7 +79,15 @@ class Colours(nn.Module):
 
     def kept(self, condition: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
         """Palettes (N, 16, B) of the roofs of images (N, B, H, W), and their ground (N, B, 16, 16)."""
-        return palettes_of(image, *self._drawn(condition)), middle_of(ground_of(image, self._building(condition)))
+        of_pixel, drawn = self._drawn(condition)
+        palettes = palettes_of(image, roofs_of(image, of_pixel, len(drawn)), drawn)
+        return palettes, middle_of(ground_of(image, self._building(condition)))
+
+    def buildings_in(self, masks: np.ndarray, class_count: int | None) -> Buildings:
+        """The buildings of masks (N, H, W) uint8 as ``conditions.encode_mask`` takes them, on the host."""
+        if not self.follows_buildings:
+            return buildings_in(np.zeros(masks.shape, bool))
+        return buildings_in(masks > 127 if class_count is None else masks == self.building)
 
     def _building(self, condition: Tensor) -> Tensor:
         """(N, 1, H, W), 1 on buildings."""
@@ -72,14 +95,14 @@ class Colours(nn.Module):
             return torch.zeros_like(condition[:, :1])
         return (condition[:, self.building, None] > 0).to(condition)
 
-    def _drawn(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def _drawn(self, condition: Tensor, buildings: Buildings | None = None) -> tuple[Tensor, Tensor]:
         """Which building each pixel (N, H, W) is of, from 1 on, and a number (n,) in [0, 1) for each of them."""
-        buildings, first = buildings_of(self._building(condition)[:, 0] * float(self.roofs))
+        of_pixel, first = buildings or buildings_of(self._building(condition)[:, 0] * float(self.roofs))
         if not self.noise_fields:
-            return buildings, torch.rand(len(first), device=condition.device)
+            return of_pixel, torch.rand(len(first), device=condition.device)
         image, row, col = first.T
         by_field = [field.at(ROOF_LAYER, row, col) for field in self.noise_fields]
-        return buildings, torch.stack(by_field)[image % len(by_field), torch.arange(len(first), device=image.device)]
+        return of_pixel, torch.stack(by_field)[image % len(by_field), torch.arange(len(first), device=image.device)]
 
     def _laid(self, condition: Tensor, ground: Tensor, *, overlap: int) -> Tensor:
         """The ground's cells of a condition, and one more on each side."""

@@ -2,7 +2,6 @@
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from orthoforge.errors import DataError
@@ -56,7 +55,7 @@ def encode_mask(mask: Tensor, class_count: int | None) -> Tensor:
     """
     if class_count is None:
         return (mask.float() / 127.5 - 1).unsqueeze(1).repeat(1, BINARY_CHANNELS, 1, 1)
-    return F.one_hot(mask.long(), class_count).permute(0, 3, 1, 2).float() * 2 - 1
+    return (mask[..., None] == torch.arange(class_count, device=mask.device)).permute(0, 3, 1, 2).float() * 2 - 1
 
 
 def class_maps(condition: Tensor, class_count: int | None) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from orthoforge.models.colours import Colours
 from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.models.roofs import Buildings
 from orthoforge.models.styles import StyleBank, StyleEncoder
 
 _IN_AND_OUT_BYTES = 48  # a pixel: condition and image as float32, what is made of them, and bytes
@@ -62,7 +63,7 @@ class Generator(nn.Module):
         return None
 
     def around(self, part: slice) -> slice:
-        """The rows or columns of a condition that have to be given to ``made`` for a part of them; the last may lie beyond its end.
+        """The rows or columns of a condition that ``made`` looks at for a part of them; the last may lie beyond its end.
 
         All of them, where what is made of a pixel depends on the border or on the whole image.
         """
@@ -71,13 +72,14 @@ class Generator(nn.Module):
     def made(
         self, condition: Tensor, rows: slice, cols: slice, field: NoiseField, *, told: Tensor | None, place: int | None
     ) -> Tensor:
-        """The image (1, B, h, w) of these ``rows`` and ``cols`` (``around``) of a condition (1, C, H, W).
+        """The image (1, B, h, w) of these ``rows`` and ``cols`` of a condition (1, C, H, W).
 
         ``field`` begins at the condition's first pixel. ``told`` is of one that follows buildings: which entry of its palette
         each pixel's has, (1, H, W) uint8, or the canvas (1, H, W, B) uint8 that it refines. ``place`` is whose style it has; with
         ``None`` that of the bank.
         """
-        return self(condition)
+        image: Tensor = self(condition)
+        return image[..., rows, cols]
 
     def made_together(
         self, conditions: Tensor, fields: Sequence[NoiseField], *, told: Tensor | None, places: Sequence[int | None]
@@ -89,8 +91,11 @@ class Generator(nn.Module):
         place_noise(self, *fields)
         return self(conditions)
 
-    def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None) -> Shown:
-        """What it is shown in training of a batch with real images (N, B, H, W), and encoded canvases where it refines them."""
+    def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None, buildings: Buildings | None = None) -> Shown:
+        """What it is shown in training of a batch with real images (N, B, H, W), and encoded canvases where it refines them.
+
+        ``buildings`` are those of the masks, for one that follows them and refines no canvas; else it looks for them itself.
+        """
         return Shown(len(real), {})
 
     def memory_bytes(self, height: int, width: int) -> int:

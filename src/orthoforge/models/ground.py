@@ -27,11 +27,12 @@ def ground_of(image: Tensor, building: Tensor) -> Tensor:
     open_ground = 1 - building.float()
     by_cells = partial(F.avg_pool2d, kernel_size=GROUND_CELL, ceil_mode=True, count_include_pad=False)
     shares, sums = by_cells(open_ground), by_cells(image.float() * open_ground)
-    # A cell with little ground takes the mean of ever larger surroundings, until there is some.
+    # A cell with little ground takes the mean of ever larger surroundings, until there is some. Whether all have some is not asked:
+    # a GPU's answer would have to be waited for.
     known = shares >= LEAST_GROUND
     colours = sums / shares.clamp_min(LEAST_GROUND)
     side = 3
-    while not known.all() and side < 2 * max(shares.shape[2:]):
+    while side < 2 * max(shares.shape[2:]):
         around = [F.avg_pool2d(maps, side, stride=1, padding=side // 2) for maps in (sums, shares)]
         colours = torch.where(known, colours, around[0] / around[1].clamp_min(_LITTLE))
         known = known | (around[1] > _LITTLE)

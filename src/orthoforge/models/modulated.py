@@ -5,7 +5,7 @@ by window without gathering statistics, and an empty mask is not blown up. Noise
 shrink, so that full resolution, where a processor spends its time, stays thin.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import torch
@@ -16,7 +16,10 @@ from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_canvas
 from orthoforge.models.generator import Generator, Shown
 from orthoforge.models.layers import ResizeConv2d
+from orthoforge.models.modulating import modulated, modulated_plainly, noised
+from orthoforge.models.narrowing import Narrowing, Part, Place, cut
 from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.models.roofs import Buildings
 from orthoforge.models.styles import CODE, Style, StyleBank, StyleEncoder
 
 STRIDE = 16
@@ -40,10 +43,12 @@ class ModulatedGenerator(Generator):
     Condition (N, C, H, W) in, image (N, B, H, W) in [-1, 1] out. ``style`` is one of the ``styles`` kept from training when none is
     asked for, and its colours are spread over buildings and ground, unless ``colours`` (N, B, H, W) says theirs. In training the
     code is that of ``reference`` (N, B, H', W') instead, and ``colours`` are the real ones. Only with ``colours`` can it be traced:
-    which pixels are one building is found on the host.
+    which pixels are one building is found on the host. Of a ``part`` of the image (rows, columns) that alone is made, to within
+    rounding.
 
     One that ``refines`` a canvas is always told it as ``colours`` (``conditions.encode_canvas``), and begins by giving it back. It
-    may change the canvas's light as it likes, and its hues by ten levels at most: stains and coloured rims were seen.
+    may change the canvas's light as it likes, and its hues by ten levels at most: stains and coloured rims were seen. Where it does
+    not see the mask (``sees_mask``), the canvas is all that it knows of buildings.
     """
 
     stride = STRIDE
@@ -55,26 +60,28 @@ class ModulatedGenerator(Generator):
     style_encoder: StyleEncoder
     colours: Colours
 
-    def __init__(self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16, refines: bool = False) -> None:
+    def __init__(
+        self, in_channels: int = 3, out_channels: int = 3, *, width: int = 16, refines: bool = False, sees_mask: bool = True
+    ) -> None:
         super().__init__()
         self.width = width
         widths = [width * times for times in WIDTHS]
         self.style_encoder = StyleEncoder(out_channels)
         self.styles = StyleBank(places=1, bands=out_channels)
         self.colours = Colours()
-        self.stem = _conv(in_channels, widths[0])
-        self.colour_stem = _conv(out_channels, widths[0])
-        self.down = nn.ModuleList(_conv(inside, outside, stride=2) for inside, outside in pairwise(widths))
-        self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _conv(widths[-1], widths[-1]))
+        self.stem = _Convolution(in_channels, widths[0])
+        self.colour_stem = _Convolution(out_channels, widths[0])
+        self.down = nn.ModuleList(_Convolution(inside, outside, stride=2) for inside, outside in pairwise(widths))
+        self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _Convolution(widths[-1], widths[-1]))
         decoder: list[nn.Module] = []
         for level in range(len(widths) - 1, 0, -1):
             decoder.append(Stage(widths[level], widths[level - 1], blocks=BLOCKS[level], level=level))
         self.decoder = nn.ModuleList(decoder)
         self.last_noise = Noise(widths[0], layer=0, stride=1)
         self.last = Modulation(widths[0], widths[0])
-        self.head = _conv(widths[0], out_channels)
+        self.head = _Convolution(widths[0], out_channels)
         self.colour_weight = nn.Parameter(torch.ones(out_channels, 1, 1))
-        self.refines = refines
+        self.refines, self.sees_mask = refines, sees_mask
         if refines:
             with torch.no_grad():
                 self.head.weight.mul_(_QUIET_HEAD)
@@ -82,7 +89,13 @@ class ModulatedGenerator(Generator):
                 nn.init.zeros_(self.head.bias)
 
     def forward(
-        self, condition: Tensor, style: Style | None = None, *, reference: Tensor | None = None, colours: Tensor | None = None
+        self,
+        condition: Tensor,
+        style: Style | None = None,
+        *,
+        reference: Tensor | None = None,
+        colours: Tensor | None = None,
+        part: Part | None = None,
     ) -> Tensor:
         height, width = condition.shape[2:]
         assert height % STRIDE == width % STRIDE == 0, f"{height}×{width} is no multiple of {STRIDE}"
@@ -92,19 +105,24 @@ class ModulatedGenerator(Generator):
             code, *kept = style or self.styles(len(condition))
             colours = self.colours(condition, *kept) if colours is None and not self.refines else colours
         assert colours is not None, "a reference comes with its colours, and what is refined with its canvas"
+        condition = condition if self.sees_mask else torch.zeros_like(condition)
         # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
         condition, colours = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, colours))
         seen = [self.stem(condition) + self.colour_stem(colours)]  # (N, W, H, W), and so much more on each side
         for halve in self.down:
             seen.append(halve(F.leaky_relu(seen[-1], 0.2)))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
-        x = self.deepest(seen[-1])
-        for stage in self.decoder:
-            x = stage(x, F.leaky_relu(seen.pop(), 0.2), code)
-        x = self.last(self.last_noise(x), F.leaky_relu(seen.pop(), 0.2), code)
+        rows, cols = (slice(side.start + MARGIN, side.stop + MARGIN) for side in part or (slice(0, height), slice(0, width)))
+        narrow = Narrowing(None if part is None else (rows, cols), BLOCKS)
+        x = narrow.whole(self.deepest(seen[-1]), len(BLOCKS) - 1)
+        seen = [narrow.whole(maps, level) for level, maps in enumerate(seen)]
+        for level, stage in zip(range(len(BLOCKS) - 1, 0, -1), self.decoder, strict=True):
+            x = narrow.finer(stage(x, F.leaky_relu(seen.pop(), 0.2), code, narrow.place(level)), level - 1)
+        x = self.last(self.last_noise(x, narrow.place(0)), F.leaky_relu(seen.pop(), 0.2), code)
         # A roof and the ground begin as their colours; what is learned is the rest.
-        image = torch.tanh(self.head(F.leaky_relu(x, 0.2)) + self.colour_weight * colours)
-        image = _near_hues(image, torch.tanh(colours)) if self.refines else image
-        return image[..., MARGIN:-MARGIN, MARGIN:-MARGIN]
+        colours = narrow.whole(colours, 0)
+        image = torch.tanh(self.head(x) + self.colour_weight * colours)
+        image = near_hues(image, torch.tanh(colours)) if self.refines else image
+        return cut(image, (rows, cols), narrow.place(0))
 
     @property
     def follows_buildings(self) -> bool:
@@ -126,10 +144,13 @@ class ModulatedGenerator(Generator):
             colours = encode_canvas(told)
         else:
             colours = self.colours(condition, style.roofs, style.ground, told)
+        around = self.around(rows), self.around(cols)
+        row, col = (side.start for side in around)
         # Copies, so that what lies further out is freed before the network takes its own memory.
-        condition, colours = (maps[..., rows, cols].clone() for maps in (condition, colours))
-        place_noise(self, NoiseField(field.seed, field.row + rows.start, field.col + cols.start))
-        return self(condition, style, colours=colours)
+        condition, colours = (cut(maps, around).clone() for maps in (condition, colours))
+        place_noise(self, field.moved(row, col))
+        part = slice(rows.start - row, rows.stop - row), slice(cols.start - col, cols.stop - col)
+        return self(condition, style, colours=colours, part=part)
 
     def made_together(
         self, conditions: Tensor, fields: Sequence[NoiseField], *, told: Tensor | None, places: Sequence[int | None]
@@ -146,13 +167,14 @@ class ModulatedGenerator(Generator):
                 colours.append(self.colours(conditions[index, None], style.roofs, style.ground, own))
             styles.append(style)
         place_noise(self, *fields)
-        return self(conditions, Style(*map(torch.cat, zip(*styles, strict=True))), colours=torch.cat(colours))
+        whole = slice(0, conditions.shape[2]), slice(0, conditions.shape[3])  # and nothing of what lies around it
+        return self(conditions, Style(*map(torch.cat, zip(*styles, strict=True))), colours=torch.cat(colours), part=whole)
 
-    def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None) -> Shown:
+    def shown(self, condition: Tensor, real: Tensor, canvas: Tensor | None, buildings: Buildings | None = None) -> Shown:
         """Half of the images in the style of their own real ones, with their colours; the others in styles of the first half."""
         own = len(real) - len(real) // 2
         reference = torch.cat([real[:own], real[: len(real) - own]])
-        colours = self.colours.seen(condition, real, own) if canvas is None else canvas
+        colours = self.colours.seen(condition, real, own, buildings) if canvas is None else canvas
         return Shown(own, {"reference": reference, "colours": colours})
 
 
@@ -166,10 +188,10 @@ class Stage(nn.Module):
         self.modulation = Modulation(inside, inside)
         self.step = ResizeConv2d(inside, outside, 3)
 
-    def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
+    def forward(self, x: Tensor, spatial: Tensor, code: Tensor, place: Place = (0, 0)) -> Tensor:
         for block in self.blocks:
-            x = block(x, spatial, code)
-        return self.step(F.leaky_relu(self.modulation(self.noise(x), spatial, code), 0.2))
+            x = block(x, spatial, code, place)
+        return self.step(self.modulation(self.noise(x, place), spatial, code))
 
 
 class ModulatedBlock(nn.Module):
@@ -178,17 +200,17 @@ class ModulatedBlock(nn.Module):
     def __init__(self, channels: int, *, level: int, number: int) -> None:
         super().__init__()
         self.modulations = nn.ModuleList(Modulation(channels, channels) for _ in range(2))
-        self.convs = nn.ModuleList(_conv(channels, channels) for _ in range(2))
+        self.convs = nn.ModuleList(_Convolution(channels, channels) for _ in range(2))
         self.noise = Noise(channels, layer=10 * level + number, stride=2**level)
 
-    def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
-        y = self.convs[0](F.leaky_relu(self.modulations[0](x, spatial, code), 0.2))
-        y = self.convs[1](F.leaky_relu(self.modulations[1](self.noise(y), spatial, code), 0.2))
+    def forward(self, x: Tensor, spatial: Tensor, code: Tensor, place: Place = (0, 0)) -> Tensor:
+        y = self.convs[0](self.modulations[0](x, spatial, code))
+        y = self.convs[1](self.modulations[1](self.noise(y, place), spatial, code))
         return x + y
 
 
 class Modulation(nn.Module):
-    """Channels normalised at each pixel, then scaled and shifted by what lies there in the mask and by the style."""
+    """Channels normalised at each pixel, scaled and shifted by what lies there in the mask and by the style, and a leaky ReLU."""
 
     def __init__(self, channels: int, spatial: int) -> None:
         super().__init__()
@@ -196,13 +218,15 @@ class Modulation(nn.Module):
         self.by_style = nn.Linear(CODE, 2 * channels)
 
     def forward(self, x: Tensor, spatial: Tensor, code: Tensor) -> Tensor:
-        scale, shift = (self.by_mask(spatial) + self.by_style(code)[:, :, None, None]).chunk(2, dim=1)
-        normalised = x * torch.rsqrt(x.square().mean(dim=1, keepdim=True) + 1e-4)
-        return torch.addcmul(shift, normalised, 1 + scale)
+        modulate = modulated if torch.is_grad_enabled() and x.requires_grad else modulated_plainly
+        return modulate(x, self.by_mask(spatial), self.by_style(code))
 
 
 class Noise(nn.Module):
-    """Adds one map of noise, weighted by channel; weights begin at 0.3. Of torch's global generator in training, of place after."""
+    """Adds one map of noise, weighted by channel; weights begin at 0.3. Of torch's global generator in training, of place after.
+
+    The map's first cell (row, column) lies at ``place`` of the one that the field is of.
+    """
 
     def __init__(self, channels: int, *, layer: int, stride: int) -> None:
         super().__init__()
@@ -210,16 +234,32 @@ class Noise(nn.Module):
         self.weight = nn.Parameter(torch.full((1, channels, 1, 1), 0.3))
         self.noise_fields: tuple[NoiseField, ...] = ()
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, place: Place = (0, 0)) -> Tensor:
         shape = torch.Size((len(x), 1, *x.shape[2:]))
         if self.noise_fields:
-            drawn = torch.cat([field.uniform(self.layer, shape, self.stride, x.device) for field in self.noise_fields])
+            row, col = (self.stride * at for at in place)
+            fields = [field.moved(row, col) for field in self.noise_fields] if row or col else self.noise_fields
+            drawn = torch.cat([field.uniform(self.layer, shape, self.stride, x.device) for field in fields])
         else:
             drawn = torch.rand(shape, device=x.device)
-        return x + self.weight * ((drawn - 0.5) * 12**0.5)  # of variance 1
+        noise = (drawn - 0.5) * 12**0.5  # of variance 1
+        return noised(x, self.weight, noise) if torch.is_grad_enabled() else x + self.weight * noise
 
 
-def _near_hues(image: Tensor, canvas: Tensor) -> Tensor:
+def told_classes(network: Generator, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of a network that was told buildings alone for one that is told classes: what they know is of the class building.
+
+    Both then make the same image of the same buildings and colours, until training tells the other classes apart. Networks of other
+    kinds, and where no class is building, get the tensors as they are.
+    """
+    if not isinstance(network, ModulatedGenerator) or network.building is None or "stem.weight" not in tensors:
+        return dict(tensors)
+    stem = torch.zeros_like(network.stem.weight)
+    stem[:, network.building] = tensors["stem.weight"].float().sum(dim=1)  # a mask of buildings is told in channels that are alike
+    return {**tensors, "stem.weight": stem}
+
+
+def near_hues(image: Tensor, canvas: Tensor) -> Tensor:
     """``image`` (N, B, H, W), whose pixels, but for the mean of their bands, lie within ``_MOST_HUE`` of the canvas's."""
     apart = image - canvas
     light = apart.mean(dim=1, keepdim=True)
@@ -228,5 +268,12 @@ def _near_hues(image: Tensor, canvas: Tensor) -> Tensor:
     return (canvas + light + hue * (torch.tanh(by) / by)).clamp(-1, 1)
 
 
-def _conv(inside: int, outside: int, *, stride: int = 1) -> nn.Conv2d:
-    return nn.Conv2d(inside, outside, 3, stride=stride, padding=1, padding_mode="reflect")
+class _Convolution(nn.Conv2d):
+    """3×3, padded by reflection. Under autocast it pads what the convolution takes, in half of the bytes."""
+
+    def __init__(self, inside: int, outside: int, *, stride: int = 1) -> None:
+        super().__init__(inside, outside, 3, stride=stride, padding=1, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        kind = x.device.type
+        return super().forward(x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x)

@@ -5,11 +5,13 @@ value is a hash of seed, layer, channel and position, so neighbouring windows (a
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 
 _MASK = 0xFFFFFFFF
+Mixed = TypeVar("Mixed", Tensor, int)
 
 
 @dataclass(frozen=True)
@@ -23,24 +25,27 @@ class NoiseField:
     row: int = 0
     col: int = 0
 
+    def moved(self, rows: int, cols: int) -> "NoiseField":
+        """The same noise, looked at from so many pixels further down and to the right."""
+        return NoiseField(self.seed, self.row + rows, self.col + cols)
+
     def uniform(self, layer: int, shape: torch.Size, stride: int, device: torch.device) -> Tensor:
         """Values (1, C, H, W) for a feature map (N, C, H, W)."""
         _, channels, height, width = shape
         rows = torch.arange(height, device=device) + self.row // stride
         cols = torch.arange(width, device=device) + self.col // stride
-        mixed = _mix(rows[:, None] ^ self._start(layer, device))  # (H, 1)
+        mixed = _mix(rows[:, None] ^ self._start(layer))  # (H, 1)
         mixed = _mix(cols[None, :] ^ mixed)  # (H, W)
         mixed = _mix(torch.arange(channels, device=device)[:, None, None] ^ mixed)  # (C, H, W)
         return _unit(mixed)[None]
 
     def at(self, layer: int, rows: Tensor, cols: Tensor) -> Tensor:
         """Values (n,) at single pixels of the window: what ``uniform`` has there in its first channel, at full resolution."""
-        mixed = _mix((rows + self.row) ^ self._start(layer, rows.device))
+        mixed = _mix((rows + self.row) ^ self._start(layer))
         return _unit(_mix(_mix((cols + self.col) ^ mixed)))
 
-    def _start(self, layer: int, device: torch.device) -> Tensor:
-        start = torch.tensor([self.seed & _MASK, self.seed >> 32 & _MASK, layer], device=device)
-        return _mix(start[2] ^ _mix(start[1] ^ _mix(start[0])))
+    def _start(self, layer: int) -> int:
+        return _mix(layer ^ _mix(self.seed >> 32 & _MASK ^ _mix(self.seed & _MASK)))
 
 
 def place_noise(network: nn.Module, *fields: NoiseField) -> None:
@@ -62,7 +67,7 @@ def _unit(mixed: Tensor) -> Tensor:
     return (mixed >> 8).float() / 2**24  # 24 bits are what a float32 holds
 
 
-def _mix(value: Tensor) -> Tensor:
+def _mix(value: Mixed) -> Mixed:
     """MurmurHash3's 32-bit finalizer (Appleby 2008), on int64: every input bit changes every output bit with probability a half.
 
     An odd constant comes first: the finalizer alone maps 0 to 0, and the positions of a window are small numbers.

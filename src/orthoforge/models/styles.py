@@ -102,6 +102,10 @@ class StyleBank(nn.Module):
         alike = [(part == one.to(part)).flatten(1).all(dim=1) for part, one in zip(kept, style[1:], strict=True)]
         return bool((alike[0] & alike[1]).any())
 
+    def place_by_seed(self, seed: int) -> int:
+        """The place whose style an image with this seed gets where none is asked for."""
+        return int(self._drawn_by([NoiseField(seed)]) * len(self.codes) * KEPT) // KEPT
+
     def nearest_place(self, code: Tensor) -> int:
         """The place of the style that is nearest to a code (1, 16)."""
         return int((self.codes - code).square().sum(dim=2).argmin()) // KEPT
@@ -121,11 +125,12 @@ class StyleBank(nn.Module):
     def _drawn(self, count: int) -> Tensor:
         if not self.noise_fields:
             return torch.rand(count, device=self.codes.device)
-        # Of the seed alone: every window of a scene has one style.
-        drawn = [
-            NoiseField(field.seed).uniform(_LAYER, torch.Size((1, 1, 1, 1)), 1, self.codes.device) for field in self.noise_fields
-        ]
-        return torch.cat(drawn).flatten().expand(count)
+        return self._drawn_by(self.noise_fields).expand(count)
+
+    def _drawn_by(self, fields: Sequence[NoiseField]) -> Tensor:
+        """(n,) of the seeds alone: every window of a scene has one style."""
+        drawn = [NoiseField(field.seed).uniform(_LAYER, torch.Size((1, 1, 1, 1)), 1, self.codes.device) for field in fields]
+        return torch.cat(drawn).flatten()
 
 
 def bank_of(network: nn.Module) -> StyleBank | None:

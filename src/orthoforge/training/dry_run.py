@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from orthoforge.checkpoints import newest_checkpoint, read_state
 from orthoforge.config import Recipe, load_recipe
 from orthoforge.devices import device_words
 from orthoforge.material import packing
@@ -21,9 +20,9 @@ from orthoforge.training.fitting import notes_on_tiles, require_fit
 from orthoforge.training.hardware import memory_advice, most_memory, new_fabric, resolved_precision
 from orthoforge.training.material import canvas_of, library_of
 from orthoforge.training.progress import Progress
-from orthoforge.training.resuming import bytes_of_run, has_checkpoint
+from orthoforge.training.resuming import begun_at, bytes_of_run
 from orthoforge.training.state import TrainingState
-from orthoforge.training.step import train_step
+from orthoforge.training.step import read_figures, train_step
 from orthoforge.training.training import Material, Training
 from orthoforge.training.validation import validate
 
@@ -93,7 +92,13 @@ class Estimate:
 
 
 def dry_run(
-    recipe: Recipe | str | Path, data: Path, out: Path | None = None, *, resume: bool = False, device: str = "auto"
+    recipe: Recipe | str | Path,
+    data: Path,
+    out: Path | None = None,
+    *,
+    resume: bool = False,
+    init_from: Path | None = None,
+    device: str = "auto",
 ) -> Estimate:
     """What ``train`` with these arguments would take: steps, time, memory and disk, measured by a few steps on this machine.
 
@@ -105,7 +110,7 @@ def dry_run(
     store, out = TileStore.open(data), Path("runs") if out is None else Path(out)
     fabric = new_fabric(recipe, device)
     require_fit(recipe, store, fabric.world_size)
-    done = read_state(newest_checkpoint(out)).progress.epoch if resume and has_checkpoint(out) else 0
+    done, has_weights = begun_at(out, init_from, resume=resume)
     composed = _Composed(store, library_of(store, recipe), recipe.seed) if recipe.material else None
     with memory_advice(recipe), torch.random.fork_rng(devices=[]):
         training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), out)
@@ -121,7 +126,7 @@ def dry_run(
         epochs_left=max(0, recipe.total_epochs - done), tried_steps=len(steps), step_s=typical(steps), validation_s=validation_s,
         canvases=canvases, canvas_s=composed.seconds_each if composed else 0.0, memory=most_memory(fabric.device),
         run_bytes=run_bytes, canvas_bytes=canvases * store.size_px**2 * store.bands, free_bytes=_free_bytes(out),
-        notes=tuple(notes_on_tiles(recipe, store)),
+        notes=tuple(notes_on_tiles(recipe, store, from_scratch=not has_weights)) if done < recipe.total_epochs else (),
     )  # fmt: skip
 
 
@@ -155,8 +160,14 @@ def _tried_steps(training: Training, composed: _Composed | None) -> list[float]:
     spent: list[float] = []
     while len(spent) < TRIED_STEPS and sum(spent) < LONGEST_TRIAL_S:
         training.state.progress = Progress()  # the first step of an epoch, however short that is
-        spent.append(_timed(lambda: train_step(training, next(epoch_batches(training))), composed))
+        spent.append(_timed(lambda: _whole_step(training), composed))
     return spent
+
+
+def _whole_step(training: Training) -> None:
+    """A step and what it computed: read, so that a GPU has done it."""
+    train_step(training, next(epoch_batches(training)))
+    read_figures(training)
 
 
 def _tried_validation(training: Training, composed: _Composed | None) -> float:

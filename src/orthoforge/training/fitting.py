@@ -47,8 +47,11 @@ def require_sound(store: TileStore, fabric: Fabric, say: Callable[[str], None]) 
     say(f"{store.path}: the checksums of {len(store.rows)} tiles are right ({time.monotonic() - started_at:.1f} s)")
 
 
-def notes_on_tiles(recipe: Recipe, store: TileStore) -> list[str]:
-    """What a user should know of these tiles and this recipe: where they differ from what it was made for, and how few it takes."""
+def notes_on_tiles(recipe: Recipe, store: TileStore, *, from_scratch: bool = True) -> list[str]:
+    """What a user should know of these tiles and this recipe: where they differ from what it was made for, and how few it takes.
+
+    How few steps are too few was measured on trainings ``from_scratch``. Others are not told.
+    """
     notes = []
     options = recipe.tile_options
     usual: dict[str, object] = {"grid": None if "gsd" in options else 1, "gsd": None, "size": 286, "split": "blocks"}
@@ -64,7 +67,7 @@ def notes_on_tiles(recipe: Recipe, store: TileStore) -> list[str]:
         counts = Counter(store.rows[tile_id].place for tile_id in training_ids(store, recipe).tolist())
         named = ", ".join(f"{place} {count}" for place, count in sorted(counts.items()))
         notes.append(f"training on {counts.total()} of {len(store.ids('train'))} tiles: {named}")
-    if too_few := _too_few_steps(recipe, store):
+    if from_scratch and (too_few := _too_few_steps(recipe, store)):
         notes.append(too_few)
     return notes
 
@@ -81,7 +84,7 @@ def _too_few_steps(recipe: Recipe, store: TileStore) -> str | None:
     bundled_fit = recipe.generator == "modulated" and recipe.generator_width == 16 and store.classes is None
     ways = [
         f"Train longer: {longer}.",
-        f"Or begin with trained weights, if you do not yet: --init-from {trained if bundled_fit else 'RUN'}.",
+        f"Or begin with trained weights: --init-from {trained if bundled_fit else 'RUN'}.",
     ]
     if store.classes is None:
         ways.append(

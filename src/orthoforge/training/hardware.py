@@ -71,11 +71,16 @@ def resolved_precision(precision: Literal["auto", "bf16", "float32"], device: st
 
 def any_process(fabric: Fabric, asked: bool) -> bool:
     """Whether any process asks; all must agree on it, or they would wait for each other for ever."""
+    return any_processes(fabric, asked)[0]
+
+
+def any_processes(fabric: Fabric, *asked: bool) -> tuple[bool, ...]:
+    """The same of several questions at once."""
     if fabric.world_size == 1:
         return asked
-    count = fabric.all_reduce(torch.tensor(float(asked)), reduce_op="sum")
-    assert isinstance(count, torch.Tensor)
-    return bool(count > 0)
+    counts = fabric.all_reduce(torch.tensor(asked, dtype=torch.float32), reduce_op="sum")
+    assert isinstance(counts, torch.Tensor)
+    return tuple(count > 0 for count in counts.tolist())
 
 
 def mean_over_processes(fabric: Fabric, values: torch.Tensor) -> torch.Tensor:

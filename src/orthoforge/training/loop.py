@@ -14,11 +14,11 @@ from orthoforge.config import Recipe, recipe_values
 from orthoforge.errors import DivergedError
 from orthoforge.progress import SECONDS_BETWEEN_LINES, duration, typical
 from orthoforge.trackers import Trackers
-from orthoforge.training.batches import crops_an_epoch, epoch_batches, steps_an_epoch
-from orthoforge.training.hardware import any_process
+from orthoforge.training.batches import ahead, crops_an_epoch, epoch_batches, steps_an_epoch
+from orthoforge.training.hardware import any_process, any_processes
 from orthoforge.training.saving import save
 from orthoforge.training.schedules import BEST_COLUMNS, learning_rates, shortfall, standings_after
-from orthoforge.training.step import train_step
+from orthoforge.training.step import read_figures, train_step
 from orthoforge.training.styles import remember_styles
 from orthoforge.training.training import Training
 from orthoforge.training.validation import collapse_notice, record_panels, validate
@@ -90,16 +90,18 @@ class _Epochs:
         steps, step_began = steps_an_epoch(training), time.monotonic()
         named = f"epoch {progress.epoch + 1} of {training.recipe.total_epochs}, steps"
         with training.shown().task(named, steps, done=progress.step_in_epoch) as tell:
-            for batch in epoch_batches(training):
-                losses = train_step(training, batch)
+            for batch, waited in ahead(epoch_batches(training)):
+                train_step(training, batch)
+                reads = self._reads(steps)
+                losses = read_figures(training) if reads else {}
                 seconds = time.monotonic() - step_began
                 progress.seconds += seconds
+                progress.waited += waited
                 tell()
                 self._estimate(seconds, steps)
                 if self.curves and progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 and progress.step_in_epoch < steps:
                     self.curves.scalars({f"train/{name}": value for name, value in losses.items()}, progress.step)
-                due = any_process(training.fabric, time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS)
-                stopping = any_process(training.fabric, training.stop.requested)
+                due, stopping = self._asked(reads)
                 if due or stopping:
                     self._remember_styles()
                 if stopping:
@@ -109,6 +111,22 @@ class _Epochs:
                 step_began = time.monotonic()
         self._remember_styles()
         return True
+
+    def _reads(self, steps: int) -> bool:
+        """Whether the figures of the steps are read now. In between nothing waits for a GPU, unless steps are timed."""
+        progress = self.training.progress
+        is_timed = len(self.first_steps) < STEPS_OF_THE_ESTIMATE
+        return is_timed or progress.step % STEPS_BETWEEN_CURVE_POINTS == 0 or progress.step_in_epoch == steps
+
+    def _asked(self, reads: bool) -> tuple[bool, bool]:
+        """Whether a checkpoint is due, and whether any process is asked to stop."""
+        training = self.training
+        if training.fabric.world_size > 1 and training.fabric.device.type != "cpu" and not reads:
+            return False, False  # the answers of several GPUs have to be waited for
+        due, stopping = any_processes(
+            training.fabric, time.monotonic() - self.saved_at > SECONDS_BETWEEN_CHECKPOINTS, training.stop.requested
+        )
+        return due, stopping
 
     def _estimate(self, seconds: float, steps: int) -> None:
         """Say once, after the first steps of this call, how long the training will take; of one below a minute nothing."""
@@ -184,8 +202,9 @@ def _finish_epoch(training: Training, scores: Mapping[str, float]) -> dict[str, 
     losses = {name: total / progress.step_in_epoch for name, total in progress.sums.items()}
     images_per_s = crops_an_epoch(training.store, recipe) / max(progress.seconds, 1e-9)
     timing = {"seconds": progress.seconds, "images_per_s": images_per_s}
+    timing["data_wait"] = progress.waited / max(progress.seconds, 1e-9)
     progress.epoch += 1
-    progress.step_in_epoch, progress.skipped, progress.sums, progress.seconds = 0, 0, {}, 0.0
+    progress.step_in_epoch, progress.skipped, progress.sums, progress.seconds, progress.waited = 0, 0, {}, 0.0, 0.0
     progress.standings = standings_after(recipe, progress.standings, {**losses, **scores})
     return {"epoch": progress.epoch, "step": progress.step, **rates, **losses, **scores, **timing}
 

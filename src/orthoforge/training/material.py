@@ -10,8 +10,8 @@ import numpy as np
 from orthoforge.checkpoint_state import MATERIAL
 from orthoforge.config import Recipe
 from orthoforge.files import new_file, require_free_space
-from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
+from orthoforge.geo.houses import Houses
 from orthoforge.material import packing
 from orthoforge.material.canvas import Composer
 from orthoforge.material.library import Library
@@ -22,7 +22,7 @@ from orthoforge.training.hardware import any_process
 from orthoforge.training.training import Material, Training
 
 FOLDER = "canvases"
-VERSION = 3  # raised when the same tiles give other canvases
+VERSION = 8  # raised when the same tiles give other canvases
 _SPREAD = 1_000_003  # canvases of different tiles and numbers lie so far apart on the plane that they share no ground
 _WAY_OUT = "Pass --material False."
 
@@ -103,12 +103,14 @@ def _compose(canvases: TileCanvases, library: Library, training: Training) -> No
 
 def canvas_of(store: TileStore, library: Library, tile_id: int, at: tuple[int, int], seed: int) -> np.ndarray:
     """A canvas of a tile, (S, S, B) uint8, of all tiles of its place but itself; ``at`` are its row and the number."""
-    mask = store.tile(tile_id)[1] == building_value(store, otherwise=_WAY_OUT)
+    mask = store.tile(tile_id)[1]
     row, number = at
-    buildings = Buildings.of(mask, origin=(_SPREAD * (row + 1), _SPREAD * (number + 1)))
+    is_building = mask == building_value(store, otherwise=_WAY_OUT)
+    buildings = Houses.of(is_building, origin=(_SPREAD * (row + 1), _SPREAD * (number + 1)))
     name = store.describe(tile_id)
     itself = [library.names.index(name)] if name in library.names else []
     place = store.rows[tile_id].place
     where = library.place_names.index(place) if place in library.place_names else None
-    composer = Composer.of(library, buildings, seed=seed, place=where, without=itself)
+    classes = None if store.classes is None else lambda window: mask[window.slices]
+    composer = Composer.of(library, buildings, seed=seed, place=where, without=itself, classes=classes)
     return composer.canvas(Window(0, 0, *mask.shape)).image

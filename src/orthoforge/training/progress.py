@@ -35,6 +35,8 @@ class Progress:
     """Losses of the epoch under way, summed over its steps."""
     seconds: Finite = 0.0
     """Training time of the epoch under way."""
+    waited: Finite = 0.0
+    """Of these seconds those in which the next batch was waited for."""
     best_shortfall: Finite | None = None
     """Best validation score so far, which ``weights/best`` reached; lower is better (``schedules.shortfall``)."""
     standings: dict[str, Standing] = field(default_factory=dict)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from orthoforge import run_files
 from orthoforge.checkpoint_files import Checkpoint, load_checkpoint
-from orthoforge.checkpoints import checkpoint_folder, newest_checkpoint, recipe_of
+from orthoforge.checkpoints import checkpoint_folder, newest_checkpoint, read_state, recipe_of
 from orthoforge.config import SAFE_TO_CHANGE, recipe_values
 from orthoforge.errors import ConfigError, DivergedError, OutputExistsError
 from orthoforge.files import require_free_space
@@ -31,6 +31,14 @@ def resume_or_begin(training: Training, *, resume: bool, init_from: Path | None)
 def has_checkpoint(out: Path) -> bool:
     """Whether a run has begun in ``out``."""
     return any((out / "weights" / name).exists() for name in ("last", "previous"))
+
+
+def begun_at(out: Path, init_from: str | Path | None, *, resume: bool) -> tuple[int, bool]:
+    """The epochs that the run in ``out`` has behind it, and whether it begins, or began, with trained weights."""
+    if not (resume and has_checkpoint(out)):
+        return 0, init_from is not None
+    args = run_files.read_args(out)
+    return read_state(newest_checkpoint(out)).progress.epoch, bool(args and args.init_from)
 
 
 def _resume(training: Training, init_from: Path | None) -> str | None:

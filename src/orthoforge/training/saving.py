@@ -8,6 +8,7 @@ from orthoforge.masks.classes import plain_classes
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.hardware import circumstances
 from orthoforge.training.places import places_of
+from orthoforge.training.step import read_figures
 from orthoforge.training.training import Training
 
 
@@ -35,6 +36,7 @@ class StateValues(TypedDict):
 
 def save(training: Training, name: str) -> None:
     """Write the checkpoint ``name`` from one process; the others wait. Raises ``DivergedError`` rather than save NaN or Inf."""
+    read_figures(training)
     state = training.state
     state.require_finite()
     if training.fabric.is_global_zero:

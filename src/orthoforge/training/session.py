@@ -9,7 +9,7 @@ from lightning_fabric import Fabric
 
 from orthoforge import run_files
 from orthoforge.config import Recipe, load_recipe, recipe_values
-from orthoforge.devices import device_words
+from orthoforge.devices import device_words, freed_memory_kept
 from orthoforge.errors import ConfigError, DivergedError, LockedError
 from orthoforge.files import lock, require_place
 from orthoforge.tiles.store import TileStore
@@ -19,7 +19,7 @@ from orthoforge.training.fitting import notes_on_tiles, require_fit, require_sou
 from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
 from orthoforge.training.loop import run_epochs
 from orthoforge.training.material import material_of
-from orthoforge.training.resuming import resume_or_begin, roll_back
+from orthoforge.training.resuming import begun_at, resume_or_begin, roll_back
 from orthoforge.training.saving import tiles_values
 from orthoforge.training.state import TrainingState
 from orthoforge.training.stopping import StopRequest
@@ -80,7 +80,7 @@ def train(
     require_sound(store, fabric, say)
     # One process writes; the others only compute.
     locked = _locked(out) if fabric.is_global_zero else contextlib.nullcontext()
-    with memory_advice(recipe), StopRequest() as stop, locked:
+    with memory_advice(recipe), freed_memory_kept(), StopRequest() as stop, locked:
         training = Training(
             fabric, recipe, store, TrainingState(fabric, recipe, store), out, stop, say, trackers, shows_progress=is_told
         )
@@ -92,7 +92,8 @@ def train(
 def _train(training: Training, *, resume: bool, init_from: Path | None, stop_after: int | None) -> None:
     """``train`` inside the run's lock."""
     recipe, out, say = training.recipe, training.out, training.say
-    for note in notes_on_tiles(recipe, training.store):
+    done, has_weights = begun_at(out, init_from, resume=resume)
+    for note in notes_on_tiles(recipe, training.store, from_scratch=not has_weights) if done < recipe.total_epochs else ():
         say(note)
     if recipe.material:
         training = replace(training, material=material_of(training))

@@ -1,37 +1,61 @@
 """What a training carries from step to step, and its way into a checkpoint and back."""
 
 from pathlib import Path
-from typing import Protocol, cast
+from typing import Protocol
 
 import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from orthoforge.checkpoint_files import Checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, DivergedError
 from orthoforge.measures.realism.features import LiteFeatures
+from orthoforge.models.features.folding import folded
 from orthoforge.models.generator import Generator
+from orthoforge.models.modulated import told_classes
 from orthoforge.models.perceptual import load_features
 from orthoforge.models.styles import bank_of
 from orthoforge.networks import new_discriminator, new_generator
 from orthoforge.tiles.store import TileStore
+from orthoforge.training.averaging import STYLE_BANKS, Average
+from orthoforge.training.known_classes import require_classes
 from orthoforge.training.places import places_of
 from orthoforge.training.progress import Progress
 from orthoforge.training.schedules import learning_rates
+from orthoforge.training.unread import UnreadStep
 from orthoforge.weights import load_weights, require_fitting, require_like
 
-STYLE_BANKS = ("styles.codes", "styles.roofs", "styles.ground")
 STEP, VALIDATION, PANELS = range(3)  # streams of random numbers: what validation draws says nothing about the next step
 
-Parameters = tuple[Tensor, ...] | list[Tensor]
+
+class Steps:
+    """An optimizer whose steps can be skipped without asking the host whether to.
+
+    ``run`` is ``optimizer`` as Fabric runs it. A fused one looks at its attribute ``found_inf``, as torch's GradScaler has it.
+    """
+
+    def __init__(self, optimizer: Optimizer, run: "RunOptimizer") -> None:
+        self.optimizer, self._run = optimizer, run
+        self._is_fused = all(group.get("fused") for group in optimizer.param_groups)
+
+    def zero_grad(self) -> None:
+        """Drop the gradients."""
+        self._run.zero_grad()
+
+    def step_unless(self, skipped: Tensor) -> None:
+        """Update the weights, but where ``skipped`` (a bool) is true."""
+        if self._is_fused:
+            self.optimizer.found_inf = skipped.float()  # type: ignore[attr-defined]
+            self._run.step()
+        elif not skipped:
+            self._run.step()
 
 
-class Steps(Protocol):
-    """An optimizer as Fabric runs it."""
+class RunOptimizer(Protocol):
+    """What ``Steps`` asks of an optimizer as Fabric runs it."""
 
     def zero_grad(self) -> None:
         """Drop the gradients."""
@@ -54,10 +78,11 @@ class TrainingState:
         self.features = None
         if recipe.uses_features:
             weights = Path(recipe.perceptual_weights) if recipe.perceptual_weights else None
-            self.features = load_features(
+            features = load_features(
                 recipe.perceptual, recipe.perceptual_layers, weights=weights, sha256=recipe.perceptual_sha256,
                 normalize=recipe.perceptual_normalize, bands=store.bands,
-            ).to(fabric.device)  # fmt: skip
+            )  # fmt: skip
+            self.features = folded(features).to(fabric.device)
         channels = self.features.channels if self.features is not None else []
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
@@ -66,23 +91,26 @@ class TrainingState:
             if recipe.gan_loss != "none":
                 self.discriminator = new_discriminator(recipe, store.class_count, channels, store.bands)
         self.has_styles = bank_of(self.generator) is not None
-        self.averaged = _averaged(self.generator, recipe.ema_decay) if recipe.ema_decay else None
+        _lay_out(self.generator)
+        self.averaged = Average(self.generator, recipe.ema_decay) if recipe.ema_decay else None
         self.optimizer_g, self.train_generator, self.step_g = _set_up(fabric, self.generator, recipe)
         self.optimizer_d: Adam | None = None
         self.train_discriminator: nn.Module | None = None
         self.step_d: Steps | None = None
         if self.discriminator is not None:
+            _lay_out(self.discriminator)
             self.optimizer_d, self.train_discriminator, self.step_d = _set_up(fabric, self.discriminator, recipe)
         if self.averaged is not None:
-            self.averaged.to(fabric.device)
+            self.averaged.module.to(fabric.device)
         self.eyes = None if recipe.best_by == "ssim" else LiteFeatures(str(fabric.device))
         self.progress = Progress()
-        self._recipe, self._bands = recipe, store.bands
+        self.unread: list[UnreadStep] = []
+        self._recipe, self._bands, self._classes = recipe, store.bands, store.classes
 
     @property
     def output_generator(self) -> Generator:
         """The generator that is validated, shown and shipped: the averaged one where there is one."""
-        return self.generator if self.averaged is None else cast(Generator, self.averaged.module)
+        return self.generator if self.averaged is None else self.averaged.module
 
     @property
     def trained(self) -> dict[str, tuple[nn.Module, Optimizer]]:
@@ -103,7 +131,7 @@ class TrainingState:
             tensors |= {f"discriminator.{name}": tensor for name, tensor in self.discriminator.state_dict().items()}
         if self.averaged is not None:
             tensors |= {f"generator.{name}": tensor for name, tensor in self.generator.state_dict().items()}
-            tensors["averaged.count"] = self.averaged.n_averaged
+            tensors["averaged.count"] = torch.tensor(self.averaged.count)
         for name, (network, optimizer) in self.trained.items():
             tensors |= _optimizer_tensors(f"optimizer_{name[0]}", network, optimizer)
         return tensors
@@ -123,10 +151,11 @@ class TrainingState:
             load_weights(self.averaged.module, checkpoint.model, source)
             load_weights(self.generator, _part(train, "generator.", source), source)
             counted = _part(train, "averaged.", source)
-            require_fitting({"count": self.averaged.n_averaged}, counted, source)
-            self.averaged.n_averaged.copy_(counted["count"])
+            require_fitting({"count": torch.tensor(self.averaged.count)}, counted, source)
+            self.averaged.count = int(counted["count"])
         if self.discriminator is not None:
             load_weights(self.discriminator, _part(train, "discriminator.", source), source)
+        self.unread.clear()
         self.progress = Progress.read(checkpoint.state.part("progress"), source)
         for name, (network, optimizer) in self.trained.items():
             optimizer.state.clear()
@@ -138,14 +167,21 @@ class TrainingState:
         source, bands = str(checkpoint.folder), checkpoint.state.tiles.bands
         if bands != self._bands:
             raise CheckpointError(f"{source}: makes images of {bands} bands, the tiles have {self._bands}. Leave --init-from out.")
+        known, learnt, notes = checkpoint.state.tiles.classes, dict(checkpoint.model), list[str]()
+        if known is None and self._classes is not None and self.generator.building is not None:
+            learnt = told_classes(self.generator, learnt)
+            of_class = self._classes.names[self.generator.building]
+            notes.append(f"{source}: its weights know buildings alone, which are now those of the class {of_class}")
+        else:
+            notes += require_classes(known, self._classes, source)
         # The other run's places are not these; the bank is filled anew with the first validation.
-        model = checkpoint.model | {name: tensor for name, tensor in self.generator.state_dict().items() if name in STYLE_BANKS}
+        model = learnt | {name: tensor for name, tensor in self.generator.state_dict().items() if name in STYLE_BANKS}
         load_weights(self.generator, model, source)
-        notes = [f"carried over from {source}: generator"]
+        notes.append(f"carried over from {source}: generator")
         if self.discriminator is not None:
             try:
                 load_weights(self.discriminator, _part(checkpoint.train, "discriminator.", source), source)
-                notes[0] += " and discriminator"
+                notes[-1] += " and discriminator"
             except CheckpointError as error:
                 notes.append(f"not carried over: discriminator ({error})")
         if self.averaged is not None:
@@ -164,15 +200,13 @@ class TrainingState:
     def average(self) -> None:
         """Let the averaged generator follow."""
         if self.averaged is not None:
-            self.averaged.update_parameters(self.generator)
+            self.averaged.follow(self.generator)
 
-    def add_losses(self, losses: dict[str, float]) -> None:
-        """Count one step and add its losses to the epoch's."""
-        progress = self.progress
-        progress.step += 1
-        progress.step_in_epoch += 1
-        for name, value in losses.items():
-            progress.sums[name] = progress.sums.get(name, 0.0) + value
+    def count_step(self, figures: UnreadStep) -> None:
+        """Count one step; its figures are read later."""
+        self.unread.append(figures)
+        self.progress.step += 1
+        self.progress.step_in_epoch += 1
 
     def set_learning_rates(self) -> None:
         """Give the optimizers the recipe's rates for the step that comes now."""
@@ -183,25 +217,17 @@ class TrainingState:
                 group["lr"] = rate
 
 
+def _lay_out(network: nn.Module) -> None:
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, nn.Module, Steps]:
     """The network's optimizer, and both as Fabric runs them."""
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2))
-    return optimizer, *fabric.setup(network, optimizer)
-
-
-def _averaged(generator: nn.Module, decay: float) -> AveragedModel:
-    """An exponential average, whose decay grows to ``decay`` with the updates so far, n, as (1 + n) / (10 + n).
-
-    So do TensorFlow's. One of full length from the start holds the beginning for as many steps as it is long, and in
-    a short training nothing else.
-    """
-
-    def average(averaged: Parameters, current: Parameters, updates: Tensor | int) -> None:
-        so_far = int(updates)
-        get_ema_multi_avg_fn(min(decay, (1 + so_far) / (10 + so_far)))(averaged, current, updates)
-
-    return AveragedModel(generator, multi_avg_fn=average, use_buffers=True)
+    # One pass over all weights in place of ten for each of them.
+    fused = fabric.device.type in ("cpu", "cuda")
+    optimizer = Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), fused=fused)
+    run_network, run_optimizer = fabric.setup(network, optimizer)
+    return optimizer, run_network, Steps(optimizer, run_optimizer)
 
 
 def _part(tensors: dict[str, Tensor], prefix: str, source: str) -> dict[str, Tensor]:
@@ -235,7 +261,7 @@ def _restore_optimizer(prefix: str, network: nn.Module, optimizer: Optimizer, ch
             require_like(f"{prefix}.{name}.{key}", own, moments[key], source)
         # Same strides as the parameter: fused kernels may round otherwise, and the resumed run must agree to the bit.
         optimizer.state[parameter] = {
-            "step": moments["step"].clone(),
+            "step": moments["step"].to(parameter.device if optimizer.defaults["fused"] else "cpu", copy=True),
             "exp_avg": torch.empty_like(parameter).copy_(moments["exp_avg"]).detach(),
             "exp_avg_sq": torch.empty_like(parameter).copy_(moments["exp_avg_sq"]).detach(),
         }

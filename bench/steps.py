@@ -1,0 +1,96 @@
+"""CPU time of a training step, beside the same step of another checkout, in turns.
+
+    python -m bench.steps --against PATH [--recipe orthoforge-s] [--rounds 12] [--precision auto] [--threads 1]
+
+Two processes, one of each checkout, take the same steps on the same crops in turns. Medians of CPU seconds, and the median ratio:
+other work on the machine slows both alike. Nothing but the package is taken from the other checkout.
+"""
+
+import argparse
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[1]
+BATCHES = 3
+
+
+def work(tiles: str, recipe_name: str, precision: str, threads: int) -> None:
+    """Take a step for each line of standard input, and print the CPU seconds of it."""
+    import contextlib
+
+    import torch
+
+    from orthoforge.config import load_recipe
+    from orthoforge.tiles.store import TileStore
+    from orthoforge.training import hardware
+    from orthoforge.training.batches import epoch_batches
+    from orthoforge.training.state import TrainingState
+    from orthoforge.training.step import train_step
+    from orthoforge.training.training import Training
+
+    torch.set_num_threads(threads)
+    recipe, store = load_recipe(recipe_name, precision=precision), TileStore.open(tiles)
+    fabric = hardware.new_fabric(recipe)
+    training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), Path("run"))
+    batches = [batch for batch, _ in zip(epoch_batches(training), range(BATCHES), strict=False)]
+    with getattr(hardware, "freed_memory_kept", contextlib.nullcontext)():
+        print("ready", flush=True)
+        for number, _ in enumerate(sys.stdin):
+            began = time.process_time()
+            train_step(training, batches[number % len(batches)])
+            print(time.process_time() - began, flush=True)
+
+
+def started(checkout: Path, *words: str) -> subprocess.Popen[str]:
+    """``work`` with the package of ``checkout``, ready."""
+    command = [sys.executable, str(Path(__file__).resolve()), "--work", *words]
+    environment = {**os.environ, "PYTHONPATH": str(checkout / "src")}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(command, env=environment, text=True, **pipes)  # type: ignore[call-overload]
+    assert any(line == "ready\n" for line in process.stdout), "the step cannot be taken there"
+    return process
+
+
+def step_s(process: subprocess.Popen[str]) -> float:
+    """CPU seconds of one more step."""
+    assert process.stdin and process.stdout
+    process.stdin.write("\n")
+    process.stdin.flush()
+    return float(process.stdout.readline())
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--against", type=Path, required=True)
+    parser.add_argument("--recipe", default="orthoforge-s")
+    parser.add_argument("--rounds", type=int, default=12)
+    parser.add_argument("--precision", default="auto")
+    parser.add_argument("--threads", type=int, default=1)
+    options = parser.parse_args()
+
+    from bench import small_store
+
+    with tempfile.TemporaryDirectory() as folder:
+        store = small_store(Path(folder), size_px=288)
+        words = str(store.path), options.recipe, options.precision, str(options.threads)
+        processes = [started(checkout.resolve(), *words) for checkout in (options.against, HERE)]
+        rounds = [[step_s(process) for process in processes] for _ in range(options.rounds + 2)][2:]  # the first two warm up
+        for process in processes:
+            process.communicate()
+    other, own = map(statistics.median, zip(*rounds, strict=True))
+    ratios = [first / second for first, second in rounds]
+    print(f"{options.recipe}, {options.precision}, {options.threads} threads: {other:.3f} s there, {own:.3f} s here, of CPU a step")
+    print(f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--work"]:
+        work(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+    else:
+        main()
