@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import signal
 import warnings
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -20,6 +21,10 @@ from orthoforge.geo.grid import Grid
 from orthoforge.run_files import plot_results
 from warm_python import WarmPython
 
+# Started in the background of a script the suite would be deaf to Ctrl-C, and so would be all that it starts.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Before torch is imported: on networks of a few channels two threads mostly wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -31,10 +36,12 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 # Files that take longest. `make test` hands out files in this order, the others after them. What test_hostile.py forks inherits a
 # worker's memory and is judged by it, so it comes while that is small.
 LONGEST = (
-    "test_hostile.py", "test_readme.py", "test_bands.py", "test_variants.py", "test_styled_training.py",
-    "test_end_to_end.py", "test_material.py", "test_training.py", "test_demonstration.py", "test_resume.py",
-    "test_trackers.py", "test_faults.py", "test_experiments.py", "test_processes.py", "test_segmentation.py",
-    "test_cloud.py", "test_grow.py", "test_notebook.py", "test_typed_api.py", "test_evaluate.py", "test_real_places.py",
+    "test_hostile.py", "test_examples.py", "test_utility.py", "test_grow.py", "test_variants.py", "test_material.py",
+    "test_readme.py", "test_qgis_plugin.py", "test_export.py", "test_demonstration.py", "test_bands.py", "test_faults.py",
+    "test_forge.py", "test_evaluate.py", "test_end_to_end.py", "test_training.py", "test_pairs.py", "test_segmentation.py",
+    "test_styled_training.py", "test_blocks.py", "test_typed_api.py", "test_trackers.py", "test_backends.py", "test_layouts.py",
+    "test_canvas.py", "test_resume.py", "test_experiments.py", "test_processes.py", "test_cloud.py", "test_real_places.py",
+    "test_notebook.py",
 )  # fmt: skip
 
 gc.disable()  # while tests are collected: what is imported stays

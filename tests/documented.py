@@ -45,17 +45,17 @@ def make_world(folder: Path) -> Path:
     return folder
 
 
-def grid_of(index: int) -> Grid:
+def grid_of(index: int, size: int = 200) -> Grid:
     """That of a scene, 200 m east of the one before."""
-    grid = make_grid(200)
+    grid = make_grid(size)
     return dataclasses.replace(grid, transform=Affine.translation(200 * index, 0) @ grid.transform)
 
 
-def write_scene(data: Path, name: str, index: int) -> None:
+def write_scene(data: Path, name: str, index: int, size: int = 200) -> None:
     """An image and its mask."""
-    mask = make_mask(200, seed=index)
-    write_tiff(data / "images" / f"{name}.tif", make_image(mask, seed=index), grid_of(index))
-    write_tiff(data / "masks" / f"{name}.tif", mask, grid_of(index))
+    mask = make_mask(size, seed=index)
+    write_tiff(data / "images" / f"{name}.tif", make_image(mask, seed=index), grid_of(index, size))
+    write_tiff(data / "masks" / f"{name}.tif", mask, grid_of(index, size))
 
 
 def make_land_cover(folder: Path) -> Path:
@@ -72,10 +72,10 @@ def make_land_cover(folder: Path) -> Path:
     return folder
 
 
-def make_pairs(folder: Path) -> Path:
+def make_pairs(folder: Path, size: int = 200) -> Path:
     """Pairs with masks of buildings below ``folder / "my-data"``, and two masks without images."""
     for index, name in enumerate(f"{place}{number}" for place in ("austin", "vienna") for number in range(1, 7)):
-        write_scene(folder / "my-data", name, index)
+        write_scene(folder / "my-data", name, index, size)
     for name in ("austin1001", "vienna1001"):
         write_tiff(folder / "new-masks" / f"{name}.tif", make_mask(96), make_grid(96))
     return folder

@@ -7,6 +7,7 @@ import torch
 
 from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import load_recipe, recipe_values
+from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.material.library import Library
 from orthoforge.material.packing import pack
 from orthoforge.networks import new_generator
@@ -26,11 +27,13 @@ TOWN = _town(192, 160)
 TOWN[88:104, 4:150] = True
 
 
-def refiner(folder: Path, attribution: str = "") -> Path:
-    """A run folder; its library has two places, the second much brighter, of red roofs on green ground."""
-    recipe = load_recipe("orthoforge-material", generator_width=2, discriminator_width=2)
+def refiner(
+    folder: Path, attribution: str = "", classes: Classes | None = None, *, sees_mask: bool = True, gsd_m: float = 0.5
+) -> Path:
+    """A run folder, of buildings alone or of ``classes``; its library: red roofs on green ground, place1 much brighter."""
+    recipe = load_recipe("orthoforge-material", generator_width=2, discriminator_width=2, sees_mask=sees_mask)
     torch.manual_seed(0)
-    network = new_generator(recipe, None, places=2)
+    network = new_generator(recipe, classes, places=2)
     masks = np.stack([_town(SIZE, SIZE)] * 8)
     noise = np.random.default_rng(0).normal(0, 4, (8, SIZE, SIZE, 1))
     places = np.arange(8) % 2
@@ -39,8 +42,8 @@ def refiner(folder: Path, attribution: str = "") -> Path:
     names = tuple(f"town{number}" for number in range(8))
     library = Library(images, masks, places, ("place0", "place1"), names)
     tiles = {
-        "fingerprint": "", "size_px": SIZE, "gsd_m": 0.5, "classes": None, "bands": 3, "attribution": attribution,
-        "places": ["place0", "place1"],
+        "fingerprint": "", "size_px": SIZE, "gsd_m": gsd_m, "classes": plain_classes(classes), "bands": 3,
+        "attribution": attribution, "places": ["place0", "place1"],
     }  # fmt: skip
     state = {"recipe": recipe_values(recipe), "progress": {"step": 0, "epoch": 0}, "tiles": tiles}
     save_checkpoint(folder / "weights" / "last", model=network.state_dict(), train={}, state=state, material=pack(library))

@@ -14,6 +14,8 @@ ALLOWED = {
     "files": {"errors"},
     "plain_yaml": {"errors"},
     "progress": set(),
+    "cluster": {"errors"},
+    "stores": {"errors", "files", "progress"},
     "devices": {"errors"},
     "config": {"errors", "files", "plain_yaml", "models.features.layers"},
     "checkpoint_state": set(),
@@ -23,10 +25,11 @@ ALLOWED = {
     "masks": {"errors", "files", "bands", "plain_yaml", "geo", "vectors"},
     "scenes": {"errors", "progress", "bands", "files", "plain_yaml", "geo", "vectors", "masks"},
     "labels": {"errors", "files", "geo", "vectors", "masks", "scenes"},
-    "tiles": {"errors", "progress", "bands", "files", "geo", "masks", "scenes"},
+    "tiles": {"errors", "progress", "cluster", "bands", "files", "geo", "masks", "scenes"},
     "models": {"errors", "bands", "files"},
     "material": {"errors", "files", "geo", "vectors"},
     "networks": {"masks.classes", "config", "models"},
+    "backends": {"errors", "files", "models"},
     "checkpoints": {
         "errors", "files", "config", "masks.classes", "material", "models", "networks", "checkpoint_state", "pretrained", "weights",
     },
@@ -39,7 +42,7 @@ ALLOWED = {
     },
     "trained_generator": {
         "errors", "devices", "masks.classes", "bands", "geo", "material", "models", "checkpoints", "pretrained", "hub",
-        "checkpoint_state", "tile_library", "tiles",
+        "checkpoint_state", "tile_library", "tiles", "backends",
     },
     "run_files": {"errors", "files", "plain_yaml", "config"},
     "runs": {"errors", "devices", "config", "geo", "checkpoint_state", "checkpoints", "run_files", "tiles", "trained_generator"},
@@ -50,21 +53,23 @@ ALLOWED = {
         "networks", "weights", "trackers", "measures", "run_files", "tile_library",
     },
     "generation": {
-        "errors", "devices", "progress", "masks", "labels", "files", "config", "geo", "vectors", "models", "trained_generator",
-        "scenes.sources", "runs",
+        "errors", "devices", "progress", "cluster", "masks", "labels", "files", "config", "geo", "vectors", "models",
+        "trained_generator",
+        "scenes.sources", "scenes.outlines", "scenes.place_names", "runs",
     },
     "datasets": {
-        "errors", "files", "geo", "masks", "scenes.sources", "tiles", "trained_generator", "generation", "forging",
+        "errors", "files", "geo", "masks", "scenes.sources", "scenes.place_names", "tiles", "trained_generator", "generation",
+        "forging",
     },
-    "forging": {"errors", "progress", "files", "config", "geo", "vectors", "masks", "scenes", "pages"},
+    "forging": {"errors", "progress", "files", "config", "geo", "vectors", "masks", "scenes", "tiles", "pages"},
     "growing": {
-        "errors", "devices", "progress", "masks", "labels", "bands", "files", "config", "geo", "scenes", "tiles",
+        "errors", "devices", "progress", "cluster", "masks", "labels", "bands", "files", "config", "geo", "scenes", "tiles",
         "trained_generator", "runs", "generation", "forging", "measures",
     },
     "measures": {"errors", "progress", "files", "config", "geo", "tiles", "models", "weights"},
     "pages": {"files"},
     "evaluation": {
-        "errors", "devices", "progress", "bands", "files", "config",
+        "errors", "devices", "progress", "cluster", "bands", "files", "config",
         "geo", "masks", "tiles", "models", "checkpoints", "trained_generator",
         "generation", "runs",
         "measures", "pages",
@@ -79,8 +84,14 @@ ALLOWED = {
         "errors", "devices", "progress", "geo", "masks", "forging", "bands", "files", "tiles", "checkpoints", "trained_generator",
         "generation", "evaluation", "measures", "pages", "runs",
     },
+    "realigning": {
+        "errors", "devices", "progress", "files", "geo", "masks", "scenes", "measures", "pages",
+    },
     "serving": {
         "errors", "files", "devices", "geo", "vectors", "masks", "scenes", "forging", "trained_generator", "generation", "runs",
+    },
+    "exporting": {
+        "errors", "files", "masks.classes", "tiles", "models", "backends", "checkpoints", "trained_generator", "runs", "measures",
     },
     "client": {"errors"},
     "experiments": {"errors", "config", "tiles", "training", "comparison", "run_files"},
@@ -91,15 +102,16 @@ ALLOWED = {
         "trained_generator", "pages", "run_files",
     },
     "cli": {
-        "errors", "devices", "plain_yaml", "config", "geo", "vectors", "masks",
+        "errors", "stores", "devices", "plain_yaml", "config", "geo", "vectors", "masks",
         "scenes", "tiles", "training", "generation", "forging", "growing",
-        "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub", "run_files", "doctor", "serving",
+        "evaluation", "comparison", "usefulness", "realigning", "experiments", "demonstration", "hub", "run_files", "doctor",
+        "serving", "exporting",
     },
     "doctor": {"errors", "geo", "pretrained", "training.hardware"},
     "__init__": {
         "errors", "datasets", "config", "vectors", "masks", "scenes", "tiles", "training", "trained_generator", "runs", "measures",
-        "generation", "forging", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration", "hub",
-        "serving",
+        "generation", "forging", "growing", "evaluation", "comparison", "usefulness", "realigning", "experiments", "demonstration",
+        "hub", "serving", "exporting",
     },
 }  # fmt: skip
 # Packages that a room must not import, whatever it imports of ours.

@@ -10,11 +10,15 @@ import orthoforge
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from orthoforge import cli, errors
 from orthoforge.cli import COMMANDS, GOES_ON, main
+from orthoforge.cli.data import MATERIAL_GSD_M
 from orthoforge.config import FIELD_NAMES, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
+from orthoforge.forging.places import real_masks
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.rasters import open_raster, read_mask
 from orthoforge.pretrained import bundled_names
 from orthoforge.run_files import write_args
+from orthoforge.runs import Run
 from orthoforge.training import session
 
 
@@ -238,3 +242,43 @@ def test_a_shell_gets_its_completion(capsys):
     assert run("--tyro-print-completion", "bash") in (0, None)
     script = capsys.readouterr().out
     assert "complete " in script and all(name in script for name in (*COMMANDS, "--min-building"))
+
+
+def test_the_size_of_pixels_is_stated_alike_in_every_command(capsys):
+    said = {name: parser for name in COMMANDS if "--pixel-size" in (parser := help_of(name, capsys))}
+    assert set(said) == {"check", "prepare", "realign", "forge", "generate", "grow"}
+    assert len({text[text.index("--pixel-size") :].split(" (default")[0] for text in said.values()}) == 1
+    assert all("a table pixel_size.csv beside the files, or one folder above, is used" in text for text in said.values())
+
+
+@pytest.mark.parametrize("home", [".", "images", "masks"])
+def test_a_table_of_pixel_sizes_is_found_by_every_command(capsys, tmp_path, home):
+    """Beside the files, or one folder above."""
+    data = make_dataset(tmp_path / "data", [f"a{number}" for number in range(8)], 64, crs=None)
+    (data / home / "pixel_size.csv").write_text("*,0.5\n")
+    assert run("check", data) == 0
+    assert " 0.50 " in capsys.readouterr().out
+    assert run("prepare", data, tmp_path / "tiles", "--gsd", 0.5, "--size", 32) == 0
+    for homes in (real_masks(data).homes, real_masks(data / "masks").homes if home != "images" else (data / home,)):
+        assert PixelSizes.stated(None, *homes).rules == (("*", 0.5),)
+
+
+@pytest.mark.parametrize(("gsd", "fits"), [(MATERIAL_GSD_M, True), (0.6, False)])
+def test_prepare_names_the_commands_that_may_come_next(capsys, tmp_path, gsd, fits):
+    data, tiles = make_dataset(tmp_path / "data", ["a1", "a2", "a3"], 128), tmp_path / "tiles"
+    assert run("prepare", data, tiles, "--gsd", gsd, "--size", 32) == 0
+    said = capsys.readouterr().out
+    assert f"next: orthoforge train orthoforge-s --data {tiles} --out runs/first\n" in said
+    assert (f"orthoforge forge {tiles} --out forged, then\n" in said) is fits
+    way = f"orthoforge generate orthoforge-material forged/masks --out images --material-from {tiles} --keep-mask\n"
+    assert (way in said) is fits
+    assert Run.open("orthoforge-material").state.tiles.gsd_m == MATERIAL_GSD_M
+
+
+def test_a_missing_pixel_size_is_refused_in_the_same_words(capsys, tmp_path):
+    data = make_dataset(tmp_path / "data", [f"a{number}" for number in range(8)], 64, crs=None)
+    way_out = "State it with --pixel-size METRES, as in --pixel-size 0.3, or in a table pixel_size.csv beside the files."
+    run("check", data)
+    assert way_out in " ".join(capsys.readouterr().out.split())
+    assert run("prepare", data, tmp_path / "tiles", "--gsd", 0.5, "--size", 32) == 3
+    assert way_out in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """The SkyPilot task, its script on machines that vanish, the copies in the bucket, and the Dockerfile's form."""
 
 import importlib.util
+import inspect
 import itertools
 import json
 import os
@@ -25,6 +26,7 @@ from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
 from orthoforge.checkpoints import newest_checkpoint
 from orthoforge.config import load_recipe
 from orthoforge.run_files import append_result, read_results
+from orthoforge.serving.serve import serve
 from orthoforge.training import train
 from saved_runs import state_of
 from warm_python import WarmPython
@@ -356,7 +358,18 @@ def having(name):
 
 def test_the_dockerfile_holds_instructions_that_docker_knows():
     assert DOCKERFILE[0][0] == "FROM"
-    assert {name for name, _ in DOCKERFILE} <= {"FROM", "ARG", "ENV", "RUN", "COPY", "WORKDIR", "USER", "ENTRYPOINT", "CMD"}
+    assert {name for name, _ in DOCKERFILE} <= {
+        "FROM",
+        "ARG",
+        "ENV",
+        "RUN",
+        "COPY",
+        "WORKDIR",
+        "EXPOSE",
+        "USER",
+        "ENTRYPOINT",
+        "CMD",
+    }
     for command in having("RUN"):
         subprocess.run(["sh", "-n"], input=command, text=True, check=True)
 
@@ -392,3 +405,22 @@ def test_it_runs_the_console_script_as_nobody_in_particular():
     assert order.index("USER") > max(index for index, name in enumerate(order) if name in ("RUN", "COPY"))
     python = re.fullmatch(r"python:(\d+\.\d+)-slim\S*", having("FROM")[0])[1]
     assert f"Programming Language :: Python :: {python}" in project["classifiers"]
+
+
+def test_the_container_holds_what_the_server_needs_and_compose_and_unit_start_it():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    (listing,) = [text for text in having("RUN") if "tomllib" in text]
+    listed = subprocess.run(
+        ["sh", "-c", listing.split(">")[0]], cwd=ROOT, capture_output=True, text=True, check=True,
+        env=os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+    ).stdout.splitlines()  # fmt: skip
+    assert listed == [*project["dependencies"], *project["optional-dependencies"]["serve"]]
+    (service,) = yaml.safe_load((ROOT / "cloud" / "compose.yaml").read_text())["services"].values()
+    unit = (ROOT / "cloud" / "orthoforge.service").read_text()
+    (started,) = [line for line in unit.splitlines() if line.startswith("ExecStart=")]
+    known = {f"--{name}" for name in inspect.signature(serve).parameters}
+    for words in (service["command"], shlex.split(started)[1:]):
+        assert words[0] == "serve" and {word for word in words if word.startswith("--")} <= known
+    assert service["ports"] == ["127.0.0.1:8000:8000"] and having("EXPOSE") == ["8000"]
+    deadline = inspect.signature(serve).parameters["deadline"].default
+    assert float(service["stop_grace_period"].rstrip("s")) > deadline < float(re.search(r"TimeoutStopSec=(\d+)", unit)[1])

@@ -7,7 +7,7 @@ import pytest
 
 from orthoforge.cli import main
 from orthoforge.geo.rasters import open_raster
-from orthoforge.scenes.sources import place_of
+from orthoforge.scenes.place_names import place_of
 from orthoforge.tiles.store import TileStore
 
 pytestmark = pytest.mark.real_data

@@ -13,9 +13,9 @@ from orthoforge.tiles.store import TileStore
 
 pytestmark = pytest.mark.real_data
 
-# The recipe `tiny` made smaller still: a network of 8 channels sees each tile four times.
+# The recipe `tiny` made smaller still: a network of 6 channels sees a part of each tile four times.
 SMALL = [
-    "--crop-px", "96", "--generator-width", "8", "--discriminator-width", "8", "--batch-size", "4", "--epochs", "4",
+    "--crop-px", "64", "--generator-width", "6", "--discriminator-width", "4", "--batch-size", "4", "--epochs", "4",
     "--decay-epochs", "0", "--learning-rate", "1e-3", "--ema-decay", "0",
 ]  # fmt: skip
 
@@ -53,7 +53,7 @@ def test_training_brings_the_images_closer(made):
     with open(made / "run" / "results.csv", encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 4
-    assert float(rows[-1]["loss_g_l1"]) < 0.95 * float(rows[0]["loss_g_l1"])  # seen: 0.90
+    assert float(rows[-1]["loss_g_l1"]) < 0.95 * float(rows[0]["loss_g_l1"])  # seen: 0.92
     assert float(rows[-1]["psnr"]) > 12
 
 

@@ -86,7 +86,8 @@ def blocks(page, language):
     return re.findall(rf"```{language}\n(.*?)```", page.read_text("utf-8"), flags=re.S)
 
 
-WITH_PYTHON = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page, "python")]
+# Those of a server are run in tests/serving.
+WITH_PYTHON = [page for page in sorted(DOCS.rglob("*.md")) if blocks(page, "python") and page.stem != "draw-and-serve"]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=lambda page: page.stem)
@@ -96,11 +97,11 @@ def test_python_on_a_page_runs(page):
         exec(code, names)
 
 
-def follow(name):
-    """Run every command of a tutorial."""
+def follow(name, **smaller):
+    """Run every command of a tutorial, each ``smaller`` still by what is added to it."""
     for line in "".join(blocks(DOCS / "tutorials" / f"{name}.md", "sh")).splitlines():
         words = shlex.split(line)[1:]
-        assert main([*words, *SMALLER.get(words[0], "").split()]) == 0, line
+        assert main([*words, *SMALLER.get(words[0], "").split(), *smaller.get(words[0], "").split()]) == 0, line
 
 
 def test_the_tutorial_on_buildings(tmp_path):
@@ -114,6 +115,14 @@ def test_the_tutorial_on_land_cover(tmp_path):
     with working_in(make_land_cover(tmp_path)):
         follow("land-cover")
         assert Path("images/vale1002.tif").is_file() and Path("scores/report.html").is_file()
+
+
+def test_the_tutorial_on_a_new_place(tmp_path):
+    # Canvases are dear: of each scene there is one tile, and few of these get one each.
+    with working_in(make_pairs(tmp_path, size=100)):
+        follow("new-place", train="--tiles-per-place 3 --canvases-per-tile 1")
+        assert Path("images/vienna1001.tif").is_file() and Path("trained/austin1001.tif").is_file()
+        assert Path("compared.html").is_file()
 
 
 def test_the_tutorial_on_a_larger_data_set():

@@ -1,3 +1,4 @@
+import contextlib
 import errno
 import os
 import re
@@ -396,3 +397,15 @@ def test_removing_a_link_leaves_what_it_leads_to(tmp_path):
     assert names(tmp_path / "folder") == ["mine"]
     remove(tmp_path / "folder")
     assert names(tmp_path) == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "a.json"
+    with files.replaced_file(path) as partial:
+        partial.write_text("first")
+        assert not path.exists()
+    with contextlib.suppress(KeyboardInterrupt), files.replaced_file(path) as partial:
+        partial.write_text("half")
+        raise KeyboardInterrupt
+    assert path.read_text() == "first"
+    assert [one.name for one in path.parent.iterdir()] == ["a.json"]

@@ -121,7 +121,7 @@ def test_the_run_goes_on_after_a_disconnect(executed):
     assert f"resuming {run} at epoch {epoch + 1}" in text_of(notebook)
     rows = read_results(run)
     assert [row["epoch"] for row in rows] == list(range(1, EPOCHS + 1))
-    timing = ("seconds", "images_per_s")
+    timing = ("seconds", "images_per_s", "data_wait")
     for row, former in zip(rows[:epoch], before["rows"], strict=False):
         assert row == former, "an epoch that was done was trained again"
     for row, former in zip(rows, before["rows"], strict=False):

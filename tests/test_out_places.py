@@ -14,6 +14,7 @@ FOLDERS = {
     "evaluate": ["run", "--data", "tiles", "--out", "OUT"],
     "utility": ["run", "--data", "tiles", "--out", "OUT"],
     "forge": ["data", "--out", "OUT"],
+    "realign": ["data", "--out", "OUT"],
     "grow": ["run", "data", "--out", "OUT"],
     "publish": ["run", "--out", "OUT"],
     "demo": ["--out", "OUT"],

@@ -31,6 +31,17 @@ def test_a_log_gets_a_line_a_minute_with_rate_and_time_left(capsys, clock):
     ]
 
 
+@pytest.mark.parametrize(("asked", "lines"), [("3", 4), ("often", 0)])
+def test_a_program_that_reads_the_lines_may_ask_for_more_of_them(capsys, clock, monkeypatch, asked, lines):
+    monkeypatch.setenv("ORTHOFORGE_PROGRESS_SECONDS", asked)
+    with Progress().task("masks", 4) as step:
+        for _ in range(4):
+            clock.now += 3
+            step()
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == lines and (not lines or said[0].startswith("masks: 1 of 4, "))
+
+
 def test_what_was_done_before_is_no_speed_of_now(capsys, clock):
     with Progress().task("blocks", 100, done=90) as step:
         for _ in range(2):

@@ -9,9 +9,11 @@ from bench.proof.places import PLACES, scenes_of
 from bench.proof.rows import _pooled, keep
 from bench.proof.settings import SETTINGS
 from bench.proof.table import markdown
+from bench.shortcuts import Tiles, sample_of, turned_and_back
 from scipy import ndimage
 
 from conftest import make_mask
+from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.usefulness.paired_statistics import bootstrap_interval, t_interval
 
 
@@ -87,3 +89,23 @@ def test_no_scene_is_in_two_splits_and_those_on_one_grid_do_not_touch(shared_dat
             step = 512 * place.metres
             assert max(columns["train"]) + 1.5 * step < min(columns["val"])
             assert max(columns["val"]) + 1.5 * step < min(columns["test"])
+
+
+def test_an_image_turned_and_back_lies_where_it_lay_and_lost_its_finest_detail():
+    rng = np.random.default_rng(0)
+    wide = ndimage.gaussian_filter(rng.uniform(0, 255, (64, 64, 3)), (4, 4, 0))
+    wide = ((wide - wide.min()) / np.ptp(wide) * 255).astype(np.uint8)
+    fine = rng.integers(0, 256, (64, 64, 3)).astype(np.uint8)
+    assert np.abs(turned_and_back(wide, 3).astype(int) - wide).max() <= 3
+    assert turned_and_back(fine, 3).std() < 0.95 * fine.std()
+
+
+def test_each_part_is_swapped_where_the_mask_says_and_crops_are_a_function_of_seed_and_step():
+    images, masks = np.zeros((2, 80, 80, 3), np.uint8), np.zeros((2, 80, 80), np.uint8)
+    masks[:, 10:40, 20:60] = 255
+    tiles = Tiles(images, masks, None)  # no generator is asked
+    swapped, of = tiles.made(lambda number, seed: tiles.roofs_on(number, images[number] + 200, images[number] + 50), 2)
+    assert swapped.shape == (4, 80, 80, 3) and np.array_equal(swapped[..., 0] == 200, of > 0)
+    settings = SegmenterSettings(batch_size=3, crop_px=32)
+    one, same, other = (sample_of((swapped, of), seed, settings)(5) for seed in (1, 1, 2))
+    assert one[0].shape == (3, 32, 32, 3) and np.array_equal(one[0], same[0]) and not np.array_equal(one[1], other[1])

@@ -10,8 +10,8 @@ import orthoforge
 PUBLIC = {
     "Classes", "OrthoforgeError", "RealPairs", "Recipe", "Run", "ScoreNetwork", "SegmenterSettings", "SyntheticPairs", "TileStore",
     "TrainedGenerator",
-    "check", "compare", "demo", "evaluate", "experiment", "footprints", "forge", "generate", "grow", "load_generator",
-    "load_recipe", "prepare", "publish", "recipe_names", "serve", "simulate", "sweep", "train", "utility",
+    "check", "compare", "demo", "evaluate", "experiment", "export", "footprints", "forge", "generate", "grow", "load_generator",
+    "load_recipe", "prepare", "publish", "realign", "recipe_names", "serve", "simulate", "sweep", "train", "utility",
 }  # fmt: skip
 
 

@@ -11,6 +11,8 @@ import pytest
 from PIL import Image
 
 from conftest import make_dataset
+from material_runs import refiner
+from orthoforge import RealPairs, SyntheticPairs
 from orthoforge.cli import main
 from orthoforge.config import FIELD_NAMES, Recipe, load_recipe
 from orthoforge.geo import example
@@ -37,7 +39,7 @@ def commands(text):
 
 def run(words):
     print("orthoforge", *words)
-    small = {"prepare": SMALL_TILES, "forge": SMALL_TILES[:2], "train": SMALL_OPTIONS, "sweep": ["--set", *SMALL_SETTINGS]}
+    small = {"prepare": SMALL_TILES, "forge": ["--count", "2"], "train": SMALL_OPTIONS, "sweep": ["--set", *SMALL_SETTINGS]}
     small["experiment"] = small["sweep"]
     small["grow"] = ["--least-agreement", "0"]  # no image of such a network would pass
     assert main([*words, *small.get(words[0], [])]) == 0
@@ -73,10 +75,12 @@ def test_a_first_image_without_training(folder, monkeypatch):
 
 
 def test_the_steps_on_your_own_pairs(folder, capsys):
-    _, path, others = blocks("sh")
-    for words in commands(path + others):
-        run(words)
-    with open_raster(folder / "images/arden5.tif") as image, open_raster(folder / "new-masks/arden5.tif") as mask:
+    _, without_training, path, others = blocks("sh")
+    weights = refiner(folder / "weights", gsd_m=0.6)  # those of the package know 0.3 m
+    for words in commands(without_training + path + others):
+        run([str(weights) if word == "orthoforge-material" else word for word in words])
+    assert len(RealPairs("tiles", crop_px=64)) > len(SyntheticPairs.generated("images", crop_px=64)) == 6
+    with open_raster(folder / "new-images/arden5.tif") as image, open_raster(folder / "new-masks/arden5.tif") as mask:
         assert image.grid == mask.grid
     assert (folder / "scores" / "report.html").is_file()
     assert len(list((folder / "new").glob("*.tif"))) == 6

@@ -202,8 +202,12 @@ def test_a_mask_that_is_smaller_than_the_network_takes_is_padded(size, styled):
     mask = some_mask(*size)
     image, padded = styled(mask), np.pad(mask, grow, mode=mode)
     assert image.shape == (*size, 3)
-    buildings = styled.buildings_of(lambda window: mask[window.slices], height, width)
-    roofs = styled.teller(buildings, 0)(Window(0, 0, height, width)).values  # a mirrored roof has its own's colour
+
+    def read(window):
+        return mask[window.slices]
+
+    buildings = styled.buildings_of(read, height, width)
+    roofs = styled.teller(buildings, 0, read)(Window(0, 0, height, width)).values  # a mirrored roof has its own's colour
     np.testing.assert_array_equal(image, styled(padded, told=np.pad(roofs, grow, mode=mode))[:height, :width])
 
 

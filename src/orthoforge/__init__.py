@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a program gets each name fro
     from orthoforge.errors import OrthoforgeError
     from orthoforge.evaluation.evaluate import evaluate
     from orthoforge.experiments import experiment, sweep
+    from orthoforge.exporting.export import export
     from orthoforge.forging.forge import forge
     from orthoforge.generation import generate
     from orthoforge.growing.grow import grow
@@ -29,6 +30,7 @@ if TYPE_CHECKING:  # for editors and type checkers; a program gets each name fro
     from orthoforge.masks.classes import Classes
     from orthoforge.measures.realism.features import ScoreNetwork
     from orthoforge.measures.segmenter.segmentation import SegmenterSettings
+    from orthoforge.realigning.realign import realign
     from orthoforge.runs import Run
     from orthoforge.scenes.checks import check
     from orthoforge.scenes.simulate import simulate
@@ -59,6 +61,7 @@ _HOMES = {
     "demo": "demonstration",
     "evaluate": "evaluation.evaluate",
     "experiment": "experiments",
+    "export": "exporting.export",
     "footprints": "vectors.files",
     "forge": "forging.forge",
     "generate": "generation",
@@ -67,6 +70,7 @@ _HOMES = {
     "load_recipe": "config",
     "prepare": "tiles.prepare",
     "publish": "hub",
+    "realign": "realigning.realign",
     "recipe_names": "config",
     "serve": "serving.serve",
     "simulate": "scenes.simulate",
@@ -90,6 +94,7 @@ __all__ = [
     "demo",
     "evaluate",
     "experiment",
+    "export",
     "footprints",
     "forge",
     "generate",
@@ -98,6 +103,7 @@ __all__ = [
     "load_recipe",
     "prepare",
     "publish",
+    "realign",
     "recipe_names",
     "serve",
     "simulate",

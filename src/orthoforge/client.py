@@ -5,6 +5,7 @@ image = server.image("mask.tif", seed=7, form="tif")      # bytes of a GeoTIFF
 server.job("town.tif").wait().save("town_image.tif")
 """
 
+import http.client
 import json
 import secrets
 import time
@@ -20,6 +21,7 @@ from orthoforge.errors import DataError, OrthoforgeError, ResourceError
 _MEDIA_TYPES = {"png": "image/png", "tif": "image/tiff", "zip": "application/zip", "geojson": "application/geo+json"}
 _LOOK_S = 0.5
 _BUSY = (429, 503)
+_MOST_WAIT_S = 300.0
 _COPIED_BYTES = 2**20
 
 
@@ -45,7 +47,7 @@ class Client:
 
     def models(self) -> list[dict[str, Any]]:
         """The models that images can be asked of."""
-        found: list[dict[str, Any]] = json.loads(self._ask("GET", "/v1/models"))["models"]
+        found: list[dict[str, Any]] = self._json("GET", "/v1/models")["models"]
         return found
 
     def image(self, mask: str | Path | bytes, *, form: str = "png", **fields: Any) -> bytes:
@@ -58,11 +60,11 @@ class Client:
 
     def job(self, mask: str | Path | bytes, **fields: Any) -> "RemoteJob":
         """A large scene, made in the background."""
-        return RemoteJob(self, json.loads(self._ask("POST", "/v1/jobs", _form(mask, fields))))
+        return RemoteJob(self, self._json("POST", "/v1/jobs", _form(mask, fields)))
 
     def find_job(self, job_id: str) -> "RemoteJob":
         """A job that was sent before."""
-        return RemoteJob(self, json.loads(self._ask("GET", f"/v1/jobs/{urllib.parse.quote(job_id, safe='')}")))
+        return RemoteJob(self, self._json("GET", f"/v1/jobs/{urllib.parse.quote(job_id, safe='')}"))
 
     def forged_mask(self, *, form: str = "png", **fields: Any) -> bytes:
         """A new mask, as ``form``: png, tif or geojson. ``fields`` are those of ``POST /v1/masks/forged``."""
@@ -86,15 +88,18 @@ class Client:
                 with error:
                     if error.code not in _BUSY or not left:
                         raise _told(error) from None
-                    time.sleep(float(error.headers.get("Retry-After", 1)))
+                    time.sleep(_seconds(error.headers.get("Retry-After")))
+            except (http.client.HTTPException, OSError) as error:
+                raise self._lost(error) from error
         raise AssertionError("the last try returns or raises")
 
     def _open(self, method: str, path: str, body: tuple[bytes, str] | None, headers: Mapping[str, str] | None) -> Any:
         data, media_type = body or (None, None)
         sent = dict(headers or {})
         sent |= {"Content-Type": media_type} if media_type else {}
-        sent |= {"Authorization": f"Bearer {self._key}"} if self._key else {}
         request = urllib.request.Request(self._url + path, data, sent, method=method)
+        if self._key:  # not for whom the server sends us on to
+            request.add_unredirected_header("Authorization", f"Bearer {self._key}")
         try:
             return urllib.request.urlopen(request, timeout=self._timeout)
         except urllib.error.HTTPError:
@@ -104,6 +109,15 @@ class Client:
             raise ResourceError(
                 f"{self._url}: the server cannot be reached ({reason}). Start it with `orthoforge serve RUN`."
             ) from error
+
+    def _json(self, method: str, path: str, body: tuple[bytes, str] | None = None) -> Any:
+        try:
+            return json.loads(self._ask(method, path, body))
+        except ValueError as error:
+            raise ResourceError(f"{self._url}: answers, but not as a server of orthoforge does. Is it another one?") from error
+
+    def _lost(self, error: Exception) -> ResourceError:
+        return ResourceError(f"{self._url}: the connection ended in the middle of an answer ({error}). Ask again.")
 
 
 class RemoteJob:
@@ -120,7 +134,7 @@ class RemoteJob:
 
     def refresh(self) -> "RemoteJob":
         """Ask how far it is."""
-        self.card = json.loads(self._client._ask("GET", self._path))
+        self.card = self._client._json("GET", self._path)
         return self
 
     def wait(self, most_s: float = float("inf")) -> "RemoteJob":
@@ -136,7 +150,7 @@ class RemoteJob:
 
     def cancel(self) -> None:
         """End it."""
-        self.card = json.loads(self._client._ask("DELETE", self._path))
+        self.card = self._client._json("DELETE", self._path)
 
     def save(self, path: str | Path) -> Path:
         """Write its image, a GeoTIFF, to ``path``, piece by piece."""
@@ -146,11 +160,25 @@ class RemoteJob:
             with self._client._open("GET", f"{self._path}/result", None, None) as answer, open(partial, "wb") as file:
                 while piece := answer.read(_COPIED_BYTES):
                     file.write(piece)
+                if answer.length:  # `read` of so many bytes takes a connection that was lost for the end
+                    raise self._client._lost(ConnectionError(f"{answer.length} bytes are missing"))
+            partial.replace(path)
         except urllib.error.HTTPError as error:
             with error:
                 raise _told(error) from None
-        partial.replace(path)
+        except http.client.HTTPException as error:
+            raise self._client._lost(error) from error
+        finally:
+            partial.unlink(missing_ok=True)
         return path
+
+
+def _seconds(retry_after: str | None) -> float:
+    """What a header says; a second for one that says none, such as a date."""
+    try:
+        return min(max(0.0, float(retry_after or 1)), _MOST_WAIT_S)
+    except ValueError:
+        return 1.0
 
 
 def _form(mask: str | Path | bytes, fields: Mapping[str, Any]) -> tuple[bytes, str]:

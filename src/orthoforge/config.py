@@ -98,6 +98,9 @@ class Recipe:
     """Let ``modulated`` refine a canvas of real roofs and ground of the other training tiles, instead of telling it colours."""
     canvases_per_tile: int = 8
     """Number of canvases that are composed for the mask of each training tile before training begins."""
+    sees_mask: bool = True
+    """Show a generator that refines ``material`` the mask beside its canvas. One that does not see it cannot mark buildings by a
+    texture of their own, which a segmenter would learn instead of real ones."""
     norm: Literal["batch", "instance", "group"] = "batch"
     """Normalisation of the generator."""
     upsample: Literal["transposed", "resize"] = "transposed"
@@ -124,6 +127,9 @@ class Recipe:
     """Weight of the L1 distance to the mean colours of cells of 16 px of the canvas. For ``material``."""
     lambda_canvas_features: float = 0.0
     """Weight of the L1 distance between features of the image and of its canvas. For ``material``."""
+    lambda_identity: float = 0.0
+    """Weight of the L1 distance between a real image and what is made of it: a quarter of each batch has its real image for a
+    canvas, which is to stay as it is. For ``material``. 0 leaves the term out."""
     lambda_perceptual: float = 0.0
     """Weight of the L1 distance between features of both images. 0 leaves the term out. EfficientNet's lower layers are much
     farther apart than pixels: 1 is a lot."""
@@ -177,7 +183,7 @@ class Recipe:
         least = {
             "crop_px": 32, "crops_per_tile": 1, "tiles_per_place": 0, "batch_size": 1, "generator_width": 1,
             "discriminator_width": 1, "discriminator_layers": 1, "lambda_l1": 0, "lambda_colour": 0, "lambda_perceptual": 0,
-            "lambda_canvas": 0, "lambda_canvas_features": 0, "canvases_per_tile": 1,
+            "lambda_canvas": 0, "lambda_canvas_features": 0, "lambda_identity": 0, "canvases_per_tile": 1,
             "epochs": 0, "decay_epochs": 0, "step_epochs": 1, "warmup_steps": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1,
             "panels_every": 1,
         }  # fmt: skip
@@ -244,10 +250,12 @@ class Recipe:
             raise ConfigError("gan_loss is none, lambda_l1, lambda_colour and lambda_perceptual are 0; nothing would be trained.")
         if self.material and self.generator != "modulated":
             raise ConfigError(f"material is refined by the generator modulated; {self.generator} takes no canvas.")
-        if (self.lambda_canvas or self.lambda_canvas_features) and not self.material:
+        if (self.lambda_canvas or self.lambda_canvas_features or self.lambda_identity) and not self.material:
             raise ConfigError(
-                "lambda_canvas and lambda_canvas_features compare with a canvas; pass --material True, or leave them 0."
+                "lambda_canvas, lambda_canvas_features and lambda_identity need a canvas; pass --material True, or leave them 0."
             )
+        if not self.sees_mask and not self.material:
+            raise ConfigError("without a mask and without a canvas there is nothing to make an image of; pass --material True.")
         if self.uses_features:
             require_layers(self.perceptual, self.perceptual_layers)
 

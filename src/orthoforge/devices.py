@@ -1,10 +1,19 @@
-"""Devices by their names: which one to compute on, whether it is there, and what it is."""
+"""Devices by their names: which one to compute on, whether it is there, and what it is; and what memory the process keeps."""
+
+import contextlib
+import ctypes
+from collections.abc import Iterator
 
 import torch
 
 from orthoforge.errors import ConfigError
 
 AUTO = "auto"
+
+# Of glibc's malloc.h, and what its manual says is usual.
+_TRIM_THRESHOLD, _MMAP_MAX, _ARENA_MAX = -1, -4, -8
+_USUAL_TRIM_THRESHOLD, _USUAL_MMAP_MAX = 128 * 2**10, 65536
+_KEPT_BYTES = 2**30
 
 
 def chosen_device(name: str) -> str:
@@ -49,3 +58,48 @@ def device_words(name: str) -> str:
         threads = torch.get_num_threads()
         return f"{name}, {threads} thread{'s' * (threads != 1)}"
     return f"{name}, Apple's GPU" if device.type == "mps" else name
+
+
+def keep_freed_memory() -> None:
+    """Let the C library keep up to 1 GB of what was freed. Call it before threads are started.
+
+    glibc hands pieces above 32 MB back to the system at once. A batch of four images of 256 px then got all its maps anew, page by
+    page, which took a quarter of its time. Where there is no glibc, nothing is done.
+    """
+    if _set_malloc(_MMAP_MAX, 0):
+        _set_malloc(_TRIM_THRESHOLD, _KEPT_BYTES)
+        _set_malloc(_ARENA_MAX, 1)  # those of threads hold no piece above 64 MB
+
+
+@contextlib.contextmanager
+def freed_memory_kept() -> Iterator[None]:
+    """Within the block the C library keeps all that is freed: each step of a training needs as much again.
+
+    Getting it anew took a twelfth of a step of ``orthoforge-s``.
+    """
+    is_glibc = _set_malloc(_MMAP_MAX, 0) and _set_malloc(_TRIM_THRESHOLD, -1)
+    try:
+        yield
+    finally:
+        if is_glibc:
+            _set_malloc(_MMAP_MAX, _USUAL_MMAP_MAX)
+            _set_malloc(_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
+            give_back_memory()
+
+
+def give_back_memory() -> None:
+    """Give back to the system what is free by now, between pieces that are not as well.
+
+    What is kept breaks into pieces: under load a server grew by some 5 kB an image. The next image fetches its memory anew.
+    """
+    with contextlib.suppress(AttributeError, OSError, TypeError):  # not glibc
+        ctypes.CDLL(None).malloc_trim(0)
+
+
+def _set_malloc(option: int, value: int) -> bool:
+    """Whether the C library is glibc, which is then told."""
+    try:
+        ctypes.CDLL(None).mallopt(option, value)
+    except (AttributeError, OSError, TypeError):  # musl, macOS, Windows
+        return False
+    return True

@@ -21,6 +21,9 @@ EXTRAS = {
     "sign": "Content Credentials (generate --sign)",
     "hub": "generators from and to the Hugging Face hub",
     "serve": "the server (orthoforge serve)",
+    "export": "networks in ONNX and OpenVINO (export, generate --backend)",
+    "stores": "scenes and images in object stores (s3, gs, az)",
+    "ray": "scenes on the machines of a cluster (--on ray)",
     "judge": "a judge that learned on aerial images (evaluate --network geoembed)",
 }
 """What the extras of ``pyproject.toml`` are for."""

@@ -32,7 +32,7 @@ def new_generator(recipe: Recipe, classes: Classes | None, places: int = 1, band
     return build_generator(
         recipe.generator, condition_channels(class_count(classes)), bands, width=recipe.generator_width, norm=recipe.norm,
         upsample=recipe.upsample, places=places, building=building, roof_colours=recipe.roof_colours,
-        ground_colours=recipe.ground_colours, refines=recipe.material,
+        ground_colours=recipe.ground_colours, refines=recipe.material, sees_mask=recipe.sees_mask,
     )  # fmt: skip
 
 
@@ -48,9 +48,10 @@ def new_discriminator(recipe: Recipe, class_count: int | None, feature_channels:
 
 
 def _modulated(
-    in_channels: int, bands: int = 3, *, width: int, norm: Norm, upsample: Upsample, refines: bool = False
+    in_channels: int, bands: int = 3, *, width: int, norm: Norm, upsample: Upsample, refines: bool = False, sees_mask: bool = True
 ) -> ModulatedGenerator:
-    return ModulatedGenerator(in_channels, bands, width=width, refines=refines)  # it has a norm and an upsampling of its own
+    # It has a norm and an upsampling of its own.
+    return ModulatedGenerator(in_channels, bands, width=width, refines=refines, sees_mask=sees_mask)
 
 
 GENERATORS: dict[str, Callable[..., Generator]] = {
@@ -78,13 +79,14 @@ def build_generator(
     roof_colours: bool = True,
     ground_colours: bool = True,
     refines: bool = False,
+    sees_mask: bool = True,
 ) -> Generator:
     """A generator of ``GENERATORS``, of images of so many ``bands``, with initial weights, drawn from torch's global generator.
 
     One with styles keeps those of so many ``places``, and is told colours of each ``building``, a channel of its input, and of the
-    ground between them; one that ``refines`` is told a canvas instead.
+    ground between them; one that ``refines`` is told a canvas instead, and the mask beside it only where it ``sees_mask``.
     """
-    options = {"refines": True} if refines else {}
+    options = {"refines": True, "sees_mask": sees_mask} if refines else {}
     network = GENERATORS[name](in_channels, bands, width=width, norm=norm, upsample=upsample, **options)
     if isinstance(network, ModulatedGenerator):
         network.styles.room_for(places)

@@ -1,5 +1,6 @@
 """How far a long command has come, how fast it is, and how long it will still take: a bar on a terminal, lines in a log."""
 
+import os
 import statistics
 import sys
 import time
@@ -13,6 +14,7 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 SECONDS_BETWEEN_LINES = 60.0
+_ASKED = "ORTHOFORGE_PROGRESS_SECONDS"  # by a program that reads the lines, such as the plugin for QGIS
 T = TypeVar("T")
 
 
@@ -72,15 +74,23 @@ class _Lines:
     def __init__(self, what: str, total: int, done: int) -> None:
         self.what, self.total, self.done, self.found = what, total, done, done
         self.began_at = self.last_at = time.monotonic()
+        self.seconds = _seconds_between_lines()
 
     def step(self) -> None:
         self.done += 1
         now = time.monotonic()
-        if now - self.last_at >= SECONDS_BETWEEN_LINES:
+        if now - self.last_at >= self.seconds:
             self.last_at = now
             a_second = (self.done - self.found) / (now - self.began_at)
             left = duration((self.total - self.done) / a_second)
             print(f"{self.what}: {self.done} of {self.total}, {rate(a_second)}, {left} left", file=sys.stderr, flush=True)
+
+
+def _seconds_between_lines() -> float:
+    try:
+        return float(os.environ[_ASKED])
+    except (KeyError, ValueError):
+        return SECONDS_BETWEEN_LINES
 
 
 def typical(seconds: Sequence[float]) -> float:

@@ -18,7 +18,7 @@ from orthoforge.files import new_file, writable
 from orthoforge.plain_yaml import dump_yaml, read_yaml
 
 _MOST = 1e15  # epochs, seconds, images a second
-TIMING_COLUMNS = ("seconds", "images_per_s")
+TIMING_COLUMNS = ("seconds", "images_per_s", "data_wait")
 """Columns of ``results.csv`` that differ each time. All others are the same, to the bit, for a run that was resumed."""
 
 

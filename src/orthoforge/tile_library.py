@@ -11,14 +11,14 @@ from orthoforge.tiles.store import TileStore
 
 
 def library_of_tiles(store: TileStore, ids: Sequence[int], *, otherwise: str) -> Library:
-    """These tiles as a library; its places are theirs, sorted. What it raises is what ``building_value`` raises."""
+    """These tiles as a library, with their classes; its places are theirs, sorted. Raises what ``building_value`` raises."""
     building = building_value(store, otherwise=otherwise)
     images, masks = zip(*(store.tile(tile_id) for tile_id in ids), strict=True)
     of_tiles = [store.rows[tile_id].place for tile_id in ids]
     places = sorted(set(of_tiles))
     return Library(
         np.stack(images), np.stack([mask == building for mask in masks]), np.array([places.index(place) for place in of_tiles]),
-        tuple(places), tuple(store.describe(tile_id) for tile_id in ids),
+        tuple(places), tuple(store.describe(tile_id) for tile_id in ids), None if store.classes is None else np.stack(masks),
     )  # fmt: skip
 
 

@@ -14,10 +14,12 @@ from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge import RealPairs, SyntheticPairs
 from orthoforge.datasets import synthetic
-from orthoforge.errors import ConfigError, DataError, GridError
-from orthoforge.geo.rasters import open_raster, read_image, read_mask
+from orthoforge.errors import ConfigError, DataError, GridError, OutputExistsError
+from orthoforge.generation import generate
+from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.growing import grow
 from orthoforge.masks.classes import Classes
+from orthoforge.masks.palette import write_palette
 from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
 
@@ -162,6 +164,68 @@ def test_a_grown_data_set_gives_its_synthetic_pairs(town, tmp_path):
     (made.path / "grown.json").write_text(settings.replace('"images"', '"../elsewhere"'))
     with pytest.raises(DataError, match="damaged"):
         SyntheticPairs.grown(made.path)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_a_folder_of_generated_pairs_is_read(town, generator, tmp_path, suffix):
+    data, _, run = town
+    out = tmp_path / "made"
+    generate(run, data / "masks", out, variants=2, style="each", keep_mask=True, labels=["yolo", "coco"], format=suffix)
+    pairs = SyntheticPairs.generated(str(out))
+    names = [f"{scene}_v{variant}" for scene in SCENES for variant in (1, 2)]
+    assert [sample.meta["name"] for sample in pairs] == names
+    for index in (0, 3):
+        image, mask, meta = pairs[index]
+        path = out / "images" / f"{names[index]}.{suffix}"
+        with open_raster(path) as raster:
+            np.testing.assert_array_equal((image * 255).round().byte().numpy(), np.moveaxis(read_image(raster), -1, 0))
+        with open_raster(data / "masks" / f"{SCENES[index // 2]}.tif") as raster:
+            np.testing.assert_array_equal(mask.numpy(), read_mask(raster) // 255)
+        assert (str(meta["seed"]), meta["style"]) == (read_tags(path)["SEED"], "town")
+        assert meta["place"] == "town" and meta["synthetic"] and meta["index"] == index  # by the mask's name: not town1_v
+    part = SyntheticPairs.generated(out, crop_px=16, length=25, transforms=flipped)
+    assert part[24].image.shape == (3, 16, 16) and part[24].mask.shape == (16, 16)
+    alone = list(DataLoader(part, batch_size=5))
+    for one, other in zip(alone, DataLoader(part, batch_size=5, num_workers=2, multiprocessing_context="fork"), strict=True):
+        assert torch.equal(one.image, other.image) and torch.equal(one.mask, other.mask)
+
+
+def test_generated_class_masks_say_their_classes_themselves(town, tmp_path):
+    _, store, _ = town
+    classes = Classes(("Land", "Building", "Water"), (((0, 0, 0),), ((1, 0, 0),), ((2, 0, 0),)), ((40,), (80,), (120,)))
+    run = make_run(tmp_path / "run", store, classes=classes)
+    labels = {name: np.random.default_rng(seed).integers(0, 3, (32, 32), np.uint8) for seed, name in enumerate(["a1", "a2"])}
+    for name, of_mask in labels.items():
+        write_tiff(tmp_path / f"new/{name}.tif", 40 + 40 * of_mask, make_grid(32, crs=None))
+    generate(run, tmp_path / "new", tmp_path / "made", keep_mask=True)
+    pairs = SyntheticPairs.generated(tmp_path / "made")
+    for sample, of_mask in zip(pairs, labels.values(), strict=True):
+        np.testing.assert_array_equal(sample.mask.numpy(), of_mask)
+    palette = tmp_path / "made/palette.json"
+    write_palette(palette, Classes(("Sea",), (((9, 9, 9),),)), overwrite=True)
+    for file in (tmp_path / "made").glob("*/a*"):
+        file.unlink()
+    with pytest.raises(OutputExistsError, match="not the palette of this run"):
+        generate(run, tmp_path / "new", tmp_path / "made", keep_mask=True)
+    generate(run, tmp_path / "new", tmp_path / "made", keep_mask=True, overwrite=True)
+    np.testing.assert_array_equal(SyntheticPairs.generated(tmp_path / "made")[1].mask.numpy(), labels["a2"])
+
+
+def test_folders_of_other_pairs_are_refused_with_the_way_to_read_them(town, tmp_path):
+    data, _, run = town
+    with pytest.raises(DataError, match="none of its images is synthetic"):
+        SyntheticPairs.generated(data)
+    with pytest.raises(DataError, match="images/ and masks/"):
+        SyntheticPairs.generated(tmp_path)
+    made = grow(run, data, tmp_path / "more", ratio=0.1, least_agreement=0)
+    with pytest.raises(DataError, match=r"SyntheticPairs\.grown"):
+        SyntheticPairs.generated(made.path)
+    generate(run, data / "masks/town1.tif", tmp_path / "made", keep_mask=True)
+    with pytest.raises(DataError, match=r"SyntheticPairs\.generated"):
+        SyntheticPairs.grown(tmp_path / "made")
+    (tmp_path / "made/masks/town1.tif").unlink()
+    with pytest.raises(DataError, match=r"images/ and masks/|has no partner"):
+        SyntheticPairs.generated(tmp_path / "made")
 
 
 def test_classes_are_indices(town, tmp_path):

@@ -17,7 +17,8 @@ from orthoforge.forging.measuring import measure
 from orthoforge.forging.shapes import take_apart
 from orthoforge.forging.statistics import PROPERTIES, floor_of
 from orthoforge.geo.rasters import open_raster, read_mask, read_tags
-from orthoforge.scenes.sources import number_of, place_of
+from orthoforge.scenes.place_names import place_of
+from orthoforge.scenes.sources import number_of
 
 
 @pytest.fixture(scope="module")
@@ -203,14 +204,16 @@ def test_few_masks_get_no_verdict(real):
     card = judge("elm", "drawn", few, few)
     assert card.passed is None
     assert {verdict.as_real for verdict in card.verdicts} == {None}
-    assert card.summary() == "too few to tell any property: 2 real windows, 6 are needed"
+    assert card.summary() == "forged and real masks cannot be compared: 2 real windows, 6 are needed."
     assert card.values()["passed"] is None
+    assert judge("elm", "drawn", real, real).summary() == "the forged masks are like the real ones in all 10 properties."
     one = np.zeros((SIDE_PX, SIDE_PX), np.uint8)
     one[40:60, 40:60] = 255
     alone = judge("elm", "drawn", measure([take_apart(one)], window=real.window), real)
     assert {verdict.as_real for verdict in alone.verdicts} == {None}
     assert alone.verdicts[0].words.startswith("too few to tell: ")
     assert alone.verdicts[0].words.endswith("and 1 forged buildings, 30 of each are needed")
+    assert alone.summary().endswith("and 1 forged buildings, 30 of each are needed. A larger --count forges more.")
 
 
 def test_real_masks_that_differ_much_are_no_evidence(real, monkeypatch):
@@ -252,11 +255,17 @@ def test_the_resolution_of_the_source_changes_nothing(place, recombined, tmp_pat
     assert read(again.masks[0])[1] == read(recombined.masks[0])[1]
 
 
+def test_what_holds_no_masks_is_refused_without_options_that_forge_lacks(tmp_path):
+    with pytest.raises(DataError, match=r"no image/mask folders recognised.* Or name a folder of masks\.") as refused:
+        forge(tmp_path, tmp_path / "out")
+    assert "--images" not in str(refused.value)
+
+
 def test_a_resolution_that_cannot_be_is_refused(place, tmp_path):
     with pytest.raises(ConfigError, match="gsd is 0"):
         forge(place, tmp_path / "out", gsd=0)
     with pytest.raises(ConfigError, match="drawn masks keep their pixels"):
         forge(place, tmp_path / "out", how="drawn", drawn=[tmp_path / "x.png"], gsd=0.6)
     bare = write_place(tmp_path / "bare", scenes=2, crs=False)
-    with pytest.raises(ConfigError, match="masks of elm do not say how large their pixels are"):
+    with pytest.raises(ConfigError, match=r"masks of elm do not say how large their pixels are .* State it with --pixel-size"):
         forge(bare, tmp_path / "out", gsd=0.6)

@@ -38,7 +38,7 @@ def test_a_place_of_unknown_pixel_size_fails_alone(tmp_path):
     write_tiff(tmp_path / "data/oak3.tif", town_mask(7))
     made = forge(place, tmp_path / "out", count=1)
     assert set(made.cards) == {"elm"}
-    assert "say it with --pixel-size" in made.skipped["oak"]
+    assert "State it with --pixel-size" in made.skipped["oak"]
     (place / "pixel_size.csv").write_text("oak3,0.3\n")
     assert set(forge(place, tmp_path / "both", count=1).cards) == {"elm", "oak"}
 

@@ -27,14 +27,14 @@ torch.set_num_threads(1)
 
 def attempt(run: Path, mask: Path, out: Path, made: Path) -> None:
     """Generate in this process, noting every block made; never returns."""
-    make = blocks._make
+    write = blocks._write
 
     def noting(*arguments: object) -> None:
-        make(*arguments)
+        write(*arguments)
         with open(made, "a") as file:
             file.write(".")
 
-    blocks._make = noting
+    blocks._write = noting
     try:
         generate(run, [mask], out, overlap=8)
     except BaseException:
@@ -80,7 +80,7 @@ def main() -> None:
             except DataError:
                 there = np.zeros(0)
             found["false_complete"] += there is not None and not np.array_equal(there, expected)
-            if there is not None and not blocks.folder_of(out).exists():
+            if there is not None and not blocks.is_left(out):
                 break  # killed when all was done: a finished scene is not made again
         if expected is None:
             expected, seconds = pixels(reference), time.monotonic() - began_at

@@ -40,9 +40,9 @@ def made(monkeypatch):
     """Windows of the blocks that were generated, in turn."""
     windows, make = [], blocks._make
 
-    def noting(scene, window, path, generator):
+    def noting(scene, window, *arguments):
         windows.append(window)
-        make(scene, window, path, generator)
+        return make(scene, window, *arguments)
 
     monkeypatch.setattr(blocks, "_make", noting)
     return windows
@@ -61,7 +61,7 @@ def stop_after(monkeypatch, count, error=KeyboardInterrupt):
         calls.append(1)
         if len(calls) > count:
             raise error
-        make(*arguments)
+        return make(*arguments)
 
     monkeypatch.setattr(blocks, "_make", failing)
 

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,9 @@ from orthoforge.cli import main
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.generation import blocks, generate, scene
-from orthoforge.generation.chosen_styles import REFERENCE_PX, styled
-from orthoforge.geo.rasters import open_raster, read_image, read_tags
+from orthoforge.generation.chosen_styles import say_looks, styled
+from orthoforge.geo.rasters import REFERENCE_PX, open_raster, read_image, read_tags
+from orthoforge.models.noise import NoiseField
 from orthoforge.trained_generator import load_generator
 from saved_runs import save_run
 
@@ -78,7 +80,14 @@ def test_by_name_each_mask_gets_the_look_of_the_place_that_names_it(run, generat
         assert read_tags(path)["STYLE"] == place
         assert np.array_equal(pixels(path), generator.with_style(place)(MASK, seed=5, origin=ORIGIN))
     assert levels_apart(pixels(made[0]), pixels(made[1])) > 1
-    assert "one look" not in capsys.readouterr().err
+    assert "The seed chose it" not in capsys.readouterr().err
+
+
+def test_a_table_says_the_place_of_masks_whose_names_do_not(run, tmp_path):
+    masks = [write_tiff(tmp_path / "masks" / f"rf_{n}.tif", MASK, make_grid(48)) for n in (1, 2)]
+    (tmp_path / "masks" / "places.csv").write_text("rf_1,oro\n*,aba\n")
+    made = generate(run, masks, tmp_path / "out", style="by-name")
+    assert [read_tags(path)["STYLE"] for path in made] == ["oro", "aba"]
 
 
 def test_a_mask_of_another_name_is_refused_before_any_image(run, tmp_path, mask_path):
@@ -89,10 +98,47 @@ def test_a_mask_of_another_name_is_refused_before_any_image(run, tmp_path, mask_
 
 
 @pytest.mark.parametrize(("style", "said"), [(None, True), ("aba", False)])
-def test_several_masks_of_one_look_that_nobody_chose_are_no_surprise(run, tmp_path, mask_path, capsys, style, said):
+def test_several_masks_of_one_look_that_nobody_chose_are_no_surprise(run, generator, tmp_path, mask_path, capsys, style, said):
     other = write_tiff(tmp_path / "masks" / "other.tif", MASK, make_grid(48))
     generate(run, [mask_path, other], tmp_path / "out", style=style)
-    assert ("all 2 masks get one look" in capsys.readouterr().err) is said
+    told = capsys.readouterr().err
+    assert (f"look: {generator.place_of(0)}, for all 2 masks. The seed chose it.\n" in told) is said
+    assert ("--style PLACE   one of aba, oro\n" in told) is said
+    assert max(map(len, told.splitlines()), default=0) <= 80
+    generate(generator, [mask_path, other], tmp_path / "out2", style=style)  # as grow does: it has no such option
+    assert "--style" not in capsys.readouterr().err
+
+
+def test_each_mask_gets_a_look_of_its_own_by_seed_and_name(run, generator, tmp_path, capsys):
+    masks = [write_tiff(tmp_path / "masks" / f"m{n}.tif", MASK, make_grid(48)) for n in range(4)]
+    made = generate(run, masks, tmp_path / "out", seed=3, style="each")
+    said, tags = capsys.readouterr().err, [read_tags(path) for path in made]
+    assert {one["STYLE"] for one in tags} == {"aba", "oro"} and len({one["SEED"] for one in tags}) == 4
+    for path, one in zip(made, tags, strict=True):
+        assert f"{path.stem}: look of {one['STYLE']} (seed {one['SEED']})" in said
+        assert np.array_equal(pixels(path), generator(MASK, seed=int(one["SEED"]), origin=ORIGIN))
+    (alone,) = generate(run, masks[2:3], tmp_path / "alone", seed=3, style="each")
+    assert read_tags(alone)["SEED"] == tags[2]["SEED"], "a mask's look does not depend on the others"
+    assert generate(run, masks, tmp_path / "out", seed=3, style="each") == made
+    assert "4 of 4 images were there already and are kept: m0.tif, m1.tif, m2.tif, …" in capsys.readouterr().err
+    with pytest.raises(OutputExistsError):
+        generate(run, masks, tmp_path / "out", seed=2, style="each")
+
+
+@pytest.mark.parametrize("count", [2, 25])
+def test_looks_that_are_all_of_one_place_are_one_sentence(generator, capsys, count):
+    alike = [seed for seed in range(200) if generator.place_of(seed) == "oro"][:count]
+    masks = [Path(f"m{n}.tif") for n in range(count)]
+    say_looks(generator, masks, "each", alike, 1)
+    assert capsys.readouterr().err == f"looks: all {count} images look like oro, each by a seed of its own (tag SEED).\n"
+
+
+def test_the_place_that_a_seed_chooses_is_the_place_whose_look_it_gets(generator):
+    for seed in range(8):
+        bank = generator.network.styles
+        bank.noise_fields = (NoiseField(seed),)
+        place = generator.styles.index(generator.place_of(seed))
+        assert (bank.codes[place] == bank(1).code).all(dim=1).any()
 
 
 def test_variants_of_one_style_differ_in_their_noise(run, tmp_path, mask_path):
@@ -220,14 +266,14 @@ def test_a_scene_of_blocks_has_one_style_and_another_style_takes_none_of_them(ru
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(arguments)
-        make(*arguments)
+        return make(*arguments)
 
     with monkeypatch.context() as patch:
         patch.setattr(blocks, "_make", two_of_them)
         with pytest.raises(KeyboardInterrupt):
             generate(run, [mask], tmp_path / "out.tif", style="aba")
     windows = []
-    monkeypatch.setattr(blocks, "_make", lambda *arguments: (windows.append(arguments[1]), make(*arguments)))
+    monkeypatch.setattr(blocks, "_make", lambda *arguments: (windows.append(arguments[1]), make(*arguments))[1])
     (path,) = generate(run, [mask], tmp_path / "out.tif", style=file, device="cpu,cpu")
     assert len(windows) == 4
     assert np.abs(pixels(path).astype(int) - pixels(whole)).max() <= 1

@@ -9,7 +9,9 @@ from PIL import Image
 from pycocotools.coco import COCO
 
 from conftest import make_grid, make_mask, write_tiff
+from orthoforge.cli import main
 from orthoforge.config import Recipe
+from orthoforge.datasets import SyntheticPairs
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.generation import batch, generate
 from orthoforge.geo.rasters import open_raster, read_mask, read_tags
@@ -54,6 +56,28 @@ def terrace(tmp_path):
 def content(folder, *, without=()):
     files = [path for path in sorted(folder.rglob("*")) if path.is_file() and path.suffix not in without]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("suffix", ["tif", "png"])
+def test_kept_masks_say_the_pixel_size_that_their_images_say(run, tmp_path, suffix):
+    mask = write_tiff(tmp_path / "in" / "town.tif", make_mask(32))
+    (path,) = generate(run, [mask], tmp_path / "out", pixel_size=0.3, format=suffix, keep_mask=True, labels=["instances"])
+    beside = [path, *(file for file in (tmp_path / "out").rglob(f"town.{suffix}") if file != path)]
+    assert len(beside) > 1
+    assert {read_tags(file)["PIXEL_SIZE_M"] for file in beside} == {"0.3"}
+    (path,) = generate(run, [mask], tmp_path / "unknown", format=suffix, keep_mask=True)
+    assert "PIXEL_SIZE_M" not in read_tags(tmp_path / "unknown/masks" / path.name)
+
+
+@pytest.mark.parametrize(("options", "told"), [(["--keep-mask"], True), ([], False)])
+def test_the_command_ends_with_how_pairs_are_read(run, tmp_path, masks, capsys, options, told):
+    out = tmp_path / "out"
+    assert main(["generate", str(run), str(masks), "--out", str(out), *options]) == 0
+    printed = capsys.readouterr()
+    line = f"3 pairs in {out}: orthoforge.SyntheticPairs.generated({str(out)!r}) reads them\n"
+    assert printed.err.endswith(line) is told
+    assert len(printed.out.splitlines()) == 3, "paths alone go to the standard output"
+    assert not told or len(SyntheticPairs.generated(out)) == 3
 
 
 def test_masks_beside_images_make_a_data_set(run, tmp_path, masks):

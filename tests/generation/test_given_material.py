@@ -18,7 +18,7 @@ from orthoforge.masks.classes import Classes
 from orthoforge.models.conditions import encode_image
 from orthoforge.networks import new_generator
 from orthoforge.tiles.prepare import prepare
-from orthoforge.trained_generator import TrainedGenerator, load_generator
+from orthoforge.trained_generator import TrainedGenerator, given_material, load_generator
 
 VILLAGE = TOWN[:96, :80]
 EMPTY = np.zeros((32, 32), bool)
@@ -97,6 +97,15 @@ def test_of_classes_the_one_called_building_counts(generator, given, store):
     torch.testing.assert_close(of_classes.network.styles.roofs, given.network.styles.roofs)
 
 
+def test_classes_of_tiles_become_those_of_the_network_by_their_names(generator, store, tmp_path):
+    tiles = replace(store, classes=Classes(("Building", "marsh"), (((0, 0, 0),), ((255, 0, 0),))))
+    assert generator.with_material(tiles).library.classes is None  # it knows buildings alone
+    told = load_generator(refiner(tmp_path / "run", classes=Classes(("road", "building"), ((), ()))))
+    library = told.with_material(tiles).library
+    assert library.masks.any() and not library.masks.all()
+    np.testing.assert_array_equal(library.classes, np.where(library.masks, 1, 2))  # marsh is none of its classes
+
+
 def test_a_reference_image_stays_the_style_and_a_place_that_is_gone_does_not(generator, store):
     photo = generator.library.images[1]
     styled = generator.with_style(photo).with_material(store)
@@ -119,6 +128,15 @@ def test_files_say_whose_material_they_show_and_get_the_place_of_their_name(gene
     (own,) = generate(generator, masks[:1], tmp_path / "own material")
     assert read_tags(own)["SOURCE_ATTRIBUTION"] == "© Survey"
     assert read_tags(own)["REQUEST_SHA256"] != read_tags(kept)["REQUEST_SHA256"]
+
+
+def test_of_many_tiles_some_of_each_scene_are_taken_and_their_number_is_told(generator, store, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(given_material, "MOST_OF_A_PLACE", 1)
+    few = generator.with_material(store)
+    assert len(few.library) == len(few.styles) == 2 < len(store.ids("train"))
+    write_tiff(tmp_path / "heath.tif", EMPTY.astype(np.uint8), make_grid(EMPTY.shape, gsd_m=0.5))
+    generate(generator, tmp_path / "heath.tif", tmp_path / "made", material_from=store.path)
+    assert "material: 2 tiles of heath, mead;" in capsys.readouterr().err
 
 
 def test_it_can_be_kept(given, tmp_path):

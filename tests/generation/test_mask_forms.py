@@ -43,10 +43,14 @@ def read(path):
         return read_image(raster), raster.grid
 
 
-def test_the_size_of_pixels_is_the_runs_unless_it_is_stated(run, tmp_path):
+def test_the_size_of_pixels_is_the_runs_unless_it_is_stated(run, tmp_path, capsys):
     mask = write_tiff(tmp_path / "town.tif", make_mask(32))
     (path,) = generate(run, [mask], tmp_path / "a.tif")
     assert read(path)[1].gsd_m() is None
+    said = capsys.readouterr().err
+    assert "town.tif does not say how large its pixels are. They are taken to be 0.3 m, as in the run." in said
+    generate(run, [mask], tmp_path / "stated.tif", pixel_size=0.3)
+    assert "taken to be" not in capsys.readouterr().err
     with pytest.raises(GridError, match=r"its pixels are 0\.6 m, the run was trained at 0\.3 m"):
         generate(run, [mask], tmp_path / "b.tif", pixel_size=0.6)
     (own,) = generate(run, [mask], tmp_path / "own.tif", pixel_size=0.6, resample=True)
@@ -72,9 +76,7 @@ def test_a_mask_with_coordinates_keeps_its_own_size_and_that_is_said(run, tmp_pa
 
 def test_a_run_that_knows_buildings_says_so_and_can_be_told_which_class_they_are(run, tmp_path, palette, coded, capsys):
     mask, labels = coded
-    with pytest.raises(
-        DataError, match=r"value 40 in .*--palette, or which are building with --building. The run, .*, knows buildings"
-    ):
+    with pytest.raises(DataError, match=r"value 40 in .*--palette .*, or with --building .* The run, .*, knows buildings"):
         generate(run, [mask], tmp_path / "out.tif")
     generator = load_generator(run)
     for options, building in (

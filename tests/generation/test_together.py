@@ -24,10 +24,10 @@ from signers import make_signer
 DIES = """
     import os, sys
     from pathlib import Path
-    from orthoforge.generation import batch, scene
+    from orthoforge.generation import batch, scene, side_files
     if sys.argv[1] == "blocks":
         scene.BLOCK_BYTES = 1.0  # the smallest blocks there are
-    batch.write_stac_item = lambda *arguments, **options: os._exit(9)
+    side_files.write_stac_item = lambda *arguments, **options: os._exit(9)
     run, out, *masks = map(Path, sys.argv[2:])
     batch.generate(run, masks, out, overlap=8)
 """

@@ -5,12 +5,16 @@ import pytest
 
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge import footprints
-from orthoforge.forging.places import mask_paths
-from orthoforge.generation.outputs import listed_masks
+from orthoforge.forging.places import real_masks
+from orthoforge.generation.given_masks import given_masks
 from orthoforge.geo.example import EXAMPLE_MASK
 from orthoforge.geo.rasters import open_raster, read_mask
 from orthoforge.scenes import simulate
 from orthoforge.scenes.simulate import PLACES, render_scene
+
+
+def no_outlines():
+    pytest.fail("outlines are to be drawn, and there are none")
 
 
 @pytest.fixture(autouse=True)
@@ -28,8 +32,8 @@ def test_it_is_the_mask_of_a_simulated_town(monkeypatch):
 
 
 def test_its_name_stands_for_it_wherever_a_mask_is_asked_for(tmp_path):
-    assert listed_masks(["example"]) == [EXAMPLE_MASK]
-    assert mask_paths("example") == [EXAMPLE_MASK]
+    assert given_masks(["example"], no_outlines).paths == (EXAMPLE_MASK,)
+    assert real_masks("example").paths == (EXAMPLE_MASK,)
     footprints("example", tmp_path / "outlines.geojson")
     assert (tmp_path / "outlines.geojson").is_file()
 
@@ -37,5 +41,5 @@ def test_its_name_stands_for_it_wherever_a_mask_is_asked_for(tmp_path):
 def test_a_file_or_a_folder_of_that_name_comes_first(tmp_path):
     (tmp_path / "example").mkdir()
     mask = write_tiff(tmp_path / "example" / "a.tif", make_mask(), make_grid())
-    assert [path.resolve() for path in listed_masks(["example"])] == [mask]
-    assert [path.resolve() for path in mask_paths("example")] == [mask]
+    assert [path.resolve() for path in given_masks(["example"], no_outlines).paths] == [mask]
+    assert [path.resolve() for path in real_masks("example").paths] == [mask]

@@ -3,6 +3,7 @@
 import builtins
 import errno
 import shutil
+import struct
 
 import numpy as np
 import pytest
@@ -219,3 +220,13 @@ def test_a_raster_of_the_whole_earth_is_a_place(tmp_path):
     for grid in (Grid(180, 360, Affine(1, 0, -180, 0, -1, 90), WGS84), Grid(4, 8, Affine(0.25, 0, 0, 0, -0.25, 0), None)):
         assert grid_of(write_tiff(tmp_path / "a.tif", np.zeros((grid.height, grid.width), np.uint8), grid)).width == grid.width
         shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+@pytest.mark.parametrize("place", [2**63, 2**64 - 1])
+@pytest.mark.parametrize("of", ["directory", "text"])
+def test_a_tiff_whose_directory_lies_beyond_any_file_is_refused_as_damaged(tmp_path, of, place):
+    first = place if of == "directory" else 16
+    entry = struct.pack("<QHHQQ", 1, 34737, 2, 100, place)  # geokeys as text, 100 bytes long
+    (tmp_path / "mask.tif").write_bytes(struct.pack("<2sHHHQ", b"II", 43, 8, 0, first) + entry + bytes(8))
+    with pytest.raises(DataError, match=r"mask\.tif"), open_raster(tmp_path / "mask.tif"):
+        pass

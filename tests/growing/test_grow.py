@@ -1,6 +1,7 @@
 import errno
 import json
 import os
+import pickle
 import re
 import shutil
 import sys
@@ -262,6 +263,8 @@ def test_images_that_do_not_show_their_masks_are_left_out_and_listed(town, tmp_p
     beside = write_tiff(tmp_path / "beside.tif", np.roll(read(real.mask), (12, 12), axis=(0, 1)))
     right, wrong = (judge.agreement(real.image, mask, Scale(), reader) for mask in (real.mask, beside))
     assert right > 2 * wrong  # seen: 0.22 and 0.04
+    elsewhere = pickle.loads(pickle.dumps(judge))
+    assert elsewhere.agreement(real.image, beside, Scale(), reader) == wrong
 
 
 @pytest.mark.parametrize("crs", [UTM, None])

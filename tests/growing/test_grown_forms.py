@@ -7,14 +7,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from conftest import make_dataset, make_mask
+from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from made_runs import make_run
-from orthoforge.errors import DataError
-from orthoforge.geo.rasters import open_raster, read_mask
+from material_runs import TOWN, refiner
+from orthoforge import SyntheticPairs
+from orthoforge.errors import DataError, OutputExistsError
+from orthoforge.geo.rasters import open_raster, read_mask, read_tags
 from orthoforge.growing import grow
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.prepare import prepare
+from orthoforge.trained_generator import load_generator
 
 NAMES = [f"a{number}" for number in range(6)]
 
@@ -68,6 +71,17 @@ def test_the_pixel_size_of_the_tiles_goes_along(plain, tmp_path):
     assert {row.scene for row in again.rows if row.synthetic} == {row["name"] for row in made.rows}
 
 
+def test_the_places_of_the_tiles_go_along(plain, tmp_path):
+    data = shutil.copytree(plain, tmp_path / "data")
+    (data / "places.csv").write_text("a[0-3],hill\na*,shore\n")
+    made = grown(data, tmp_path)
+    assert {row["place"] for row in made.rows} <= {"hill", "shore"}
+    assert (made.path / "places.csv").read_text() == "name,place\na[0-3],hill\na*,shore\n"
+    found = {pair.name: pair.place for pair in find_pairs(made.path).pairs}
+    assert found["a1"] == "hill" and found["a5"] == "shore"
+    assert all(found[row["name"]] == row["place"] for row in made.rows if row["accepted"])
+
+
 def test_a_run_of_buildings_grows_masks_of_classes_into_masks_of_buildings(plain, tmp_path):
     data = tmp_path / "data"
     shutil.copytree(plain / "images", data / "images")
@@ -105,6 +119,9 @@ def test_outlines_grow_into_masks(plain, tmp_path):
     made = grown(data, tmp_path / "classes")
     with open_raster(made.path / "masks" / "a0.tif") as raster:
         assert (raster.read() == 2).all()
+    new = SyntheticPairs.grown(made.path)[0]  # by the palette.json that was written
+    with open_raster(made.path / "masks" / f"{new.meta['name']}.tif") as raster:
+        assert np.array_equal(new.mask.numpy(), raster.read()[..., 0])
 
 
 def test_parts_become_one_folder_and_folders_may_lie_anywhere(plain, tmp_path):
@@ -129,3 +146,20 @@ def test_what_leads_out_of_the_named_folders_is_refused(plain, tmp_path):
         (tmp_path / f"images/{name}.png").symlink_to(plain / f"images/{name}.png")
     with pytest.raises(DataError, match="would be carried over"):
         grow(run, tmp_path / "images", tmp_path / "more", least_agreement=0, real_masks=plain / "masks")
+
+
+def test_tiles_of_ones_own_are_the_material_of_what_grows(tmp_path, capsys):
+    grid = make_grid(TOWN.shape, gsd_m=0.5)
+    for name in NAMES:
+        write_tiff(tmp_path / f"data/images/{name}.tif", make_image(TOWN), grid)
+        write_tiff(tmp_path / f"data/masks/{name}.tif", TOWN.astype(np.uint8) * 255, grid)
+    store = prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.5, size=80, split="digits", workers=1)
+    run = refiner(tmp_path / "run")
+    options = {"ratio": 0.1, "split": "digits", "least_agreement": 0}
+    capsys.readouterr()
+    made = grow(run, tmp_path / "data", tmp_path / "more", material_from=store.path, **options)
+    assert f"{made.path}: 6 real pairs and 1 synthetic, 1 wanted.\n" in capsys.readouterr().out
+    tags = read_tags(made.path / f"images/{made.rows[0]['name']}.tif")
+    assert tags["MATERIAL_SHA256"] == load_generator(run).with_material(store).material_sha256
+    with pytest.raises(OutputExistsError):
+        grow(run, tmp_path / "data", tmp_path / "more", **options)  # of the run's own material

@@ -9,7 +9,8 @@ from hypothesis.extra.numpy import arrays
 from orthoforge.growing.mask_streams import shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.training_ground import largest_rectangles
-from orthoforge.scenes.sources import number_of, place_key, place_of
+from orthoforge.scenes.place_names import place_key, place_of
+from orthoforge.scenes.sources import number_of
 
 STEMS = st.text("aZ09-_ .é", min_size=1, max_size=12).filter(lambda name: name.strip(". ") == name)
 

@@ -462,11 +462,26 @@ def test_utility_takes_it_and_knows_its_tiles(town):
 def test_grow_needs_to_be_told_what_the_tiles_would_have_said(town, tmp_path):
     with pytest.raises(ConfigError, match=r"town-s came without its training tiles.*--split digits or inria"):
         grow(town / "town-s", town / "data", tmp_path / "larger")
-    with pytest.raises(ConfigError, match=r"town-s came without its training tiles.*--least-agreement 0"):
-        grow(town / "town-s", town / "data", tmp_path / "larger", split="digits")
+    with pytest.raises(ConfigError, match=r"town-s came without its training tiles.*--tiles TILES.*leave --least-agreement out"):
+        grow(town / "town-s", town / "data", tmp_path / "larger", split="digits", least_agreement=0.5)
+    with pytest.raises(DataError, match=r"Pairs of masks alone are made by orthoforge generate RUN .*--keep-mask"):
+        grow(town / "town-s", town / "data" / "masks", tmp_path / "larger", split="digits")
     assert list(tmp_path.iterdir()) == []
-    grown = grow(town / "town-s", town / "data", tmp_path / "larger", split="digits", least_agreement=0, ratio=0.3)
+    grown = grow(town / "town-s", town / "data", tmp_path / "larger", split="digits", ratio=0.3)
     assert grown.added == grown.wanted > 0
+    assert ["no segmenter looked at the images" in note for note in grown.notes] == [True]
+
+
+def test_grow_takes_tiles_for_weights_that_came_without(town, tmp_path):
+    store = TileStore.open(town / "tiles")
+    grown = grow(town / "town-s", town / "data", tmp_path / "larger", tiles=town / "tiles", least_agreement=0, ratio=0.3)
+    trained = {row.scene for row in store.rows if row.split == "train"}
+    assert {row["mask"]["scene"] for row in grown.rows} <= trained and grown.added == grown.wanted > 0
+    other = prepare(town / "data", tmp_path / "other", grid=1, size=32, split="digits")
+    with pytest.raises(ConfigError, match=r"these are not the tiles that .*run was trained on"):
+        grow(town / "run", town / "data", tmp_path / "more", tiles=other.path)
+    again = grow(town / "run", town / "data", tmp_path / "again", tiles=str(town / "tiles"), least_agreement=0, ratio=0.3)
+    assert [row["name"] for row in again.rows] == [row["name"] for row in grown.rows]
 
 
 def test_another_training_starts_from_it(town, tmp_path, capsys):

@@ -115,3 +115,13 @@ def test_noise_is_a_picture_too():
     noise = np.random.default_rng(0).integers(0, 256, (512, 512, 3), np.uint8)  # compresses to more than a photo of its size
     row = html.picture_row([Picture(noise, "noise")])
     assert read_page(row).images()[0][1].size == (512, 512)
+
+
+def test_pictures_that_belong_together_stay_in_one_cell_of_the_row():
+    groups = html.picture_groups(
+        [[Picture(PHOTO, name), Picture(MASK, f"mask of {name}")] for name in ("one", NASTY)], heading=NASTY
+    )
+    first, second = groups.split('<div class="group">')[1:]
+    assert "--columns: 2" in groups and first.count("<figure>") == second.count("<figure>") == 2
+    assert "mask of one" in first and "mask of one" not in second
+    assert NASTY not in groups and groups.count(html.escape(NASTY)) >= 3

@@ -200,7 +200,7 @@ def test_a_coco_file_that_cannot_be_used_says_why(data, tmp_path, content, messa
 
 
 def test_outlines_want_a_folder_to_be_drawn_in(data):
-    with pytest.raises(DataError, match="check, prepare and grow read as masks"):
+    with pytest.raises(DataError, match="check, prepare, forge, generate and grow read as masks"):
         find_pairs(written(data, coco([])))
 
 

@@ -16,6 +16,7 @@ from rich.console import Console
 
 from conftest import UTM, make_dataset, make_grid, make_image, make_mask, make_pair, write_tiff
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.rasters import raster as raster_module
 from orthoforge.masks.share import turning
@@ -24,10 +25,11 @@ from orthoforge.scenes.check_table import format_report
 from orthoforge.scenes.checks import CheckReport, check
 from orthoforge.scenes.scene_check import Finding, SceneCheck
 from orthoforge.scenes.sources import find_pairs
+from orthoforge.tiles.prepare import prepare
 
 
-def printed(report, **options):
-    console = Console(width=100, file=io.StringIO())
+def printed(report, width=100, **options):
+    console = Console(width=width, file=io.StringIO())
     console.print(format_report(report, **options))
     return console.file.getvalue()
 
@@ -61,6 +63,20 @@ def test_a_sound_data_set_has_no_findings_and_its_facts_in_the_rows(tmp_path):
     assert scene.gsd_m == pytest.approx(0.3, rel=1e-3)
     assert scene.building_share == pytest.approx((make_mask((60, 80), seed=1) > 0).mean())
     assert "3 scenes, 3 without findings of their own; 0 faults, 0 warnings" in printed(report)
+
+
+@pytest.mark.parametrize("all_scenes", [False, True])
+def test_long_names_take_several_lines_and_cut_no_other_column_at_80(tmp_path, all_scenes):
+    name = "a_satellite_building_segmentation_of_eastern_europe_"
+    scenes = tuple(
+        SceneCheck(f"{name}{n}", (1817 + n, 2062), "3×uint8", "EPSG:32633", gsd_m=0.13, building_share=0.2) for n in (1, 2)
+    )
+    _, _, headings, _, *lines, _ = printed(CheckReport(tmp_path, scenes), width=80, all_scenes=all_scenes).splitlines()
+    assert headings.rstrip().endswith("ings")
+    rows = [line for line in lines if "EPSG:32633" in line]
+    assert len(rows) == (2 if all_scenes else 1) and all("0.13" in row and row.rstrip().endswith("–      ·     ·") for row in rows)
+    second = headings.index("in px") if all_scenes else headings.index("scenes")
+    assert name.rstrip("_") in "".join(line[:second].strip() for line in lines)
 
 
 @functools.cache
@@ -280,6 +296,18 @@ def test_empty_and_inverted_masks_are_warnings_with_the_share(tmp_path, change, 
         raise AssertionError(*messages(report, "warning"))
 
 
+def test_masks_of_classes_are_not_judged_as_masks_of_buildings(tmp_path):
+    make_dataset(tmp_path, ["b1", "b2"])
+    write_tiff(tmp_path / "masks/b1.tif", np.full((64, 64), 1, np.uint8), GRID)
+    write_tiff(tmp_path / "masks/b2.tif", np.zeros((64, 64), np.uint8), GRID)
+    (tmp_path / "palette.json").write_text('{"Ground": 0, "Building": 1}')
+    report = check(tmp_path, palette=tmp_path / "palette.json")
+    assert (report.faults, report.warnings) == (0, 0)
+    assert row(report, "b1").building_share == 1
+    inverted, _ = messages(check(tmp_path, palette=tmp_path / "palette.json", building=["Building"]), "warning")
+    assert inverted.endswith("it is nearly full. Choose with --building what is building.")
+
+
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
 def test_turning_changes_its_sign_with_the_mask(seed, share):
     mask = np.random.default_rng(seed).random((17, 23)) < share
@@ -464,7 +492,7 @@ def test_the_layout_is_told_and_a_stated_pixel_size_shows(tmp_path):
     make_dataset(tmp_path, ["a1", "a2"], crs=None, suffix=".png")
     report = check(tmp_path)
     assert report.layout == "images/ and masks/"
-    assert "say it with --pixel-size METRES" in messages(report, "warning")[0]
+    assert "State it with --pixel-size METRES" in messages(report, "warning")[0]
     report = check(tmp_path, pixel_size=0.4)
     assert [scene.gsd_m for scene in report.scenes] == pytest.approx([0.4, 0.4])
     assert "--pixel-size" not in messages(report, "warning")[0]
@@ -472,6 +500,26 @@ def test_the_layout_is_told_and_a_stated_pixel_size_shows(tmp_path):
     report = check(tmp_path)
     assert [scene.gsd_m for scene in report.scenes] == [pytest.approx(0.2), None]
     assert any("'z*' fits the name of no image" in text for text in messages(report, "warning"))
+
+
+@pytest.mark.parametrize("tagged", [("images", "masks"), ("images",), ("masks",)])
+def test_a_pixel_size_in_the_tag_of_one_file_of_a_pair_is_that_of_both(tmp_path, tagged):
+    mask = make_mask(64)
+    for part, pixels in (("images", make_image(mask)), ("masks", mask)):
+        grid = Grid(64, 64).with_pixel_size(0.3) if part in tagged else Grid(64, 64)
+        write_raster(tmp_path / "data" / part / "a1.tif", pixels, grid)
+    report = check(tmp_path / "data")
+    assert row(report, "a1").gsd_m == pytest.approx(0.3)
+    assert "--pixel-size" not in " ".join(messages(report, "warning"))
+    store = prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.3, size=64, split="random")
+    assert store.gsd_m == pytest.approx(0.3)
+
+
+def test_the_table_shows_the_commonest_size_of_a_place(tmp_path):
+    scenes = [SceneCheck(f"a{n}", size=(500, 500) if n > 2 else (348 + n, 384)) for n in range(9)]
+    text = printed(CheckReport(tmp_path, tuple(scenes)))
+    assert "500×500 +3" in text and "348×384" not in text
+    assert "+N: the commonest; the place has N more values" in text
 
 
 def test_a_file_that_says_another_pixel_size_than_the_stated_is_told_once(tmp_path):

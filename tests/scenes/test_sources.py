@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from conftest import LAYOUTS, make_dataset, make_pair
 from orthoforge.errors import DataError
-from orthoforge.scenes.sources import find_pairs, natural_key, number_of, place_key, place_of
+from orthoforge.scenes.place_names import place_key, place_of
+from orthoforge.scenes.sources import find_pairs, natural_key, number_of
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

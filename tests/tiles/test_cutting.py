@@ -167,7 +167,7 @@ def test_finer_pixels_than_the_scenes_are_refused():
 
 
 def test_a_scene_without_crs_has_no_gsd():
-    with pytest.raises(GridError, match=r"austin1: the scene has no CRS.*--grid"):
+    with pytest.raises(GridError, match=r"austin1: does not say how large its pixels are.*has no CRS.*--grid"):
         cut_by_gsd("austin1", Grid(300, 300), 0.3, 64)
 
 

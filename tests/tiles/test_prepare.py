@@ -71,7 +71,19 @@ def test_gsd_cuts_by_ground_size(data, tmp_path, capsys):
     assert body(tmp_path / "tiles")["counts"]["too_small"] == ["hut1"]
     said = capsys.readouterr().out
     assert "1 scene skipped, smaller than one tile: hut1" in said
-    assert "at the right and bottom of scenes, fill no whole tile" in said
+    assert "at the right and bottom of scenes no whole tile of 20 px fits" in said and "--size" in said
+
+
+@pytest.mark.parametrize(("side", "size", "advised"), [(130, 96, "--size 64 would leave out 3.1 %"), (200, 96, None)])
+def test_pixels_that_fill_no_tile_are_told_with_the_size_that_saves_them(tmp_path, capsys, side, size, advised):
+    for number in range(4):
+        make_pair(tmp_path / "data", f"town{number}", side)
+    prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.3, size=size)
+    said = capsys.readouterr().out
+    assert f"no whole tile of {size} px fits" in said
+    assert (advised in said) if advised else ("would leave out" not in said)
+    prepare(tmp_path / "data", tmp_path / "again", gsd=0.3, size=64)
+    assert advised is None or body(tmp_path / "again")["counts"]["rest_share"] == pytest.approx(0.031, abs=0.001)
 
 
 def test_metres_of_pixels_in_degrees_are_those_on_the_ground(tmp_path):
@@ -201,7 +213,7 @@ def test_impossible_settings_are_refused(data, tmp_path, options, message):
 
 def test_scenes_without_crs_need_a_number_of_tiles(tmp_path, capsys):
     make_dataset(tmp_path / "data", [f"a{number}" for number in range(10)], crs=None, suffix=".png")
-    with pytest.raises(GridError, match=r"a0: the scene has no CRS.*--grid"):
+    with pytest.raises(GridError, match=r"a0: does not say how large its pixels are .* no CRS.*--grid"):
         prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.3)
     store = prepare(tmp_path / "data", tmp_path / "tiles", grid=1, size=32)
     assert store.gsd_m is None

@@ -41,7 +41,7 @@ def test_a_table_beside_the_data_says_it_by_name(tmp_path, tiles):
     windows = {row.scene: row.window.height for row in prepare(data, tiles, gsd=1.0, size=16).rows}
     assert windows == {"a1": 32, "b1": 16}
     (data / "pixel_size.csv").write_text("c*,0.5\n")
-    with pytest.raises(GridError, match="Say it with --pixel-size METRES"):
+    with pytest.raises(GridError, match="State it with --pixel-size METRES"):
         prepare(data, tmp_path / "other", gsd=1.0, size=16)
 
 
@@ -50,7 +50,7 @@ def test_a_scene_of_unknown_pixel_size_is_left_out_and_named_and_stops_no_other(
     make_pair(tmp_path / "data", "b1", suffix=".png", crs=None)
     store = prepare(tmp_path / "data", tiles, gsd=0.3, size=32)
     assert {row.scene for row in store.rows} == {"a1", "a2"}
-    assert "b1: the scene has no CRS" in (told := capsys.readouterr().out) and "--pixel-size METRES" in told
+    assert "b1: does not say how large its pixels are" in (told := capsys.readouterr().out) and "--pixel-size METRES" in told
     prepare(tmp_path / "data", tiles, gsd=0.3, size=32)  # and needs no --skip-bad the second time either
     assert "nothing to do" in capsys.readouterr().out
     assert json.loads((tiles / "store.json").read_text())["counts"]["left_out"] == ["b1"]

@@ -8,7 +8,7 @@ from rasterio.crs import CRS
 from rasterio.warp import transform as transform_points
 
 from orthoforge.errors import DataError
-from orthoforge.scenes.sources import place_of
+from orthoforge.scenes.place_names import place_of
 from orthoforge.tiles.splits import Site, assign_splits, touching
 
 

@@ -72,6 +72,16 @@ def test_forged_masks_are_of_the_subset_and_on_no_real_ground(store, run, tmp_pa
         own_tiles(load_generator(run), store, store.ids("train")[:1], tmp_path, masks="forged", most=2, seed=0)
 
 
+def test_masks_are_forged_of_tiles_that_lie_nowhere(run, tmp_path):
+    for kind, pixels in (("images", np.repeat(TOWN.astype(np.uint8)[..., None] * 90, 3, -1)), ("gt", TOWN.astype(np.uint8) * 255)):
+        for name in ("heath1", "heath2", "heath3"):
+            write_tiff(tmp_path / "data" / kind / f"{name}.tif", pixels)
+    nowhere = prepare(tmp_path / "data", tmp_path / "tiles", pixel_size=0.5, gsd=0.5, size=80, split="digits", workers=1)
+    made = own_tiles(load_generator(run), nowhere, nowhere.ids("train"), tmp_path, masks="forged", most=1, seed=0)
+    assert made.tile(0)[1].any()
+    assert made.gsd_m == nowhere.gsd_m == 0.5
+
+
 def test_of_a_subset_the_others_train_no_more_and_its_fingerprint_says_so(store):
     ids = of_scene(store, "heath2")
     part = training_on(store, ids)

@@ -21,9 +21,11 @@ from orthoforge.errors import OrthoforgeError, ResourceError, exit_code, is_out_
 # `train` is parsed by its own function; it stands here for the list in `orthoforge --help`.
 COMMANDS: dict[str, Callable[..., Any]] = {
     "demo": training.demo, "check": data.check, "prepare": data.prepare, "train": training.TrainOptions,
-    "footprints": masks.footprints, "forge": masks.forge, "generate": images.generate, "grow": images.grow,
+    "footprints": masks.footprints, "realign": masks.realign, "forge": masks.forge, "generate": images.generate,
+    "grow": images.grow,
     "evaluate": scores.evaluate, "utility": scores.utility, "compare": scores.compare, "experiment": training.experiment,
-    "sweep": training.sweep, "publish": publishing.publish, "serve": serving.serve, "recipes": training.recipes,
+    "sweep": training.sweep, "publish": publishing.publish, "export": publishing.export, "serve": serving.serve,
+    "recipes": training.recipes,
     "doctor": machine.doctor,
 }  # fmt: skip
 DESCRIPTION = (
@@ -32,7 +34,7 @@ DESCRIPTION = (
 # What a disk, or whoever owns a file, says of any that is asked for.
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO, errno.ELOOP, errno.ESTALE}
 # Those that keep what is finished, and go on with the rest when they are run again.
-GOES_ON = ("demo", "prepare", "forge", "generate", "grow", "utility", "experiment", "sweep")
+GOES_ON = ("demo", "prepare", "realign", "forge", "generate", "grow", "utility", "experiment", "sweep")
 
 
 def main(argv: list[str] | None = None) -> int:

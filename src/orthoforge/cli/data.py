@@ -1,9 +1,18 @@
 """Commands that make and look at data: check, prepare."""
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from tyro.conf import Positional
+
+from orthoforge.cli.options import PixelSize
+from orthoforge.stores import Stores
+
+if TYPE_CHECKING:
+    from orthoforge.tiles.store import TileStore
+
+MATERIAL_GSD_M = 0.3
+"""Metres a pixel of the weights ``orthoforge-material``."""
 
 
 def check(
@@ -13,30 +22,31 @@ def check(
     palette: Path | None = None,
     building: tuple[str, ...] = (),
     bands: tuple[int, ...] | None = None,
-    pixel_size: float | Path | None = None,
+    pixel_size: PixelSize = None,
     images: Path | None = None,
     masks: Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
+    places: Path | None = None,
     all: bool = False,
 ) -> int:
     """Check image/mask pairs: names, sizes, CRS, grids, values, unreadable pixels, alignment. The exit code is 1 when there is a
     fault.
 
     Args:
-        data: A data set: a folder with images/ and masks/, or in another common layout. It may be left out with --images and
-            --masks.
+        data: A data set: a folder with images/ and masks/, or in another common layout; also in an object store (s3://, gs://,
+            az://). It may be left out with --images and --masks.
         threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes.
         building: Names of the classes that are building: the masks are then read as masks of buildings. Without --palette, values
             of the masks, such as 1.
         bands: Bands of the images to use, numbered from 1. Without it an image must have three.
-        pixel_size: Metres of a pixel, for images without coordinates, such as 0.3. Or a table (.csv) of file names and metres. A
-            file pixel_size.csv in DATA is used without being named.
         images: Folder of the images, where the layout of DATA is not recognised, or they lie elsewhere.
         masks: Folder of the masks, a COCO file, or a folder of YOLO's labels.
         image_suffix: What names of images end in beyond the name of the scene, such as _sat.
         mask_suffix: What names of masks end in beyond the name of the scene, such as _mask.
+        places: Table (.csv) of file names and places, where names do not say which place a scene is of. A file places.csv in DATA
+            is used without being named.
         all: List the scenes without findings too.
     """
     from rich.console import Console
@@ -44,11 +54,13 @@ def check(
     from orthoforge.scenes.check_table import format_report
     from orthoforge.scenes.checks import check
 
-    report = check(
-        data, threshold=threshold, palette=palette, building=building, bands=bands, pixel_size=pixel_size, images=images,
-        masks=masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
-    )  # fmt: skip
-    Console().print(format_report(report, all_scenes=all))
+    with Stores() as stores:
+        report = check(
+            stores.read(data), threshold=threshold, palette=palette, building=building, bands=bands, pixel_size=pixel_size,
+            images=stores.read(images), masks=stores.read(masks), image_suffix=image_suffix, mask_suffix=mask_suffix,
+            places=places,
+        )  # fmt: skip
+        Console().print(format_report(report, all_scenes=all))
     return 1 if report.faults else 0
 
 
@@ -67,23 +79,25 @@ def prepare(
     layer_style: Path | None = None,
     threshold: int | None = None,
     bands: tuple[int, ...] | None = None,
-    pixel_size: float | Path | None = None,
+    pixel_size: PixelSize = None,
     images: Path | None = None,
     masks: Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
+    places: Path | None = None,
     attribution: str = "",
     skip_bad: bool = False,
     seed: int = 0,
     workers: int | None = None,
+    on: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Cut scenes into tiles, once for all trainings. If it is stopped and run again, it goes on.
 
     Args:
-        data: A data set: a folder with images/ and masks/, or in another common layout. It may be left out with --images and
-            --masks. With --layers images/ are enough.
-        tiles: Folder to write the tiles to.
+        data: A data set: a folder with images/ and masks/, or in another common layout; also in an object store (s3://, gs://,
+            az://). It may be left out with --images and --masks. With --layers images/ are enough.
+        tiles: Folder to write the tiles to, also in an object store.
         grid: Cut each scene into GRID × GRID tiles and resize them. 1 when neither --grid nor --gsd is given.
         gsd: Cut tiles at this ground resolution, in metres per pixel.
         size: Side of a tile in pixels.
@@ -101,24 +115,45 @@ def prepare(
         threshold: Mask values from this one on are building. Without it a mask may hold only 0, 1 and 255.
         bands: Bands of the images to keep, numbered from 1, such as 1 2 3 4. Without it an image must have three: red,
             green and blue.
-        pixel_size: Metres of a pixel, for images without coordinates, such as 0.3. Or a table (.csv) of file names and metres. A
-            file pixel_size.csv in DATA is used without being named.
         images: Folder of the images, where the layout of DATA is not recognised, or they lie elsewhere.
         masks: Folder of the masks, a COCO file, or a folder of YOLO's labels.
         image_suffix: What names of images end in beyond the name of the scene, such as _sat.
         mask_suffix: What names of masks end in beyond the name of the scene, such as _mask.
+        places: Table (.csv) of file names and places, where names do not say which place a scene is of. A file places.csv in DATA
+            is used without being named.
         attribution: Whom to credit for the imagery. It is written into runs and generated files.
         skip_bad: Leave out scenes that cannot be read, and name them.
         seed: Seed of the random choices of the splits blocks and random.
         workers: Number of scenes read at a time. All cores when left out.
+        on: ray, or ray://HOST:PORT. The machines of a Ray cluster cut the scenes (docs/cluster.md). This process when left out.
         overwrite: Replace tiles that were made with other settings.
     """
     from orthoforge.tiles.prepare import prepare
 
-    prepare(
-        data, tiles, grid=grid, gsd=gsd, size=size, split=split,
-        min_building=min_building, palette=palette, building=building, layers=layers, layer_style=layer_style,
-        threshold=threshold, bands=bands, pixel_size=pixel_size,
-        images=images, masks=masks, image_suffix=image_suffix, mask_suffix=mask_suffix, attribution=attribution, skip_bad=skip_bad,
-        seed=seed, workers=workers, overwrite=overwrite,
-    )  # fmt: skip
+    source: Path | None = data
+    if tiles is None and images and masks:  # then the first path says where to
+        source, tiles = None, data
+    with Stores() as stores:
+        target = stores.write(tiles, overwrite=overwrite)
+        store = prepare(
+            stores.read(source), target, grid=grid, gsd=gsd, size=size, split=split,
+            min_building=min_building, palette=palette, building=building, layers=layers, layer_style=layer_style,
+            threshold=threshold, bands=bands, pixel_size=pixel_size, images=stores.read(images), masks=stores.read(masks),
+            image_suffix=image_suffix, mask_suffix=mask_suffix, places=places, attribution=attribution, skip_bad=skip_bad,
+            seed=seed, workers=workers, on=on, overwrite=overwrite,
+        )  # fmt: skip
+    assert tiles is not None  # or prepare had refused
+    print(_after_prepare(store, tiles))
+
+
+def _after_prepare(store: "TileStore", tiles: Path) -> str:
+    """The commands that may come next: a training, and where weights of the package fit the tiles, the way without one."""
+    from orthoforge.geo.grid import other_scale
+
+    train = f"next: orthoforge train orthoforge-s --data {tiles} --out runs/first"
+    if store.classes or store.bands != 3 or other_scale(store.gsd_m, MATERIAL_GSD_M):
+        return train
+    return (
+        f"{train}\nor without training: orthoforge forge {tiles} --out forged, then\n  orthoforge generate orthoforge-material "
+        f"forged/masks --out images --material-from {tiles} --keep-mask"
+    )

@@ -1,11 +1,13 @@
 """Commands that make images: generate, grow."""
 
+import sys
 from pathlib import Path
 from typing import Literal
 
 from tyro.conf import Positional
 
-from orthoforge.cli.options import Out, said_device
+from orthoforge.cli.options import Out, PixelSize, said_device
+from orthoforge.stores import Stores
 
 
 def generate(
@@ -34,12 +36,14 @@ def generate(
     threshold: int | None = None,
     palette: Path | None = None,
     building: tuple[str, ...] = (),
-    pixel_size: float | Path | None = None,
+    pixel_size: PixelSize = None,
     sign: tuple[Path, Path] | None = None,
     format: Literal["tif", "png"] | None = None,
     keep_mask: bool = False,
     labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
     device: str = "auto",
+    backend: Literal["auto", "torch", "onnx", "openvino"] = "torch",
+    on: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Turn masks, or building footprints, into images with a trained run. A mask may have any size. The image has the size, CRS and
@@ -51,13 +55,14 @@ def generate(
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
             come with the package: orthoforge-material, orthoforge-s.
-        masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, or .txt files with a
-            path a line. `example` is the mask that comes with the package.
-        out: A .tif or .png for one mask, or a folder.
+        masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, data sets, a COCO file,
+            a folder of YOLO's labels, or .txt files with a path a line. `example` is the mask that comes with the package.
+            Or addresses in an object store: s3://, gs://, az://, https://.
+        out: A .tif or .png for one mask, or a folder. Or an address in an object store.
         seed: Seed of all that is random in the network. Another seed gives another image.
-        style: The look of the images, for a network with styles: a place of the run, the file of a reference image, or
-            by-name. by-name takes for each mask the place in its file name, as in PLACE_1.tif. When left out, the seed
-            chooses a place.
+        style: The look of the images, for a network with styles: a place of the run, the file of a reference image, by-name
+            or each. by-name takes for each mask the place in its file name, as in PLACE_1.tif. each gives each mask a look of
+            its own, by the seed and its file name. When left out, the seed chooses one look for all masks.
         material_from: Tiles of your own, a folder made by `orthoforge prepare`. Weights of orthoforge-material then compose
             images of the roofs and the ground of these tiles, without training. Only the training split is used. The styles
             are the places of the tiles.
@@ -84,8 +89,6 @@ def generate(
             buildings alone, or codes its classes otherwise.
         building: Names of the palette's classes that are building, for a run that knows buildings alone. The one that is called
             so when left out. Without --palette, values of the masks, such as 1.
-        pixel_size: Metres of a pixel, for masks without coordinates, such as 0.3. Or a table (.csv) of file names and metres. That
-            of the run when left out.
         sign: Certificate and private key, PEM files. They sign Content Credentials (C2PA) beside each image.
         format: File format of the images in a folder. A PNG has no place on the ground.
         keep_mask: Also write the mask of each image, on the grid of the image. A folder then becomes a data set with images/
@@ -93,19 +96,28 @@ def generate(
         labels: Labels for other programs, one or more of coco (instance segmentation), yolo (segmentation) and instances
             (masks with a number for each building). The folder becomes a data set with images/ and the labels beside it.
         device: auto (a GPU where there is one, else the processor), cpu, cuda or mps. Several with commas: cuda:0,cuda:1.
+        backend: What computes the network on a processor. onnx and openvino need the extra export, and make the same image to a
+            level. auto measures which is fastest, once, and remembers it.
+        on: ray, or ray://HOST:PORT. The machines of a Ray cluster make the images (docs/cluster.md). This process when left out.
         overwrite: Replace images that are there.
     """
     from orthoforge.generation import generate
 
-    for path in generate(
-        run, masks, out, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
-        resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-        repair=repair, layer=layer, layers=layers, layer_style=layer_style,
-        compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
-        pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask, labels=labels, device=said_device(device),
-        overwrite=overwrite,
-    ):  # fmt: skip
-        print(path)
+    with Stores() as stores:
+        target, sources = stores.write(out, overwrite=overwrite), [stores.read(mask) for mask in masks]
+        paths = generate(
+            run, sources, target, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
+            resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
+            repair=repair, layer=layer, layers=layers, layer_style=layer_style,
+            compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
+            pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask, labels=labels, device=said_device(device),
+            backend=backend, on=on, overwrite=overwrite,
+        )  # fmt: skip
+        for path in paths:
+            print(stores.shown(path))
+        if keep_mask and paths != [target]:
+            how = f": orthoforge.SyntheticPairs.generated({str(out)!r}) reads them" if target == out else ""
+            print(f"{len(paths)} pair{'s' * (len(paths) != 1)} in {stores.shown(target)}{how}", file=sys.stderr)
 
 
 def grow(
@@ -117,18 +129,21 @@ def grow(
     variants: int = 1,
     masks: Literal["real", "transform", "recombine", "streets"] | Path = "real",
     split: Literal["digits", "inria"] | None = None,
-    least_agreement: float = 0.5,
+    least_agreement: float | None = None,
+    tiles: Path | None = None,
+    material_from: Path | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: Path | None = None,
     building: tuple[str, ...] = (),
-    pixel_size: float | Path | None = None,
+    pixel_size: PixelSize = None,
     images: Path | None = None,
     real_masks: Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
     labels: tuple[Literal["coco", "yolo", "instances"], ...] = (),
     device: str = "auto",
+    on: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Make a larger data set: the real pairs, and synthetic pairs that only train. If it is stopped and run again, it goes on.
@@ -139,23 +154,28 @@ def grow(
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
             come with the package: orthoforge-material, orthoforge-s.
-        data: The data set that the tiles of the run were cut from. Or the folder of its images, with --real-masks.
-        out: Folder for the larger data set.
+        data: The data set that the tiles of the run were cut from, also in an object store. Or the folder of its images, with
+            --real-masks.
+        out: Folder for the larger data set, also in an object store.
         ratio: Number of synthetic pairs for each real pair that trains.
         variants: Number of images for each mask. More than one needs a network with noise.
         masks: Where masks come from. real: the training masks again. transform, recombine or streets: forged from them. Or
             a folder of masks.
-        split: Only if the tiles of the run are gone: the rule by scene number that the run was trained by.
+        split: Which scenes train, by their numbers. For weights without tiles, where --tiles is not given. For a run whose tiles
+            are gone: the rule that it was trained by.
         least_agreement: A segmenter looks for the mask in each image. Reject an image in which it recognises less than this
-            share of what it recognises in real ones. 0 leaves the segmenter out.
+            share of what it recognises in real ones. 0 leaves the segmenter out. When left out: 0.5, but 0 for weights that come
+            without tiles, where --tiles is not given.
+        tiles: Tiles that `orthoforge prepare` cut from DATA. They say which scenes train, and the segmenter learns from them. For
+            weights that come without tiles, such as orthoforge-s. Those of the run when left out.
+        material_from: Tiles of your own, a folder made by `orthoforge prepare`, which may be that of --tiles. Weights of
+            orthoforge-material then compose images of the roofs and the ground of these tiles, without training.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
             buildings alone, or codes its classes otherwise. The masks of the new data set are then as the run knows them.
         building: Names of the palette's classes that are building, for a run that knows buildings alone. Without --palette, values
             of the masks. What the tiles of the run were cut with when left out.
-        pixel_size: Metres of a pixel, for images without coordinates, or a table (.csv) of file names and metres. When left out,
-            pixel_size.csv in DATA, or what the tiles of the run were cut with.
         images: Folder of the real images, where the layout of DATA is not recognised, or they lie elsewhere.
         real_masks: Folder of their masks, a COCO file, or a folder of YOLO's labels.
         image_suffix: What names of images end in beyond the name of the scene, such as _sat.
@@ -163,12 +183,16 @@ def grow(
         labels: Labels of all pairs for other programs, one or more of coco (instance segmentation), yolo (segmentation) and
             instances (masks with a number for each building). A finished data set gets those that it lacks.
         device: auto (a GPU where there is one, else the processor), cpu, cuda or mps. Several with commas: cuda:0,cuda:1.
+        on: ray, or ray://HOST:PORT. The machines of a Ray cluster make the pairs (docs/cluster.md). This process when left out.
         overwrite: Replace a data set that was grown here with other settings.
     """
     from orthoforge.growing import grow
 
-    grow(
-        run, data, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-        threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images, real_masks=real_masks,
-        image_suffix=image_suffix, mask_suffix=mask_suffix, labels=labels, device=said_device(device), overwrite=overwrite,
-    )  # fmt: skip
+    with Stores() as stores:
+        grow(
+            run, stores.read(data), stores.write(out, overwrite=overwrite), ratio=ratio, variants=variants, masks=masks,
+            split=split, least_agreement=least_agreement, tiles=tiles, material_from=material_from, seed=seed,
+            threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images,
+            real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
+            labels=labels, device=said_device(device), on=on, overwrite=overwrite,
+        )  # fmt: skip

@@ -11,6 +11,16 @@ Out = Annotated[Path, arg(aliases=("-o",))]
 OptionalOut = Annotated[Path | None, arg(aliases=("-o",))]
 """The same where it may be left out."""
 
+PixelSize = Annotated[
+    float | Path | None,
+    arg(
+        help="Metres of a pixel on the ground, such as 0.3, for files without coordinates. Or a table (.csv) of file names and "
+        "metres. A file that says its own keeps it. When left out, a table pixel_size.csv beside the files, or one folder above, "
+        "is used. Without one, a command with a run takes the run's."
+    ),
+]
+"""How large pixels are where files do not say it: the same in every command that reads such files."""
+
 
 def said_device(names: str) -> str:
     """The device that ``--device`` means here; what it is becomes the first line on stderr. Several are named with commas.

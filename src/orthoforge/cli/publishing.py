@@ -1,7 +1,8 @@
-"""Commands that give away what was made: publish."""
+"""Commands that give away what was made: publish, export."""
 
 import sys
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -45,3 +46,37 @@ def publish(
     print(publish(run, out, name=name, card=facts, push=push, full_precision=full_precision, overwrite=overwrite))
     if push:
         print(f"uploaded to {push}")
+
+
+def export(
+    run: Positional[str],
+    *,
+    out: Out,
+    to: Literal["onnx", "openvino", "torch"] = "onnx",
+    style: str | None = None,
+    seed: int | None = None,
+    size: int | None = None,
+    int8: Path | None = None,
+    licence: str | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Write the generator of a run as one file in ONNX, OpenVINO or TorchScript, for programs that know nothing of Orthoforge.
+
+    Classes, pixel size, places, licence and attribution are in its metadata. Needs the extra export.
+
+    Args:
+        run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
+            come with the package: orthoforge-material, orthoforge-s.
+        out: File to write: .onnx, .xml (with a .bin beside it) or .pt.
+        to: onnx, openvino, or torch (TorchScript).
+        style: Fix the look to that of a place of the run. When left out, the look is an input.
+        seed: Fix noise and look. Needs --size. When left out, the noise is an input.
+        size: Side of the masks in pixels. When left out, masks may have any size.
+        int8: Prepared tiles. Weights and maps of an ONNX file are then stored in eight bits. It is refused where scores on these
+            tiles become worse.
+        licence: Licence of the weights, such as CC-BY-4.0. That of a published folder when left out.
+        overwrite: Replace a file that is there.
+    """
+    from orthoforge.exporting.export import export
+
+    print(export(run, out, to=to, style=style, seed=seed, size=size, int8=int8, licence=licence, overwrite=overwrite))

@@ -26,6 +26,7 @@ def evaluate(
     device: str = "auto",
     allow_trained: bool = False,
     fidelity: bool = False,
+    on: str | None = None,
     overwrite: bool = False,
 ) -> None:
     """Score a run, or any folder of images, against real tiles: realism, pixel scores, diversity, memorisation.
@@ -58,6 +59,8 @@ def evaluate(
         allow_trained: Also score tiles that the run was trained on. The report says so.
         fidelity: Train a segmenter on real tiles, which takes minutes, and see whether it finds the buildings of the masks
             in the images. Needs a run.
+        on: ray, or ray://HOST:PORT. The machines of a Ray cluster make the images and look at them (docs/cluster.md). This process
+            when left out.
         overwrite: Replace a report that is there.
     """
     from orthoforge.evaluation.evaluate import REPORT_HTML, evaluate, summary_lines
@@ -65,7 +68,7 @@ def evaluate(
     result = evaluate(
         images, data, out, split=split, masks=masks, network=network, weights=weights, lpips=lpips,
         threshold=threshold, palette=palette, building=building, bands=bands, seed=seed, device=said_device(device),
-        allow_trained=allow_trained, fidelity=fidelity, overwrite=overwrite,
+        allow_trained=allow_trained, fidelity=fidelity, on=on, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(summary_lines(result)))
     print(out / REPORT_HTML)

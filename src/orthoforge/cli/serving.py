@@ -1,6 +1,7 @@
 """Commands that answer over HTTP: serve."""
 
 from pathlib import Path
+from typing import Literal
 
 from tyro.conf import Positional
 
@@ -23,6 +24,7 @@ def serve(
     cache_gb: float = 4.0,
     seed: int = 0,
     device: str = "auto",
+    backend: Literal["auto", "torch", "onnx", "openvino"] = "torch",
 ) -> None:
     """Serve images of masks, a map that is generated as one pans over it, and jobs for large scenes, over HTTP.
 
@@ -44,10 +46,12 @@ def serve(
         cache_gb: Disk for generated blocks of maps, in GB; those not looked at for longest go first.
         seed: Of maps, where a request says no other.
         device: auto (a GPU where there is one, else the processor), cpu, cuda or mps; several with commas, as in cuda:0,cuda:1.
+        backend: What computes the networks on a processor. onnx and openvino need the extra export. auto measures which is
+            fastest, once, and remembers it.
     """
     from orthoforge.serving.serve import serve
 
     serve(
         runs, layers=layers, host=host, port=port, data=data, keys=keys, cors=cors, rate=rate, queue=queue, deadline=deadline,
-        upload_mb=upload_mb, cache_gb=cache_gb, seed=seed, device=said_device(device),
+        upload_mb=upload_mb, cache_gb=cache_gb, seed=seed, device=said_device(device), backend=backend,
     )  # fmt: skip

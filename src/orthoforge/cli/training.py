@@ -18,6 +18,11 @@ START_FROM = {
     "orthoforge-s": "for realistic images",
     "baseline": "for comparison",
 }
+# Said where no recipe is named.
+_DEFAULTS = (
+    "No recipe is named, so the defaults below are those that hold where a recipe says nothing. To see the defaults of a recipe, "
+    "name it: `orthoforge train orthoforge-s --help`."
+)
 
 
 @dataclass(frozen=True)
@@ -79,7 +84,9 @@ def train(argv: list[str]) -> None:
     if options.dry_run:
         from orthoforge.training.dry_run import dry_run
 
-        estimate = dry_run(options.settings, data, options.out, resume=options.resume, device=options.device)
+        estimate = dry_run(
+            options.settings, data, options.out, resume=options.resume, init_from=options.init_from, device=options.device
+        )
         print("\n".join(estimate.lines()))
         return
     from orthoforge.training.session import train
@@ -93,7 +100,8 @@ def train(argv: list[str]) -> None:
 def _train_options(argv: list[str], recipe: Any, settings: Recipe) -> TrainOptions:
     """``argv``, with this recipe and its fields as defaults."""
     default = TrainOptions(recipe=recipe, settings=settings)
-    return tyro.cli(FlagCreatePairsOff[TrainOptions], prog="orthoforge train", args=argv, default=default)
+    about = f"{TrainOptions.__doc__}\n\n{_DEFAULTS}" if recipe is tyro.MISSING else None
+    return tyro.cli(FlagCreatePairsOff[TrainOptions], prog="orthoforge train", args=argv, default=default, description=about)
 
 
 def _recipe_of_run(out: Path | None) -> tuple[str, Recipe]:

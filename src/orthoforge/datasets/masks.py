@@ -11,12 +11,13 @@ from torch import Tensor
 
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.forging.new_mask import new_mask
-from orthoforge.forging.places import Place, mask_paths, places_of
+from orthoforge.forging.places import Place, places_of, real_masks
 from orthoforge.generation.scene import at_resolution
 from orthoforge.geo.grid import Window, require_north_up
+from orthoforge.geo.pixel_sizes import PixelSizes, homes_of
 from orthoforge.masks.opening import SceneMask
 from orthoforge.masks.reader import MaskReader, open_raster_mask
-from orthoforge.scenes.sources import place_key
+from orthoforge.scenes.place_names import PlaceNames
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -44,7 +45,14 @@ class MaskSource(Protocol):
 
 
 def mask_source(
-    masks: Masks, generator: TrainedGenerator, *, forge: Forge | None, resample: bool, threshold: int | None, seed: int
+    masks: Masks,
+    generator: TrainedGenerator,
+    *,
+    forge: Forge | None,
+    resample: bool,
+    threshold: int | None,
+    pixel_size: PixelSizes | float | str | Path | None,
+    seed: int,
 ) -> MaskSource:
     """The source that ``masks`` means. Raises what ``SyntheticPairs`` says."""
     if isinstance(masks, np.ndarray | Tensor) or _is_of_arrays(masks):
@@ -62,16 +70,18 @@ def mask_source(
     if forge and generator.classes:
         raise ConfigError(f"forge={forge!r} makes masks of buildings; this run was trained on classes.")
     assert not isinstance(masks, np.ndarray | Tensor | TileStore)
-    paths = mask_paths(masks if isinstance(masks, str | Path) else [Path(str(path)) for path in masks])
+    found = real_masks(masks if isinstance(masks, str | Path) else [Path(str(path)) for path in masks])
+    homes = found.homes or homes_of(*found.paths)
+    names, sizes = PlaceNames.stated(None, *homes), PixelSizes.stated(pixel_size, *homes)
     if forge:
-        reader = MaskReader(threshold=threshold)
-        places, _ = places_of(paths, None, reader)
+        reader = MaskReader(threshold=threshold, pixel_sizes=sizes)
+        places, _ = places_of(found.paths, None, reader, names)
         for place in places:
             source = place.sources[0]
-            with open_raster_mask(source.path) as opened:
+            with reader.open(source.path) as opened:
                 at_resolution(opened, generator, source.path, resample=False)
         return ForgedMasks(tuple(places), forge, seed, reader)
-    return FileMasks(tuple(paths), generator, resample, threshold)
+    return FileMasks(found.paths, generator, resample, threshold, names, sizes)
 
 
 @dataclass(frozen=True)
@@ -116,18 +126,20 @@ class FileMasks:
     generator: TrainedGenerator
     resample: bool
     threshold: int | None
+    names: PlaceNames
+    sizes: PixelSizes
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def draw(self, number: int, crop_px: int | None, rng: np.random.Generator) -> Drawn:
         path = self.paths[number]
-        with open_raster_mask(path, classes=self.generator.classes, threshold=self.threshold) as opened:
+        with open_raster_mask(path, classes=self.generator.classes, threshold=self.threshold, pixel_sizes=self.sizes) as opened:
             require_north_up(path, opened.grid)
             mask: SceneMask = at_resolution(opened, self.generator, path, resample=self.resample)
             window = window_of(mask.grid.height, mask.grid.width, crop_px, rng, path)
             gsd_m = mask.grid.gsd_m() or self.generator.gsd_m or math.nan
-            return Drawn(mask.read(window)[0], path.stem, place_key(path.stem), window.row, window.col, gsd_m)
+            return Drawn(mask.read(window)[0], path.stem, self.names.key(path), window.row, window.col, gsd_m)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Synthetic pairs for a PyTorch loader: made when they are asked for, or read out of a grown data set."""
+"""Synthetic pairs for a PyTorch loader: made when they are asked for, or read from the files of ``grow`` or ``generate``."""
 
 import contextlib
 import os
@@ -10,11 +10,14 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset
 
+from orthoforge.datasets.generated import open_generated
 from orthoforge.datasets.grown import open_grown
 from orthoforge.datasets.masks import Forge, ForgedMasks, Masks, MaskSource, mask_source
 from orthoforge.datasets.sample import Epoch, Meta, Sample, Transforms, position, require_sound, sample_of
+from orthoforge.datasets.written import WrittenPairs
 from orthoforge.errors import ConfigError
 from orthoforge.generation.chosen_styles import BY_NAME, styled
+from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.trained_generator import TrainedGenerator, load_generator
 
 
@@ -29,6 +32,8 @@ class PairSource(Protocol):
 class SyntheticPairs(Dataset[Sample]):
     """Synthetic pairs: ``len(pairs)``, and ``pairs[i]`` is a ``Sample`` of image, mask and meta.
 
+    ``SyntheticPairs.generated`` and ``SyntheticPairs.grown`` read those that ``generate`` and ``grow`` wrote to files.
+
     Made on the fly by ``generator``, a run, a pretrained folder or name, or a ``TrainedGenerator``, of ``masks``:
 
     * an array (N, H, W) of 0 and 1, 0 and 255 or class indices, a tensor, or a list of arrays;
@@ -42,7 +47,8 @@ class SyntheticPairs(Dataset[Sample]):
     image. ``style`` is the look of all images: a place of ``generator.styles``, a reference image's file, or ``"by-name"`` for the
     place that a mask is named by; any place's, pair by pair, when left out. ``device`` is where a generator is loaded that is named
     here; one that is given stays where it is. ``resample`` brings masks of another resolution to the
-    run's. ``transforms(image, mask)`` returns both, changed.
+    run's. ``pixel_size`` is that of masks without coordinates: metres or a table, by default ``pixel_size.csv`` beside them, else
+    the run's. ``transforms(image, mask)`` returns both, changed.
 
     Everything random follows from ``seed``, the epoch (``set_epoch``) and the index: any number of workers gives the same pairs,
     forked or spawned. On a CPU each image is therefore made by one thread, and workers make several at a time. On a GPU let the
@@ -72,13 +78,14 @@ class SyntheticPairs(Dataset[Sample]):
         style: str | Path | None = None,
         resample: bool = False,
         threshold: int | None = None,
+        pixel_size: PixelSizes | float | str | Path | None = None,
         seed: int = 0,
         transforms: Transforms | None = None,
         device: str = "cpu",
     ) -> None:
         require_sound(length, crop_px, seed)
         opened = generator if isinstance(generator, TrainedGenerator) else load_generator(generator, device=device)
-        source = mask_source(masks, opened, forge=forge, resample=resample, threshold=threshold, seed=seed)
+        source = mask_source(masks, opened, forge=forge, resample=resample, threshold=threshold, pixel_size=pixel_size, seed=seed)
         self._begin(_MadePairs.of(opened, source, style), opened.classes is None, length, crop_px, seed, transforms)
 
     @classmethod
@@ -92,12 +99,58 @@ class SyntheticPairs(Dataset[Sample]):
         seed: int = 0,
         transforms: Transforms | None = None,
     ) -> "SyntheticPairs":
-        """The synthetic pairs of a data set that ``grow`` made, without its real ones; ``palette`` is that of masks of classes.
+        """The synthetic pairs of a data set that ``grow`` made, without its real ones.
+
+        ``palette`` says what masks of classes hold: that of the folder, ``palette.json``, when left out.
 
         ``DataError`` for a folder that ``grow`` has not finished.
+
+        Examples:
+            >>> from orthoforge import SyntheticPairs, grow
+            >>> grown = grow("runs/mine", "my-data", "grown-pairs", ratio=0.1, least_agreement=0)
+            grown-pairs: 12 real pairs and 1 synthetic, 1 wanted.
+            >>> image, mask, meta = SyntheticPairs.grown("grown-pairs")[0]
+            >>> image.shape[1:] == mask.shape
+            True
         """
         require_sound(length, crop_px, seed)
-        source = open_grown(folder, palette)
+        return cls._written(open_grown(folder, palette), length, crop_px, seed, transforms)
+
+    @classmethod
+    def generated(
+        cls,
+        folder: str | Path,
+        *,
+        palette: str | Path | None = None,
+        threshold: int | None = None,
+        length: int | None = None,
+        crop_px: int | None = None,
+        seed: int = 0,
+        transforms: Transforms | None = None,
+    ) -> "SyntheticPairs":
+        """The pairs of a folder that ``generate`` made with ``keep_mask``: ``images/`` and ``masks/``.
+
+        Images without the tag of a synthetic one are left out. ``palette`` says what masks of classes hold: that of the folder,
+        ``palette.json``, which ``generate`` writes, when left out. ``threshold`` is for masks of levels that lay in ``masks/``
+        before.
+
+        ``DataError`` for another folder, and for one in which an image or a mask lacks its partner.
+
+        Examples:
+            >>> from orthoforge import SyntheticPairs, generate
+            >>> _ = generate("runs/mine", "new-masks", "pairs-of-files", keep_mask=True)
+            >>> pairs = SyntheticPairs.generated("pairs-of-files", crop_px=64)
+            >>> image, mask, meta = pairs[0]
+            >>> len(pairs), image.shape, mask.shape, meta["name"]
+            (2, torch.Size([3, 64, 64]), torch.Size([64, 64]), 'austin1001')
+        """
+        require_sound(length, crop_px, seed)
+        return cls._written(open_generated(folder, palette, threshold), length, crop_px, seed, transforms)
+
+    @classmethod
+    def _written(
+        cls, source: WrittenPairs, length: int | None, crop_px: int | None, seed: int, transforms: Transforms | None
+    ) -> "SyntheticPairs":
         pairs = cls.__new__(cls)
         pairs._begin(source, source.classes is None, length, crop_px, seed, transforms)
         return pairs

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from orthoforge.checkpoints import names_generator
+from orthoforge.cluster import Here, Need, team_on
 from orthoforge.devices import chosen_device
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.evaluation import page
@@ -31,6 +32,8 @@ from orthoforge.trained_generator import TrainedGenerator
 
 REPORT_JSON, REPORT_HTML = "report.json", "report.html"
 FORMAT = 2
+# Of a worker that looks at images: the networks and their maps.
+_MEMORY_BYTES = 1e9
 
 
 def evaluate(
@@ -51,6 +54,7 @@ def evaluate(
     device: str = "auto",
     allow_trained: bool = False,
     fidelity: bool | SegmenterSettings = False,
+    on: str | None = None,
     overwrite: bool = False,
 ) -> Evaluation:
     """Score images against the real images of ``split``. Writes ``report.json`` and ``report.html`` to the folder ``out``.
@@ -64,6 +68,8 @@ def evaluate(
     ``network`` is what realism and memorisation are seen with: a name with its ``weights``, or a ``ScoreNetwork`` of your own.
     ``lpips`` is a folder with the files of LPIPS. ``fidelity`` (of a run) trains a segmenter on real tiles that the run was not
     trained on, which takes minutes, and lets it look for the buildings of the masks in the images.
+
+    ``on`` is ``ray`` or ``ray://HOST:PORT``: the machines of a Ray cluster make the images and look at them (docs/cluster.md).
 
     Returns what ``report.json`` holds (docs/evaluation.md).
 
@@ -98,10 +104,13 @@ def evaluate(
     look = open_look(network, store, weights=weights, lpips=lpips, device=device)
     # A run's images are made one after the other, by all threads; files are looked at side by side, by one thread each.
     workers = 1 if subject.generator or device != "cpu" else min(torch.get_num_threads(), MOST_WORKERS)
-    measured = measure(subject.images, store, tile_ids, look, workers=workers, seed=seed)
+    need = Need(1 if workers > 1 else torch.get_num_threads(), _MEMORY_BYTES, gpus=int(device.startswith("cuda")))
 
     at: Circumstances = {"n": len(subject.images), "split": split, "fingerprint": store.fingerprint, "seed": seed}
     seen, near = {**look.eyes.circumstances(), **at}, {**look.lite.circumstances(), **at}
+    with team_on(on, here=Here(workers, alone=True)) as team:
+        measured = measure(subject.images, store, tile_ids, look, team=team, need=need, seed=seed)
+        copied = copies(subject, store, split, measured, look, seen, team=team, need=need)
     same_order = list(subject.images.tile_ids) == tile_ids
     result: Evaluation = {
         "format": FORMAT,
@@ -112,7 +121,7 @@ def evaluate(
         **_pixel_scores(measured),
         "realism": {**realism(measured.fake, measured.real, paired=same_order, seed=seed), "circumstances": seen},
         "diversity": variety(subject, store, tile_ids, look, near, seed=seed),
-        "memorisation": copies(subject, store, split, measured, look, seen, workers=workers),
+        "memorisation": copied,
         "fidelity": None,
         "tiles": measured.tiles,
         "warnings": [],

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from orthoforge.cluster import Here, Need, Team
 from orthoforge.errors import ConfigError
 from orthoforge.evaluation.result import (
     Assumed,
@@ -21,8 +22,7 @@ from orthoforge.evaluation.result import (
     NoMemorisation,
     TileScores,
 )
-from orthoforge.evaluation.side_by_side import batches, in_order
-from orthoforge.evaluation.subject import ImageSet, Subject
+from orthoforge.evaluation.subject import ImageSet, Subject, batches
 from orthoforge.measures.paired import mean_colours, pair_scores
 from orthoforge.measures.pixels import detail_levels
 from orthoforge.measures.realism.diversity import MASKS, diversity
@@ -122,12 +122,20 @@ def open_look(
 
 
 def measure(
-    images: ImageSet, store: TileStore, tile_ids: Sequence[int], look: Look, *, workers: int = 1, seed: int = 0
+    images: ImageSet,
+    store: TileStore,
+    tile_ids: Sequence[int],
+    look: Look,
+    *,
+    team: Team | None = None,
+    need: Need | None = None,
+    seed: int = 0,
 ) -> Measured:
     """Vectors and spectra of ``images`` and of the tiles ``tile_ids``, and pixel scores where an image shows a tile.
 
-    Each image and each tile is read and looked at once, a few at a time. With ``workers`` above 1 as many threads do so side by
-    side, each with one thread of PyTorch's own; results are the same for any number of them above 1, and come in the same order.
+    Each image and each tile is read and looked at once, a few at a time, by a ``team``, each of which takes what ``need`` says.
+    Without one it is this thread. Results are the same for any number of workers that have as many threads of PyTorch's, and come
+    in the same order.
     """
     number_of = {tile_id: number for number, tile_id in enumerate(tile_ids)}
     fake = Vectors(images.scenes, look.eyes.channels, seed)
@@ -179,7 +187,8 @@ def measure(
 
     tiles: list[TileScores] = []
     for what, count, function in (("generated", len(images), of_images), ("real", len(rest), of_tiles)):
-        parts = in_order(function, batches(count, BATCH), workers=workers)
+        answers = (team or Here()).answers(function, batches(count, BATCH), need or Need())
+        parts = (answer.result() for answer in answers)
         for part in Progress("scoring").over(parts, f"{what} images, batches of {BATCH}", -(-count // BATCH)):
             if part.fake_seen is not None:
                 fake.take(part.fakes, part.fake_seen)
@@ -190,7 +199,7 @@ def measure(
 
 
 def copies(
-    subject: Subject, store: TileStore, split: str, measured: Measured, look: Look, seen: Circumstances, *, workers: int
+    subject: Subject, store: TileStore, split: str, measured: Measured, look: Look, seen: Circumstances, *, team: Team, need: Need
 ) -> MemorisationSeen | NoMemorisation:
     """Memorisation, with the nearest tiles; or why it was not measured."""
     training = subject.ground.training if subject.ground else store
@@ -213,7 +222,7 @@ def copies(
         pixels = np.stack([training.tile(tile_id)[0] for tile_id in ids])
         return ids, look.vectors(pixels)
 
-    searched = in_order(vectors_of, batches(len(chosen), BATCH), workers=workers)
+    searched = (answer.result() for answer in team.answers(vectors_of, batches(len(chosen), BATCH), need))
     found: list[Neighbours] = nearest([measured.fake.array, measured.real.array], searched)
     order = np.argsort(found[0].distances, kind="stable")[:NEAREST]
     shown: list[Nearest] = [

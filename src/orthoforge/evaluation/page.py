@@ -229,13 +229,15 @@ def _worst_to_best(tiles: Sequence[TileScores], subject: Subject, store: TileSto
 
 
 def _examples(subject: Subject) -> Html:
-    """Images without a real one beside them, below their masks where these are known."""
-    chosen = _equal_steps(len(subject.images))
-    rows = []
-    if subject.mask:
-        rows.append(html.picture_row([Picture(subject.mask(number), "mask") for number in chosen]))
-    rows.append(html.picture_row([Picture(subject.images.read(number), subject.images.names[number]) for number in chosen]))
-    return html.section("Some of the images", html.paragraph("At equal steps of the folder, none picked."), *rows)
+    """Images without a real one beside them, each below its mask where that is known."""
+    groups = [
+        ([Picture(subject.mask(number), "mask")] if subject.mask else [])
+        + [Picture(subject.images.read(number), subject.images.names[number])]
+        for number in _equal_steps(len(subject.images))
+    ]
+    return html.section(
+        "Some of the images", html.paragraph("At equal steps of the folder, none picked."), html.picture_groups(groups)
+    )
 
 
 def _nearest_tiles(memorised: MemorisationSeen, subject: Subject, store: TileStore) -> Html:

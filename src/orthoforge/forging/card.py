@@ -98,16 +98,23 @@ class Card:
         return None if any(verdict.as_real is None for verdict in self.verdicts) else True
 
     def summary(self) -> str:
-        """All verdicts in a line."""
-        off = [f"{verdict.title} {verdict.words}" for verdict in self.verdicts if verdict.as_real is False]
+        """What the card found, in a sentence or two."""
+        off = [verdict for verdict in self.verdicts if verdict.as_real is False]
         silent = [verdict for verdict in self.verdicts if verdict.as_real is None]
-        as_real, total = len(self.verdicts) - len(off) - len(silent), len(self.verdicts)
-        parts = off or ([f"as real in {'all ' * (not silent)}{as_real} properties"] if as_real else [])
+        total, as_real = len(self.verdicts), len(self.verdicts) - len(off) - len(silent)
+        if len(silent) == total:
+            more = " A larger --count forges more." if self.forged.buildings < LEAST_BUILDINGS <= self.real.buildings else ""
+            return f"forged and real masks cannot be compared: {silent[0].words.partition(': ')[2]}.{more}"
+        said = []
+        if off:
+            told = ", ".join(f"{verdict.title} ({verdict.words})" for verdict in off)
+            said.append(f"the forged masks differ from the real ones in {len(off)} of {total} properties: {told}.")
+        elif as_real:
+            said.append(f"the forged masks are like the real ones in {'all ' * (not silent)}{as_real} properties.")
         if silent:
-            which = "any property" if len(silent) == total else ", ".join(verdict.title for verdict in silent)
-            head, _, why = silent[0].words.partition(": ")
-            parts.append(f"{head}{' on' * (head == 'no verdict')} {which}: {why}")
-        return "; ".join(parts)
+            told = ", ".join(verdict.title for verdict in silent)
+            said.append(f"{told}: cannot be judged, because {silent[0].words.partition(': ')[2]}.")
+        return " ".join(said)
 
     def values(self) -> CardValues:
         """For JSON."""

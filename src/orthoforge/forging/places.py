@@ -1,9 +1,10 @@
 """Where forged masks come from: a data set's real ones, read and measured place by place."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 from affine import Affine
@@ -15,14 +16,19 @@ from orthoforge.forging.shapes import Layout, take_apart
 from orthoforge.forging.statistics import PlaceStatistics
 from orthoforge.geo.example import mask_called
 from orthoforge.geo.grid import Grid, Window, require_north_up
+from orthoforge.geo.pixel_sizes import SAY_IT, homes_of
 from orthoforge.geo.rasters import DRIVERS
+from orthoforge.masks.classes import Classes
 from orthoforge.masks.reader import MaskReader
 from orthoforge.masks.resampled import resample_building
-from orthoforge.scenes.layouts import Where, layouts_of
-from orthoforge.scenes.sources import find_pairs, natural_key, place_key
+from orthoforge.scenes.layouts import NAME_OTHERS, Where, layouts_of
+from orthoforge.scenes.outlines import Folder
+from orthoforge.scenes.place_names import PlaceNames
+from orthoforge.scenes.sources import find_pairs, natural_key, outlined
 
 # Ground resolutions of one place agree when they differ by no more than this: a degree's pixels change with the latitude.
 _SAME_GSD = 0.02
+_BY_NAME = PlaceNames()
 
 
 @dataclass(frozen=True)
@@ -46,24 +52,41 @@ class Place:
     library: Library
 
 
-def mask_paths(source: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Masks of a data set, of a folder, or as they were named, in natural order."""
+@dataclass(frozen=True)
+class RealMasks:
+    """The masks that a source means, in natural order, the classes of annotations that they were drawn of, and where it lies."""
+
+    paths: tuple[Path, ...]
+    classes: Classes | None = None
+    homes: tuple[Path, ...] = ()
+    """Folders in which tables speak of them."""
+    places: Mapping[Path, str] = field(default_factory=dict)
+    """The place of each, where the source says it: prepared tiles do, and they say what their masks hold too."""
+    said: str = ""
+    """What a user is to know of the choice of masks."""
+
+
+def real_masks(source: str | Path | Sequence[str | Path], drawn: Folder | None = None) -> RealMasks:
+    """Masks of a data set, of a folder, or as they were named. Outlines of COCO and YOLO are drawn into the folder of ``drawn``."""
     if not isinstance(source, (str, Path)):
         paths = [Path(path) for path in source]
         if not paths:
             raise DataError("no masks were named.")
-        return sorted(paths, key=lambda path: natural_key(path.stem))
-    folder = mask_called(Path(source))
-    if folder.is_file():
-        return [folder]
+        return RealMasks(tuple(sorted(paths, key=lambda path: natural_key(path.stem))))
+    path = mask_called(Path(source))
+    if drawn is not None and (found := outlined(path, drawn)):
+        return RealMasks(tuple(pair.mask for pair in found.pairs), found.classes, (*found.homes(path), path.parent))
+    if path.is_file():
+        return RealMasks((path,), None, homes_of(path))
     try:
-        layouts_of(folder, Where())
-    except DataError:
-        masks = rasters_in(folder)
+        layouts_of(path, Where())
+    except DataError as error:
+        masks = rasters_in(path)
         if not masks:
-            raise
-        return masks
-    return [pair.mask for pair in find_pairs(folder).pairs]
+            raise DataError(str(error).replace(NAME_OTHERS, "Or name a folder of masks.")) from error
+        return RealMasks(tuple(masks), None, (path, path.parent))
+    found = find_pairs(path)
+    return RealMasks(tuple(pair.mask for pair in found.pairs), None, found.homes(path))
 
 
 def rasters_in(folder: Path) -> list[Path]:
@@ -76,11 +99,20 @@ def rasters_in(folder: Path) -> list[Path]:
     return sorted(found, key=lambda path: natural_key(path.stem))
 
 
-def places_of(masks: Sequence[Path], wanted: str | None, reader: MaskReader) -> tuple[list[Place], dict[str, str]]:
-    """The places with enough buildings, measured; and those without, with the reason. Raises it when there is no other."""
+def places_of(
+    masks: Sequence[Path],
+    wanted: str | None,
+    reader: MaskReader,
+    names: PlaceNames = _BY_NAME,
+    stated: Mapping[Path, str] = MappingProxyType({}),
+) -> tuple[list[Place], dict[str, str]]:
+    """The places with enough buildings, measured; and those without, with the reason. Raises it when there is no other.
+
+    ``stated`` says which place a mask is of; ``names`` where it does not, and the mask's own name neither.
+    """
     by_place = defaultdict(list)
     for path in masks:
-        by_place[place_key(path.stem)].append(path)
+        by_place[stated.get(path) or names.key(path)].append(path)
     if wanted is not None:
         if wanted not in by_place:
             raise DataError(f"no mask of a place called {wanted!r}; there are {', '.join(by_place)}.")
@@ -155,5 +187,5 @@ def _require_one_gsd(sources: Sequence[Source]) -> None:
             told = [f"{size:.3g} m" if known else "unknown" for size, known in zip(sizes, georeferenced, strict=True)]
             raise DataError(
                 f"{other.path}: its pixels are {told[1]}, those of {first.path.name} {told[0]}. Masks of one place must have one "
-                "ground resolution: resample them, or forge from one kind at a time. Where it is unknown, say it with --pixel-size."
+                f"ground resolution: resample them, or forge from one kind at a time. Is it unknown? {SAY_IT}"
             )

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orthoforge.errors import ConfigError
+from orthoforge.errors import ConfigError, OutputExistsError
 from orthoforge.generation.outputs import is_made
 from orthoforge.geo.rasters import DRIVERS
 from orthoforge.labels import Categories, Instance, LabelFolder, LabelFormat
 from orthoforge.masks.classes import Classes
 from orthoforge.masks.opening import FootprintsMask, SceneMask
+from orthoforge.masks.palette import PALETTE, says, write_palette
 from orthoforge.masks.writing import write_mask
 
 IMAGES, MASKS = "images", "masks"
@@ -50,6 +51,11 @@ class Beside:
             raise ConfigError(f"{path} is one of the inputs and would be replaced. Choose another --out.")
         if not overwrite:
             is_made(path, identity)
+        palette = self._palette_of(path)
+        if palette and palette.exists() and not overwrite and not says(palette, self.classes):
+            raise OutputExistsError(
+                f"{palette}: exists and is not the palette of this run, which would be written there. Choose another --out."
+            )
 
     def is_complete(self, source: Path, image: Path) -> bool:
         """Whether all that belongs to an image is there."""
@@ -62,9 +68,17 @@ class Beside:
         """Write what belongs to an image that is there, of the mask on its grid."""
         if self.keeps_masks and not self._is_there(source, image):
             told = {"IMAGE": image.name, "IMAGE_SYNTHETIC": "YES"}
-            write_mask(self.mask_path(image), mask, self.classes, tags=_without_the_images_own(tags) | told, overwrite=True)
+            path = self.mask_path(image)
+            palette = self._palette_of(path)
+            if self.classes and palette and not (palette.exists() and says(palette, self.classes)):
+                write_palette(palette, self.classes, overwrite=True)
+            write_mask(path, mask, self.classes, tags=_without_the_images_own(tags) | told, overwrite=True)
         if self.labels is not None:
             self.labels.add(image, mask.grid, instances())
+
+    def _palette_of(self, mask: Path) -> Path | None:
+        """The file that says what masks of classes hold in a data set; ``None`` for masks of buildings, and beside one image."""
+        return mask.parent.parent / PALETTE if self.classes and self.is_folder else None
 
     def _is_there(self, source: Path, image: Path) -> bool:
         """Whether the mask that was given lies already where it would be kept, under the image's name."""

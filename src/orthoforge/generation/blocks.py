@@ -5,20 +5,21 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from orthoforge.errors import DataError
-from orthoforge.files import lock, new_file, sync, writable
-from orthoforge.generation.scene import Scene, blocks_of
+from orthoforge.files import lock, lock_file, new_file, sync, writable
+from orthoforge.generation.scene import Generated, Given, Scene, blocks_of
 from orthoforge.geo.cog import read_block, write_block
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import read_tags
 from orthoforge.progress import Progress
+from orthoforge.trained_generator import TrainedGenerator
 
 SETTINGS = "scene.json"
 _PIXELS_OF = "MATERIAL_PIXELS"
@@ -46,6 +47,12 @@ def work_folder(path: Path) -> Path:
     folder = folder_of(path)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def is_left(path: Path) -> bool:
+    """Whether a command that makes the image ``path``, or one that was killed, has blocks or a lock beside it."""
+    folder = folder_of(path)
+    return folder.exists() or lock_file(folder).exists()
 
 
 def discard(path: Path) -> None:
@@ -76,31 +83,46 @@ def generate_blocks(
     return paths
 
 
-def _run(scene: Scene, missing: list[Window], paths: Mapping[Window, Path], devices: list[str], step: Any) -> None:
-    """One thread a device; each takes the next block when it has finished one."""
+def _run(scene: Scene, missing: list[Window], paths: Mapping[Window, Path], devices: list[str], step: Callable[[], None]) -> None:
+    """Reading, the network and writing go on at once: a block for each device is read ahead, and as many wait to be written."""
     _ = scene.buildings  # found once, before several threads ask for them
     # A generator remembers the place of its noise, so no two threads share one.
     generators = [scene.sampled, *(scene.sampled.to(device) for device in devices[1:])]
-    waiting = iter(missing)
-    with ThreadPoolExecutor(len(generators)) as pool:
+    waiting, reads, writes = iter(missing), deque[tuple[Window, Future[Given | None]]](), deque[Future[None]]()
+    running: dict[Future[Generated], tuple[TrainedGenerator, Window]] = {}
+    with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(len(generators)) as networks, ThreadPoolExecutor(1) as writer:
 
-        def begin(generator: Any) -> Future | None:
-            window = next(waiting, None)
-            return pool.submit(_make, scene, window, paths[window], generator) if window else None
+        def read() -> None:
+            if window := next(waiting, None):
+                reads.append((window, reader.submit(scene.given, window)))
 
-        running = {future: generator for generator in generators if (future := begin(generator))}
-        while running:
-            finished, _ = wait(running, return_when=FIRST_COMPLETED)
+        def begin(generator: TrainedGenerator) -> None:
+            if reads:
+                window, given = reads.popleft()
+                running[networks.submit(_make, scene, window, generator, given)] = generator, window
+                read()
+
+        for _ in generators:
+            read()
+        for generator in generators:
+            begin(generator)
+        while running or writes:
+            finished = wait(running, return_when=FIRST_COMPLETED).done if running else set()
             for future in finished:
-                generator = running.pop(future)
-                future.result()
+                generator, window = running.pop(future)
+                made = future.result()
+                begin(generator)
+                writes.append(writer.submit(_write, paths[window], made))
+            while len(writes) > (len(generators) if running else 0):
+                writes.popleft().result()
                 step()
-                if following := begin(generator):
-                    running[following] = generator
 
 
-def _make(scene: Scene, window: Window, path: Path, generator: Any) -> None:
-    made = scene.block(window, generator)
+def _make(scene: Scene, window: Window, generator: TrainedGenerator, given: "Future[Given | None]") -> Generated:
+    return scene.block(window, generator, given.result())
+
+
+def _write(path: Path, made: Generated) -> None:
     tags = {} if made.pixels_of is None else {_PIXELS_OF: json.dumps(made.pixels_of.tolist())}
     write_block(path, made.image, made.valid, tags=tags)
 

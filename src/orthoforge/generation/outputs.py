@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
-from orthoforge.files import no_such_file, readable, require_end
-from orthoforge.generation.blocks import folder_of
-from orthoforge.geo.example import mask_called
+from orthoforge.generation.blocks import is_left
 from orthoforge.geo.rasters import DRIVERS, open_raster, read_tags
 from orthoforge.geo.signing import SOURCE_TYPE
 from orthoforge.geo.stac import is_ours
@@ -23,31 +21,6 @@ IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")
 LONGEST_NAME = 255  # in bytes, on all common disks
 _SHOWN = 40
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
-
-
-def listed_masks(masks: Sequence[str | Path]) -> list[Path]:
-    """Every mask that ``masks`` means: files, folders of masks, and text files with a path a line, relative to them.
-
-    ``example`` means the mask of the package, unless there is a file of that name.
-
-    Raises ``ConfigError`` when nothing is meant, ``DataError`` for a folder without masks.
-    """
-    found: list[Path] = []
-    for path in (mask_called(Path(mask)) for mask in masks):
-        with readable(path):
-            is_folder = path.is_dir()
-            inside = sorted(file for file in path.iterdir() if _is_mask(file)) if is_folder else []
-        if is_folder:
-            if not inside:
-                raise DataError(f"{path}: no mask in this folder (GeoTIFF, PNG, JPEG or footprints).")
-            found += inside
-        elif path.suffix.lower() == ".txt":
-            found += _listed_in(path)
-        else:
-            found.append(path)
-    if not found:
-        raise ConfigError("no mask was given.")
-    return found
 
 
 def output_paths(
@@ -92,6 +65,7 @@ def synthetic_tags(generator: TrainedGenerator, seed: int, mask: Path, request: 
         "MODEL_SHA256": generator.sha256,
         "MODEL_RECIPE": generator.recipe.name,
         "MODEL_STEP": str(generator.step),
+        "BACKEND": generator.backend_words,
         "SEED": str(seed),
         "MASK": mask.name,
         "REQUEST_SHA256": request,
@@ -155,8 +129,8 @@ def lacking(path: Path, *, located: bool, signed: bool) -> list[Path]:
 
 
 def is_begun(path: Path, *, signed: bool) -> bool:
-    """Whether a command that was killed left blocks of the image ``path``, or the image without what belongs beside it."""
-    if folder_of(path).exists():
+    """Whether a command that was killed left something of the image ``path``, or the image without what belongs beside it."""
+    if is_left(path):
         return True
     try:
         with open_raster(path) as raster:
@@ -180,33 +154,8 @@ def require_own_side_files(path: Path, sources: Sequence[Path]) -> None:
         )
 
 
-def _listed_in(path: Path) -> list[Path]:
-    """The paths in a text file, one a line, relative to it."""
-    try:
-        require_end(path)
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except FileNotFoundError:
-        raise DataError(no_such_file(path)) from None
-    except OSError as error:
-        raise DataError(f"{path}: the list of masks cannot be read ({error.strerror}).") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: is not text in UTF-8 ({error.reason} at byte {error.start}). Save it as UTF-8.") from error
-    paths = [path.parent / line.strip() for line in lines if line.strip()]
-    if not paths:
-        raise DataError(f"{path}: no mask is listed in it.")
-    if not any(map(os.path.exists, paths)):  # that some are missing is for the list of failures to say
-        raise DataError(f"{path}: is read as a list of masks, a path a line; {paths[0]} and the others in it are not there.")
-    return paths
-
-
 def _variants(path: Path, variants: int) -> list[Path]:
     return [path] if variants == 1 else [path.with_name(f"{path.stem}_v{n}{path.suffix}") for n in range(1, variants + 1)]
-
-
-def _is_mask(path: Path) -> bool:
-    # Other footprint formats share their suffix with what else may lie in a folder (.json, .csv, .zip); those are named one by one.
-    # A link without a target is named when it is opened.
-    return not path.name.startswith(".") and not path.is_dir() and path.suffix.lower() in {*DRIVERS, ".geojson", ".gpkg"}
 
 
 def _stem(mask: Path) -> str:

@@ -24,7 +24,7 @@ from orthoforge.geo.resampling import resample
 from orthoforge.masks.opening import SceneMask
 from orthoforge.masks.resampled import ResampledMask
 from orthoforge.trained_generator import TrainedGenerator
-from orthoforge.trained_generator.told import Teller
+from orthoforge.trained_generator.told import Teller, Told
 
 # Statistics of a scene are gathered over windows of this many pixels in all; a smaller scene is taken whole (bench/scenes.py).
 SAMPLE_PX = 2**20
@@ -77,6 +77,16 @@ def at_resolution(mask: SceneMask, generator: TrainedGenerator, name: object, *,
     return ResampledMask(mask, grid, classes=generator.classes is not None)
 
 
+class Given(NamedTuple):
+    """What is read for a window: the mask (h, w) of the window ``around`` it, what is told of its buildings, and ``valid`` (h', w')
+    bool, where the window itself holds data."""
+
+    around: Window
+    mask: np.ndarray
+    told: Told | None
+    valid: np.ndarray | None
+
+
 class Generated(NamedTuple):
     """A window of a scene: ``image`` (h, w, B) uint8, ``valid`` (h, w) bool, which says where its mask holds data (``None``:
     everywhere), and ``pixels_of`` (N,) int64, how many pixels come from each tile of the library (``None`` without one)."""
@@ -92,7 +102,8 @@ class Scene:
     the same.
 
     ``overlap_px`` is the margin of mask around a block; what the network looks at by default, which leaves no seam. ``name`` gives
-    a mask that lies nowhere a place of its own (``place_of_name``); without one it begins at the origin.
+    a mask that lies nowhere a place of its own (``place_of_name``); without one it begins at the origin. ``like`` is a scene of the
+    same mask and network, whose buildings these are.
     """
 
     generator: TrainedGenerator
@@ -101,6 +112,7 @@ class Scene:
     seed: int
     overlap_px: int | None = None
     name: str = ""
+    like: Scene | None = None
 
     @property
     def margin_px(self) -> int:
@@ -130,13 +142,19 @@ class Scene:
     @cached_property
     def buildings(self) -> Buildings | None:
         """Those of the whole mask, or ``None`` where the network is told nothing of them."""
+        if self.like is not None:
+            return self.like.buildings
         grid = self.mask.grid
-        return self.generator.buildings_of(lambda window: self.mask.read(window)[0], grid.height, grid.width, self.origin)
+        return self.generator.buildings_of(self.read, grid.height, grid.width, self.origin)
 
     @cached_property
     def _told(self) -> Teller | None:
         """What the network is told of a window, beside the mask."""
-        return None if self.buildings is None else self.generator.teller(self.buildings, self.seed)
+        return None if self.buildings is None else self.generator.teller(self.buildings, self.seed, self.read)
+
+    def read(self, window: Window) -> np.ndarray:
+        """The values (h, w) of a window of the mask."""
+        return self.mask.read(window)[0]
 
     def whole(self) -> Generated:
         """The scene in one piece, as ``block`` gives it. A small one is normalised by the network itself, as any array is."""
@@ -151,30 +169,38 @@ class Scene:
         made, asked = self.mask.grid, self.delivered.grid
         return max(1, int(side_px * min(1, asked.width / made.width, asked.height / made.height)))
 
-    def block(self, window: Window, generator: TrainedGenerator | None = None) -> Generated:
-        """A window of the delivered grid. ``generator`` is ``sampled`` or its copy on another device.
+    def given(self, window: Window) -> Given | None:
+        """All that ``block`` reads, so that it can be read before; ``None`` where the mask is resampled."""
+        return self._given(window) if self.mask is self.delivered else None
+
+    def block(self, window: Window, generator: TrainedGenerator | None = None, given: Given | None = None) -> Generated:
+        """A window of the delivered grid. ``generator`` is ``sampled`` or its copy on another device, ``given`` what was read.
 
         Where the mask is resampled, ``pixels_of`` counts the pixels that were generated.
         """
         generator = generator or self.sampled
-        valid = self.delivered.valid(window)
+        given = given or self.given(window)
         library = generator.library
         pixels_of = None if library is None else np.zeros(len(library), np.int64)
-        if self.mask is self.delivered:
-            return Generated(self._generate(window, generator, pixels_of), valid, pixels_of)
+        if given is not None:
+            return Generated(self._generate(window, generator, pixels_of, given), given.valid, pixels_of)
         made, asked = self.mask.grid, self.delivered.grid
         pixels = resample(
-            lambda part: self._generate(part, generator, pixels_of),
+            lambda part: self._generate(part, generator, pixels_of, self._given(part)),
             (made.height, made.width), (asked.height, asked.width), window, kernel="cubic",
         )  # fmt: skip
-        return Generated(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), valid, pixels_of)
+        return Generated(np.clip(np.rint(pixels), 0, 255).astype(np.uint8), self.delivered.valid(window), pixels_of)
 
-    def _generate(self, window: Window, generator: TrainedGenerator, pixels_of: np.ndarray | None) -> np.ndarray:
-        """``window`` of the mask's grid, generated with its margin; adds to ``pixels_of``."""
-        around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=generator.stride_px)
-        mask, _ = self.mask.read(around)
-        inside = window._replace(row=window.row - around.row, col=window.col - around.col)
+    def _given(self, window: Window) -> Given:
+        """What the network needs for ``window`` of the mask's grid: that and its margin."""
+        around = with_margin(window, self.mask.grid, margin_px=self.margin_px, stride_px=self.generator.stride_px)
         told = None if self._told is None else self._told(around)
+        return Given(around, self.mask.read(around)[0], told, self.mask.valid(window))
+
+    def _generate(self, window: Window, generator: TrainedGenerator, pixels_of: np.ndarray | None, given: Given) -> np.ndarray:
+        """``window`` of the mask's grid, generated with its margin; adds to ``pixels_of``."""
+        around, mask, told, _ = given
+        inside = window._replace(row=window.row - around.row, col=window.col - around.col)
         if pixels_of is not None and told is not None and told.source is not None:
             pixels_of += np.bincount(told.source[inside.slices].ravel(), minlength=len(pixels_of))
         values = None if told is None else told.values

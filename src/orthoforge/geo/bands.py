@@ -10,7 +10,7 @@ import rasterio.windows
 from rasterio.enums import ColorInterp
 
 from orthoforge.errors import DataError
-from orthoforge.geo.cog import new_raster, write_error
+from orthoforge.geo.cog import new_raster, with_pixel_size, write_error
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, open_quietly
 
@@ -52,7 +52,7 @@ def write_band(
             if colours:
                 # What no pixel has is black: without a colour it would be transparent, of which a PNG makes a second table.
                 dataset.write_colormap(1, {value: colours.get(value, (0, 0, 0)) for value in range(max(colours) + 1)})
-            dataset.update_tags(**(tags or {}))
+            dataset.update_tags(**with_pixel_size(tags, grid))
             for strip, pixels, valid in strips:
                 dataset.write(pixels, 1, window=_part(strip))
                 checksums[strip] = zlib.crc32(np.ascontiguousarray(pixels).data)

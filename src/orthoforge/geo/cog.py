@@ -22,7 +22,16 @@ from rasterio.shutil import copy
 from orthoforge.errors import ConfigError, DataError, ResourceError
 from orthoforge.files import new_file, writable
 from orthoforge.geo.grid import Grid, Window, crs_name
-from orthoforge.geo.rasters import DRIVERS, GDAL_ERRORS, PIXEL_SIZE_TAG, READ_OPTIONS, open_quietly, open_raster, require_name
+from orthoforge.geo.rasters import (
+    DRIVERS,
+    GDAL_ERRORS,
+    PIXEL_SIZE_TAG,
+    READ_OPTIONS,
+    gdal_threads,
+    open_quietly,
+    open_raster,
+    require_name,
+)
 from orthoforge.geo.side_files import remove_side_files
 
 Compression = Literal["deflate", "zstd", "lzw", "jpeg", "webp"]
@@ -89,7 +98,7 @@ def write_raster(
                 dataset.write(alpha, bands.shape[2] + 1)
             elif valid is not None:
                 dataset.write_mask(valid)
-            dataset.update_tags(**_with_pixel_size(tags, grid))
+            dataset.update_tags(**with_pixel_size(tags, grid))
         rows = max(1, _STRIP_PIXELS // grid.width)
         strips = (Window(row, 0, min(rows, grid.height - row), grid.width) for row in range(0, grid.height, rows))
         parts = ((strip, bands[strip.slices], None if valid is None else valid[strip.slices]) for strip in strips)
@@ -175,7 +184,7 @@ def assemble(
     masked = any(alphas.values())
     options = creation_options(path, count, compress, quality)
     with new_raster(path, grid.height * grid.width * count, overwrite=overwrite) as partial:
-        scene = _vrt(blocks, alphas, grid, count, _with_pixel_size(tags, grid), driver=str(options["driver"]))
+        scene = _vrt(blocks, alphas, grid, count, with_pixel_size(tags, grid), driver=str(options["driver"]))
         try:
             with open_quietly(scene, driver="VRT") as dataset:
                 copy(dataset, partial, **options)
@@ -204,7 +213,7 @@ def creation_options(path: Path, band_count: int, compress: Compression, quality
             raise ConfigError(f"{path}: a PNG holds one band or three; images of {band_count} are written as .tif.")
         return {"driver": "PNG", "WRITE_METADATA_AS_TEXT": "YES"}
     options: dict[str, object] = {
-        "driver": "COG", "compress": compress, "bigtiff": "IF_SAFER", "num_threads": "ALL_CPUS",
+        "driver": "COG", "compress": compress, "bigtiff": "IF_SAFER", **gdal_threads(),
         # A mask's overview must hold the mask's values; an image of one band has to bear it.
         "overview_resampling": "NEAREST" if band_count == 1 else "AVERAGE",
     }  # fmt: skip
@@ -241,7 +250,7 @@ def new_raster(path: Path, size_bytes: int, *, overwrite: bool) -> Iterator[Path
             remove_side_files(path)
 
 
-def _with_pixel_size(tags: Mapping[str, str] | None, grid: Grid) -> dict[str, str]:
+def with_pixel_size(tags: Mapping[str, str] | None, grid: Grid) -> dict[str, str]:
     """``tags``, and the pixel size that was stated of a grid without a CRS: the file then says it itself."""
     metres = grid.gsd_m() if grid.unit_m is not None else None
     return dict(tags or {}) | ({} if metres is None else {PIXEL_SIZE_TAG: f"{metres:.10g}"})
@@ -330,7 +339,7 @@ def _warn_of_a_lost_crs(path: Path, partial: Path, grid: Grid) -> None:
 
 def _reads_back(path: Path, driver: str, grid: Grid, parts: Iterable[Part], *, masked: bool, lossy: bool) -> bool:
     try:
-        threads = {"num_threads": "ALL_CPUS"} if driver == "GTiff" else {}
+        threads = gdal_threads() if driver == "GTiff" else {}
         with open_quietly(path, driver=driver, **threads) as dataset:
             if dataset.shape != (grid.height, grid.width) or (driver == "GTiff" and dataset.transform != grid.transform):
                 return False

@@ -166,6 +166,13 @@ def require_same_grid(name: str, image: Grid, mask: Grid) -> None:
         )
 
 
+def grid_of_pair(image: Grid, mask: Grid) -> Grid:
+    """Where a pair lies and how large its pixels are: by the image, or the mask where only that says it. CRS come first."""
+    if (image.crs is None) != (mask.crs is None):
+        return mask if image.crs is None else image
+    return mask if image.crs is None and image.pixel_m() is None else image
+
+
 def require_north_up(path: object, grid: Grid) -> None:
     """Raise ``GridError`` for a georeferenced grid that is rotated, mirrored, or has its first row in the south."""
     t = grid.transform

@@ -1,23 +1,25 @@
 """Pixel sizes that a user states, for rasters whose files do not say them: a number for all, or a table of names and metres."""
 
-import csv
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from pathlib import Path
 
-from orthoforge.errors import ConfigError, DataError
-from orthoforge.files import no_such_file, require_end
+from orthoforge.errors import ConfigError
 from orthoforge.geo.grid import POSSIBLE_PIXEL_M, Grid
+from orthoforge.geo.name_table import Told, first_fitting, fits, rules_of
 
 TABLE = "pixel_size.csv"
-"""A table of this name in a folder of data is used without being named."""
+"""A table of this name beside the files, or one folder above, is used without being named."""
+SAY_IT = f"State it with --pixel-size METRES, as in --pixel-size 0.3, or in a table {TABLE} beside the files."
+"""What ends every message on files that do not say how large their pixels are."""
 # A file's own pixel size is another one than the stated when they differ by more: a degree's pixels change with the latitude.
 _SAME = 0.02
-_HEADS = ("name", "pattern", "file", "scene")
-_MOST_BYTES = 2**20
-_FORM = "Each line is a name or a pattern, a comma, and the metres of a pixel: rf_*,0.4"
+_TOLD = Told(
+    "pixel size",
+    "Each line is a name or a pattern, a comma, and the metres of a pixel: rf_*,0.4",
+    "--pixel-size takes metres, as in 0.3, or a table.",
+)
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ class PixelSizes:
 
     def of(self, path: Path) -> float | None:
         """Metres of a pixel of the file ``path``, by its name with or without the suffix; ``None`` where nothing is stated."""
-        return next((metres for pattern, metres in self.rules if _fits(pattern, path)), None)
+        return first_fitting(self.rules, path)
 
     def applied(self, grid: Grid, path: Path) -> Grid:
         """``grid`` with the pixel size that is stated for the file ``path``; as it is where the file says its own, or none is."""
@@ -70,7 +72,12 @@ class PixelSizes:
 
     def unused(self, paths: Sequence[Path]) -> list[str]:
         """Patterns that fit none of the files."""
-        return [pattern for pattern, _ in self.rules if not any(_fits(pattern, path) for path in paths)]
+        return [pattern for pattern, _ in self.rules if not any(fits(pattern, path) for path in paths)]
+
+
+def homes_of(*files: Path) -> tuple[Path, ...]:
+    """The folders in which tables speak of files: that of each file, and the one above."""
+    return tuple(dict.fromkeys(home for file in files for home in (file.parent, file.parent.parent)))
 
 
 def overruled_note(names: Sequence[str], own_m: Sequence[float]) -> str | None:
@@ -90,34 +97,12 @@ _RANGE = (
 
 
 def _table(path: Path) -> tuple[tuple[str, float], ...]:
-    try:
-        require_end(path)
-        if path.stat().st_size > _MOST_BYTES:
-            raise DataError(f"{path}: has {path.stat().st_size / 1e6:.0f} MB, which no table of pixel sizes has. {_FORM}")
-        text = path.read_text(encoding="utf-8-sig")
-        lines = text.splitlines()
-        rows = list(csv.reader(lines, delimiter=";" if any(";" in line for line in lines) else ","))
-    except FileNotFoundError:
-        raise DataError(f"{no_such_file(path)} --pixel-size takes metres, as in 0.3, or a table.") from None
-    except (OSError, ValueError, csv.Error) as error:
-        raise DataError(f"{path}: not a readable table of pixel sizes ({error}). {_FORM}") from error
-    rules = []
-    for number, row in enumerate(rows, 1):
-        cells = [cell.strip() for cell in row]
-        is_head = number == 1 and cells and cells[0].lower() in _HEADS
-        if is_head or not any(cells) or cells[0].startswith("#"):
-            continue
-        metres = _number(cells[1]) if len(cells) == 2 and cells[0] else None
-        if metres is None or not _is_possible(metres):
-            raise DataError(f"{path}: line {number} is {','.join(row)[:80]!r}. {_FORM}")
-        rules.append((cells[0], metres))
-    if not rules:
-        raise DataError(f"{path}: holds no pixel size. {_FORM}")
-    return tuple(rules)
+    return rules_of(path, _metres, _TOLD)
 
 
-def _fits(pattern: str, path: Path) -> bool:
-    return fnmatchcase(path.stem, pattern) or fnmatchcase(path.name, pattern)
+def _metres(text: str) -> float | None:
+    metres = _number(text)
+    return metres if metres is not None and _is_possible(metres) else None
 
 
 def _number(value: object) -> float | None:

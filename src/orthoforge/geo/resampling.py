@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from orthoforge.geo.grid import Window
 
@@ -27,8 +28,7 @@ def resample(
     row, rows = _weights(window.row, window.height, source[0], target[0], kernel)
     col, cols = _weights(window.col, window.width, source[1], target[1], kernel)
     pixels = read(Window(row, col, rows.shape[1], cols.shape[1])).astype(np.float64)
-    across = np.tensordot(cols, pixels, axes=(1, 1))  # (w, h', …)
-    return np.tensordot(rows, across, axes=(1, 1))  # (h, w, …)
+    return _along_first(cols, _along_first(rows, pixels).swapaxes(0, 1)).swapaxes(0, 1)
 
 
 def nearest(read: Callable[[Window], np.ndarray], source: tuple[int, int], target: tuple[int, int], window: Window) -> np.ndarray:
@@ -39,16 +39,24 @@ def nearest(read: Callable[[Window], np.ndarray], source: tuple[int, int], targe
     return pixels[rows - rows[0]][:, cols - cols[0]]
 
 
-def _weights(start: int, count: int, source: int, target: int, kernel: Kernel) -> tuple[int, np.ndarray]:
+def _along_first(weights: csr_array, pixels: np.ndarray) -> np.ndarray:
+    """``weights`` (count, n) times pixels (n, m, …): (count, m, …)."""
+    return np.asarray(weights @ pixels.reshape(len(pixels), -1)).reshape(weights.shape[0], *pixels.shape[1:])
+
+
+def _weights(start: int, count: int, source: int, target: int, kernel: Kernel) -> tuple[int, csr_array]:
     """First source pixel and weights (count, n) of ``count`` target pixels from ``start``; the rows sum to 1."""
     stretch = max(1.0, source / target)
     support = _SUPPORT[kernel] * stretch
     centres = _centres(start, count, source, target)
-    first = max(0, math.floor(centres[0] - support))
-    stop = min(source, math.ceil(centres[-1] + support) + 1)
-    distance = np.abs(np.arange(first, stop)[None] + 0.5 - centres[:, None]) / stretch
-    weights = _linear(distance) if kernel == "linear" else _cubic(distance)
-    return first, weights / weights.sum(axis=1, keepdims=True)
+    at = np.floor(centres - support).astype(np.int64)[:, None] + np.arange(math.ceil(2 * support) + 1)  # (count, taps)
+    distance = np.abs(at + 0.5 - centres[:, None]) / stretch
+    weights = np.where((at >= 0) & (at < source), _linear(distance) if kernel == "linear" else _cubic(distance), 0.0)
+    weights /= weights.sum(axis=1, keepdims=True)
+    at = at.clip(0, source - 1)
+    first = int(at[0, 0])
+    shape = count, int(at[-1, -1]) + 1 - first
+    return first, csr_array((weights.ravel(), (at - first).ravel(), np.arange(count + 1) * at.shape[1]), shape=shape)
 
 
 def _centres(start: int, count: int, source: int, target: int) -> np.ndarray:

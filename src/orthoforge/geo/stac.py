@@ -202,7 +202,8 @@ def _provenance(tags: Mapping[str, str]) -> dict[str, object]:
     names = {
         "DIGITAL_SOURCE_TYPE": "digital_source_type", "MODEL_SHA256": "model_sha256", "MODEL_RECIPE": "recipe",
         "MODEL_STEP": "model_step", "SEED": "seed", "STYLE": "style", "STYLE_SHA256": "style_sha256",
-        "SOURCE_ATTRIBUTION": "attribution", "MATERIAL_SHA256": "material_sha256", "MATERIAL_SOURCES": "material_sources",
+        "SOURCE_ATTRIBUTION": "attribution", "BACKEND": "backend",
+        "MATERIAL_SHA256": "material_sha256", "MATERIAL_SOURCES": "material_sources",
     }  # fmt: skip
     fields |= {f"{_PREFIX}{name}": tags[tag] for tag, name in names.items() if tag in tags}
     if "MATERIAL_SHARES" in tags:

@@ -1,5 +1,6 @@
 """Grow a data set: real pairs as they are, and synthetic ones from training masks, made, judged and listed one by one."""
 
+import csv
 import itertools
 import json
 import math
@@ -9,10 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from orthoforge.cluster import Here, Team, team_on
 from orthoforge.errors import ConfigError, DataError, OrthoforgeError
 from orthoforge.files import lock, new_file, require_free_space, require_place
-from orthoforge.geo.pixel_sizes import TABLE, PixelSizes
-from orthoforge.growing.candidates import fill
+from orthoforge.geo import pixel_sizes
+from orthoforge.geo.pixel_sizes import PixelSizes
+from orthoforge.growing.candidates import Maker, asked_for, fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
 from orthoforge.growing.labelling import add_labels
@@ -23,8 +26,10 @@ from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
 from orthoforge.growing.staging import DONE, Staging, carry_over, copied_bytes
 from orthoforge.growing.training_ground import Ground, training_ground
 from orthoforge.labels import LabelFormat, require_formats
+from orthoforge.masks.palette import PALETTE, write_palette
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.progress import Progress
+from orthoforge.scenes import place_names
 from orthoforge.scenes.layouts import Where
 from orthoforge.scenes.outlines import folder_of_drawn_masks
 
@@ -56,7 +61,9 @@ def grow(
     variants: int = 1,
     masks: How | str | Path = "real",
     split: Rule | None = None,
-    least_agreement: float = 0.5,
+    least_agreement: float | None = None,
+    tiles: str | Path | None = None,
+    material_from: str | Path | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: str | Path | None = None,
@@ -69,6 +76,7 @@ def grow(
     segmenter: SegmenterSettings | None = None,
     labels: Sequence[LabelFormat] = (),
     device: str = "auto",
+    on: str | None = None,
     overwrite: bool = False,
 ) -> Grown:
     """Write the pairs of ``data``, and synthetic pairs beside them, to ``out``, in the same layout.
@@ -80,16 +88,26 @@ def grow(
     is left out is as the tiles of the run were cut.
 
     Masks come only from the ground that ``run`` was trained on: real ones again, ones forged from them (``transform``,
-    ``recombine``, ``streets``), or those of a folder. The tiles of the run say which scenes train; where they are gone, the rule
-    ``split`` does. Images are made at the resolution of the run and written on the grid of the mask.
+    ``recombine``, ``streets``), or those of a folder. The tiles of the run say which scenes train; without them the rule ``split``
+    does. Images are made at the resolution of the run and written on the grid of the mask.
 
     A segmenter that learned from the training tiles of the run looks for the mask in each image. It rejects an image in which it
     recognises less than ``least_agreement`` × what it recognises in real ones. Others are made in its place, three times as many as
-    wanted at most. 0 leaves the segmenter out. ``segmenter`` changes its training. ``out/synthetic.jsonl`` lists kept and rejected
-    pairs; ``out/README.md`` is the data card.
+    wanted at most. 0 leaves the segmenter out. The default is 0.5. It is 0 for weights that came without tiles, and a note then
+    says so. ``segmenter`` changes its training. ``out/synthetic.jsonl`` lists kept and rejected pairs, and
+    ``out/README.md`` is the data card.
+
+    ``tiles`` are tiles that were prepared of ``data``, for weights that came without any: they say which scenes train, and the
+    segmenter learns from them. Of a run of your own they are its tiles, where these lie elsewhere now.
+
+    ``material_from`` are tiles whose roofs and ground images are composed of, without training, as in ``generate``. The weights are
+    then those of ``orthoforge-material``.
 
     ``labels`` (``coco``, ``yolo``, ``instances``) are written for other programs beside all pairs, real ones too
     (``labels.LabelFolder``). A finished data set that lacks them gets them, and is not grown again.
+
+    ``on`` is ``ray`` or ``ray://HOST:PORT``: the machines of a Ray cluster make and judge the synthetic pairs, the same ones
+    (docs/cluster.md).
 
     Call it again after an interruption: it goes on. Once it is finished it only says so.
 
@@ -104,7 +122,7 @@ def grow(
     Examples:
         >>> from orthoforge import grow
         >>> grown = grow("runs/mine", "my-data", "bigger", ratio=0.1, least_agreement=0)
-        bigger: 12 pairs and 1 synthetic ones, 1 wanted.
+        bigger: 12 real pairs and 1 synthetic, 1 wanted.
         >>> grown.added, grown.rejected
         (1, 0)
     """
@@ -116,13 +134,17 @@ def grow(
     reading = Reading(threshold, palette, building, pixel_size)
     with folder_of_drawn_masks() as drawn:
         plan = plan_of(
-            run, folder, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement, seed=seed,
-            reading=reading, where=where, drawn=drawn, segmenter=segmenter or SegmenterSettings(), device=device,
+            run, folder, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement,
+            tiles=tiles, material_from=material_from, seed=seed, reading=reading, where=where, drawn=drawn,
+            segmenter=segmenter or SegmenterSettings(), device=device,
         )  # fmt: skip
-        return _grow(plan, out, folder or plan.pairs[0].image.parent, masks, labels, overwrite=overwrite)
+        with team_on(on, here=Here()) as team:
+            return _grow(plan, out, folder or plan.pairs[0].image.parent, masks, labels, team, overwrite=overwrite)
 
 
-def _grow(plan: Plan, out: Path, data: Path, masks: How | str | Path, labels: Sequence[LabelFormat], *, overwrite: bool) -> Grown:
+def _grow(
+    plan: Plan, out: Path, data: Path, masks: How | str | Path, labels: Sequence[LabelFormat], team: Team, *, overwrite: bool
+) -> Grown:
     staging = Staging(out, plan.settings, plan.former)
     with lock(out):
         if staging.begin(overwrite=overwrite):
@@ -131,7 +153,7 @@ def _grow(plan: Plan, out: Path, data: Path, masks: How | str | Path, labels: Se
             add_labels(plan, staging, grown.rows, labels)
             return grown
         try:
-            summary = None if staging.is_ready else _assemble(plan, staging, data, masks)
+            summary = None if staging.is_ready else _assemble(plan, staging, data, masks, team)
         except OrthoforgeError:
             staging.give_up()
             raise
@@ -139,13 +161,13 @@ def _grow(plan: Plan, out: Path, data: Path, masks: How | str | Path, labels: Se
         grown = _result(out)
         add_labels(plan, staging, grown.rows, labels)
     rejected = f", {grown.rejected} rejected" if grown.rejected else ""
-    print(f"{out}: {len(plan.pairs)} pairs and {grown.added} synthetic ones, {grown.wanted} wanted{rejected}.")
+    print(f"{out}: {len(plan.pairs)} real pairs and {grown.added} synthetic, {grown.wanted} wanted{rejected}.")
     for note in grown.notes:
         print(f"  note: {note}")
     return grown
 
 
-def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path) -> Summary:
+def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path, team: Team) -> Summary:
     """The whole data set in the work folder; returns what is to be said of it."""
     settings, generator, reader = plan.settings, plan.generator, plan.reader
     ground = training_ground(data, plan.pairs, plan.store, settings["split"], reader, staging.work / "cuts", settings["seed"])
@@ -158,14 +180,22 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path) -> Su
     for folder in folders_of_out:
         folder.mkdir(parents=True, exist_ok=True)
     copied = carry_over(plan.pairs, *folders_of_out, reader=reader if reader.coding else None, renamed=not plan.keeps_layout)
-    _tell_pixel_sizes(reader.pixel_sizes, staging.data)
+    # Pairs that were carried over do not say it themselves.
+    _write_table(
+        staging.data / pixel_sizes.TABLE, "metres", [(name, f"{metres:.10g}") for name, metres in reader.pixel_sizes.rules]
+    )
+    _write_table(staging.data / place_names.TABLE, "place", settings.get("places", []))
+    if generator.classes is not None:
+        write_palette(staging.data / PALETTE, generator.classes, overwrite=True)
     rows: list[CandidateRow] = []
-    notes = list(judge.notes) if judge else []
+    notes = [*plan.notes, *(judge.notes if judge else ())]
     names = Names(pair.name for pair in plan.pairs)
     seeds = itertools.count(settings["seed"])
+    maker = Maker.of(plan, staging, judge, is_far=team.is_far)
     with Progress("synthetic").task("pairs", total, done=sum(row["accepted"] for row in staging.log.values())) as step:
         for stream in streams:
-            of_stream = fill(plan, staging, stream, names, seeds, judge, step)
+            asked = asked_for(stream, names, seeds, plan.settings["variants"])
+            of_stream = fill(maker, staging, asked, stream.quota, team, step)
             rows += of_stream
             notes += _shortfall(stream, of_stream)
     if not rows:
@@ -231,13 +261,11 @@ def _require_space(plan: Plan, ground: Ground, quotas: Mapping[str, int], out: P
     require_free_space(out, needed, f"a data set with {sum(quotas.values())} synthetic pairs")
 
 
-def _tell_pixel_sizes(sizes: PixelSizes, folder: Path) -> None:
-    """Put the table of pixel sizes beside the pairs: those that were carried over do not say them themselves."""
-    if sizes.rules:
-        with new_file(folder / TABLE, overwrite=True) as partial:
-            partial.write_text(
-                "name,metres\n" + "".join(f"{name},{metres:.10g}\n" for name, metres in sizes.rules), encoding="utf-8"
-            )
+def _write_table(path: Path, head: str, rules: Sequence[Sequence[str]]) -> None:
+    """What is stated of files by their names, as a table that is read again; nothing where nothing is."""
+    if rules:
+        with new_file(path, overwrite=True) as partial, partial.open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file, lineterminator="\n").writerows([("name", head), *rules])
 
 
 def _result(out: Path) -> Grown:

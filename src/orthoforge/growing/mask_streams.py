@@ -19,7 +19,8 @@ from orthoforge.growing.records import Origin
 from orthoforge.growing.scale import Scale
 from orthoforge.growing.training_ground import Ground, Source
 from orthoforge.masks.reader import MaskReader
-from orthoforge.scenes.sources import Pair, natural_key, place_key
+from orthoforge.scenes.place_names import PlaceNames
+from orthoforge.scenes.sources import Pair, natural_key
 from orthoforge.trained_generator import TrainedGenerator
 
 Forged = Literal["transform", "recombine", "streets"]
@@ -93,7 +94,8 @@ def given_stream(
     """
     paths = mask_files(folder)
     _require_no_leak(paths, ground, reader)
-    masks = [_given(path, ground, generator, reader) for path in paths]
+    places = PlaceNames.stated(None, folder, folder.parent)
+    masks = [_given(path, places.key(path), ground, generator, reader) for path in paths]
     tries = MOST_TRIES * math.ceil(quota / variants) if generator.is_noisy else len(masks)
     return Stream("", quota, itertools.islice(itertools.cycle(masks), tries))
 
@@ -148,11 +150,10 @@ def _forged(
         given = count
 
 
-def _given(path: Path, ground: Ground, generator: TrainedGenerator, reader: MaskReader) -> NewMask:
+def _given(path: Path, place: str, ground: Ground, generator: TrainedGenerator, reader: MaskReader) -> NewMask:
     grid = reader.grid(path)
     require_north_up(path, grid)
     pixel_m = grid.gsd_m()
-    place = place_key(path.stem)
     scale = ground.scale_of(place)
     if pixel_m is not None:
         gsd_m = generator.gsd_m or scale.gsd_m

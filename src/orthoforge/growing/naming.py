@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orthoforge.scenes.sources import place_key
+from orthoforge.scenes.place_names import place_key
 
 # Inria's authors keep 1 to 5 of each city for validation.
 _LARGEST_HELD_BACK = 5

@@ -8,6 +8,7 @@ from typing import Any, get_args
 from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import no_such_file, readable, real_path
+from orthoforge.forging.places import rasters_in
 from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.stamps import source_sha256
 from orthoforge.growing.mask_streams import How, mask_files
@@ -18,14 +19,17 @@ from orthoforge.masks.coding import Coding
 from orthoforge.masks.reader import MaskReader, palette_of, reader_of
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings
 from orthoforge.runs import Run
-from orthoforge.scenes.layouts import Where
+from orthoforge.scenes.layouts import NAME_OTHERS, Where
 from orthoforge.scenes.outlines import Folder
+from orthoforge.scenes.place_names import PlaceNames
 from orthoforge.scenes.sources import Pair, Pairs, find_pairs
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator
 
 # Far more than anybody wants, and far less than what floats cannot count.
 _HIGHEST_RATIO = 10**6
+LEAST_AGREEMENT = 0.5
+"""Images in which a segmenter recognises less than this share of what it recognises in real ones are rejected."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,8 @@ class Plan:
     """The same settings, as earlier versions told them."""
     segmenter: SegmenterSettings
     device: str
+    notes: tuple[str, ...] = ()
+    """What was decided here and is to be known of the data set."""
 
 
 def plan_of(
@@ -64,7 +70,9 @@ def plan_of(
     variants: int,
     masks: str | Path,
     split: Rule | None,
-    least_agreement: float,
+    least_agreement: float | None,
+    tiles: str | Path | None,
+    material_from: str | Path | None,
     seed: int,
     reading: Reading,
     where: Where,
@@ -74,16 +82,17 @@ def plan_of(
 ) -> Plan:
     """Read what is there, and refuse what cannot work. Raises what ``grow`` does."""
     how = masks if masks in get_args(How) else None
-    _require_sound(ratio, variants, split, least_agreement, seed)
+    _require_sound(ratio, variants, split, 0 if least_agreement is None else least_agreement, seed)
     folders = [folder for folder in (data, where.images, where.masks, None if how else Path(masks)) if folder]
     _require_apart(folders, out)
     found = _pairs(data, where, drawn)
-    pairs = found.pairs
     ours = [drawn()] if found.classes else []
-    require_inside(pairs, [real_path(folder) for folder in (*folders, *ours)])
+    require_inside(found.pairs, [real_path(folder) for folder in (*folders, *ours)])
     opened = Run.open(run)
     devices = chosen_devices(device)
     generator = opened.generator(devices[0])
+    if material_from is not None:
+        generator = generator.with_material(material_from)
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
@@ -93,14 +102,27 @@ def plan_of(
         raise ConfigError(
             f"--masks {how} forges masks of buildings; this run was trained on classes. Take --masks real or a folder."
         )
-    store = opened.tiles()
+    store = opened.tiles() if tiles is None else _tiles(Path(tiles), opened, generator, run)
+    said: Mapping[str, Any] = store.settings if store else {}
+    if not found.places.rules:
+        found = found.with_places(PlaceNames.of_plain(said.get("places")))
     if store is None and opened.is_pretrained:
-        _require_told(run, data or found.layout[0].images, split, least_agreement)
+        _require_told(run, data or found.layout[0].images, split, least_agreement or 0)
+    notes = []
+    if store is None and opened.is_pretrained and least_agreement is None:
+        least_agreement = 0
+        notes.append(
+            f"no segmenter looked at the images, because {run} came without training tiles. --tiles TILES gives it some to learn "
+            "from."
+        )
+    if least_agreement is None:
+        least_agreement = LEAST_AGREEMENT
     if store is None and least_agreement > 0 and split is not None:
         raise ConfigError(
             f"{run}: its tiles are not there any more, or were cut anew, and the segmenter that judges images learns from them. "
             "Put them back where its args.yaml says, or pass --least-agreement 0 to take every image unseen."
         )
+    pairs = found.pairs
     in_order = list(range(1, generator.bands + 1))
     if store is not None and list(store.settings.get("bands") or in_order) != in_order:
         raise ConfigError(
@@ -122,19 +144,30 @@ def plan_of(
         settings["material_sha256"] = generator.material_sha256
     if reader.pixel_sizes.rules:
         settings["pixel_sizes"] = reader.pixel_sizes.plain
+    if found.places.rules:
+        settings["places"] = found.places.plain
     if reader.coding:
         settings["coding"] = reader.coding.plain()
     former = _former(settings, pairs, given)
     return Plan(
-        generator, store, pairs, reader, places or Places(), places is not None, settings, former, segmenter, ",".join(devices)
+        generator,
+        store,
+        pairs,
+        reader,
+        places or Places(),
+        places is not None,
+        settings,
+        former,
+        segmenter,
+        ",".join(devices),
+        tuple(notes),
     )
 
 
 def _reader(reading: Reading, generator: TrainedGenerator, found: Pairs, data: Path | None, store: TileStore | None) -> MaskReader:
     """What reads the masks as the run knows them. What is not said is taken from the run's tiles."""
     said: Mapping[str, Any] = store.settings if store else {}
-    homes = [folder for folder in (data, found.layout[0].images.parent) if folder]
-    sizes = PixelSizes.stated(reading.pixel_size, *homes)
+    sizes = PixelSizes.stated(reading.pixel_size, *found.homes(data))
     if not sizes.rules:
         sizes = PixelSizes.of_plain(said.get("pixel_sizes"))
     known, building = palette_of(reading.palette, found.classes, reading.building)
@@ -174,17 +207,32 @@ def _size_and_time(path: Path) -> list[int]:
     return [path.stat().st_size, path.stat().st_mtime_ns]
 
 
+def _tiles(path: Path, opened: Run, generator: TrainedGenerator, run: str | Path) -> TileStore:
+    """The tiles that ``--tiles`` names: those of the run, or of weights that came without any, tiles that fit them."""
+    store = TileStore.open(path)
+    if not opened.is_pretrained and store.fingerprint != opened.state.tiles.fingerprint:
+        raise ConfigError(f"{path}: these are not the tiles that {run} was trained on. Name those, or leave --tiles out.")
+    if store.bands != generator.bands or store.classes != generator.classes:
+        ours, theirs = (
+            f"{bands} bands and masks of {', '.join(classes.names) if classes else 'buildings'}"
+            for bands, classes in ((store.bands, store.classes), (generator.bands, generator.classes))
+        )
+        raise ConfigError(f"{path}: its tiles have {ours}; {run} knows {theirs}. Prepare tiles of that kind.")
+    return store
+
+
 def _require_told(run: str | Path, data: Path, split: Rule | None, least_agreement: float) -> None:
     """Of a pretrained generator nobody can put the tiles back."""
     if split is None:
         raise ConfigError(
-            f"{run} came without its training tiles, so which scenes of {data} may train cannot be told. Pass --split digits or "
-            "inria."
+            f"{run} came without its training tiles, so which scenes of {data} may train is not known. Pass --tiles TILES, a "
+            f"folder that orthoforge prepare cut from {data}. Or choose by the numbers in the names of scenes, with --split "
+            "digits or inria."
         )
     if least_agreement > 0:
         raise ConfigError(
-            f"{run} came without its training tiles, and the segmenter that judges images learns from them. Pass "
-            "--least-agreement 0 to take every image unseen."
+            f"{run} came without its training tiles, and the segmenter that judges images learns from tiles. Pass --tiles TILES, a "
+            f"folder that orthoforge prepare cut from {data}. Or leave --least-agreement out, which takes every image unseen."
         )
 
 
@@ -214,7 +262,15 @@ def _require_apart(folders: Sequence[Path], out: Path) -> None:
 
 
 def _pairs(data: Path | None, where: Where, drawn: Folder) -> Pairs:
-    found = find_pairs(data, where, drawn=drawn)
+    try:
+        found = find_pairs(data, where, drawn=drawn)
+    except DataError as error:
+        if data is not None and where.images is None and rasters_in(data):
+            raise DataError(
+                f"{data}: holds no pairs of images and masks, and grow adds synthetic pairs to real ones. Pairs of masks alone are "
+                f"made by orthoforge generate RUN {data} --out PAIRS --keep-mask."
+            ) from error
+        raise DataError(str(error).replace(NAME_OTHERS, "Name others with --images and --real-masks.")) from error
     if found.lonely:
         more = f" So it is with {len(found.lonely) - 1} more files." if len(found.lonely) > 1 else ""
         raise DataError(f"{found.lonely[0]}: has no partner of the same name.{more} Add what is missing, or move it away.")

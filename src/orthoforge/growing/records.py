@@ -63,6 +63,7 @@ class GrowSettings(TypedDict):
     material_sha256: NotRequired[str]
     pixel_sizes: NotRequired[list[list[str | float]]]
     coding: NotRequired[dict[str, Any]]
+    places: NotRequired[list[list[str]]]
 
 
 class Counts(TypedDict):

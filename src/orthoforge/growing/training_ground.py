@@ -19,7 +19,7 @@ from orthoforge.geo.rasters import open_raster, read_tags
 from orthoforge.growing.records import Rule, SceneOrigin
 from orthoforge.growing.scale import Scale
 from orthoforge.masks.reader import MaskReader
-from orthoforge.scenes.sources import Pair, number_of, place_key
+from orthoforge.scenes.sources import Pair, number_of
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Site, assign_splits
 from orthoforge.tiles.store import TileStore
@@ -89,7 +89,7 @@ def training_ground(
                 else _of_tiles(pair, rows.get(pair.name, ()), store.size_px, reader, cuts)
             )
         if sources:
-            found[place_key(pair.name)].append(sources)
+            found[pair.place_key].append(sources)
         if not sources or sources[0].window:
             held_back.append(pair)
     if not found:
@@ -99,7 +99,7 @@ def training_ground(
         random.Random(f"{seed} {place}").shuffle(scenes)
         ordered[place] = tuple(_by_rank(scenes))
     training = {place: len(scenes) for place, scenes in found.items()}
-    return Ground(ordered, training, tuple(held_back), Counter(place_key(pair.name) for pair in real))
+    return Ground(ordered, training, tuple(held_back), Counter(pair.place_key for pair in real))
 
 
 def largest_rectangles(cells: np.ndarray) -> Iterator[tuple[int, int, int, int]]:
@@ -141,7 +141,7 @@ def _whole(pair: Pair, reader: MaskReader, cuts: Path, scale: Scale | None = Non
             pixels, valid = reader.read(pair.mask)
             write_raster(path, pixels, grid, valid=valid)
     scale = scale or Scale(1.0, grid.gsd_m())
-    return [Source(pair.name, place_key(pair.name), path, None, grid.height * grid.width, scale)]
+    return [Source(pair.name, pair.place_key, path, None, grid.height * grid.width, scale)]
 
 
 def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskReader, cuts: Path) -> list[Source]:
@@ -170,7 +170,7 @@ def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskRea
             # Without a place on Earth a shifted transform would only look like a mirrored one.
             part_grid = grid.window(part) if grid.is_north_up else replace(grid, height=part.height, width=part.width)
             write_raster(path, pixels, part_grid, valid=valid)
-        sources.append(Source(pair.name, place_key(pair.name), path, part, part.height * part.width, scale))
+        sources.append(Source(pair.name, pair.place_key, path, part, part.height * part.width, scale))
     return sources
 
 

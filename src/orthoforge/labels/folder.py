@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from orthoforge.errors import ConfigError
 from orthoforge.files import lock, new_file
@@ -26,6 +26,13 @@ def require_formats(formats: Sequence[str]) -> None:
     """``ConfigError`` for a format that nobody can write."""
     if unknown := [name for name in formats if name not in FORMATS]:
         raise ConfigError(f"unknown labels {unknown[0]!r}; there are {', '.join(FORMATS)}.")
+
+
+class Added(NamedTuple):
+    """What was added to a copy of a folder in another process, by split: images, and COCO's rows by their names."""
+
+    images: dict[str, list[str]]
+    rows: dict[str, dict[str, coco.Labelled]]
 
 
 class LabelFolder:
@@ -80,6 +87,22 @@ class LabelFolder:
             row = {"file_name": image.name, "height": grid.height, "width": grid.width, "synthetic": synthetic}
             annotations = coco.annotations_of(instances, grid.height, grid.width)
             self._known(split)[image.name] = coco.labelled(row, annotations)
+
+    def handed_over(self) -> Added:
+        """What was added since the last time, for ``take_in`` of the one that finishes the folder."""
+        images, self._images = self._images, {}
+        rows = {}
+        for split, names in images.items():
+            known = self._rows.get(split, {})
+            rows[split] = {name: known[name] for name in (PurePosixPath(image).name for image in names) if name in known}
+        return Added(images, rows)
+
+    def take_in(self, added: Added) -> None:
+        """What a copy in another process was given, as if it had been added here."""
+        for split, images in added.images.items():
+            self._images.setdefault(split, []).extend(images)
+            if "coco" in self.formats:
+                self._known(split).update(added.rows[split])
 
     def finish(self) -> None:
         """Write what speaks of all images: COCO's files, the lists of YOLO and, last, its ``data.yaml``."""

@@ -48,6 +48,10 @@ class MapFiles:
     repair: bool = False
     _reading: threading.Lock = field(default_factory=threading.Lock, compare=False, repr=False)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """A copy in another process reads the files for itself."""
+        return MapFiles, (self.paths, self.style, self.repair)
+
     @staticmethod
     def asked(paths: Sequence[str | Path] | None, style: str | Path | None, *, repair: bool = False) -> "MapFiles | None":
         """As a command is asked for them; ``None`` without files. ``ConfigError`` for a style without files, or a wrong one."""

@@ -15,6 +15,8 @@ _ALIAS = re.compile(r"treat(?:ed)?\s+as\s+(?P<name>.+?)\s*\)?\s*$", re.IGNORECAS
 # Indices are bytes, and one of them stands for no class.
 _MOST_CLASSES = 255
 _T = TypeVar("_T")
+PALETTE = "palette.json"
+"""The file of a data set that was made here and says what its masks of classes hold."""
 
 
 def load_classes(path: str | Path) -> Classes:
@@ -50,13 +52,25 @@ def load_classes(path: str | Path) -> Classes:
 
 def write_palette(path: Path, classes: Classes, *, overwrite: bool = False) -> None:
     """Write a palette that ``load_classes`` reads: the first colour and value of each class. Raises what ``new_file`` raises."""
+    with new_file(path, overwrite=overwrite) as partial:
+        partial.write_text(json.dumps(_entries_of(classes), indent=1) + "\n", encoding="utf-8")
+
+
+def says(path: Path, classes: Classes | None) -> bool:
+    """Whether a palette file says the same as ``write_palette`` would of ``classes``. ``False`` for what is no palette."""
+    try:
+        return classes is not None and _entries_of(load_classes(path)) == _entries_of(classes)
+    except DataError:
+        return False
+
+
+def _entries_of(classes: Classes) -> dict[str, dict[str, object]]:
+    """The first colour and value of each class, as a palette file holds them."""
     values = classes.values or ((),) * classes.count
-    found = {
+    return {
         name: ({"colour": list(colours[0])} if colours else {}) | ({"value": own[0]} if own else {})
         for name, colours, own in zip(classes.names, classes.colours, values, strict=True)
     }
-    with new_file(path, overwrite=overwrite) as partial:
-        partial.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def _entries(path: Path) -> list[tuple[str, Any]]:

@@ -28,6 +28,7 @@ from orthoforge.geo.stamps import source_sha256
 from orthoforge.masks.classes import BUILDING, Classes, Code, building_value
 from orthoforge.masks.coding import Coding, buildings_of, same_classes
 from orthoforge.masks.palette import load_classes
+from orthoforge.masks.share import BUILDING_IS, MaskShare
 
 _NONE_STATED = PixelSizes()
 
@@ -197,6 +198,15 @@ class MaskReader:
         """(H, W) uint8: 0 and 255, or class indices."""
         with self.open(path) as mask:
             return mask.labels(window)
+
+    def share_warning(self, share: MaskShare, name: str) -> str | None:
+        """What looks wrong about how much of the mask of the scene ``name`` is building; ``None`` when nothing does.
+
+        Land cover may have no building in a scene, and a class may fill it: of masks of classes nothing is said.
+        """
+        if self.classes is not None:
+            return None
+        return share.warning(name, "Choose with --building what is building." if self.coding else BUILDING_IS)
 
     def building_share(self, path: Path, window: Window) -> float | None:
         """Share of building in a window; ``None`` when no class is building."""

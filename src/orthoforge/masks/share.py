@@ -12,6 +12,7 @@ FULL_SHARE = 0.9
 # town) none was called inverted at 0.7, 7 at 0.6; of the same masks inverted, all of Austin's and 96 % of Zanzibar's
 # were.
 MOSTLY_SHARE = 0.7
+BUILDING_IS = "Building must be 1 or 255, everything else 0."
 
 
 @dataclass
@@ -33,16 +34,13 @@ class MaskShare:
         self.building_px += int(np.count_nonzero(building))
         self.turning += turning(building if row_above is None else np.concatenate([row_above, building]))
 
-    def warning(self, name: str) -> str | None:
-        """What looks wrong, in one sentence or two; ``None`` when nothing does."""
+    def warning(self, name: str, way_out: str = BUILDING_IS) -> str | None:
+        """What looks wrong, in one sentence or two; ``None`` when nothing does. ``way_out`` is for a mask that looks inverted."""
         if self.building_px == 0:
             return f"{name}: the mask is empty (building share 0 %)."
         if self.share > FULL_SHARE or (self.share > MOSTLY_SHARE and self.turning < 0):
             why = "it is nearly full" if self.share > FULL_SHARE else "its outlines enclose holes, not buildings"
-            return (
-                f"{name}: the mask looks inverted: building share {percent(self.share)}, and {why}. "
-                "Building must be 1 or 255, everything else 0."
-            )
+            return f"{name}: the mask looks inverted: building share {percent(self.share)}, and {why}. {way_out}"
         return None
 
 

@@ -151,6 +151,14 @@ def picture_row(
     return Html(f'{label}<div class="{style}" style="--columns: {len(pictures)}">\n{figures}\n</div>')
 
 
+def picture_groups(groups: Sequence[Sequence[Picture]], *, heading: Text = "") -> Html:
+    """Pictures that belong together, below one another, group beside group: on a narrow screen too, a group stays in one."""
+    label = f"<h3>{escape(heading)}</h3>" if heading else ""
+    inside = ("\n".join(_figure(picture, natural=False) for picture in group) for group in groups)
+    boxes = "\n".join(f'<div class="group">\n{figures}\n</div>' for figures in inside)
+    return Html(f'{label}<div class="row" style="--columns: {len(groups)}">\n{boxes}\n</div>')
+
+
 def plots(pieces: Sequence[Html]) -> Html:
     """Plots side by side, as many as fit."""
     return Html(f'<div class="plots">{"".join(pieces)}</div>')

@@ -15,7 +15,7 @@ def stated_annotations(data: Path | None, where: Where) -> Annotations | None:
     if where.masks.is_file():
         return coco.read(where.masks, images)
     if yolo.is_labels(where.masks):
-        return yolo.read(images or where.masks, where.masks)
+        return yolo.read(images or yolo.images_of(where.masks), where.masks)
     return None
 
 
@@ -25,3 +25,10 @@ def recognised_annotations(data: Path) -> Annotations | None:
         return yolo.read(*folders)
     found = coco.find(data)
     return coco.read(found, None) if found else None
+
+
+def has_annotations(path: Path) -> bool:
+    """Whether a path is a COCO file, a folder of YOLO's labels, or a data set with either."""
+    if path.is_file():
+        return path.suffix.lower() == ".json" and coco.looks_like_one(path)
+    return path.is_dir() and (yolo.is_labels(path) or yolo.find(path) is not None or coco.find(path) is not None)

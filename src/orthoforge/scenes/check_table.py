@@ -1,4 +1,4 @@
-"""A ``CheckReport`` as a table for the terminal, 100 columns wide."""
+"""A ``CheckReport`` as a table for the terminal, 80 columns wide or more."""
 
 import itertools
 import re
@@ -8,6 +8,7 @@ from pathlib import PurePath
 
 import numpy as np
 from rich import box
+from rich.cells import cell_len
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -19,6 +20,10 @@ from orthoforge.scenes.sources import natural_key
 
 # Findings that differ in names and numbers alone are said together when there are so many; so many of their scenes are named.
 _ALIKE, _NAMED = 4, 5
+# Characters of a name in a line, at least.
+_LEAST_NAME = 8
+# Of the columns that both tables have. A '>' sets a column to the right.
+_HEADS = ("size\nin px", "CRS", ">metres\na pixel", ">building\nin %", ">mask\noff by", ">faults", ">warn-\nings")
 _STYLES = {"fault": "bold red", "warning": "yellow"}
 
 
@@ -26,7 +31,8 @@ def format_report(report: CheckReport, *, all_scenes: bool = False) -> Renderabl
     """Scenes summed up by place (or one by one), what was found with the faults first, like findings together, and the counts."""
     findings = _merged(report, all_names=all_scenes)
     parts: list[RenderableType] = [Text(f"layout: {report.layout}")] if report.layout else []
-    parts += [_scene_table(report) if all_scenes else _place_table(report)]
+    table = _scene_table(report) if all_scenes else _place_table(report)
+    parts += [table, *_legend(table)]
     if findings:
         parts += [_finding_list(findings, str(report.data).rstrip("/") + "/"), Text()]
     parts.append(_verdict(report))
@@ -49,7 +55,7 @@ def _place_table(report: CheckReport) -> Table:
             _shift_text(report.place_shifts.get(place) or (scenes[0].shift if len(scenes) == 1 else None)),
             *_counts(scenes),
         ])  # fmt: skip
-    return _table(["place", ">scenes", "size px", "CRS", ">GSD m", ">building %", ">shift", ">faults", ">warn."], rows)
+    return _table(["place", ">scenes", *_HEADS], rows)
 
 
 def _scene_table(report: CheckReport) -> Table:
@@ -66,19 +72,37 @@ def _scene_table(report: CheckReport) -> Table:
         ]
         for scene in report.scenes
     ]
-    return _table(["scene", "size px", "bands", "CRS", ">GSD m", ">building %", ">shift", ">faults", ">warn."], rows)
+    return _table(["scene", _HEADS[0], "bands", *_HEADS[1:]], rows)
 
 
 def _table(headings: Sequence[str], rows: Sequence[Sequence[Text]]) -> Table:
-    """A table whose first column, the name, is the one to be cut short. A '>' before a heading sets its column to the right."""
+    """A table whose first column, the name, takes several lines where the terminal is narrow; no other is cut.
+
+    A '>' before a heading sets its column to the right.
+    """
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=0)
     for index, heading in enumerate(headings):
         label = heading.lstrip(">")
-        width = max(len(label), *(len(row[index]) for row in rows)) if index and rows else None
-        table.add_column(label, justify="left" if label == heading else "right", no_wrap=True, min_width=width)
+        width = max(*map(cell_len, label.split("\n")), 0, *(row[index].cell_len for row in rows)) if rows else None
+        if index == 0:
+            table.add_column(label, overflow="fold", min_width=min(width or 0, _LEAST_NAME))
+        else:
+            table.add_column(label, justify="left" if label == heading else "right", no_wrap=True, min_width=width)
     for row in rows:
         table.add_row(*row)
     return table
+
+
+def _legend(table: Table) -> list[RenderableType]:
+    """What the signs mean that are in the cells of a table."""
+    cells = [str(cell) for column in table.columns for cell in column.cells]
+    meanings = {
+        "+N: the commonest; the place has N more values": any(" +" in cell for cell in cells),
+        "building: the mean, in brackets the lowest and the highest": any("(" in cell for cell in cells),
+        "?: the mask was not recognised in the image": "?" in cells,
+    }
+    told = [meaning for meaning, is_used in meanings.items() if is_used]
+    return [Text("\n".join(told), "dim"), Text()] if told else []
 
 
 def _finding_list(findings: Sequence[Finding], prefix: str) -> Table:
@@ -157,11 +181,12 @@ def _counts(scenes: Sequence[SceneCheck]) -> list[Text]:
 
 
 def _various(values: Sequence[str]) -> str:
-    """The value that all share, or the first and how many others there are."""
-    distinct = sorted(set(values), key=natural_key)
-    if not distinct:
+    """The commonest value, of several the first by name, and how many others there are."""
+    counts = Counter(sorted(values, key=natural_key))
+    if not counts:
         return "–"
-    return distinct[0] if len(distinct) == 1 else f"{distinct[0]} +{len(distinct) - 1}"
+    ((commonest, _),) = counts.most_common(1)
+    return commonest if len(counts) == 1 else f"{commonest} +{len(counts) - 1}"
 
 
 def _span(values: Sequence[float], digits: int) -> str:

@@ -14,10 +14,12 @@ import numpy as np
 
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError
-from orthoforge.geo.pixel_sizes import TABLE, PixelSizes, overruled_note
+from orthoforge.geo import pixel_sizes
+from orthoforge.geo.pixel_sizes import SAY_IT, PixelSizes, overruled_note
 from orthoforge.geo.rasters import require_threshold
 from orthoforge.masks.reader import MaskReader, own_reader, palette_of
 from orthoforge.progress import Progress
+from orthoforge.scenes import place_names
 from orthoforge.scenes.alignment import Shift, common_shift
 from orthoforge.scenes.layouts import Where
 from orthoforge.scenes.outlines import folder_of_drawn_masks
@@ -28,6 +30,8 @@ from orthoforge.scenes.sources import Pairs, lonely_message, survey, twins_messa
 _SCENES_FOR_A_PLACE = 4
 # A scene is reported beside its place's common shift only when it lies further than this from it.
 _SAME_SHIFT_PX = 2.0
+# So many scenes without coordinates may well be of several places.
+_MANY_OF_A_PLACE = 12
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,7 @@ def check(
     masks: str | Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
+    places: str | Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> CheckReport:
     """Read every scene below ``data`` and report what is wrong with it.
@@ -91,9 +96,8 @@ def check(
     require_band_numbers(bands)
     folder = None if data is None else Path(data)
     with folder_of_drawn_masks() as drawn:
-        found = survey(folder, Where.said(images, masks, image_suffix, mask_suffix), drawn=drawn)
-        homes = [home for home in (folder, found.layout[0].images.parent) if home]
-        sizes = PixelSizes.stated(pixel_size, *map(Path, homes))
+        found = survey(folder, Where.said(images, masks, image_suffix, mask_suffix, places), drawn=drawn)
+        sizes = PixelSizes.stated(pixel_size, *found.homes(folder))
         known, named = palette_of(palette, found.classes, building)
         reader = own_reader(known, threshold=threshold, building=named, pixel_sizes=sizes)
         return _check(folder, found, reader, bands, progress, palette)
@@ -112,8 +116,9 @@ def _check(
     if reader.classes and reader.classes.building is None:
         told = palette or "annotations"
         findings.append(Finding("warning", f"{told}: no class is named 'building', so shares and shifts are not estimated."))
-    unused = reader.pixel_sizes.unused([pair.image for pair in found.pairs])
-    findings += [Finding("warning", f"{TABLE}: {pattern!r} fits the name of no image.") for pattern in unused]
+    for table, stated in ((pixel_sizes.TABLE, reader.pixel_sizes), (place_names.TABLE, found.places)):
+        unused = stated.unused([pair.image for pair in found.pairs])
+        findings += [Finding("warning", f"{table}: {pattern!r} fits the name of no image.") for pattern in unused]
 
     scenes, totals = [], defaultdict(list)
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))  # GDAL and numpy release the GIL; a thread holds one strip of a scene
@@ -173,12 +178,9 @@ def _crs_findings(scenes: Sequence[SceneCheck]) -> list[Finding]:
         unknown = (
             ""
             if all(scene.gsd_m for scene in lacking)
-            else (
-                " How long their pixels are on the ground is unknown too: say it with --pixel-size METRES, here and in prepare, "
-                "which --gsd needs."
-            )
+            else f" They do not say how large their pixels are on the ground, which prepare --gsd needs. {SAY_IT}"
         )
-        findings.append(Finding("warning", f"{who}. Images generated for them will have none either.{unknown}"))
+        findings.append(Finding("warning", f"{who}, so images made for them will have none either.{unknown}{_one_place(lacking)}"))
     if degrees:
         findings.append(
             Finding(
@@ -188,6 +190,14 @@ def _crs_findings(scenes: Sequence[SceneCheck]) -> list[Finding]:
             )
         )
     return findings
+
+
+def _one_place(scenes: Sequence[SceneCheck]) -> str:
+    """What to say where many scenes that lie nowhere are one place by their names alone."""
+    places = {scene.place for scene in scenes if scene.stated_place is None}
+    if len(scenes) < _MANY_OF_A_PLACE or len(places) != 1:
+        return ""
+    return f" By their names all are of one place, {places.pop()}. If they are of several, say so in a table {place_names.TABLE}."
 
 
 def _named(some: Sequence[SceneCheck], everyone: Sequence[SceneCheck]) -> str:

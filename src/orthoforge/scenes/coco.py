@@ -70,7 +70,7 @@ _ADAPTER = TypeAdapter(_File)
 def find(data: Path) -> Path | None:
     """The COCO file of a data set: of several that of training. ``DataError`` where it is unclear which is meant."""
     folders = [data / name for name in _FOLDERS if (data / name).is_dir()]
-    found = [path for folder in folders for path in sorted(folder.glob("*.json")) if path.is_file() and _looks_like_one(path)]
+    found = [path for folder in folders for path in sorted(folder.glob("*.json")) if path.is_file() and looks_like_one(path)]
     training = [path for path in found if "train" in path.name.lower() or path.parent.name == "train"]
     chosen = training or found
     if len(chosen) > 1:
@@ -116,7 +116,8 @@ def read(path: Path, images: Path | None) -> Annotations:
     if not found:
         raise DataError(
             f"{path}: none of its {len(content['images'])} images is in {folders[0]}"
-            f"{f' ({lonely[0].name} for one)' if lonely else ''}. Name their folder with --images."
+            f"{f' ({lonely[0].name} for one)' if lonely else ''}. Put them into images/ beside it, "
+            "or name their folder with --images."
         )
     folder = next(iter(found.values())).path.parent
     layout = Layout(f"outlines of COCO in {path.name}", folder, path.parent)
@@ -203,7 +204,8 @@ def _content(path: Path) -> _File:
         ) from error
 
 
-def _looks_like_one(path: Path) -> bool:
+def looks_like_one(path: Path) -> bool:
+    """Whether the beginning of a file has the keys of a COCO file."""
     try:
         with open(path, "rb") as file:
             head = file.read(_LOOKED_AT)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orthoforge.errors import ConfigError, DataError
@@ -26,33 +26,39 @@ _ROOTS = (".", "train", "training", "AerialImageDataset/train", "tiff", "png")
 _PARTS = ("rural", "urban")
 _IMAGE_ENDS = ("", "_sat", "_image", "_img", "_rgb", "_ortho")
 _MASK_ENDS = ("_mask", "_masks", "_label", "_labels", "_gt", "_map", "-mask", "-label")
+NAME_OTHERS = "Name others with --images and --masks."
+"""What ends a message on a layout, in commands that have these options."""
 ACCEPTED = (
     "Accepted are a folder with images/ and masks/ (or gt/, labels/, …), Inria's AerialImageDataset/ with train/images/ and "
-    "train/gt/, NAME_sat beside NAME_mask in one folder, a COCO file, and YOLO's images/ and labels/. Name others with --images "
-    "and --masks."
+    f"train/gt/, NAME_sat beside NAME_mask in one folder, a COCO file, and YOLO's images/ and labels/. {NAME_OTHERS}"
 )
 
 
 @dataclass(frozen=True)
 class Where:
-    """Where pairs lie, as options say it. What is left out is recognised in the data's folder."""
+    """Where pairs lie, as options say it, and the table of their places. What is left out is recognised in the data's folder."""
 
     images: Path | None = None
     masks: Path | None = None
     image_suffix: str | None = None
     mask_suffix: str | None = None
+    places: Path | None = None
 
     @staticmethod
     def said(
-        images: str | Path | None, masks: str | Path | None, image_suffix: str | None = None, mask_suffix: str | None = None
+        images: str | Path | None,
+        masks: str | Path | None,
+        image_suffix: str | None = None,
+        mask_suffix: str | None = None,
+        places: str | Path | None = None,
     ) -> "Where":
         """As options of the public calls say it."""
-        named = [None if folder is None else Path(folder) for folder in (images, masks)]
-        return Where(named[0], named[1], image_suffix, mask_suffix)
+        named = [None if path is None else Path(path) for path in (images, masks, places)]
+        return Where(named[0], named[1], image_suffix, mask_suffix, named[2])
 
     def found_from(self, data: Path | None) -> "Where":
         """The same with folders that may be named as seen from ``data``. ``DataError`` for one that is not there."""
-        return Where(_found(self.images, data), _found(self.masks, data), self.image_suffix, self.mask_suffix)
+        return replace(self, images=_found(self.images, data), masks=_found(self.masks, data))
 
 
 @dataclass(frozen=True)

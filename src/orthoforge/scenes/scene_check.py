@@ -8,7 +8,7 @@ from typing import Literal, TypeVar
 import numpy as np
 
 from orthoforge.errors import OrthoforgeError
-from orthoforge.geo.grid import Window, crs_name, require_north_up, require_same_grid
+from orthoforge.geo.grid import Window, crs_name, grid_of_pair, require_north_up, require_same_grid
 from orthoforge.geo.rasters import (
     Raster,
     image_without_data,
@@ -21,7 +21,8 @@ from orthoforge.masks.classes import building_value, require_known
 from orthoforge.masks.reader import MaskReader, RasterMask, Unfit
 from orthoforge.masks.share import MaskShare
 from orthoforge.scenes.alignment import MAX_CELLS, Shift, cast_votes, estimate
-from orthoforge.scenes.sources import Pair, place_of
+from orthoforge.scenes.place_names import place_of
+from orthoforge.scenes.sources import Pair
 
 _T = TypeVar("_T")
 Severity = Literal["fault", "warning"]
@@ -51,11 +52,12 @@ class SceneCheck:
     building_share: float | None = None
     shift: Shift | None = None
     findings: tuple[Finding, ...] = ()
+    stated_place: str | None = None
 
     @property
     def place(self) -> str:
         """The town or site the scene belongs to."""
-        return place_of(self.name)
+        return self.stated_place or place_of(self.name)
 
 
 def check_scene(pair: Pair, reader: MaskReader, bands: Sequence[int] | None = None) -> tuple[SceneCheck, np.ndarray | None]:
@@ -87,9 +89,9 @@ def check_scene(pair: Pair, reader: MaskReader, bands: Sequence[int] | None = No
             require_known(pair.mask, tally.unfit.codes, tally.share.pixels)
         told = mask is not None and complete and building_value(reader.classes) is not None
         if told and not any(finding.severity == "fault" for finding in findings):
-            warning = tally.share.warning(pair.name)
+            warning = reader.share_warning(tally.share, pair.name)
             findings += [Finding("warning", warning)] if warning else []
-        grid = image.grid if image and (image.grid.crs or not mask) else mask.grid if mask else None
+        grid = grid_of_pair(image.grid, mask.grid) if image and mask else image.grid if image else mask.grid if mask else None
         grid = grid and reader.pixel_sizes.applied(grid, pair.image)
         gsd_m = grid.gsd_m() if grid else None
         if grid and grid.crs and gsd_m is None:
@@ -108,6 +110,7 @@ def check_scene(pair: Pair, reader: MaskReader, bands: Sequence[int] | None = No
             building_share=tally.share.share if told and tally.share.pixels else None,
             shift=shift,
             findings=tuple(findings),
+            stated_place=pair.stated_place,
         )
     return row, votes.sum(axis=0) if shift else None
 

@@ -21,7 +21,7 @@ from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Grid
 from orthoforge.masks.layer_mask import load_layers
 from orthoforge.masks.layer_style import load_style
-from orthoforge.masks.palette import write_palette
+from orthoforge.masks.palette import PALETTE, write_palette
 from orthoforge.scenes.town.map_features import map_features
 from orthoforge.scenes.town.model import Palette, Place, Roof
 from orthoforge.scenes.town.plan import plan_town
@@ -344,7 +344,7 @@ def simulate_maps(
         labels[rasterize_footprints(list(_on_the_ground(np.array(town.buildings, dtype=object), place)), grid) > 0] = style.building
         write_geotiff(Path(out) / "land-cover" / f"{stem}.tif", style.classes.rgb(labels), grid)
         paths.append(path)
-    write_palette(Path(out) / "land-cover" / "palette.json", style.classes, overwrite=True)
+    write_palette(Path(out) / "land-cover" / PALETTE, style.classes, overwrite=True)
     return paths
 
 

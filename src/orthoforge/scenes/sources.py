@@ -4,14 +4,16 @@ import contextlib
 import re
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orthoforge.errors import DataError
 from orthoforge.masks.classes import Classes
-from orthoforge.scenes.annotations import recognised_annotations, stated_annotations
+from orthoforge.scenes.annotations import has_annotations, recognised_annotations, stated_annotations
 from orthoforge.scenes.layouts import Layout, Where, few, layouts_of, rasters_of, seen
 from orthoforge.scenes.outlines import Annotations, Folder
+from orthoforge.scenes.place_names import PlaceNames, place_key, place_of
+from orthoforge.scenes.yolo import is_labels
 
 _HERE = Where()
 
@@ -20,12 +22,13 @@ _HERE = Where()
 class Pair:
     """An image and its mask, and the name of the scene: the stem that both share, up to what the layout adds to it.
 
-    An image that has no mask is its own (``has_mask``).
+    An image that has no mask is its own (``has_mask``). ``stated_place`` is what a table says of its place.
     """
 
     name: str
     image: Path
     mask: Path
+    stated_place: str | None = None
 
     @property
     def has_mask(self) -> bool:
@@ -35,14 +38,20 @@ class Pair:
     @property
     def place(self) -> str:
         """The town or site the scene belongs to."""
-        return place_of(self.name)
+        return self.stated_place or place_of(self.name)
+
+    @property
+    def place_key(self) -> str:
+        """The same, but one place for all scenes whose names have no letter."""
+        return self.stated_place or place_key(self.name)
 
 
 @dataclass(frozen=True)
 class Pairs:
     """Pairs in natural order (austin2 before austin10), and the files that have no partner.
 
-    ``layout`` are the folders that they lie in. ``classes`` are those of annotations, of which the masks were drawn.
+    ``layout`` are the folders that they lie in. ``classes`` are those of annotations, of which the masks were drawn. ``places`` are
+    those that a table states.
     """
 
     pairs: tuple[Pair, ...]
@@ -50,6 +59,17 @@ class Pairs:
     twins: tuple[tuple[Path, ...], ...] = ()  # files of one folder that share a name; neither is used
     layout: tuple[Layout, ...] = ()
     classes: Classes | None = None
+    places: PlaceNames = PlaceNames()  # noqa: RUF009 (immutable)
+
+    def homes(self, data: Path | None) -> tuple[Path, ...]:
+        """The folders in which tables speak of the pairs: that of the data, those of images and masks, and the ones above."""
+        below = [home for layout in self.layout for home in (layout.images.parent, layout.images, layout.masks)]
+        return tuple(dict.fromkeys([*([data] if data else []), *below]))
+
+    def with_places(self, places: PlaceNames) -> "Pairs":
+        """The same, where ``places`` say which place scenes are of."""
+        pairs = [replace(pair, stated_place=places.of(pair.image)) for pair in self.pairs]
+        return replace(self, pairs=tuple(pairs), places=places)
 
 
 def find_pairs(data: Path | None, where: Where = _HERE, *, drawn: Folder | None = None) -> Pairs:
@@ -68,6 +88,16 @@ def survey(data: Path | None, where: Where = _HERE, *, drawn: Folder | None = No
     """As ``find_pairs``, but files that share a name are listed as twins, and their scenes left out of the pairs."""
     data = None if data is None else Path(data)
     where = where.found_from(data)
+    return _placed(_surveyed(data, where, drawn), data, where)
+
+
+def _placed(found: Pairs, data: Path | None, where: Where) -> Pairs:
+    """The pairs with the places that a table states: the one that is named, or that of the data's folder."""
+    places = PlaceNames.stated(where.places, *found.homes(data))
+    return found.with_places(places) if places.rules else found
+
+
+def _surveyed(data: Path | None, where: Where, drawn: Folder | None) -> Pairs:
     annotations = stated_annotations(data, where)
     layouts: tuple[Layout, ...] = ()
     if annotations is None:
@@ -89,6 +119,14 @@ def survey(data: Path | None, where: Where = _HERE, *, drawn: Folder | None = No
     if not found.pairs and not found.twins:
         raise DataError(_no_pair(data, layouts[0]))
     return found
+
+
+def outlined(path: Path, drawn: Folder) -> Pairs | None:
+    """The images and drawn masks of a COCO file, a folder of YOLO's labels, or a data set with either; ``None`` for others."""
+    if not has_annotations(path):
+        return None
+    is_data = path.is_dir() and not is_labels(path)
+    return find_pairs(path, drawn=drawn) if is_data else find_pairs(None, Where(masks=path), drawn=drawn)
 
 
 def lonely_message(path: Path, found: Pairs) -> str:
@@ -130,7 +168,8 @@ def images_alone(data: Path | None, where: Where = _HERE) -> Pairs | None:
     images = _by_name(rasters_of(folder), where.image_suffix or "")
     twins = tuple(tuple(files) for _, files in _sorted(images) if len(files) > 1)
     pairs = tuple(Pair(name, files[0], files[0]) for name, files in _sorted(images) if len(files) == 1)
-    return Pairs(pairs, (), twins, (Layout("images without masks", folder, folder, where.image_suffix or ""),))
+    alone = Pairs(pairs, (), twins, (Layout("images without masks", folder, folder, where.image_suffix or ""),))
+    return _placed(alone, data, where)
 
 
 def _is_mask(path: Path, layout: Layout) -> bool:
@@ -143,8 +182,8 @@ def _is_mask(path: Path, layout: Layout) -> bool:
 def _of_annotations(annotations: Annotations, drawn: Folder | None) -> Pairs:
     if drawn is None:
         raise DataError(
-            f"{annotations.path}: holds outlines, which check, prepare and grow read as masks. Cut it with orthoforge prepare, or "
-            "name a folder of masks."
+            f"{annotations.path}: holds outlines, which check, prepare, forge, generate and grow read as masks. Cut it with "
+            "orthoforge prepare, or name a folder of masks."
         )
     images = sorted(annotations.images, key=lambda image: natural_key(image.name))
     pairs = tuple(Pair(image.name, image.path, image.draw(drawn())) for image in images)
@@ -160,17 +199,6 @@ def _no_pair(data: Path | None, layout: Layout) -> str:
         f"{layout.masks} holds {_seen_files(layout.masks)}. An image and its mask must share their name up to the suffix; if "
         "masks' names end otherwise, say how: --mask-suffix _mask."
     )
-
-
-def place_of(name: str) -> str:
-    """The place in a scene's name: 'austin12' → 'austin', 'banepa_core_386690_220241' → 'banepa_core'. Never empty."""
-    return re.sub(r"(?:[-_.\s]*\d)+\Z", "", name) or name
-
-
-def place_key(name: str) -> str:
-    """The same, but one place for all scenes whose names have no letter: "scenes"."""
-    place = place_of(name)
-    return place if any(char.isalpha() for char in place) else "scenes"
 
 
 def number_of(name: str) -> int | None:

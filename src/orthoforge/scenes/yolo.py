@@ -29,6 +29,16 @@ def is_labels(folder: Path) -> bool:
         return folder.is_dir() and any(path.suffix == ".txt" for path in folder.iterdir()) and not images_by_stem(folder)
 
 
+def images_of(labels: Path) -> Path:
+    """The folder of the images of a folder of texts: the same path with images/ in place of labels/, as ultralytics has it."""
+    parts = list(labels.absolute().parts)
+    if "labels" not in parts:
+        return labels
+    parts[len(parts) - 1 - parts[::-1].index("labels")] = "images"
+    found = Path(*parts)
+    return found if found.is_dir() else labels
+
+
 def find(data: Path) -> tuple[Path, Path] | None:
     """The folders of images and of labels below ``data``; ``None`` where there are none."""
     for images, labels in _LAYOUTS:

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from orthoforge.errors import ConfigError, GridError
 from orthoforge.geo.grid import Grid, Window
+from orthoforge.geo.pixel_sizes import SAY_IT
 from orthoforge.masks.classes import BUILDING, Classes, building_value
 
 
@@ -70,8 +71,8 @@ def cut_by_gsd(name: str, grid: Grid, gsd_m: float, size_px: int) -> Cut | None:
     pixel = grid.pixel_m()
     if pixel is None:
         raise UnknownPixelSize(
-            f"{name}: the scene has no CRS, so the size of its pixels on the ground is unknown. Say it with --pixel-size METRES, "
-            "or in a table pixel_size.csv, give the scene its CRS, or cut by number with --grid instead of --gsd."
+            f"{name}: does not say how large its pixels are on the ground, because it has no CRS. {SAY_IT} Or cut by number, with "
+            "--grid instead of --gsd."
         )
     width_m, height_m = pixel
     mean_m = (width_m + height_m) / 2

@@ -58,6 +58,7 @@ class SettingsForm(TypedDict):
 
     attribution: str
     split: str
+    places: NotRequired[list[Annotated[list[str], Field(min_length=2, max_length=2)]]]
     bands: NotRequired[Annotated[list[_Length], Field(min_length=1)] | None]
     threshold: NotRequired[int | None]
 

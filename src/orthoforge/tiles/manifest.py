@@ -46,6 +46,16 @@ class TileRow:
     sha256: str
     synthetic: bool = False
 
+    @property
+    def own_grid(self) -> Grid:
+        """The grid of the tile as a raster of its own. Where the scene has no place on Earth the tile has none either, only its
+        pixels' size: its offset in the scene would look like a place, and a mirrored one.
+        """
+        if self.grid.crs is not None:
+            return self.grid
+        grid = self.grid if self.grid.is_north_up else Grid(self.grid.height, self.grid.width)
+        return grid if self.gsd_m is None else grid.with_pixel_size(self.gsd_m)
+
     def to_json(self) -> dict[str, object]:
         """Plain values, as in the manifest."""
         plain = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "synthetic" or self.synthetic}

@@ -9,7 +9,6 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from orthoforge.cluster import Here, Need, Team, team_on
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
@@ -37,6 +37,8 @@ from orthoforge.tiles.store import TileStore
 
 # A scene's record is named after it, and no scene's name begins with a dot.
 _FINISHED = ".finished.json"
+# What cutting a scene of Inria's size takes at most, and the process that does it (bench/prepare.py).
+_A_SCENE = Need(memory_bytes=4e8)
 _Item = TypeVar("_Item", Pair, Scene)
 _Result = TypeVar("_Result")
 
@@ -61,10 +63,12 @@ def prepare(
     masks: str | Path | None = None,
     image_suffix: str | None = None,
     mask_suffix: str | None = None,
+    places: str | Path | None = None,
     attribution: str = "",
     skip_bad: bool = False,
     seed: int = 0,
     workers: int | None = None,
+    on: str | None = None,
     overwrite: bool = False,
 ) -> TileStore:
     """Cut the image/mask pairs below ``data`` into tiles, sort the tiles into splits, and write them to the folder ``tiles``.
@@ -80,13 +84,16 @@ def prepare(
     buildings. ``pixel_size`` is that of scenes without coordinates: metres, or a table of name patterns and metres
     (``geo.pixel_sizes``), by default ``pixel_size.csv`` in ``data``. Where pairs lie is recognised (``scenes.layouts``), or said by
     folders of ``images`` and ``masks``, which may be COCO's or YOLO's annotations, and by what their names end in. Where both
-    folders are named, ``data`` may be ``None``, or left out: a single path is then ``tiles``.
+    folders are named, ``data`` may be ``None``, or left out: a single path is then ``tiles``. ``places`` is a table of name
+    patterns and places (``scenes.place_names``), by default ``places.csv`` in ``data``; a scene that it does not name is of the
+    place in its own name.
 
     Left out are tiles with a smaller share of building than ``min_building`` (0 to 1), and tiles with data on less than a tenth of
     their ground. ``split`` says which tiles train and which test (``tiles.splits``). A scene whose image has the tag
     ``SYNTHETIC=YES`` only trains; the others are split as if it were not there. ``bands`` are the bands of the images to keep,
     numbered from 1, in this order; without it images have three bands. ``workers`` is the number of scenes worked on at once, one
-    per core by default. ``skip_bad`` leaves out scenes that cannot be used, and names them at the end.
+    per core by default. ``on`` is ``ray`` or ``ray://HOST:PORT``: the machines of a Ray cluster cut them, into the same files
+    (docs/cluster.md). ``skip_bad`` leaves out scenes that cannot be used, and names them at the end.
 
     If it was interrupted, call it again: finished scenes are kept. On a finished store with the same settings it only opens the
     store.
@@ -125,11 +132,13 @@ def prepare(
     chosen = None if bands is None else tuple(bands)
     plan = Settings(grid, gsd, size, min_building, threshold, None, split, seed, attribution, chosen)  # raises before data are read
     with lock(tiles), folder_of_drawn_masks() as drawn:
-        where = Where.said(images, masks, image_suffix, mask_suffix)
+        where = Where.said(images, masks, image_suffix, mask_suffix, places)
         alone = images_alone(data, where) if files else None
         found = alone or (survey if skip_bad else find_pairs)(data, where, drawn=drawn)
         settings = _settled(plan, found, data, palette, building, pixel_size, files)
-        return _prepare(data or found.layout[0].images, tiles, found, settings, skip_bad, workers, overwrite, started_at)
+        # Threads: GDAL and torch let others run, and all share one import of torch.
+        with Here(workers or len(os.sched_getaffinity(0))) as here, team_on(on, here=here, most=workers) as team:
+            return _prepare(data or found.layout[0].images, tiles, found, settings, skip_bad, here, team, overwrite, started_at)
 
 
 def _settled(
@@ -142,18 +151,17 @@ def _settled(
     layers: MapFiles | None,
 ) -> Settings:
     """The settings, with what is said of masks and pixels."""
-    homes = [folder for folder in (data, found.layout[0].images.parent) if folder]
     known, named = palette_of(palette, found.classes, building)
     if known and plan.threshold is not None:
         raise ConfigError("--threshold is for masks of buildings, --palette for masks of classes. Pass one of them.")
-    sizes = PixelSizes.stated(pixel_size, *homes)
+    sizes = PixelSizes.stated(pixel_size, *found.homes(data))
     reader = own_reader(known, threshold=plan.threshold, building=named, pixel_sizes=sizes)
     if layers and reader.classes:
         raise ConfigError("--layers are painted under masks of buildings. Say with --building which of the classes are building.")
     classes = layers.style.classes if layers else reader.classes
     if classes and classes.building is None and plan.min_building > 0:
         raise ConfigError(f"{palette or 'annotations'}: no class is called building, so --min-building has nothing to measure.")
-    return replace(plan, layers=layers, classes=classes, coding=reader.coding, pixel_sizes=sizes)
+    return replace(plan, layers=layers, classes=classes, coding=reader.coding, pixel_sizes=sizes, places=found.places)
 
 
 def _prepare(
@@ -162,7 +170,8 @@ def _prepare(
     found: Pairs,
     settings: Settings,
     skip_bad: bool,
-    workers: int | None,
+    here: Team,
+    team: Team,
     overwrite: bool,
     started_at: float,
 ) -> TileStore:
@@ -170,22 +179,21 @@ def _prepare(
     print(f"{data}: {found.layout[0].name}")
     if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
         return finished
-    workers = workers or len(os.sched_getaffinity(0))
-    unknown: dict[str, str] = {}
-    survey_one = _noting_unknown_sizes(partial(survey_scene, settings=settings), unknown)
-    surveyed = _for_each(pairs, survey_one, workers, skip_bad, left_out, "reading headers")
-    scenes = {name: scene for name, scene in surveyed.items() if scene is not None}
+    surveyed = _for_each(pairs, partial(_survey, settings=settings), here, skip_bad, left_out, "reading headers")
+    unknown = {name: str(found) for name, found in surveyed.items() if isinstance(found, UnknownPixelSize)}
+    scenes = {name: scene for name, scene in surveyed.items() if isinstance(scene, Scene)}
     if unknown and not scenes and not left_out:
         raise UnknownPixelSize(next(unknown[pair.name] for pair in pairs if pair.name in unknown))
     require_numbers([name for name, scene in scenes.items() if not scene.synthetic], settings.split)
     kept = partial(finished_rows, tiles, settings=settings)
-    already = _for_each(list(scenes.values()), kept, workers, skip_bad, left_out, "looking at finished scenes")
+    recorded = [scene for scene in scenes.values() if shards.is_recorded(tiles, scene.pair)]
+    already = _for_each(recorded, kept, team, skip_bad, left_out, "looking at finished scenes")
     done: dict[str, SceneTiles] = {name: one for name, one in already.items() if one is not None}
     todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
     _require_space(tiles, todo, settings)
     (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
     cut = partial(cut_scene, tiles=tiles, settings=settings)
-    made = _for_each(todo, cut, workers, skip_bad, left_out, "cutting scenes")
+    made = _for_each(todo, cut, team, skip_bad, left_out, "cutting scenes")
     cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
     rows = [row for one in cut_tiles.values() for row in one.rows]
     if not rows:
@@ -196,10 +204,15 @@ def _prepare(
     counts["notes"] += _notes(settings, list(scenes.values()))
     _write(tiles, rows, settings, counts)
     _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
-    sources = {pair.name: shards.recorded_stamp(tiles, pair) for pair in pairs}
+    stamped = {name: one.sources for name, one in cut_tiles.items()}
+    sources = {pair.name: stamped.get(pair.name) or shards.recorded_stamp(tiles, pair) for pair in pairs}
     told = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources, "left_out": sorted(left_out)}
     shards.write_json(tiles / shards.RECORDS / _FINISHED, told)
-    summary.show(tiles, counts, left_out | unknown, reused=len(done), seconds=time.monotonic() - started_at)
+    smaller = summary.smaller_tiles(list(scenes.values()), settings.gsd, settings.size, counts["rest_share"])
+    seconds = time.monotonic() - started_at
+    summary.show(
+        tiles, counts, left_out | unknown, reused=len(done), seconds=seconds, size_px=settings.size, smaller=smaller
+    )  # fmt: skip
     return TileStore.open(tiles)
 
 
@@ -213,17 +226,12 @@ def _usable(found: Pairs, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     return list(found.pairs), left_out
 
 
-def _noting_unknown_sizes(survey_one: Callable[[Pair], Scene], unknown: dict[str, str]) -> Callable[[Pair], Scene | None]:
-    """The same, but a scene of unknown pixel size goes to ``unknown`` with the reason: it must not stop the others."""
-
-    def survey(pair: Pair) -> Scene | None:
-        try:
-            return survey_one(pair)
-        except UnknownPixelSize as error:
-            unknown[pair.name] = str(error)
-            return None
-
-    return survey
+def _survey(pair: Pair, settings: Settings) -> Scene | UnknownPixelSize:
+    """As ``survey_scene``; that pixels are of unknown size is returned: it must not stop the other scenes."""
+    try:
+        return survey_scene(pair, settings)
+    except UnknownPixelSize as error:
+        return error
 
 
 def _notes(settings: Settings, scenes: Sequence[Scene]) -> list[str]:
@@ -264,27 +272,21 @@ def _same_scenes(pairs: Sequence[Pair], sources: object) -> bool:
 
 
 def _for_each(
-    items: Sequence[_Item], work: Callable[[_Item], _Result], workers: int, skip_bad: bool, left_out: dict[str, str], title: str
+    items: Sequence[_Item], work: Callable[[_Item], _Result], team: Team, skip_bad: bool, left_out: dict[str, str], title: str
 ) -> dict[str, _Result]:
     """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
     results: dict[str, _Result] = {}
     errors: dict[str, str] = {}
-    names = [item.name for item in items]
-    # Threads: GDAL and torch let others run, and all share one import of torch.
-    with Progress().task(title, len(items)) as step, ThreadPoolExecutor(workers) as pool:
-        futures = [pool.submit(work, item) for item in items]
-        try:
-            for name, future in zip(names, futures, strict=True):  # in order: of several bad scenes the first is named
-                try:
-                    results[name] = future.result()
-                except (DataError, ConfigError) as error:
-                    if not skip_bad:
-                        raise
-                    errors[name] = str(error)
-                step()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)  # waits for the scenes under way, some seconds
-            raise
+    with Progress().task(title, len(items)) as step:
+        answers = team.answers(work, items, _A_SCENE)
+        for item, answer in zip(items, answers, strict=True):  # in order: of several bad scenes the first is named
+            try:
+                results[item.name] = answer.result()
+            except (DataError, ConfigError) as error:
+                if not skip_bad:
+                    raise
+                errors[item.name] = str(error)
+            step()
     left_out |= errors
     return results
 
@@ -310,7 +312,8 @@ def _no_tiles(
 
 def _with_splits(rows: list[TileRow], scenes: dict[str, Scene], split: Method, seed: int) -> list[TileRow]:
     """Rows with their split: real ones as if there were no synthetic ones, which all train."""
-    rows = [replace(row, synthetic=scenes[row.scene].synthetic) for row in rows]  # a record of an earlier version does not say it
+    # Records of an earlier version do not say what is synthetic, and those from before a table of places know others.
+    rows = [replace(row, synthetic=scenes[row.scene].synthetic, place=scenes[row.scene].pair.place) for row in rows]
     sites = [_site(row, scenes[row.scene].grid) for row in rows if not row.synthetic]
     splits = iter(assign_splits(sites, split, seed))
     return [replace(row, split=SYNTHETIC_SPLIT if row.synthetic else next(splits)) for row in rows]

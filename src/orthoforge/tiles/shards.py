@@ -19,9 +19,9 @@ import rasterio
 
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError, DataError, ResourceError
-from orthoforge.files import new_file
+from orthoforge.files import replaced_file
 from orthoforge.geo import stamps
-from orthoforge.geo.grid import Grid, Window, require_same_grid
+from orthoforge.geo.grid import Grid, Window, grid_of_pair, require_same_grid
 from orthoforge.geo.pixel_sizes import PixelSizes
 from orthoforge.geo.rasters import Raster, open_raster, read_image
 from orthoforge.geo.stamps import Stamp
@@ -30,6 +30,7 @@ from orthoforge.masks.coding import Coding
 from orthoforge.masks.layer_mask import LayerMask
 from orthoforge.masks.layered import LayeredMask, MapFiles, layered
 from orthoforge.masks.reader import MaskReader, RasterMask
+from orthoforge.scenes.place_names import PlaceNames
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.cutting import (
@@ -47,12 +48,13 @@ from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.splits import Method
 
 RECORDS = ".records"
-_LATER = ("bands", "pixel_sizes", "coding", "layers")
+_LEAST_BESIDE_PX = 2**18  # of a row of windows
+_LATER = ("bands", "pixel_sizes", "coding", "layers", "places")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the tiles depend on beside the scenes. All but split, seed and attribution decides the pixels of a scene's shards."""
+    """What the tiles depend on beside the scenes. All but split, seed, attribution and places decides the pixels of a shard."""
 
     grid: int | None
     gsd: float | None
@@ -71,6 +73,8 @@ class Settings:
     """How masks of classes say what is building, where tiles of buildings are made of them."""
     layers: MapFiles | None = None
     """Map layers that are painted under the masks' buildings: the tiles' masks then have the classes of their style."""
+    places: PlaceNames = PlaceNames()  # noqa: RUF009 (immutable)
+    """Of scenes whose names do not say theirs."""
 
     def __post_init__(self) -> None:
         if self.grid is not None and self.gsd is not None:
@@ -99,6 +103,7 @@ class Settings:
         values = {one.name: getattr(self, one.name) for one in fields(self)} | {
             "classes": plain_classes(self.classes), "pixel_sizes": self.pixel_sizes.plain or None,
             "coding": self.coding.plain() if self.coding else None, "layers": self._layer_sums,
+            "places": self.places.plain or None,
         }  # fmt: skip
         return {name: value for name, value in values.items() if name not in _LATER or value is not None}
 
@@ -111,10 +116,10 @@ class Settings:
         """What reads the scenes' masks: of buildings alone where layers are painted under them."""
         return MaskReader(None if self.layers else self.classes, self.threshold, self.pixel_sizes, self.coding)
 
-    @property
+    @cached_property
     def pixels(self) -> dict[str, object]:
         """What a scene's shards depend on, the libraries that resize and read included."""
-        others = ("split", "seed", "attribution")
+        others = ("split", "seed", "attribution", "places")
         own = {name: value for name, value in self.plain.items() if name not in others}
         return {"format": manifest.FORMAT, "versions": versions()} | json.loads(json.dumps(own))
 
@@ -140,18 +145,20 @@ class Scene:
 
 @dataclass(frozen=True)
 class SceneTiles:
-    """The rows of a scene, and how many tiles lack data: ``empty`` ones, which are left out, and ``partly`` empty ones."""
+    """The rows of a scene, and how many tiles lack data: ``empty`` ones, which are left out, and ``partly`` empty ones; and how its
+    ``sources`` were (``stamp``)."""
 
     rows: list[TileRow]
     empty: int = 0
     partly: int = 0
+    sources: list[Stamp] | None = None
 
 
 def survey_scene(pair: Pair, settings: Settings) -> Scene:
     """Read both headers and plan the cut. ``DataError`` when the pair does not fit together."""
     with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
         require_same_grid(pair.name, image.grid, mask.grid)
-        grid = mask.grid if image.grid.crs is None and mask.grid.crs is not None else image.grid
+        grid = grid_of_pair(image.grid, mask.grid)
         synthetic = image.tags().get("SYNTHETIC") == "YES"
         grid = settings.pixel_sizes.applied(grid, pair.image)
         made_from = tuple(filter(None, mask.tags().get("SOURCE_SCENES", "").split(", "))) if synthetic else ()
@@ -180,19 +187,19 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     with (
         open_raster(pair.image) as image,
         _opened_mask(scene, settings) as mask,
-        new_file(image_path, overwrite=True) as image_partial,
-        new_file(mask_path, overwrite=True) as mask_partial,
+        replaced_file(image_path) as image_partial,
+        replaced_file(mask_path) as mask_partial,
         open(image_partial, "wb") as image_shard,
         open(mask_partial, "wb") as mask_shard,
-        ThreadPoolExecutor(1) as beside,
+        _second_thread(cut) as beside,
     ):
         pixels = _speaking_of_the_whole(partial(read_image, image, bands=settings.bands))
         labels = _speaking_of_the_whole(mask.labels)
         _write_headers(image_shard, mask_shard, 0, settings)
         for row in range(cut.rows):
-            masks_beside = beside.submit(cut_masks, labels, cut, row, size, settings.classes)
+            masks_beside = beside(cut_masks, labels, cut, row, size, settings.classes)
             images = cut_images(pixels, cut, row, size)
-            masks, shares = masks_beside.result()
+            masks, shares = masks_beside()
             data = _data_shares(image, cut, row)
             empty += int(np.count_nonzero(data < LEAST_DATA))
             kept = (shares >= settings.min_building) & (data >= LEAST_DATA)
@@ -208,7 +215,17 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
         mask_path.unlink()
     told = {"made_by": settings.pixels, "sources": sources, "empty": empty, "partly": partly}
     write_json(record, told | {"rows": [row.to_json() for row in rows]})
-    return SceneTiles(rows, empty, partly)
+    return SceneTiles(rows, empty, partly, sources)
+
+
+@contextlib.contextmanager
+def _second_thread(cut: Cut) -> Iterator[Callable[..., Callable[[], Any]]]:
+    """Calls a function beside the others, and gives what returns its result. Of a small scene a thread costs more than it saves."""
+    if cut.height * cut.width * cut.cols < _LEAST_BESIDE_PX:
+        yield lambda function, *arguments: partial(function, *arguments)
+        return
+    with ThreadPoolExecutor(1) as pool:
+        yield lambda function, *arguments: pool.submit(function, *arguments).result
 
 
 @contextlib.contextmanager
@@ -280,7 +297,7 @@ def finished_rows(tiles: Path, scene: Scene, settings: Settings) -> SceneTiles |
         return None
     try:
         rows = [TileRow.from_json(json.dumps(row), settings.size) for row in record["rows"]]
-        found = SceneTiles(rows, int(record["empty"]), int(record["partly"]))
+        found = SceneTiles(rows, int(record["empty"]), int(record["partly"]), record["sources"])
     except (ValueError, LookupError, TypeError):  # damaged
         return None
     if [(row.scene, row.index) for row in rows] != [(scene.pair.name, index) for index in range(len(rows))]:
@@ -312,6 +329,11 @@ def unchanged(pair: Pair, recorded: object) -> bool:
     return isinstance(recorded, list) and len(recorded) == len(files) and all(map(stamps.unchanged, files, recorded))
 
 
+def is_recorded(tiles: Path, pair: Pair) -> bool:
+    """Whether there is a record that speaks of a scene's shards."""
+    return (tiles / RECORDS / f"{pair.name}.json").exists()
+
+
 def recorded_stamp(tiles: Path, pair: Pair) -> list[Stamp]:
     """The stamp in a scene's record, where there is one, else a new one."""
     return read_json(tiles / RECORDS / f"{pair.name}.json").get("sources") or stamp(pair)
@@ -334,6 +356,6 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_json(path: Path, body: Mapping[str, object]) -> None:
-    """Write ``body`` in one go, replacing what was there."""
-    with new_file(path, overwrite=True) as partial_path:
+    """Write ``body`` in one go, replacing what was there; the lock of the folder is held."""
+    with replaced_file(path) as partial_path:
         partial_path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", "utf-8")

@@ -102,6 +102,10 @@ class TileStore:
             path, size, body["gsd_m"], Classes.of_plain(body["classes"]), body["fingerprint"], body["settings"], rows
         )  # fmt: skip
 
+    def __getstate__(self) -> dict[str, object]:
+        """Without what is mapped: whoever gets a copy maps it anew."""
+        return {**vars(self), "_shards": {}}
+
     @property
     def attribution(self) -> str:
         """Whom to name for the source images."""

@@ -2,18 +2,22 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from rich.console import Console
 
 from orthoforge.geo.areas import place_is_known
 from orthoforge.geo.grid import crs_name
-from orthoforge.tiles.cutting import LEAST_DATA
+from orthoforge.tiles.cutting import LEAST_DATA, cut_by_gsd
 from orthoforge.tiles.shards import Scene
 from orthoforge.tiles.splits import BUFFER, SPLITS, Method
 from orthoforge.tiles.store import TileRow
 
 _SHOWN_NAMES = 5
+# A side of tiles is a multiple of so many pixels when it is advised: networks halve it several times.
+_STEP_PX = 32
+# Less than this share of the pixels is not worth another size.
+_WORTH_SAVING = 0.05
 
 
 class SyntheticCounts(TypedDict):
@@ -79,8 +83,41 @@ def summarise(
     }
 
 
-def show(tiles: Path, counts: Counts, left_out: dict[str, str], *, reused: int, seconds: float) -> None:
-    """Print the counts: one line for the whole, one for each place, and what was left out."""
+class Smaller(NamedTuple):
+    """A smaller side of tiles, and the share of the pixels of all scenes that it leaves out."""
+
+    size_px: int
+    rest_share: float
+
+
+def smaller_tiles(scenes: Sequence[Scene], gsd_m: float | None, size_px: int, rest_share: float) -> Smaller | None:
+    """The largest smaller side of tiles that leaves out at most half of ``rest_share``; ``None`` without one, or a ``gsd_m``."""
+    grids = [(scene.name, scene.grid) for scene in scenes]
+    pixels = sum(grid.height * grid.width for _, grid in grids)
+    if gsd_m is None or rest_share < _WORTH_SAVING:
+        return None
+    for side in range((size_px - 1) // _STEP_PX * _STEP_PX, size_px // 2, -_STEP_PX):
+        cuts = [(cut_by_gsd(name, grid, gsd_m, side), grid) for name, grid in grids]
+        rest = sum((cut.rest(grid) if cut else 1.0) * grid.height * grid.width for cut, grid in cuts) / pixels
+        if rest <= rest_share / 2:
+            return Smaller(side, rest)
+    return None
+
+
+def show(
+    tiles: Path,
+    counts: Counts,
+    left_out: dict[str, str],
+    *,
+    reused: int,
+    seconds: float,
+    size_px: int,
+    smaller: Smaller | None = None,
+) -> None:
+    """Print the counts: one line for the whole, one for each place, and what was left out.
+
+    ``smaller`` is what tiles smaller than ``size_px`` would leave out.
+    """
     console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(f"{tiles}: {_of(counts['splits'])} in {seconds:.1f} s")
     for place, splits in counts["places"].items() if len(counts["places"]) > 1 else ():
@@ -91,8 +128,10 @@ def show(tiles: Path, counts: Counts, left_out: dict[str, str], *, reused: int, 
     if reused:
         console.print(f"  {_scenes(reused)} kept from an earlier run")
     if counts["rest_share"]:
-        share = f"{100 * counts['rest_share']:.2g} %"
-        console.print(f"  {share} of the pixels, at the right and bottom of scenes, fill no whole tile; smaller ones lose less")
+        share, of_smaller = (f"{100 * one:.2g} %" for one in (counts["rest_share"], smaller.rest_share if smaller else 0))
+        console.print(f"  {share} of the pixels are left out: at the right and bottom of scenes no whole tile of {size_px} px fits")
+        if smaller:
+            console.print(f"    --size {smaller.size_px} would leave out {of_smaller}")
     if counts["below_min_building"]:
         console.print(f"  {counts['below_min_building']} tiles left out for their small share of building")
     if empty := counts.get("without_data"):
@@ -101,6 +140,7 @@ def show(tiles: Path, counts: Counts, left_out: dict[str, str], *, reused: int, 
         console.print(f"  {_tiles(partly)} kept whose image lacks data on a part of their ground")
     if counts["too_small"]:
         console.print(f"  {_scenes(len(counts['too_small']))} skipped, smaller than one tile: {_some(counts['too_small'])}")
+        console.print("    a smaller --size takes them")
     if left_out:
         console.print(f"  {len(left_out)} left out because they cannot be used:")
         subjects: dict[str, list[str]] = {}

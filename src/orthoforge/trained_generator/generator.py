@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,8 @@ import torch
 from torch import Tensor
 
 from orthoforge import hub
+from orthoforge.backends import BackendName, names
+from orthoforge.backends.elsewhere import computed_by_torch
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.checkpoints import SavedGenerator, checkpoint_folder, is_pickled, read_generator
 from orthoforge.devices import chosen_device
@@ -27,6 +30,7 @@ from orthoforge.models.scene_norm import has_image_statistics, with_statistics_o
 from orthoforge.pretrained import bundled_folder
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import told as telling
+from orthoforge.trained_generator.backend import chosen_backend, on_backend
 from orthoforge.trained_generator.given_material import with_tiles
 from orthoforge.trained_generator.reference_style import style_of_image
 
@@ -40,7 +44,7 @@ class TrainedGenerator:
     building masks); ``bands``, how many its images have; ``attribution`` of its training images; ``styles``, the places whose look
     it can be asked for (empty where the network has none); ``sha256`` of its weights. ``library`` holds the real roofs and the real
     ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
-    their checksum. ``saved`` is what it was read from.
+    their checksum. ``saved`` is what it was read from. ``backend`` is what computes its network.
 
     Examples:
         >>> import numpy as np
@@ -63,6 +67,7 @@ class TrainedGenerator:
         self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.attribution
         self.classes, self.styles, self.step = saved.classes, saved.styles, saved.step
         self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
+        self.backend: BackendName = "torch"
         self._shown: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
@@ -114,7 +119,6 @@ class TrainedGenerator:
         """Image (H, W, B) of one mask (H, W)."""
         values = mask_values(mask, self._class_count)
         rows, cols = _part_within(values.shape, part or (slice(None), slice(None)))
-        around = self.network.around(rows), self.network.around(cols)
         told = self._told_of(values, seed, origin) if told is None else told
         field = NoiseField(seed, *origin)
         place_noise(self.network, field)
@@ -122,30 +126,35 @@ class TrainedGenerator:
             with torch.inference_mode():
                 beside = None if told is None else torch.from_numpy(self._padded(told[None])).to(self.device)
                 place = None if self.library is None else self._place(seed)
-                image = self.network.made(self._condition(values[None]), *around, field, told=beside, place=place)
-                image = decode_image(image)[0]
+                image = self.network.made(self._condition(values[None]), rows, cols, field, told=beside, place=place)
+                asked = decode_image(image)[0].cpu().numpy()
         except RuntimeError as error:
             if not is_out_of_memory(error):
                 raise
-            height, width = (len(range(side)[made]) for side, made in zip(values.shape, around, strict=True))
+            height, width = (len(range(side)[self.network.around(of)]) for side, of in zip(values.shape, (rows, cols), strict=True))
             raise ResourceError(
                 f"generating {width}×{height} px needs more memory than {self.device} has left (about "
                 f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
             ) from error
-        row, col = (made.start for made in around)
-        asked = image[rows.start - row : rows.stop - row, cols.start - col : cols.stop - col].cpu().numpy()
         return asked if self._shown is None else asked[..., self._shown]
 
     def together(
-        self, masks: Sequence[np.ndarray], *, seeds: Sequence[int], origins: Sequence[tuple[int, int]]
+        self,
+        masks: Sequence[np.ndarray],
+        *,
+        seeds: Sequence[int],
+        origins: Sequence[tuple[int, int]],
+        told: Sequence[np.ndarray | None] | None = None,
     ) -> list[np.ndarray]:
         """Images of several masks (H, W) of one size in one forward pass: what a call for each gives, to within rounding.
 
-        A seed and an origin for each, as in a call. Raises what a call raises; memory is that of all of them.
+        A seed and an origin for each, as in a call, and ``told`` where that is known already. Raises what a call raises; memory is
+        that of all of them.
         """
         values = np.stack([mask_values(mask, self._class_count) for mask in masks])
         height, width = values.shape[1:]
-        told = [self._told_of(one, seed, origin) for one, seed, origin in zip(values, seeds, origins, strict=True)]
+        if told is None:
+            told = [self._told_of(one, seed, origin) for one, seed, origin in zip(values, seeds, origins, strict=True)]
         known = [one for one in told if one is not None]
         fields = [NoiseField(seed, *origin) for seed, origin in zip(seeds, origins, strict=True)]
         places = [None if self.library is None else self._place(seed) for seed in seeds]
@@ -162,11 +171,30 @@ class TrainedGenerator:
         asked = images[:, :height, :width].cpu().numpy()
         return list(asked if self._shown is None else asked[..., self._shown])
 
-    def _told_of(self, values: np.ndarray, seed: int, origin: tuple[int, int]) -> np.ndarray | None:
-        """What the network is told of a whole mask (H, W)."""
+    def told(
+        self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), kept: telling.Composers | None = None
+    ) -> telling.Told | None:
+        """What the network is told of a whole mask (H, W); ``None`` where it is told nothing of buildings.
+
+        ``kept`` are composers of masks that were alike, where images are made of one drawing after each of its changes.
+        """
+        values = mask_values(mask, self._class_count)
         height, width = values.shape
-        buildings = self.buildings_of(lambda window: values[window.slices], height, width, origin)
-        return None if buildings is None else self.teller(buildings, seed)(Window(0, 0, height, width)).values
+
+        def read(window: Window) -> np.ndarray:
+            return values[window.slices]
+
+        buildings = self.buildings_of(read, height, width, origin)
+        if buildings is None:
+            return None
+        if kept is None or self.library is None:
+            return self.teller(buildings, seed, read)(Window(0, 0, height, width))
+        return kept.told(self.library, buildings, seed, self._place(seed), read if self.classes else None)
+
+    def _told_of(self, values: np.ndarray, seed: int, origin: tuple[int, int]) -> np.ndarray | None:
+        """The values of that."""
+        told = self.told(values, seed=seed, origin=origin)
+        return None if told is None else told.values
 
     def showing(self, bands: Sequence[int] | None = None) -> "TrainedGenerator":
         """A generator whose images have three bands: ``bands`` by their number from 0, or the first three. ``ConfigError`` for
@@ -192,7 +220,8 @@ class TrainedGenerator:
         scene = copy.copy(self)
         place_noise(self.network, *(NoiseField(seed, *origin) for origin in origins))
         values = np.stack([mask_values(mask, self._class_count) for mask in windows])
-        scene.network = with_statistics_of(self.network, self._condition(values))
+        plain = with_statistics_of(computed_by_torch(self.network), self._condition(values))
+        scene.network = on_backend(self.saved, plain, self.backend)
         return scene
 
     def with_style(self, style: str | np.ndarray | None, *, mask: np.ndarray | None = None) -> "TrainedGenerator":
@@ -235,16 +264,40 @@ class TrainedGenerator:
             DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
-        given._shown = self._shown
+        given._shown, given.backend = self._shown, self.backend
         return given
 
     def to(self, device: str) -> "TrainedGenerator":
-        """A copy on another device."""
+        """A copy on another device. On another than the processor PyTorch computes it."""
         moved = copy.copy(self)
         moved.device = chosen_device(device)
         moved.network = copy.deepcopy(self.network).to(moved.device)
+        if moved.device != "cpu":
+            moved.network, moved.backend = computed_by_torch(moved.network), "torch"
         moved.saved = replace(self.saved, network=moved.network)
         return moved
+
+    def on_backend(self, name: str) -> "TrainedGenerator":
+        """A copy whose network another engine computes: ``torch``, ``onnx`` or ``openvino``. Its images are the same to a level.
+
+        ``auto`` is the fastest of them whose images are, by a measurement that is remembered for these weights on this machine.
+        Where the extra ``export`` is missing, or the device is no processor, PyTorch computes, and stderr says so.
+
+        Raises:
+            ConfigError: another name.
+        """
+        moved = copy.copy(self)
+        plain = computed_by_torch(self.network)
+        moved.backend, why_not = chosen_backend(name, self.saved, plain, self.device)
+        if why_not:
+            print(f"note: {why_not}; PyTorch computes.", file=sys.stderr)
+        moved.network = on_backend(self.saved, plain, moved.backend)
+        return moved
+
+    @property
+    def backend_words(self) -> str:
+        """What computes its network, with the version: 'openvino 2026.4.1'."""
+        return names.version_of(self.backend)
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
         """Write the generator as a pretrained folder. ``options`` are those of ``orthoforge.hub.save_pretrained``."""
@@ -266,6 +319,15 @@ class TrainedGenerator:
             return "reference image", hashlib.sha256(b"".join(part.cpu().numpy().tobytes() for part in told)).hexdigest()
         place = "" if bank.place is None else self.styles[bank.place]
         return place, place
+
+    def place_of(self, seed: int) -> str | None:
+        """The place of ``styles`` whose look an image with this seed has. ``None`` without styles, and for a reference image's."""
+        bank = self.network.styles if self.styles else None
+        if bank is None or bank.fixed is not None:
+            return None
+        if bank.place is None and self.library is None:
+            return self.styles[bank.place_by_seed(seed)]
+        return self.styles[self._place(seed)]
 
     @property
     def stride_px(self) -> int:
@@ -293,15 +355,16 @@ class TrainedGenerator:
         """
         return telling.buildings_of(self.network, read, height, width, classes=self.classes is not None, origin=origin)
 
-    def teller(self, buildings: Buildings, seed: int) -> telling.Teller:
-        """What the network is told of a window of the mask that has these buildings, with this seed.
+    def teller(self, buildings: Buildings, seed: int, read: Read) -> telling.Teller:
+        """What the network is told of a window of the mask that has these buildings, with this seed. ``read`` gives the mask by
+        windows, as for ``buildings_of``.
 
         A generator with a library is told its canvas, (h, w, B) uint8. Others are told which colour of the palette the building of
         each pixel has: (h, w) uint8 from 1, 0 outside.
         """
         if self.library is None:
             return telling.roof_teller(buildings, seed)
-        return telling.canvas_teller(self.library, buildings, seed, self._place(seed))
+        return telling.canvas_teller(self.library, buildings, seed, self._place(seed), read if self.classes else None)
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how many bytes of memory it takes to generate an image of this size in one piece."""

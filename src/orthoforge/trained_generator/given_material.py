@@ -5,12 +5,14 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from orthoforge.checkpoint_state import MATERIAL, STATE, CheckpointState
 from orthoforge.checkpoints import SavedGenerator, require_state
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.grid import other_scale
+from orthoforge.masks.classes import Classes
 from orthoforge.material.library import Library
 from orthoforge.material.packing import MOST_PX, MOST_TILES, pack
 from orthoforge.models.generator import Generator
@@ -18,22 +20,42 @@ from orthoforge.models.remembering import remembered, style_of_tiles
 from orthoforge.models.styles import LEAST_REFERENCE_PX
 from orthoforge.tile_library import library_of_tiles
 from orthoforge.tiles.store import TileStore
+from orthoforge.tiles.subset import balanced_subset
+
+MOST_OF_A_PLACE = 192
+"""Tiles of a place that are taken: each costs a tenth of a second before the first image, and more are hardly seen."""
 
 
 def with_tiles(saved: SavedGenerator, network: Generator, tiles: str | Path | TileStore) -> SavedGenerator:
-    """``saved`` with the training tiles of ``tiles`` as its library. ``network`` is a copy of its own, whose styles become theirs.
+    """``saved`` with training tiles of ``tiles`` as its library: ``MOST_OF_A_PLACE`` at most, spread over a place's scenes.
+    ``network`` is a copy of its own, whose styles become theirs.
 
     What it raises is what ``TrainedGenerator.with_material`` raises.
     """
     _require_free(saved, network)
     store = tiles if isinstance(tiles, TileStore) else TileStore.open(Path(tiles))
     _require_fitting(saved, store)
-    library = library_of_tiles(store, store.ids("train").tolist(), otherwise="Prepare tiles of masks that show buildings.")
+    ids = balanced_subset(store.rows, store.ids("train"), tiles_per_place=MOST_OF_A_PLACE, seed=0)
+    library = library_of_tiles(store, ids.tolist(), otherwise="Prepare tiles of masks that show buildings.")
+    library = replace(library, classes=_as_the_network_has_them(library, store.classes, saved.classes))
     material = pack(library)
     given = replace(saved, network=network, material=material, state=_told(saved.state, library, store, material))
     assert given.library is not None
     _remember(network, given.library, saved.recipe.crop_px)
     return given
+
+
+def _as_the_network_has_them(library: Library, own: Classes | None, known: Classes | None) -> np.ndarray | None:
+    """The library's classes as those of the network, by their names; ``None`` where tiles or network know buildings alone.
+
+    One that the network does not know becomes a number beyond its classes: no mask asks for such ground.
+    """
+    if library.classes is None or own is None or known is None:
+        return None
+    index_of = {name.lower(): index for index, name in enumerate(known.names)}
+    becomes = np.full(256, known.count, np.uint8)
+    becomes[: own.count] = [index_of.get(name.lower(), known.count) for name in own.names]
+    return becomes[library.classes]
 
 
 def _require_free(saved: SavedGenerator, network: Generator) -> None:

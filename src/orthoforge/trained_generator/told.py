@@ -1,5 +1,7 @@
 """What a network is told of a mask's buildings: which pixels are one, and its colour or its part of a canvas."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -8,6 +10,7 @@ import torch
 
 from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
+from orthoforge.geo.houses import Houses
 from orthoforge.material.canvas import Composer
 from orthoforge.material.chance import uniform
 from orthoforge.material.library import Library
@@ -25,6 +28,7 @@ class Told(NamedTuple):
 
 
 Teller = Callable[[Window], Told]
+_KEPT_COMPOSERS = 4  # each some 50 MB for a drawing of 512 px
 _PLACE = 400  # the purpose of chance by which the seed chooses a place
 
 
@@ -36,18 +40,48 @@ def buildings_of(
     if not network.follows_buildings:
         return None
     at = network.building if classes else None
-    return Buildings(lambda window: read(window) > 0 if at is None else read(window) == at, height, width, origin=origin)
+    kind = Houses if network.refines else Buildings
+    return kind(lambda window: read(window) > 0 if at is None else read(window) == at, height, width, origin=origin)
 
 
-def canvas_teller(library: Library, buildings: Buildings, seed: int, place: int) -> Teller:
-    """Canvases (h, w, B) uint8 of windows, composed of the library's material of a place."""
-    composer = Composer.of(library, buildings, seed=seed, place=place)
+def canvas_teller(library: Library, buildings: Buildings, seed: int, place: int, classes: Read | None) -> Teller:
+    """Canvases (h, w, B) uint8 of windows, composed of the library's material of a place; ``classes`` are those of a mask that has
+    some."""
+    composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes)
 
     def tell(window: Window) -> Told:
         canvas = composer.canvas(window)
         return Told(canvas.image, canvas.source)
 
     return tell
+
+
+class Composers:
+    """Composers of the masks that were looked at lately, as a whole: of a drawing that changes, what has not changed is kept.
+
+    Any thread may ask. What they give is what ``canvas_teller`` gives.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[int, int, int], Composer] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def told(self, library: Library, buildings: Buildings, seed: int, place: int, classes: Read | None) -> Told:
+        """The canvas of all of a mask."""
+        key = id(library), seed, place
+        with self._lock:
+            before = self._kept.pop(key, None)  # nobody else has it meanwhile
+        if before is None:
+            composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes)
+            composer.keeps = True
+        else:
+            composer = before.after(buildings, classes)
+        canvas = composer.canvas(Window(0, 0, *buildings.shape))
+        with self._lock:
+            self._kept[key] = composer
+            while len(self._kept) > _KEPT_COMPOSERS:
+                self._kept.popitem(last=False)
+        return Told(canvas.image, canvas.source)
 
 
 def roof_teller(buildings: Buildings, seed: int) -> Teller:

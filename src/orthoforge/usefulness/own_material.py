@@ -78,7 +78,7 @@ def _forged(own: TileStore, count: int, seed: int, folder: Path) -> list[Wanted]
     example = {row.place: row for _, row in rows}
     for number, (tile_id, row) in enumerate(rows):
         path = folder / _LISTED / f"{row.place}_{number}.tif"
-        write_geotiff(path, np.ascontiguousarray(own.tile(tile_id)[1]), row.grid, overwrite=True)
+        write_geotiff(path, np.ascontiguousarray(own.tile(tile_id)[1]), row.own_grid, overwrite=True)
     try:
         forged = forge(folder / _LISTED, folder / "forged", count=-(-count // len(example)), size=own.size_px, seed=seed)
     except DataError as error:

@@ -218,9 +218,12 @@ def _examples(store: TileStore, synthetic: TileStore) -> list[Html]:
     for name, tiles, ids in (("Synthetic", synthetic, np.arange(len(synthetic.rows))), ("Real", store, store.ids("train"))):
         shown = ids[np.unique(np.linspace(0, len(ids) - 1, min(_SHOWN, len(ids))).astype(int))].tolist()
         pictures = [tiles.tile(tile_id) for tile_id in shown]
-        images = [Picture(image, tiles.rows[tile_id].place) for (image, _), tile_id in zip(pictures, shown, strict=True)]
-        masks = [Picture(tiles.mask_rgb(mask), "its mask", lossless=True) for _, mask in pictures]
-        parts += [html.picture_row(images, heading=name), html.picture_row(masks)]
+        places = [tiles.rows[tile_id].place for tile_id in shown]
+        pairs = [
+            (Picture(image, place), Picture(tiles.mask_rgb(mask), "its mask", lossless=True))
+            for (image, mask), place in zip(pictures, places, strict=True)
+        ]
+        parts.append(html.picture_groups(pairs, heading=name))
     return [html.paragraph("At equal steps of the tiles, none picked."), *parts]
 
 

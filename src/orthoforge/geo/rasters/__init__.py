@@ -24,11 +24,13 @@ from orthoforge.geo.rasters.raster import (
     PIXEL_SIZE_TAG,
     READ_OPTIONS,
     Raster,
+    gdal_threads,
     open_quietly,
     open_raster,
     quiet_about_places,
     read_tags,
 )
+from orthoforge.geo.rasters.reference_image import REFERENCE_PX, read_reference
 
 __all__ = [
     "DRIVERS",
@@ -37,8 +39,10 @@ __all__ = [
     "MAX_PIXELS",
     "PIXEL_SIZE_TAG",
     "READ_OPTIONS",
+    "REFERENCE_PX",
     "Raster",
     "available_memory",
+    "gdal_threads",
     "image_without_data",
     "nodata_note",
     "open_quietly",
@@ -50,6 +54,7 @@ __all__ = [
     "read_mask_and_valid",
     "read_mask_rgb",
     "read_mask_values",
+    "read_reference",
     "read_tags",
     "require_mask_values",
     "require_memory",

@@ -16,6 +16,9 @@ from orthoforge.geo.rasters.raster import Raster, open_raster
 MASK_VALUES = (0, 1, 255)
 # What to do with a mask that holds more than two kinds of pixels.
 _OF_CLASSES = "If it is one of classes, say what they are with --palette, or which are building with --building."
+_SAY_CLASSES = "Say with --palette what the values stand for, or with --building which of them are building."
+# More distinct values than that are levels: masks that were scaled, or saved as JPEG.
+_MOST_CODES = 64
 
 
 # Above this many distinct bad values a mask is most likely an image; the message then shows the first few only.
@@ -78,9 +81,9 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
     if bad:
         named = ", ".join(f"value {value} in {percent(counts[value] / counts.sum())}" for value in bad[:_SHOWN_VALUES])
         more = f" and {len(bad) - _SHOWN_VALUES} more values" if len(bad) > _SHOWN_VALUES else ""
-        raise NotBuildingsError(
-            f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}{_threshold_for(counts)}. {_OF_CLASSES}"
-        )
+        codes = _looks_like_classes(counts, len(bad))
+        advice = f". It looks like a mask of classes. {_SAY_CLASSES}" if codes else f"{_threshold_for(counts)}. {_OF_CLASSES}"
+        raise NotBuildingsError(f"{path}: mask must hold 0 and 1, or 0 and 255; it has {named} of pixels{more}{advice}")
     if counts[1] and counts[255]:
         shares = [percent(counts[value] / counts.sum()) for value in (1, 255)]
         raise DataError(
@@ -88,6 +91,11 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
             "no data, declare it, for example with gdal_edit.py -a_nodata 255. If both are building, pass --threshold 1; if only "
             "255 is, --threshold 255."
         )
+
+
+def _looks_like_classes(counts: np.ndarray, bad: int) -> bool:
+    """Whether a mask has several values, and few enough to be codes. 255 is among the levels of a mask of buildings."""
+    return bool(bad > 1 and np.count_nonzero(counts) <= _MOST_CODES and not counts[255])
 
 
 def _threshold_for(counts: np.ndarray) -> str:

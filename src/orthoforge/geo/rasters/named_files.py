@@ -4,6 +4,7 @@ A CRS is text in a GeoTIFF (ESRI's form of it among the geokeys), or in what lie
 """
 
 import html
+import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,13 +26,15 @@ _TAGS = str.maketrans("<>", "  ")  # a word ends where a tag begins
 
 def require_no_named_files(path: Path) -> None:
     """Raise ``DataError`` where a raster, or a side file, has a CRS that names a file."""
+    stem, name = os.fspath(path.with_suffix("")), os.fspath(path)
+    tiffs = [name, *(name + suffix for suffix in _TIFFS)]
+    others = [start + suffix for suffix in _TEXTS for start in (name, stem)]
     texts = []
-    for file in (path, *(path.with_name(path.name + suffix) for suffix in _TIFFS)):
+    with readable(path):
+        there = [Path(file) for file in (*tiffs, *others) if os.path.isfile(file)]
+    for file in there:
         with readable(file):
-            texts += [(file, text) for text in (_geo_texts(file) if file.is_file() else ())]
-    for file in (one(suffix) for suffix in _TEXTS for one in (lambda s: path.with_name(path.name + s), path.with_suffix)):
-        with readable(file):
-            texts += [(file, _whole(file))] if file.is_file() else []
+            texts += [(file, text) for text in (_geo_texts(file) if os.fspath(file) in tiffs else [_whole(file)])]
     for file, text in texts:
         try:
             require_no_files(text)
@@ -57,7 +60,7 @@ def _geo_texts(path: Path) -> Iterator[str]:
             big = version == 43
             (directory,) = struct.unpack_from(f"{order}Q", head, 8) if big else struct.unpack_from(f"{order}I", head, 4)
             yield from _texts_of(file, directory, order, big=big)
-        except (struct.error, OverflowError, OSError):
+        except (struct.error, ValueError, OverflowError, OSError):  # what is beyond 2⁶³ is no place in a file
             return
 
 

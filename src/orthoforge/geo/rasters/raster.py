@@ -208,8 +208,8 @@ def open_raster(path: Path) -> Iterator[Raster]:
             dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
             _require_sane(path, dataset)
             large = driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS
-            if large and not _is_forked.is_set():
-                dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, num_threads="ALL_CPUS"))
+            if large and (threads := gdal_threads()):
+                dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, **threads))
             crs = None if dataset.crs is None else _own_crs(path, dataset.crs)
             grid = Grid(dataset.height, dataset.width, dataset.transform, crs)
             has_alpha = dataset.count > 1 and dataset.colorinterp[-1] == ColorInterp.alpha
@@ -221,6 +221,11 @@ def open_raster(path: Path) -> Iterator[Raster]:
         if grid.transform == grid.transform.identity():  # a place on the ground is that of the pixels as they are stored
             require_upright(path, driver, dataset.tags())
         yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset)
+
+
+def gdal_threads() -> dict[str, str]:
+    """GDAL's option for threads of its own; nothing in a forked process."""
+    return {} if _is_forked.is_set() else {"num_threads": "ALL_CPUS"}
 
 
 def _with_told_pixel_size(grid: Grid, told: str | None) -> Grid:

@@ -9,9 +9,8 @@ Streets are the level lines of two smooth functions s(x, y) and t(x, y), so a be
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cached_property
 
 import numpy as np
 import shapely
@@ -114,17 +113,24 @@ class Streets:
 
     def to_ground(self, s: float, t: float) -> Point:
         """Ground point of street coordinates; the bends are slopes below 1/2, so a fixed-point iteration inverts them."""
-        b, before = t, math.inf
+        # The tens of thousands of points of a town pass here: plain floats, and nothing is called but the sine.
+        (((a0, k0, p0), (a1, k1, p1)), ((b0, l0, q0), (b1, l1, q1))), sin = self._plain_waves, math.sin
+        s, t, before = float(s), float(t), math.inf
+        b = t
         while abs(b - before) > 1e-7:
             before = b
-            a = s - self._bend(0, b, math.sin)
-            b = t - self._bend(1, a, math.sin)
-        cos, sin = math.cos(self.angle), math.sin(self.angle)
-        return a * cos - b * sin + self.centre[0], a * sin + b * cos + self.centre[1]
+            a = s - (a0 * sin(k0 * b + p0) + a1 * sin(k1 * b + p1))
+            b = t - (b0 * sin(l0 * a + q0) + b1 * sin(l1 * a + q1))
+        cos, sine = math.cos(self.angle), math.sin(self.angle)
+        return a * cos - b * sine + self.centre[0], a * sine + b * cos + self.centre[1]
 
-    def _bend(self, axis: int, along: Any, sin: Callable[[Any], Any] = np.sin) -> Any:
+    @cached_property
+    def _plain_waves(self) -> list[list[list[float]]]:
+        return [[[float(value) for value in wave] for wave in of_axis] for of_axis in self.waves]
+
+    def _bend(self, axis: int, along: np.ndarray) -> np.ndarray:
         (a0, k0, p0), (a1, k1, p1) = self.waves[axis]
-        return a0 * sin(k0 * along + p0) + a1 * sin(k1 * along + p1)
+        return a0 * np.sin(k0 * along + p0) + a1 * np.sin(k1 * along + p1)
 
     def survey(self, x: np.ndarray, y: np.ndarray) -> dict[str, np.ndarray]:
         """What a pedestrian at each ground point would measure, in metres.
