@@ -1,5 +1,6 @@
 # docker build -t orthoforge .
 # docker run --rm --gpus all --user "$(id -u):$(id -g)" -v "$PWD:/work" orthoforge train baseline --data low --out runs/baseline
+# The server: cloud/compose.yaml
 FROM python:3.11-slim
 
 # TORCH_INDEX is the address of a package index with torch for one kind of GPU or for CPUs only, as pytorch.org's install page names it.
@@ -17,7 +18,7 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends libexpat1 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --create-home --uid 1000 orthoforge \
-    && install --directory --owner=orthoforge /work
+    && install --directory --owner=orthoforge /work /data
 
 # From what changes rarely to what changes often: torch, the other packages, Orthoforge itself.
 WORKDIR /opt/orthoforge
@@ -25,7 +26,8 @@ COPY constraints.txt ./
 RUN pip install --no-cache-dir -c constraints.txt ${TORCH_INDEX:+--index-url "$TORCH_INDEX"} torch
 
 COPY pyproject.toml ./
-RUN python -c "import tomllib; print(*tomllib.load(open('pyproject.toml', 'rb'))['project']['dependencies'], sep='\n')" > /tmp/packages \
+RUN python -c "import tomllib; of = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+               print(*of['dependencies'], *of['optional-dependencies']['serve'], sep='\n')" > /tmp/packages \
     && pip install --no-cache-dir -c constraints.txt -r /tmp/packages \
     && rm /tmp/packages
 
@@ -34,6 +36,7 @@ COPY src src
 RUN pip install --no-cache-dir --no-deps . \
     && orthoforge --version
 
+EXPOSE 8000
 USER orthoforge
 WORKDIR /work
 ENTRYPOINT ["orthoforge"]

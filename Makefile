@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e
 
-.PHONY: install demo test lint check site bench clean
+.PHONY: install demo test test-page lint check site qgis guard bench clean
 
 install: .venv/.ready  ## orthoforge in .venv/bin
 
@@ -11,19 +11,28 @@ demo: .venv/.ready  ## simulate, check, prepare, train, generate, evaluate: demo
 	$(BIN)/orthoforge demo
 
 test: .venv/.ready-dev
-	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m "not browser"
+
+test-page: .venv/.ready-dev  ## the tests in a browser, which take minutes
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile -m browser
 
 lint: .venv/.ready-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-check: lint site test
+check: lint site test test-page
 
 site: .venv/.ready-dev  ## the documentation as a site: build/site/index.html
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
-bench: .venv/.ready-dev  ## print the figures that the README names
+qgis:  ## the plugin for QGIS, packed: build/orthoforge-qgis.zip
+	$(PYTHON) qgis/pack.py
+
+guard: .venv/.ready-dev  ## ratios against references in the same process, in a minute
+	OMP_NUM_THREADS=1 $(BIN)/python -m bench.guard
+
+bench: .venv/.ready-dev  ## print most of the figures in docs/figures.md
 	$(BIN)/python -m bench
 
 clean:

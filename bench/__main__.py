@@ -1,9 +1,10 @@
-"""``make bench``: the figures of the README, in about a quarter of an hour; what takes longer is run by hand."""
+"""``make bench``: the figures of docs/figures.md, in about a quarter of an hour; what takes longer is run by hand."""
 
 import subprocess
 import sys
 
 SCRIPTS = (
+    ("bench.guard",),
     ("bench.prepare",),
     ("bench.store",),
     ("bench.training",),

@@ -25,7 +25,8 @@ from orthoforge.measures.realism.features import BATCH, ScoreNetwork, open_netwo
 from orthoforge.measures.realism.probe import Probed, folds_of, probe
 from orthoforge.measures.realism.real_sets import beside_real_sets
 from orthoforge.models.conditions import encode_image
-from orthoforge.scenes.sources import Pair, place_of, survey
+from orthoforge.scenes.place_names import place_of
+from orthoforge.scenes.sources import Pair, survey
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator

@@ -1,6 +1,7 @@
 """How long `prepare` takes for a scene of Inria's size, beside rasterio alone reading it, and how much memory.
 
     python bench/prepare.py [--repeats 5] [--json PATH]
+    python bench/prepare.py --chips 2000 [--repeats 2]
 
 Each measurement is a fresh process, all kinds take turns, so a busy machine slows them alike. Time: one scene on one worker, from
 the call to a finished store on disk, the second time in a process (the first, which loads PROJ and the like, is printed as well);
@@ -23,6 +24,7 @@ import rasterio
 from rasterio.transform import from_origin
 
 SIDE = 5000
+CHIP_PX = 64
 RECIPES = {"low": 1, "mid-2x2": 2, "high-5x5": 5}
 GOAL_RATIO, GOAL_MB = 1.5, 400
 
@@ -76,6 +78,34 @@ def write_scene(root: Path, name: str) -> tuple[Path, Path]:
     return paths
 
 
+def write_chips(root: Path, count: int) -> Path:
+    """So many pairs of 64 px, side by side on the ground."""
+    rng = np.random.default_rng(0)
+    options = {"driver": "GTiff", "height": CHIP_PX, "width": CHIP_PX, "dtype": "uint8", "crs": "EPSG:26914"}
+    for number in range(count):
+        place = from_origin(616_500 + 20 * (number % 50), 3_345_000 - 20 * (number // 50), 0.3, 0.3)
+        mask = np.zeros((1, CHIP_PX, CHIP_PX), np.uint8)
+        mask[:, 10:40, 20:50] = 255
+        image = rng.integers(0, 256, (3, CHIP_PX, CHIP_PX), np.uint8)
+        for kind, array in (("images", image), ("masks", mask)):
+            path = root / kind / f"town{number}.tif"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with rasterio.open(path, "w", count=len(array), transform=place, **options) as dataset:
+                dataset.write(array)
+    return root
+
+
+def show_chips(count: int, repeats: int) -> None:
+    """Print what preparing many small pairs takes beside reading them."""
+    with tempfile.TemporaryDirectory() as folder:
+        chips = write_chips(Path(folder) / "chips", count)
+        files = sorted(chips.rglob("*.tif"))
+        reading = np.array([measure(READ, *files)[0] for _ in range(repeats)])[:, 1].min(axis=0)
+        code = PREPARE.replace("size=286", f"size={CHIP_PX}")
+        made = np.array([measure(code, chips, 1, os.cpu_count())[0] for _ in range(repeats)])[:, 1].min(axis=0)
+    print(f"{count} chips of {CHIP_PX} px: {made[0]:.1f} s wall, {made[1]:.1f} s CPU; rasterio alone, {reading[1]:.1f} s CPU")
+
+
 def measure(code: str, *args: object) -> tuple[list[list[float]], float]:
     """What a fresh process prints on its last line."""
     command = [sys.executable, "-c", code, *map(str, args)]
@@ -86,7 +116,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--chips", type=int, help="of so many pairs of 64 px instead")
     args = parser.parse_args()
+    if args.chips:
+        show_chips(args.chips, args.repeats)
+        return
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder) / "one", Path(folder) / "two"
         pair = write_scene(one, "austin1")

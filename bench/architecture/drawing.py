@@ -21,7 +21,9 @@ MEANINGS = {
     "forging": "new masks", "training": "the loop", "growing": "larger data sets", "evaluation": "how good is a run?",
     "comparison": "runs side by side", "usefulness": "does it help?", "hub": "folders to publish",
     "experiments": "several trainings", "demonstration": "the whole road", "__init__": "the public names", "cli": "the commands",
-    "doctor": "is all there?", "labels": "for other programs", "datasets": "pairs for a loader",
+    "doctor": "is all there?", "backends": "engines and graphs", "exporting": "one file for others", "stores": "S3 and others",
+    "cluster": "threads, or Ray",
+    "labels": "for other programs", "realigning": "masks that fit", "datasets": "pairs for a loader",
 }  # fmt: skip
 # Fill and edge by what a room is for; text is dark on each of them, and arrows are seen on white and on black.
 KINDS = {
@@ -29,7 +31,7 @@ KINDS = {
     "the road": ("#fdebc8", "#c58a1b"), "judging": ("#f0defa", "#9456bd"), "doors": ("#fbdcd9", "#c4524a"),
 }  # fmt: skip
 KIND_OF = {
-    "ground": ("errors", "files", "bands", "plain_yaml", "config", "runs", "trackers", "pages"),
+    "ground": ("errors", "cluster", "files", "bands", "plain_yaml", "config", "runs", "trackers", "pages"),
     "data": ("geo", "masks", "vectors", "scenes", "labels", "tiles", "material", "tile_library"),
     "networks": (
         "models",
@@ -42,7 +44,7 @@ KIND_OF = {
         "trained_generator",
         "hub",
     ),
-    "the road": ("training", "generation", "forging", "growing", "datasets"),
+    "the road": ("training", "generation", "forging", "growing", "datasets", "realigning"),
     "judging": ("measures", "evaluation", "comparison", "usefulness"),
     "doors": ("experiments", "demonstration", "doctor", "__init__", "cli"),
 }

@@ -7,11 +7,11 @@ from pathlib import Path
 PACKAGE = Path(__file__).resolve().parents[2] / "src" / "orthoforge"
 # From the ground up: a room imports rooms before it. What belongs together stands together (docs/decisions/rooms.md).
 ORDER = (
-    "errors", "files", "bands", "plain_yaml", "progress", "devices", "models", "config", "weights", "geo", "vectors", "masks",
-    "scenes", "labels", "tiles", "networks", "material", "tile_library", "pretrained", "checkpoint_state", "checkpoints",
-    "checkpoint_files", "run_files", "hub", "trained_generator", "runs", "measures", "trackers", "pages", "generation", "forging",
-    "datasets", "training", "growing", "evaluation", "comparison", "usefulness", "experiments", "demonstration",
-    "serving", "client", "doctor", "__init__", "cli",
+    "errors", "files", "bands", "plain_yaml", "progress", "cluster", "stores", "devices", "models", "backends", "config",
+    "weights", "geo", "vectors", "masks", "scenes", "labels", "tiles", "networks", "material", "tile_library", "pretrained",
+    "checkpoint_state", "checkpoints", "checkpoint_files", "run_files", "hub", "trained_generator", "runs", "measures",
+    "trackers", "pages", "generation", "forging", "datasets", "training", "growing", "evaluation", "comparison", "usefulness",
+    "realigning", "exporting", "experiments", "demonstration", "serving", "client", "doctor", "__init__", "cli",
 )  # fmt: skip
 Graph = dict[str, set[str]]
 

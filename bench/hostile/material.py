@@ -40,9 +40,14 @@ class Material:
         return self.root / name
 
 
+def prepare_imports() -> None:
+    """Let the helpers of the tests be imported."""
+    sys.path[:0] = [str(_TESTS), str(OSM_FILES)]
+
+
 def make_material(root: Path) -> int:
     """Write everything below ``root``; in a process of its own, for it starts threads."""
-    sys.path[:0] = [str(_TESTS), str(OSM_FILES)]
+    prepare_imports()
     from conftest import make_dataset
     from orthoforge.cli import main
     from orthoforge.evaluation.evaluate import evaluate

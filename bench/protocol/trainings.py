@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -229,11 +229,14 @@ def _stopped_at(ends_at: float | None) -> Iterator[None]:
         raise _OutOfTime
 
     former = signal.signal(signal.SIGTERM, on_signal)  # in place where the loop does not listen: before and after its steps
-    timer = threading.Timer(max(0.0, ends_at - time.monotonic()), os.kill, (os.getpid(), signal.SIGTERM))
+    main = threading.get_ident()
+    timer = threading.Timer(max(0.0, ends_at - time.monotonic()), signal.pthread_kill, (main, signal.SIGTERM))
     timer.daemon = True
-    timer.start()
     try:
+        timer.start()
         yield
     finally:
         timer.cancel()
+        with suppress(_OutOfTime):
+            timer.join()  # a signal that comes after the former handler is back would end the process
         signal.signal(signal.SIGTERM, former)

@@ -27,7 +27,7 @@ TOPICS = {
     "runs": "Runs", "run_files": "Runs", "trained_generator": "Generators", "material": "Material", "tile_library": "Material",
     "generation": "Generating", "forging": "Forging", "growing": "Growing", "hub": "Publishing", "measures": "Scores",
     "evaluation": "Scores", "comparison": "Comparing", "usefulness": "Utility", "experiments": "Experiments",
-    "files": "Files and disks", "cli": "Command line",
+    "realigning": "Realigning", "files": "Files and disks", "cli": "Command line",
 }  # fmt: skip
 """What a room's messages are about; a room without a row is called by its name."""
 

@@ -3,9 +3,22 @@
 import orthoforge
 
 GROUPS = {
-    "data": ("Data", ("check", "prepare", "TileStore", "Classes", "footprints", "simulate", "RealPairs", "SyntheticPairs")),
+    "data": (
+        "Data",
+        (
+            "check",
+            "prepare",
+            "TileStore",
+            "Classes",
+            "footprints",
+            "realign",
+            "simulate",
+            "RealPairs",
+            "SyntheticPairs",
+        ),
+    ),
     "training": ("Training", ("train", "Recipe", "load_recipe", "recipe_names", "Run", "experiment", "sweep", "demo")),
-    "images": ("Images", ("load_generator", "TrainedGenerator", "generate", "forge", "grow", "publish", "serve")),
+    "images": ("Images", ("load_generator", "TrainedGenerator", "generate", "forge", "grow", "publish", "export", "serve")),
     "scores": ("Scores and errors", ("evaluate", "ScoreNetwork", "compare", "utility", "SegmenterSettings", "OrthoforgeError")),
 }
 """The page of each name. A new one comes to the page of images until it has a row."""
