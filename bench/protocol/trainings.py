@@ -4,11 +4,8 @@ import json
 import os
 import platform
 import re
-import signal
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -166,10 +163,6 @@ def hardware() -> dict[str, Any]:
     }  # fmt: skip
 
 
-class _OutOfTime(Exception):
-    """The time of this call is over while no step is being taken."""
-
-
 def _train(recipe: Recipe, entry: Entry, length: Budget, store: TileStore, run: Path, ends_at: float | None) -> bool:
     """One run to its end; False when it was stopped before."""
     from orthoforge.training import train
@@ -178,18 +171,16 @@ def _train(recipe: Recipe, entry: Entry, length: Budget, store: TileStore, run: 
     if len(run_files.read_results(run)) >= recipe.total_epochs:
         print(f"{run.name}: finished before", flush=True)
         return True
-    if ends_at is not None and time.monotonic() >= ends_at:
+    minutes = None if ends_at is None else (ends_at - time.monotonic()) / 60
+    if minutes is not None and minutes <= 0:
         return False
     print(f"{run.name}: {length.crops} crops in {recipe.total_epochs} epochs", flush=True)
     began, cpu_began, diverged = time.monotonic(), time.process_time(), ""
     try:
-        with _stopped_at(ends_at):
-            train(recipe, store.path, run, resume=True, trackers=())
+        train(recipe, store.path, run, resume=True, minutes=minutes, trackers=())
     except DivergedError as error:
         diverged = str(error)
         print(f"{run.name}: {error}", flush=True)
-    except _OutOfTime:
-        pass
     rows = run_files.read_results(run)
     finished = len(rows) >= recipe.total_epochs
     # A session that was killed leaves no line; seconds and images/s are the epochs' own, and lack nothing.
@@ -216,27 +207,3 @@ def _require_same(recipe: Recipe, run: Path) -> None:
     changed = [f"{name} {begun[name]} → {wanted[name]}" for name in wanted if begun[name] != wanted[name] and name != "precision"]
     if changed:
         raise ConfigError(f"{run} was begun with other settings: {'; '.join(changed)}. Take another --out, or remove the run.")
-
-
-@contextmanager
-def _stopped_at(ends_at: float | None) -> Iterator[None]:
-    """Ask the training inside the block to save and return at that time, as a scheduler does: by SIGTERM."""
-    if ends_at is None:
-        yield
-        return
-
-    def on_signal(number: int, frame: Any) -> None:
-        raise _OutOfTime
-
-    former = signal.signal(signal.SIGTERM, on_signal)  # in place where the loop does not listen: before and after its steps
-    main = threading.get_ident()
-    timer = threading.Timer(max(0.0, ends_at - time.monotonic()), signal.pthread_kill, (main, signal.SIGTERM))
-    timer.daemon = True
-    try:
-        timer.start()
-        yield
-    finally:
-        timer.cancel()
-        with suppress(_OutOfTime):
-            timer.join()  # a signal that comes after the former handler is back would end the process
-        signal.signal(signal.SIGTERM, former)

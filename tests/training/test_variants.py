@@ -22,7 +22,7 @@ from orthoforge.models.conditions import encode_image, encode_mask
 from orthoforge.models.perceptual import load_features, perceptual_l1
 from orthoforge.tiles.store import TileStore, centre_batch, crop_batch
 from orthoforge.trained_generator import load_generator
-from orthoforge.training import loop, train
+from orthoforge.training import loop, stopping, train
 from orthoforge.training.batches import to_tensors, training_ids
 from orthoforge.training.step import read_figures, train_step
 from orthoforge.training.validation import collapse_notice
@@ -139,6 +139,25 @@ def test_stopping_by_number_says_where_it_is_and_the_number_must_be_one(tiles, t
     assert "The same command goes on." in capsys.readouterr().out
     with pytest.raises(ConfigError, match="stop_after is 0"):
         train(tiny(), tiles, tmp_path / "other", stop_after=0)
+
+
+def test_a_training_by_minutes_saves_when_they_are_over_and_ends_as_one_of_one_piece(tiles, tmp_path, monkeypatch, capsys):
+    one = train(tiny(), tiles, tmp_path / "one", quiet=True)
+    now, train_step = [0.0], loop.train_step
+
+    def step_of_a_minute(training, batch):
+        now[0] += 60
+        return train_step(training, batch)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stopping, "time", SimpleNamespace(monotonic=lambda: now[0]))
+        patch.setattr(loop, "train_step", step_of_a_minute)
+        run = train(tiny(), tiles, tmp_path / "run", minutes=4.5)
+        assert "stopped at epoch 2, step 5" in capsys.readouterr().out
+    assert_same_run(train(tiny(), tiles, run, resume=True, minutes=1000, quiet=True), one)
+    for wrong in (0, -1, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="minutes is"):
+            train(tiny(), tiles, tmp_path / "other", minutes=wrong)
 
 
 def test_without_an_adversarial_loss_there_is_no_discriminator_to_pay_for(tiles, tmp_path):

@@ -45,6 +45,8 @@ class TrainOptions:
     """Start from the weights of another run."""
     stop_after: int | None = None
     """Train so many epochs now and save. --resume does the rest."""
+    minutes: float | None = None
+    """Train so long now and save: on a cluster, some minutes less than its limit. --resume does the rest."""
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = ("tensorboard",)
     """Where curves and pictures go besides the run folder. None of them can stop a training."""
     device: str = "auto"
@@ -93,7 +95,7 @@ def train(argv: list[str]) -> None:
 
     train(
         options.settings, data, options.out, resume=options.resume, init_from=options.init_from, stop_after=options.stop_after,
-        trackers=options.trackers, device=options.device,
+        minutes=options.minutes, trackers=options.trackers, device=options.device,
     )  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """One training from its first step or from a checkpoint to its end: lock, stops and rollbacks around the loop."""
 
 import contextlib
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ def train(
     resume: bool = False,
     init_from: str | Path | None = None,
     stop_after: int | None = None,
+    minutes: float | None = None,
     trackers: Sequence[str] = ("tensorboard",),
     device: str = "auto",
     quiet: bool = False,
@@ -42,8 +44,8 @@ def train(
 
     ``resume`` goes on with the run in ``out`` from its last checkpoint. On a CPU the result has the same bits as if it had never
     stopped. ``init_from`` starts from the weights of another run; optimizers, learning rate and epochs of that run are left behind.
-    ``stop_after`` trains so many epochs now and leaves the rest to ``resume``. Ctrl-C and SIGTERM save and return. ``trackers``
-    says where curves go (``orthoforge.trackers``).
+    ``stop_after`` trains so many epochs now, ``minutes`` so long, counted from this call; ``resume`` does the rest. Ctrl-C and
+    SIGTERM save and return. ``trackers`` says where curves go (``orthoforge.trackers``).
     ``device`` is ``auto`` (a GPU where there is one), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``; torchrun takes one each process.
 
     Raises:
@@ -68,6 +70,9 @@ def train(
         raise ConfigError("--resume needs --out: the run to go on with.")
     if stop_after is not None and stop_after < 1:
         raise ConfigError(f"stop_after is {stop_after}; it is the number of epochs to train now, 1 or more.")
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ConfigError(f"minutes is {minutes}; it is how long to train now, above 0.")
+    stop = StopRequest(None if minutes is None else 60 * minutes)
     require_trackers(trackers)
     out = run_files.numbered_run(recipe.name) if out is None else Path(out)
     require_place(out, folder=True)
@@ -80,7 +85,7 @@ def train(
     require_sound(store, fabric, say)
     # One process writes; the others only compute.
     locked = _locked(out) if fabric.is_global_zero else contextlib.nullcontext()
-    with memory_advice(recipe), freed_memory_kept(), StopRequest() as stop, locked:
+    with memory_advice(recipe), freed_memory_kept(), stop, locked:
         training = Training(
             fabric, recipe, store, TrainingState(fabric, recipe, store), out, stop, say, trackers, shows_progress=is_told
         )

@@ -1,19 +1,26 @@
-"""SIGTERM and Ctrl-C as a request that the loop reads between two steps."""
+"""SIGTERM, Ctrl-C and the end of the time given as a request that the loop reads between two steps."""
 
 import signal
 import threading
+import time
 from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """Inside the block, the first SIGTERM or Ctrl-C sets ``requested``; a second one interrupts at once.
+    """Inside the block, the first SIGTERM or Ctrl-C, or the end of ``seconds``, sets ``requested``. A second signal interrupts.
 
-    Outside the main thread, where Python delivers no signals, it does nothing.
+    Outside the main thread, where Python delivers no signals, only the time counts.
     """
 
-    def __init__(self) -> None:
-        self.requested = False
+    def __init__(self, seconds: float | None = None) -> None:
+        self._signalled = False
+        self._ends_at = None if seconds is None else time.monotonic() + seconds
         self._former: dict[int, object] = {}
+
+    @property
+    def requested(self) -> bool:
+        """Whether to save and return."""
+        return self._signalled or (self._ends_at is not None and time.monotonic() >= self._ends_at)
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
@@ -27,6 +34,6 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self._signalled:
             raise KeyboardInterrupt
-        self.requested = True
+        self._signalled = True
