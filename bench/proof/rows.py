@@ -50,7 +50,7 @@ def collect(runs: Path) -> list[Row]:
     """The rows of all settings below ``runs`` of which a run has finished."""
     groups: dict[tuple[str, str, int, bool], dict[str, list[_Run]]] = defaultdict(lambda: defaultdict(list))
     for path in sorted(runs.glob("*/utility.json")):
-        place, tiles, masks, steps, _ = path.parent.name.rsplit("-", 4)
+        place, tiles, masks, steps, *_ = path.parent.name.rsplit("-", 5)
         groups[tiles, masks, int(steps), place.endswith("_shifted")][place].append(
             _Run(path.parent, json.loads(path.read_text("utf-8")))
         )
@@ -98,7 +98,7 @@ class _Run:
 
 @dataclass(frozen=True)
 class _Place:
-    """Outcomes by arm and seed, of one place; those of both augmentations, each arm with a name of its own."""
+    """Outcomes by arm and seed, of one place; those of each augmentation and refinement, each arm with a name of its own."""
 
     name: str
     arms: Mapping[str, Mapping[int, Mapping[str, Any]]]
@@ -109,11 +109,11 @@ class _Place:
     def of(name: str, found: Sequence[_Run]) -> "_Place":
         arms: dict[str, dict[int, Any]] = {}
         for run in found:
-            augmentation = run.result["settings"]["augmentation"]
+            augmentation, refinement = run.result["settings"]["augmentation"], run.result["synthetic"].get("refinement", 1)
             for path in sorted(run.folder.glob("arms/*.json")):
                 outcome = json.loads(path.read_text("utf-8"))
                 if outcome["seed"] in run.result["settings"]["seeds"]:
-                    arms.setdefault(_label(outcome["arm"], augmentation), {})[outcome["seed"]] = outcome
+                    arms.setdefault(_label(outcome["arm"], augmentation, refinement), {})[outcome["seed"]] = outcome
         weights = {run.result["synthetic"]["sha256"] for run in found}
         return _Place(name, arms, " ".join(sorted(weights)), found[0].result["data"]["test_tiles"])
 
@@ -122,9 +122,12 @@ class _Place:
         return np.array([list(self.arms[arm][seed][which].values()) for seed in seeds])[..., :2]
 
 
-def _label(arm: str, augmentation: str) -> str:
-    """The plain arms are the same in both; the others are named for what varies their crops."""
-    return arm if arm in PLAIN or augmentation == "strong" else f"{arm}, turned alone"
+def _label(arm: str, augmentation: str, refinement: float) -> str:
+    """The plain arms are the same in all; the others are named for what varies their crops, and for what makes their images."""
+    if arm in PLAIN:
+        return arm
+    refined = f", refined by {refinement:g}" if refinement and "synthetic" in arm else ""
+    return f"{arm}{refined}" + ("" if augmentation == "strong" else ", turned alone")
 
 
 def _rows(name: str, key: Sequence[Any], places: Sequence[_Place]) -> list[Row]:

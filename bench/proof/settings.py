@@ -27,7 +27,10 @@ class OutOfTime(Exception):
 
 @dataclass(frozen=True)
 class Setting:
-    """So many real tiles of a place, and nothing else, with so many seeds from 0 on."""
+    """So many real tiles of a place, and nothing else, with so many seeds from 0 on.
+
+    ``refinement`` is how much the network changes what is composed of them.
+    """
 
     place: str
     tiles: int
@@ -35,6 +38,7 @@ class Setting:
     masks: Literal["turned", "forged"] = "turned"
     steps: int = STEPS
     augmentation: Augmentation = "strong"
+    refinement: float = 0.0
 
     @property
     def name(self) -> str:
@@ -45,7 +49,7 @@ class Setting:
     @property
     def folder(self) -> str:
         """Of its trainings; the same with more seeds."""
-        return f"{self.place}-{self.tiles}-{self.masks}-{self.steps}-{self.augmentation}"
+        return f"{self.place}-{self.tiles}-{self.masks}-{self.steps}-{self.augmentation}-{self.refinement:g}"
 
 
 _FIRST, _FURTHER = ("rf_arid", "barnarp"), ("rf_east_europe_green", "rf_hazy_purple")
@@ -59,8 +63,9 @@ def _both(*settings: Setting) -> Iterator[Setting]:
 
 
 SETTINGS = (
-    *_both(*(Setting(place, 22) for place in _FIRST)),
-    *_both(*(Setting(place, 22) for place in _FURTHER)),
+    *(Setting(place, 22) for place in _ALL),
+    *(Setting(place, 22, refinement=1.0) for place in _FIRST),
+    *_both(*(Setting(place, 22) for place in _ALL)),
     *_both(*(Setting(place, 6) for place in _FIRST)),
     *_both(*(Setting(f"{place}_shifted", 22) for place in _FIRST)),
     *_both(*(Setting(place, 22, seeds=6) for place in _ALL)),
@@ -91,7 +96,8 @@ def run(setting: Setting, store: TileStore, weights: str, runs: Path) -> None:
     _take_over(setting, runs)
     options: dict[str, Any] = {
         "ratios": (1,), "fractions": (setting.tiles / len(store.ids("train")),), "seeds": setting.seeds, "steps": setting.steps,
-        "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks, "train": train_in_time,
+        "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks,
+        "refinement": setting.refinement, "train": train_in_time,
         "segmenter": SegmenterSettings(),
     }  # fmt: skip
     try:
@@ -109,7 +115,7 @@ def _take_over(setting: Setting, runs: Path) -> None:
     out = runs / setting.folder
     if out.exists():
         return
-    for other in sorted(runs.glob(f"{setting.place}-{setting.tiles}-*-{setting.steps}-*")):
+    for other in sorted(runs.glob(f"{setting.place}-{setting.tiles}-*-{setting.steps}-*-*")):
         if not (other / "settings.json").is_file() or other == out:
             continue
         signature = json.loads((other / "settings.json").read_text("utf-8"))

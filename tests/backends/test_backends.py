@@ -1,6 +1,9 @@
 """Other engines: the images of PyTorch to a level, told apart in tags, and the fastest chosen once."""
 
 import json
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -47,6 +50,25 @@ def some_mask(height, width):
 
 def apart(image, other):
     return np.abs(image.astype(int) - other.astype(int)).max()
+
+
+def test_a_signal_is_heard_after_engines_were_closed_in_their_order(run):
+    code = f"""
+        import gc, signal
+        import numpy as np
+        from orthoforge import load_generator
+
+        plain, mask = load_generator({str(run)!r}), np.ones((64, 64), np.uint8)
+        first, second = plain.on_backend("openvino"), plain.on_backend("openvino")
+        first(mask), second(mask)
+        for name in ("first", "second"):
+            del globals()[name]
+            gc.collect()
+        signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+        signal.raise_signal(signal.SIGTERM)
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (0, "heard\n"), ended.stderr
 
 
 @pytest.mark.parametrize("name", ["onnx", "openvino"])

@@ -11,7 +11,7 @@ import pytest
 from conftest import make_grid, write_tiff
 from material_runs import TOWN, refiner
 from orthoforge.checkpoints import MATERIAL
-from orthoforge.errors import CheckpointError, OutputExistsError
+from orthoforge.errors import CheckpointError, ConfigError, OutputExistsError
 from orthoforge.files import sha256_of
 from orthoforge.generation import generate
 from orthoforge.generation.outputs import is_made, synthetic_tags
@@ -84,6 +84,68 @@ def test_seed_and_origin_decide(generator):
     np.testing.assert_array_equal(generator(TOWN, seed=1), image)
     assert np.abs(generator(TOWN, seed=2).astype(int) - image).mean() > 1
     assert np.abs(generator(TOWN, seed=1, origin=(5000, 0)).astype(int) - image).mean() > 1
+
+
+@pytest.fixture(scope="module")
+def changing(run):
+    """A generator whose network changes its canvases by many levels."""
+    generator = load_generator(run)
+    for weights in generator.network.parameters():
+        weights.data.mul_(3)
+    return generator
+
+
+def test_the_refinement_is_the_share_of_the_networks_changes_that_an_image_gets(changing):
+    canvas, full = changing.told(TOWN, seed=3).values, changing(TOWN, seed=3)
+    assert np.abs(full.astype(int) - canvas).mean() > 2
+    np.testing.assert_array_equal(changing.with_refinement(0)(TOWN, seed=3), canvas)
+    np.testing.assert_array_equal(changing.with_refinement(1)(TOWN, seed=3), full)
+    half = changing.with_refinement(0.5)(TOWN, seed=3)
+    assert np.abs(half - (full.astype(float) + canvas) / 2).max() <= 0.5
+    part = changing.with_refinement(0.5)(TOWN, seed=3, part=(slice(40, 90), slice(8, 70)))
+    assert np.abs(part.astype(int) - half[40:90, 8:70]).max() <= 1
+
+
+@pytest.mark.parametrize("refinement", [0, 0.5])
+def test_blocks_and_images_made_together_have_the_refinement(changing, refinement):
+    generator = changing.with_refinement(refinement)
+    scene = scene_of(generator)
+    whole, window = scene.whole().image, Window(130, 77, 61, 83)
+    assert np.abs(scene.block(window).image.astype(int) - whole[window.slices]).max() <= 1
+    parts = [TOWN[:96, :80], TOWN[96:, 80:]]
+    together = generator.together(parts, seeds=[1, 2], origins=[(0, 0), (96, 80)])
+    alone = [generator(part, seed=seed, origin=at) for part, seed, at in zip(parts, (1, 2), ((0, 0), (96, 80)), strict=True)]
+    assert max(np.abs(one.astype(int) - other).max() for one, other in zip(together, alone, strict=True)) <= 1
+
+
+def test_no_network_is_asked_where_nothing_is_refined(run, monkeypatch):
+    generator = load_generator(run).with_refinement(0)
+    monkeypatch.setattr(type(generator.network), "made", lambda *_, **__: pytest.fail("the network was asked"))
+    assert generator(TOWN).shape == (*TOWN.shape, 3)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_refinement_is_a_share(generator, share):
+    with pytest.raises(ConfigError, match="from 0"):
+        generator.with_refinement(share)
+
+
+def test_what_refines_nothing_has_no_refinement():
+    with pytest.raises(ConfigError, match="refines no canvas"):
+        load_generator("orthoforge-s").with_refinement(0.5)
+
+
+def test_files_say_their_refinement_and_another_one_is_another_image(changing, tmp_path):
+    mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
+    paths = generate(changing, [mask], tmp_path / "made", variants=2, refinement=0.25)
+    assert {read_tags(path)["REFINEMENT"] for path in paths} == {"0.25"}
+    before = [path.stat().st_mtime_ns for path in paths]
+    generate(changing, [mask], tmp_path / "made", variants=2, refinement=0.25)
+    assert [path.stat().st_mtime_ns for path in paths] == before, "kept"
+    with pytest.raises(OutputExistsError):
+        generate(changing, [mask], tmp_path / "made", variants=2)
+    generate(changing, [mask], tmp_path / "full.tif")
+    assert "REFINEMENT" not in read_tags(tmp_path / "full.tif")
 
 
 def test_a_style_takes_the_material_of_its_place(generator):

@@ -49,6 +49,17 @@ def test_images_show_the_subset_and_nothing_else(store, run, tmp_path):
         assert not masks & {store.tile(i)[1].tobytes() for i in range(len(store.rows))}
 
 
+def test_the_refinement_is_that_of_the_generator(store, run, tmp_path):
+    generator, ids = load_generator(run), of_scene(store, "heath1")[:1]
+    bare = generator.with_refinement(0)
+    made = own_tiles(bare, store, ids, tmp_path, masks="turned", most=1, seed=0)
+    assert own_tiles(generator, store, ids, tmp_path, masks="turned", most=1, seed=0).path != made.path
+    image, mask = made.tile(0)
+    given = bare.with_material(training_on(store, ids))
+    seeds = range(len(store.rows) * 4)
+    assert any((given.told(mask, seed=seed).values == image).all() for seed in seeds), "the canvas as it is"
+
+
 def test_images_are_made_anew_for_each_subset_and_seed_and_kept(store, run, tmp_path):
     generator, ids = load_generator(run), of_scene(store, "heath1")[:1]
     first = own_tiles(generator, store, ids, tmp_path, masks="turned", most=1, seed=0)

@@ -3,7 +3,8 @@
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Protocol
+from functools import cache
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -17,6 +18,18 @@ class Request(Protocol):
     """OpenVINO's, as far as it is used."""
 
     def infer(self, inputs: dict[str, np.ndarray], *, share_inputs: bool) -> dict[int, np.ndarray]: ...
+
+
+@cache
+def _openvino_core() -> Any:
+    """OpenVINO's, one for the process.
+
+    Each gives the thread that asks it first a stack for signals, and frees it with itself. Of several, closed in the order in
+    which they were opened, the last would leave the thread a stack that is freed: the next signal, a Ctrl-C, would end the process.
+    """
+    import openvino
+
+    return openvino.Core()
 
 
 def open_engine(name: BackendName, model: bytes, threads: int) -> Backend:
@@ -52,9 +65,7 @@ class _OpenVino(_Shared):
     """
 
     def __init__(self, model: bytes, threads: int, precision: str = "f32") -> None:
-        import openvino
-
-        self._core, self._model = openvino.Core(), model
+        self._core, self._model = _openvino_core(), model
         self._settings = {
             "INFERENCE_PRECISION_HINT": precision,  # bf16 is faster where the hardware has it, but off by more than a level
             "INFERENCE_NUM_THREADS": threads,

@@ -18,6 +18,7 @@ def generate(
     seed: int = 0,
     style: str | None = None,
     material_from: Path | None = None,
+    refinement: float | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -66,6 +67,8 @@ def generate(
         material_from: Tiles of your own, a folder made by `orthoforge prepare`. Weights of orthoforge-material then compose
             images of the roofs and the ground of these tiles, without training. Only the training split is used. The styles
             are the places of the tiles.
+        refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
+            1 when left out. Beside real tiles of a place that the weights do not know, take 0 (docs/utility.md).
         variants: Number of images for each mask: STEM_v1, STEM_v2 … It needs a network with noise.
         overlap: Pixels of mask around each block. When left out, it is as wide as the network looks, which leaves no seam.
         resample: Also take a mask of another resolution than the run's. The image is generated at the resolution of the
@@ -106,9 +109,9 @@ def generate(
     with Stores() as stores:
         target, sources = stores.write(out, overwrite=overwrite), [stores.read(mask) for mask in masks]
         paths = generate(
-            run, sources, target, seed=seed, style=style, material_from=material_from, variants=variants, overlap=overlap,
-            resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs,
-            repair=repair, layer=layer, layers=layers, layer_style=layer_style,
+            run, sources, target, seed=seed, style=style, material_from=material_from, refinement=refinement,
+            variants=variants, overlap=overlap, resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs,
+            footprints_crs=footprints_crs, repair=repair, layer=layer, layers=layers, layer_style=layer_style,
             compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
             pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask, labels=labels, device=said_device(device),
             backend=backend, on=on, overwrite=overwrite,
@@ -132,6 +135,7 @@ def grow(
     least_agreement: float | None = None,
     tiles: Path | None = None,
     material_from: Path | None = None,
+    refinement: float | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: Path | None = None,
@@ -170,6 +174,8 @@ def grow(
             weights that come without tiles, such as orthoforge-s. Those of the run when left out.
         material_from: Tiles of your own, a folder made by `orthoforge prepare`, which may be that of --tiles. Weights of
             orthoforge-material then compose images of the roofs and the ground of these tiles, without training.
+        refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
+            1 when left out.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
@@ -191,8 +197,8 @@ def grow(
     with Stores() as stores:
         grow(
             run, stores.read(data), stores.write(out, overwrite=overwrite), ratio=ratio, variants=variants, masks=masks,
-            split=split, least_agreement=least_agreement, tiles=tiles, material_from=material_from, seed=seed,
-            threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images,
+            split=split, least_agreement=least_agreement, tiles=tiles, material_from=material_from, refinement=refinement,
+            seed=seed, threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images,
             real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
             labels=labels, device=said_device(device), on=on, overwrite=overwrite,
         )  # fmt: skip

@@ -88,6 +88,7 @@ def utility(
     augmentation: Literal["strong", "flips"] = "strong",
     own_material: bool = False,
     masks: Literal["turned", "forged"] = "turned",
+    refinement: float | None = None,
     device: str = "auto",
     curve: bool = False,
     plan: bool = False,
@@ -118,6 +119,8 @@ def utility(
         own_material: The images show the roofs and ground of the real tiles of each fraction, and nothing else. They are made anew
             for each fraction and seed. For weights with material.
         masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
+        refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
+            1 when left out.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         curve: Take one ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what would the next 50 labels bring?
         plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing. Differences are taken to
@@ -134,8 +137,8 @@ def utility(
         return
     result = experiment.utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
-        augmentation=augmentation, own_material=own_material, masks=masks, device=said_device(device), curve=curve, quick=quick,
-        allow_leaks=allow_leaks, overwrite=overwrite,
+        augmentation=augmentation, own_material=own_material, masks=masks, refinement=refinement,
+        device=said_device(device), curve=curve, quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(experiment.summary_lines(result)))
     print(out / experiment.REPORT_HTML)

@@ -59,6 +59,7 @@ def generate(
     seed: int = 0,
     style: str | Path | None = None,
     material_from: str | Path | None = None,
+    refinement: float | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -104,6 +105,7 @@ def generate(
 
     ``material_from`` are prepared tiles. A run of ``orthoforge-material`` then composes images of the roofs and the ground of their
     training split, without training (``TrainedGenerator.with_material``). The styles are then the places of these tiles.
+    ``refinement``, 0 to 1, is the share of its network's changes that what was composed gets (``with_refinement``).
 
     Masks of classes are read by a ``palette``: as the run's classes of those names, or, by a run that knows buildings alone, as
     what ``building`` names. Masks without coordinates are taken to have the run's resolution, or that of ``pixel_size``: metres, or
@@ -154,6 +156,8 @@ def generate(
     if material_from is not None:
         generator = generator.with_material(material_from)
         say_material(generator)
+    if refinement is not None:
+        generator = generator.with_refinement(refinement)
     if backend != "torch":
         generator = generator.on_backend(backend)
     if variants < 1:

@@ -81,7 +81,8 @@ def source_tags(generator: TrainedGenerator) -> dict[str, str]:
     given = generator.saved.state.tiles.material
     whose = given.attribution if given else generator.attribution
     sources = f"{whose or 'no attribution was given'} ({len(generator.library)} tiles)"
-    return tags | {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
+    tags |= {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
+    return tags | ({"REFINEMENT": f"{generator.refinement:g}"} if generator.refinement < 1 else {})
 
 
 def share_tags(generator: TrainedGenerator, pixels_of: np.ndarray | None) -> dict[str, str]:

@@ -73,6 +73,7 @@ def plan_of(
     least_agreement: float | None,
     tiles: str | Path | None,
     material_from: str | Path | None,
+    refinement: float | None,
     seed: int,
     reading: Reading,
     where: Where,
@@ -93,6 +94,8 @@ def plan_of(
     generator = opened.generator(devices[0])
     if material_from is not None:
         generator = generator.with_material(material_from)
+    if refinement is not None:
+        generator = generator.with_refinement(refinement)
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
@@ -142,6 +145,8 @@ def plan_of(
     }  # fmt: skip
     if generator.material_sha256:  # settings of data sets from before there was material stay as they are
         settings["material_sha256"] = generator.material_sha256
+    if generator.refinement < 1:
+        settings["refinement"] = generator.refinement
     if reader.pixel_sizes.rules:
         settings["pixel_sizes"] = reader.pixel_sizes.plain
     if found.places.rules:

@@ -61,6 +61,7 @@ class GrowSettings(TypedDict):
     segmenter: dict[str, Any] | None
     sources: dict[str, list[str] | list[list[int]]]
     material_sha256: NotRequired[str]
+    refinement: NotRequired[float]
     pixel_sizes: NotRequired[list[list[str | float]]]
     coding: NotRequired[dict[str, Any]]
     places: NotRequired[list[list[str]]]

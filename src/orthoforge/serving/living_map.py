@@ -76,6 +76,7 @@ class LivingMap:
             PIXELS,
             model.generator.sha256,
             model.generator.material_sha256,
+            *([] if model.generator.refinement == 1 else [model.generator.refinement]),
             *([] if model.generator.backend == "torch" else [model.generator.backend_words]),
             look,
             style,

@@ -44,7 +44,8 @@ class TrainedGenerator:
     building masks); ``bands``, how many its images have; ``attribution`` of its training images; ``styles``, the places whose look
     it can be asked for (empty where the network has none); ``sha256`` of its weights. ``library`` holds the real roofs and the real
     ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
-    their checksum. ``saved`` is what it was read from. ``backend`` is what computes its network.
+    their checksum. ``refinement`` is how much of its network's changes a canvas gets (``with_refinement``). ``saved`` is what it
+    was read from. ``backend`` is what computes its network.
 
     Examples:
         >>> import numpy as np
@@ -67,6 +68,7 @@ class TrainedGenerator:
         self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.attribution
         self.classes, self.styles, self.step = saved.classes, saved.styles, saved.step
         self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
+        self.refinement = 1.0
         self.backend: BackendName = "torch"
         self._shown: tuple[int, ...] | None = None
 
@@ -120,6 +122,9 @@ class TrainedGenerator:
         values = mask_values(mask, self._class_count)
         rows, cols = _part_within(values.shape, part or (slice(None), slice(None)))
         told = self._told_of(values, seed, origin) if told is None else told
+        if self._is_bare:
+            assert told is not None
+            return self._as_shown(told[rows, cols])
         field = NoiseField(seed, *origin)
         place_noise(self.network, field)
         try:
@@ -136,7 +141,10 @@ class TrainedGenerator:
                 f"generating {width}×{height} px needs more memory than {self.device} has left (about "
                 f"{self.memory_bytes(height, width) / 1e9:.1f} GB). Close what else uses it, or generate on the CPU."
             ) from error
-        return asked if self._shown is None else asked[..., self._shown]
+        if self.refinement < 1:
+            assert told is not None
+            asked = telling.refined(told[rows, cols], asked, self.refinement)
+        return self._as_shown(asked)
 
     def together(
         self,
@@ -156,6 +164,8 @@ class TrainedGenerator:
         if told is None:
             told = [self._told_of(one, seed, origin) for one, seed, origin in zip(values, seeds, origins, strict=True)]
         known = [one for one in told if one is not None]
+        if self._is_bare:
+            return [self._as_shown(one) for one in known]
         fields = [NoiseField(seed, *origin) for seed, origin in zip(seeds, origins, strict=True)]
         places = [None if self.library is None else self._place(seed) for seed in seeds]
         try:
@@ -168,8 +178,10 @@ class TrainedGenerator:
             raise ResourceError(
                 f"generating {len(masks)} images of {width}×{height} px at once needs more memory than {self.device} has left."
             ) from error
-        asked = images[:, :height, :width].cpu().numpy()
-        return list(asked if self._shown is None else asked[..., self._shown])
+        asked = list(images[:, :height, :width].cpu().numpy())
+        if self.refinement < 1:
+            asked = [telling.refined(canvas, image, self.refinement) for canvas, image in zip(known, asked, strict=True)]
+        return [self._as_shown(image) for image in asked]
 
     def told(
         self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), kept: telling.Composers | None = None
@@ -264,8 +276,27 @@ class TrainedGenerator:
             DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
-        given._shown, given.backend = self._shown, self.backend
+        given._shown, given.backend, given.refinement = self._shown, self.backend, self.refinement
         return given
+
+    def with_refinement(self, share: float) -> "TrainedGenerator":
+        """A copy whose network changes its canvases by this share of what it would: 1 as it was trained, 0 not at all.
+
+        With 0 the image is the canvas, and no network is computed. Segmenters may learn better from that, where the network saw
+        other ground than the material's (docs/decisions/material.md).
+
+        Raises:
+            ConfigError: a network that refines no canvas, or a share outside 0 to 1.
+        """
+        if not 0 <= share <= 1:
+            raise ConfigError(
+                f"refinement is {share:g}; it is a share from 0 (the canvas as it is) to 1 (all that the network changes)."
+            )
+        if self.library is None:
+            raise ConfigError(f"{self.recipe.name} refines no canvas, so there is no share of it. Leave the refinement out.")
+        view = copy.copy(self)
+        view.refinement = float(share)
+        return view
 
     def to(self, device: str) -> "TrainedGenerator":
         """A copy on another device. On another than the processor PyTorch computes it."""
@@ -369,6 +400,14 @@ class TrainedGenerator:
     def memory_bytes(self, height: int, width: int) -> int:
         """About how many bytes of memory it takes to generate an image of this size in one piece."""
         return self.network.memory_bytes(height, width)
+
+    @property
+    def _is_bare(self) -> bool:
+        """Whether its images are the canvases as they are composed."""
+        return self.library is not None and self.refinement == 0
+
+    def _as_shown(self, image: np.ndarray) -> np.ndarray:
+        return image if self._shown is None else image[..., self._shown]
 
     @property
     def _class_count(self) -> int | None:

@@ -90,6 +90,13 @@ def roof_teller(buildings: Buildings, seed: int) -> Teller:
     return lambda window: Told(entries[buildings.ids(window)], None)
 
 
+def refined(canvas: np.ndarray, image: np.ndarray, share: float) -> np.ndarray:
+    """``canvas`` (h, w, B) uint8 with this share of the changes that made ``image`` of it."""
+    kept = canvas.astype(np.float32)
+    changed = kept + np.float32(share) * (image - kept)
+    return changed.round().astype(np.uint8)
+
+
 def place_of(bank: StyleBank, seed: int, places: int) -> int:
     """The place whose material and style an image gets: the one that was asked for, or one of ``places`` by the seed."""
     if bank.fixed is not None:

@@ -28,7 +28,7 @@ Masks = Literal["turned", "forged"]
 # Images of each real tile, and of few tiles more, so that a training of a few hundred steps does not see each too often.
 _OF_EACH, _LEAST = 4, 64
 # Changes when the same subset and seed give other images.
-_FORMAT = 1
+_FORMAT = 2
 # Seeds of two experiments share no image.
 _SEEDS_APART = 1_000_000
 _LISTED = "masks-of-tiles"
@@ -39,12 +39,12 @@ def own_tiles(
 ) -> TileStore:
     """Images of the roofs and ground of ``subset``'s tiles, ``most`` at most, in a folder of ``folder`` of their own.
 
-    A function of the generator's weights, the tiles and their subset, ``masks`` and ``seed``; what is there is kept. The
-    generator's own material takes no part. What it raises is what ``TrainedGenerator.with_material`` raises, and for forged masks
-    ``forge``.
+    A function of the generator's weights and refinement, the tiles and their subset, ``masks`` and ``seed``; what is there is
+    kept. The generator's own material takes no part. What it raises is what ``TrainedGenerator.with_material`` raises, and for
+    forged masks ``forge``.
     """
     own = training_on(store, subset)
-    said = [_FORMAT, generator.sha256, own.fingerprint, masks, most, seed]
+    said = [_FORMAT, generator.sha256, generator.refinement, own.fingerprint, masks, most, seed]
     at = folder / hashlib.sha256(json.dumps(said).encode()).hexdigest()[:16]
     if (at / manifest.STORE).is_file():
         return TileStore.open(at)

@@ -29,7 +29,7 @@ class SourceFacts(TypedDict):
     """Where synthetic images come from; of a run the weights and what it was trained on, of tiles their fingerprint.
 
     ``own_material``: of the roofs and ground of the fraction's real tiles, by ``masks`` made of theirs; ``weights_saw`` are the
-    places that the weights learnt from.
+    places that the weights learnt from. ``refinement``: of a generator with material, where it is not 1.
     """
 
     kind: Literal["run", "tiles"]
@@ -43,6 +43,7 @@ class SourceFacts(TypedDict):
     fingerprint: NotRequired[str]
     own_material: NotRequired[bool]
     masks: NotRequired[Masks]
+    refinement: NotRequired[float]
     weights_saw: NotRequired[list[str]]
     n: NotRequired[int]
     overlapping_tiles: NotRequired[int]
@@ -64,9 +65,10 @@ class Source:
             return self.facts["fingerprint"]
         _, style = self.generator.own_style
         weights, material = self.generator.sha256, self.generator.material_sha256
+        refined = f", refinement {self.generator.refinement:g}" if self.generator.refinement < 1 else ""
         if self.facts.get("own_material"):
-            return f"{weights} of own material, masks {self.facts['masks']}"
-        return weights + (f" in style {style}" if style else "") + (f" of material {material}" if material else "")
+            return f"{weights} of own material, masks {self.facts['masks']}{refined}"
+        return weights + (f" in style {style}" if style else "") + (f" of material {material}" if material else "") + refined
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,12 @@ def open_source(
     allow_leaks: bool,
     own_material: bool = False,
     masks: Masks = "turned",
+    refinement: float | None = None,
 ) -> Source:
     """A run, one of its checkpoints, a generator, or a folder of tiles.
 
     With ``own_material`` the generator will be given the tiles of each fraction in place of its own material (``own_tiles``).
+    ``refinement`` is that of a generator with material.
     Raises ``DataError`` when (without ``allow_leaks``) a held-out tile was trained on, or its mask is among those of the ready
     tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution, or when it has no material
     and ``own_material`` is asked for; ``CheckpointError``.
@@ -136,12 +140,16 @@ def open_source(
         )
     if masks == "forged" and (not own_material or store.classes is not None):
         raise ConfigError("masks are forged for --own-material, of masks that know buildings alone. Leave --masks out.")
+    if refinement is not None:
+        generator = generator.with_refinement(refinement)
     facts: SourceFacts = {
         "kind": "run", "source": str(path) if path else None, "sha256": generator.sha256, "recipe": generator.recipe.name,
         "step": generator.step, "style": generator.own_style[0] or None,
         "trained_on_these": ground.same_store if ground else None, "leaked_tiles": ground.tiles if ground else None,
     }  # fmt: skip
     warnings = []
+    if generator.refinement < 1:
+        facts["refinement"] = generator.refinement
     if own_material:
         facts["own_material"], facts["masks"], facts["weights_saw"] = True, masks, list(generator.styles)
         warnings.append(

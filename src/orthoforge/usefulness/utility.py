@@ -56,6 +56,7 @@ def utility(
     augmentation: Augmentation = "strong",
     own_material: bool = False,
     masks: Masks = "turned",
+    refinement: float | None = None,
     device: str = "auto",
     curve: bool = False,
     quick: bool = False,
@@ -75,8 +76,9 @@ def utility(
 
     ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
     with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
-    (``own_material.own_tiles``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further labels
-    would bring (``learning_curve``).
+    (``own_material.own_tiles``). ``refinement`` is the share of its network's changes that they get
+    (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further
+    labels would bring (``learning_curve``).
 
     All arms are tested on the tiles of ``splits`` in ``data`` (``test``, ``val`` or both: the segmenter is steered by neither).
     Each is compared with training on the same real tiles, turned and mirrored, paired by seed. The seeds are ``seeds`` numbers from
@@ -118,7 +120,10 @@ def utility(
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
-    source = open_source(synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material, masks=masks)
+    source = open_source(
+        synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material, masks=masks,
+        refinement=refinement,
+    )  # fmt: skip
     val_ids = np.array([], np.int64) if "val" in split.split("+") else store.ids("val")
     settings = segmenter or SegmenterSettings()
     settings = replace(settings, steps=steps, crop_px=min(settings.crop_px, store.size_px), seed=0)
