@@ -9,11 +9,10 @@ from scipy import ndimage
 
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
-from orthoforge.material.continuing import CELL_PX
 from orthoforge.material.cuts import between, softened
 from orthoforge.material.library import Library
 from orthoforge.material.open_ground import smooth
-from orthoforge.material.pieces import ANY, Piece, Pieces, Wanted
+from orthoforge.material.pieces import ANY, CELL_PX, Piece, Pieces, Wanted
 from orthoforge.material.seams import Seams
 
 JOIN_PX = 6.0  # tones of neighbouring pieces run into each other over so much
@@ -54,14 +53,16 @@ class Quilt:
         self._side = self.library.size_px // CELL_PX * 11 // 14 * CELL_PX
         self._overlap = self._side * 3 // 11
         self._hop = self._side - self._overlap
-        self._pieces = Pieces(self.library, self.allowed, self.seed, self._side, self._hop, self._wanted_of)
+        self._pieces = Pieces(self.library, self.allowed, self.seed, self._side, self._hop)
         self._seams = Seams(self._side, self._overlap, self._seen)
         self._recent: OrderedDict[tuple[int, int], _Patch] = OrderedDict()
 
     def keep(self, before: "Quilt") -> None:
         """Take over patches of a quilt of the same tiles and seed, and their seams, where the same ground is wanted."""
-        self._pieces = before._pieces.keeping(self._wanted_of)
-        self._recent.update((patch, made) for patch, made in before._recent.items() if self._pieces.has(patch))
+        for patch, made in before._recent.items():
+            if made.wanted.is_like(self._wanted(self._window(patch))):
+                self._recent[patch] = made
+        self._pieces = before._pieces.keeping(self._recent)
         self._seams.keep(before._seams, self._recent)
 
     def lay(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -121,7 +122,7 @@ class Quilt:
     def _made(self, patch: tuple[int, int]) -> _Patch:
         """A whole patch, laid of its pieces."""
         if patch not in self._recent:
-            self._recent[patch] = self._laid(patch, self._wanted_of(patch))
+            self._recent[patch] = self._laid(patch, self._wanted(self._window(patch)))
             if len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
         self._recent.move_to_end(patch)
@@ -131,9 +132,6 @@ class Quilt:
         row, col = (index * self._hop for index in patch)
         return Window(row, col, self._side, self._side)
 
-    def _wanted_of(self, patch: tuple[int, int]) -> Wanted:
-        return self._wanted(self._window(patch))
-
     def _wanted(self, window: Window) -> Wanted:
         wanted = self.wanted(window)
         return wanted._replace(kinds=self._pieces.known(wanted.kinds))
@@ -142,7 +140,7 @@ class Quilt:
         kinds, shape = wanted.kinds, (self._side, self._side)
         low, high = (np.zeros((*shape, self.library.bands), np.float32) for _ in range(2))
         source, number, missing = np.full(shape, -1, np.int32), np.zeros(shape, np.int32), np.ones(shape, bool)
-        pieces = self._pieces.of(patch)
+        pieces = self._pieces.of(patch, wanted)
         for count, piece in enumerate(pieces, start=1):
             at = np.flatnonzero(missing & self._pieces.fits(piece, kinds))
             tone, texture = self._layers(piece, at)

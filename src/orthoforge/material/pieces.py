@@ -1,11 +1,7 @@
-"""Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there.
-
-Patches are the squares of a chessboard. The white ones are chosen by themselves, each black one to go on where the four white ones
-beside it end: of all seams between two patches, one side was chosen to fit the other, and no choice depends on one farther off.
-"""
+"""Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -13,10 +9,10 @@ import numpy as np
 from scipy import fft
 
 from orthoforge.material.chance import uniform
-from orthoforge.material.continuing import CELL_PX, Continuing, Shown
 from orthoforge.material.library import Library
 
 ANY = -1  # no kind of ground in particular
+CELL_PX = 4  # fit is judged by cells of so many pixels
 MOST_PIECES = 4  # of each kind: the first covers most, the others what it leaves, as under its own roofs
 _ENOUGH = 0.02  # of a patch: so little is left to its neighbours' tones
 _TONE_SCALE = 500.0  # levels of colour that weigh as much as a patch without any fit; a piece is moved to its tone anyway
@@ -29,13 +25,7 @@ _TONE_HOPS = 4
 _CHANCE = 0.05
 _AS_GOOD = 0.03
 _AGAIN = 0.3
-_MISFIT_LEVELS = 10.0  # by which a piece and what lies beside it differ, weigh as much as a patch without any fit
-_CANDIDATES = 32  # pieces whose cuts are looked at
 _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
-
-
-Patch = tuple[int, int]
-"""Row and column of a patch."""
 
 
 class Wanted(NamedTuple):
@@ -67,27 +57,16 @@ class Piece:
         return slice(self.row, self.row + side), slice(self.col, self.col + side)
 
 
-class _Chosen(NamedTuple):
-    """The pieces of a patch, and what was wanted there."""
-
-    pieces: list[Piece]
-    wanted: Wanted
-
-
 @dataclass
 class Pieces:
-    """Chooses pieces of the tiles ``allowed`` of the library for patches of ``side`` px that begin every ``hop`` px.
-
-    ``wanted`` says what ground a patch is to have.
-    """
+    """Chooses pieces of the tiles ``allowed`` of the library for patches of ``side`` px that begin every ``hop`` px."""
 
     library: Library
     allowed: np.ndarray
     seed: int
     side: int
     hop: int
-    wanted: Callable[[Patch], Wanted]
-    _chosen: dict[Patch, _Chosen] = field(default_factory=dict)
+    _chosen: dict[tuple[int, int], list[Piece]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         library, self._cells = self.library, self.library.size_px // CELL_PX
@@ -102,7 +81,6 @@ class Pieces:
         spectra = fft.rfft2(cells)
         # (K + 1, tiles, …), the last of any kind, which is also that of the only one
         self._spectra = np.broadcast_to(spectra, (library.kind_count + 1, *spectra.shape[1:])) if len(maps) == 1 else spectra
-        self._continuing = Continuing(library, self.allowed, self.side)
         self._tones = np.stack([np.vstack([library.kind_tones(tile), library.tone(tile)]) for tile in tiles])  # (tiles, K + 1, B)
         shares = np.stack([library.shares(tile) for tile in tiles])
         self._built = library.masks[self.allowed].mean(axis=(1, 2))  # (tiles,)
@@ -113,28 +91,21 @@ class Pieces:
         present = shares.max(axis=0) > 0
         self._known[: library.kind_count][present] = np.flatnonzero(present)
 
-    def keeping(self, wanted: Callable[[Patch], Wanted]) -> "Pieces":
-        """The same where other ground may be ``wanted``: what was chosen stays where it would be chosen again."""
+    def keeping(self, patches: Container[tuple[int, int]]) -> "Pieces":
+        """The same, with what was chosen for ``patches`` alone."""
         other = copy.copy(self)
-        other.wanted = wanted
-        same = {patch for patch, chosen in self._chosen.items() if chosen.wanted.is_like(wanted(patch))}
-        other._chosen = {patch: self._chosen[patch] for patch in same if same.issuperset(_looked_at(patch))}
+        other._chosen = {patch: pieces for patch, pieces in self._chosen.items() if patch in patches}
         return other
-
-    def has(self, patch: Patch) -> bool:
-        """Whether the pieces of a patch are chosen."""
-        return patch in self._chosen
 
     def known(self, kinds: np.ndarray) -> np.ndarray:
         """``kinds`` of which there is ground; ``ANY`` in place of the others."""
         return self._known[kinds]
 
-    def of(self, patch: Patch) -> list[Piece]:
+    def of(self, patch: tuple[int, int], wanted: Wanted) -> list[Piece]:
         """What a patch is made of, the first where it fits, then the second, and so on."""
         if patch not in self._chosen:
-            wanted = self.wanted(patch)
-            self._chosen[patch] = _Chosen(self._choose(patch, wanted), wanted)
-        return self._chosen[patch].pieces
+            self._chosen[patch] = self._choose(patch, wanted)
+        return self._chosen[patch]
 
     def fits(self, piece: Piece, kinds: np.ndarray) -> np.ndarray:
         """(P, P) bool: where a piece has open ground of the wanted ``kinds``."""
@@ -166,8 +137,7 @@ class Pieces:
         upper, lower = np.moveaxis(tones[:, :, 0] * (1 - along) + tones[:, :, 1] * along, 1, 0)
         return upper * (1 - down) + lower * down
 
-    def _choose(self, patch: Patch, wanted: Wanted) -> list[Piece]:
-        beside = self._beside(patch)
+    def _choose(self, patch: tuple[int, int], wanted: Wanted) -> list[Piece]:
         left, targets = wanted.needed, self.middle_tones(patch)
         liking = self._liking(patch) - _BUILT * np.maximum(wanted.built - self._built, 0)
         present = np.unique(wanted.kinds[left]).tolist() or [ANY]
@@ -184,14 +154,11 @@ class Pieces:
                 * np.linalg.norm(self._tones[:, kind] - targets[kind], axis=1) / _TONE_SCALE
                 for kind, of_kind in cells.items()
             )  # fmt: skip
-            fit = np.minimum(cover, _GOOD_COVER) + (liking - off)[:, None, None]
-            if beside and not pieces:
-                chosen, row, col = self._going_on(beside, left, fit)
-            else:
-                chosen = int(fit.reshape(len(fit), -1).max(axis=1).argmax())
-                shifts = np.argwhere(cover[chosen] >= cover[chosen].max() - _AS_GOOD)
-                pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
-                row, col = (CELL_PX * shifts[pick]).tolist()
+            fit = np.minimum(cover.reshape(len(cover), -1).max(axis=1), _GOOD_COVER) + liking - off
+            chosen = int(fit.argmax())
+            shifts = np.argwhere(cover[chosen] >= cover[chosen].max() - _AS_GOOD)
+            pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
+            row, col = (CELL_PX * shifts[pick]).tolist()
             pieces.append(Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen])))
             left = left & ~self.fits(pieces[-1], wanted.kinds)
             liking[chosen] -= _AGAIN  # another one may have what this one lacks
@@ -205,27 +172,6 @@ class Pieces:
         own = (patch[0] % side) * side + patch[1] % side
         chance = uniform(self.seed, _TILE, *patch, self.allowed)
         return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - _NOT_DEALT * (dealt != own)
-
-    def _beside(self, patch: Patch) -> list[Shown]:
-        """What the white patches beside a black one show first; nothing for a white one."""
-        own_row, own_col = patch
-        return [
-            Shown(first.tile, first.row, first.col, self.hop * (row - own_row), self.hop * (col - own_col))
-            for row, col in _looked_at(patch)
-            for first in self.of((row, col))[:1]
-        ]
-
-    def _going_on(self, beside: list[Shown], needed: np.ndarray, fit: np.ndarray) -> tuple[int, int, int]:
-        """Index, row and column of the piece that fits the mask and goes on from what lies beside.
-
-        ``fit`` (tiles, shifts, shifts) is that to the mask alone.
-        """
-        rough = fit - self._continuing.misfits(beside, self._in_cells(needed)) / _MISFIT_LEVELS
-        best = np.argsort(-rough, axis=None, kind="stable")[:_CANDIDATES]
-        candidates = np.stack(np.unravel_index(best, rough.shape), axis=1) * (1, CELL_PX, CELL_PX)
-        cuts = self._continuing.cuts(beside, needed, candidates)
-        tile, row, col = candidates[int((fit.ravel()[best] - cuts / _MISFIT_LEVELS).argmax())].tolist()
-        return tile, row, col
 
     def _in_cells(self, of_patch: np.ndarray) -> np.ndarray:
         """The share of each cell that is so."""
@@ -253,9 +199,3 @@ def _lenders(shares: np.ndarray) -> np.ndarray:
     if not shares.any():
         return np.arange(count)
     return np.searchsorted(np.cumsum(shares) / shares.sum(), (np.arange(count) + 0.5) / count)
-
-
-def _looked_at(patch: Patch) -> list[Patch]:
-    """The white patches that a black one goes on from; none for a white one."""
-    row, col = patch
-    return [(row - 1, col), (row + 1, col), (row, col - 1), (row, col + 1)] if (row + col) % 2 else []
