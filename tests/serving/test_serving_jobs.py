@@ -11,6 +11,7 @@ import rasterio
 from servers import client, generator, png, wait_until
 
 from conftest import make_grid, make_mask, write_tiff
+from orthoforge.geo.grid import Window
 from orthoforge.serving.job_store import CANCELLED, DONE, QUEUED, JobStore
 from orthoforge.serving.queue import alone
 from orthoforge.serving.scenes import ServedScene
@@ -80,6 +81,30 @@ def test_a_job_that_is_cancelled_makes_nothing_more(served):
     wait_until(lambda: state(served, last) == "done")
     assert [state(served, job) for job in (running, waiting)] == ["cancelled"] * 2
     assert served.app.state.serving.metrics.registry.get_sample_value("orthoforge_jobs_total", {"state": "done"}) == 1
+
+
+def test_a_job_is_left_while_it_looks_at_its_whole_mask(tmp_path, monkeypatch):
+    """A scene of hundreds of millions of pixels is looked at for minutes: others are made meanwhile, and a stop need not wait."""
+    looked, go_on = threading.Event(), threading.Event()
+
+    def look(scene):
+        while True:
+            scene.read(Window(0, 0, 8, 8))
+            looked.set()
+            assert go_on.wait(20)
+
+    monkeypatch.setattr(ServedScene, "find_buildings", lambda served: look(served.scene))
+    with client(tmp_path) as found:
+        job = posted(found)
+        assert looked.wait(10)
+        assert found.post("/v1/images", files={"mask": png(MASK)}).status_code == 200
+        assert found.delete(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+        other = posted(found)
+        threading.Timer(0.2, go_on.set).start()
+        wait_until(lambda: state(found, other) == "running")
+    monkeypatch.setattr(ServedScene, "find_buildings", lambda served: None)
+    with client(tmp_path) as found:
+        wait_until(lambda: state(found, other) == "done")
 
 
 def test_a_job_goes_on_after_a_restart(tmp_path):

@@ -17,7 +17,7 @@ from typing import Any
 
 from orthoforge.devices import give_back_memory
 from orthoforge.serving.metrics import Metrics
-from orthoforge.serving.problems import Problem
+from orthoforge.serving.problems import ClientLeft, Problem
 
 log = logging.getLogger(__name__)
 # So many seconds later than it came is work taken to have come: others go first, but not for ever.
@@ -246,7 +246,7 @@ class Workers:
         try:
             results = batch[0].work.run(device, [one.work.payload for one in batch])
         except Exception as error:
-            if not isinstance(error, Problem):
+            if not isinstance(error, Problem | ClientLeft):
                 log.exception("work on %s failed", device)
             for one in batch:
                 one.future.set_exception(error)

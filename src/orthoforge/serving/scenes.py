@@ -53,6 +53,11 @@ class ServedScene:
         """As ``Scene.block_side_px`` has it."""
         return self.scene.block_side_px(len(self._workers.devices))
 
+    def find_buildings(self) -> None:
+        """Look for the buildings of the whole scene, once: minutes for a large one, which no device need wait for."""
+        with self._preparing:
+            _ = self.scene.buildings
+
     def block(self, window: Window, **how: Any) -> "Future[Any]":
         """A window of the delivered grid as ``Generated``, in its turn. ``how`` goes to ``Workers.submit``."""
         return self._workers.submit(alone(lambda device: self._block(window, device), window.height * window.width), **how)
