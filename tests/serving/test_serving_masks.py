@@ -69,6 +69,11 @@ def test_places_that_cannot_be(served, tmp_path, words, place):
     assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
 
 
+def test_fields_of_images_are_none_of_masks(served):
+    answer = served.post("/v1/masks", files={"mask": png(MASK)}, data={"style": "west"})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "style", answer.text
+
+
 def jpeg(array):
     buffer = io.BytesIO()
     Image.fromarray(array).save(buffer, "JPEG", quality=95)

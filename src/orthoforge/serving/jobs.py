@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from orthoforge.serving.forms import ImageFields, decoded, form_schema, read_form
+from orthoforge.serving.forms import JobFields, decoded, form_schema, read_form
 from orthoforge.serving.images import OF_FORMS
 from orthoforge.serving.job_runner import RESULT
 from orthoforge.serving.job_store import DONE, Job
@@ -22,8 +22,9 @@ from orthoforge.serving.state import Serving, serving_of
 
 router = APIRouter(tags=["jobs"])
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_PARTS = "Cut it into parts, and send a job for each."
 _LOOK_S, _ALIVE_S = 0.1, 15.0
-_OF_A_JOB = problems("no-key", "not-found", "too-often")
+_OF_A_JOB = problems("no-key", "not-found", "invalid", "too-often")
 
 
 class JobCard(BaseModel):
@@ -55,7 +56,7 @@ class JobList(BaseModel):
     "/v1/jobs", status_code=202, summary="A large scene", response_model=JobCard,
     responses={202: {"description": "The job was accepted. `Location` says where it is."},
                **problems(*OF_FORMS, "not-found", "failed", "deadline", "no-room")},
-    openapi_extra=form_schema("As for POST /v1/images, for one image of up to some hundred million pixels."),
+    openapi_extra=form_schema("As for POST /v1/images, for one image of up to some hundred million pixels.", JobFields),
 )  # fmt: skip
 async def post_job(request: Request, response: Response) -> JobCard:
     """Generate a large scene in the background: a Cloud Optimized GeoTIFF on the mask's grid.
@@ -65,21 +66,19 @@ async def post_job(request: Request, response: Response) -> JobCard:
     """
     serving = serving_of(request)
     serving.jobs.require_room()
-    async with read_form(request) as form:
+    async with read_form(request, JobFields) as form:
         with serving.workers.place():
             job = await _accepted(request, serving, *form)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _card(job, serving)
 
 
-async def _accepted(request: Request, serving: Serving, fields: ImageFields, name: str, file: UploadFile) -> Job:
+async def _accepted(request: Request, serving: Serving, fields: JobFields, name: str, file: UploadFile) -> Job:
     model = serving.models.find(fields.model)
     serving.models.require_style(model, fields.style)
-    if fields.variants > 1:
-        raise Problem("invalid", "variants: a job makes one image; send one job for each seed.")
     job_id, place = serving.jobs.new_place()
     try:
-        work = decoded(serving.decoders, place, name, file, fields, model, serving.settings.job_pixels)
+        work = decoded(serving.decoders, place, name, file, fields, model, serving.settings.job_pixels, _PARTS)
         mask = await for_client(request, work, serving.settings.deadline_s)
         (place / name).unlink()
         grid = mask.grid
@@ -94,7 +93,7 @@ async def _accepted(request: Request, serving: Serving, fields: ImageFields, nam
     return job
 
 
-@router.get("/v1/jobs", summary="One's jobs", responses=problems("no-key", "too-often"))
+@router.get("/v1/jobs", summary="One's jobs", responses=problems("no-key", "invalid", "too-often"))
 async def get_jobs(request: Request) -> JobList:
     """The jobs of this key, or of this address without keys; the newest first."""
     serving = serving_of(request)

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from orthoforge.errors import OrthoforgeError, http_status, is_out_of_memory
+from orthoforge.serving.wording import over_http
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
@@ -94,7 +95,7 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, OrthoforgeError):
         status = http_status(error)
-        return Problem(_KIND_OF_STATUS.get(status, "failed"), str(error) if status != 500 else KINDS["failed"].example)
+        return Problem(_KIND_OF_STATUS.get(status, "failed"), over_http(str(error)) if status != 500 else KINDS["failed"].example)
     if is_out_of_memory(error):
         return Problem("no-room", "There is not enough memory for this. Ask for something smaller.")
     if isinstance(error, OSError) and error.errno in _FULL:
