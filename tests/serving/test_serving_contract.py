@@ -116,7 +116,7 @@ class Provoked:
                 here.setattr(serving.forge.processes, "_most", 0)
             elif kind == "stopping":
                 here.setattr(serving, "is_stopping", True)
-                here.setattr(serving.workers, "_closing", True)
+                here.setattr(serving.workers, "_refusing", True)
             elif kind == "not-ready":
                 here.setattr(serving.workers, "_ready", set())
             elif kind == "deadline":

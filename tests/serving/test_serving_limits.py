@@ -25,6 +25,7 @@ from orthoforge.serving.limits import Keys, Rate
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.problems import Problem
 from orthoforge.serving.queue import alone
+from orthoforge.serving.scenes import ServedScene
 from orthoforge.serving.uploads import Decoders
 
 MASK = make_mask((32, 32))
@@ -138,6 +139,26 @@ def test_stopping_finishes_what_was_taken(tmp_path):
     for thread in threads:
         thread.join()
     assert answers == [200] * 3
+
+
+@pytest.mark.parametrize(("side", "variants"), [(32, 3), (150, 1)])
+def test_stopping_finishes_all_parts_of_what_was_taken(tmp_path, monkeypatch, side, variants):
+    """Variants, and blocks of a larger image, come to the workers one after the other."""
+    monkeypatch.setattr(ServedScene, "block_side_px", lambda self: 64)
+    with live(tmp_path) as (port, app):
+        event, answers = busy(app), []
+
+        def ask():
+            form = {"files": {"mask": png(make_mask((side, side)))}, "data": {"variants": variants}}
+            answers.append(httpx.post(f"http://127.0.0.1:{port}/v1/images", timeout=30, **form).status_code)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        wait_until(lambda: app.state.serving.workers.waiting == 1)
+        app.state.serving.stop()
+        threading.Timer(0.3, event.set).start()
+    thread.join()
+    assert answers == [200]
 
 
 def test_keys_rates_and_origins(tmp_path):
