@@ -16,6 +16,8 @@ from servers import generator, live, png, settings, wait_until
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge.errors import ResourceError
 from orthoforge.serving.app import make_app
+from orthoforge.serving.job_runner import RESULT
+from orthoforge.serving.job_store import DONE
 from orthoforge.serving.limits import BodyLimits, Keys, Rate
 from orthoforge.serving.queue import alone
 
@@ -82,6 +84,8 @@ class Provoked:
         if kind == "invalid":
             query = {"styel": "north"}
         options = {"params": query, "headers": {"Accept": "text/html"} if kind == "not-acceptable" else {}}
+        if kind == "no-range":
+            options["headers"] = {"Range": "bytes=99-"}
         if path.endswith("forged"):
             options["json"] = {"width": 1 if kind == "invalid" else 64, "height": 64, "layer": "nowhere" if wrong else "town"}
         elif method == "POST":
@@ -119,6 +123,10 @@ class Provoked:
                 here.setattr(serving.workers, "_refusing", True)
             elif kind == "not-ready":
                 here.setattr(serving.workers, "_ready", set())
+            elif kind == "no-range":
+                (serving.jobs.store.place(self.job) / RESULT).write_bytes(b"II*")
+                done = dataclasses.replace(serving.jobs.store.get(self.job), state=DONE)
+                here.setattr(serving.jobs.store, "get", lambda job_id: done)
             elif kind == "deadline":
                 here.setattr(serving, "settings", dataclasses.replace(serving.settings, deadline_s=0.0))
             elif kind in ("failed", "no-room"):

@@ -138,6 +138,7 @@ def test_a_larger_image_is_made_by_blocks_without_seams(served, monkeypatch):
         (422, "seed: it is given 2 times", {"seed": ["1", "2"]}),
         (422, "width, height: for footprints", {"width": 8, "height": 8}),
         (422, "center: for footprints", {"center": "14,50"}),
+        (422, "0.001 m is the least", {"pixel_size_m": 1e-300}),
         (422, "left, top: in which CRS?", {"left": 500_000, "top": 5_000_000}),
         (422, "threshold: of masks of buildings", {"model": "classes", "threshold": 9}),
         (422, "comes as image/png. Say by `Accept`", {"format": "tif"}),
@@ -154,6 +155,7 @@ def test_fields_that_are_refused_are_named(served, status, words, fields):
     ("status", "words", "mask"),
     [
         (422, "empty", b""),
+        (422, "Send GeoJSON as `footprints`", b' {"type": "FeatureCollection"}'),
         (422, "neither a PNG nor a GeoTIFF", b"<VRTDataset><SRS/></VRTDataset>"),
         (422, "neither a PNG nor a GeoTIFF", b"/vsicurl/http://127.0.0.1:9/x.tif"),
         (422, "neither a PNG nor a GeoTIFF", b"file:///etc/passwd"),
@@ -271,3 +273,23 @@ def test_footprints_take_no_place_of_masks(served):
     town = json.dumps({"type": "Polygon", "coordinates": [ring]}).encode()
     answer = post(served, town, name="footprints", width=8, height=8, crs=32633, threshold=8)
     assert answer.status_code == 422 and "threshold, crs: of a mask" in answer.json()["detail"], answer.text
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ("Send it as `mask`", png(MASK)), ("ogr2ogr -t_srs EPSG:4326 converted.geojson", b"SQLite format 3\0"),
+        ("is KML, which is not read", b"<kml xmlns='http://www.opengis.net/kml/2.2'/>"), ("not a readable GeoJSON", b""),
+    ],
+)  # fmt: skip
+def test_footprints_of_another_format_are_told_what_to_send(served, words, sent):
+    answer = post(served, sent, name="footprints", width=8, height=8)
+    assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
+
+
+def test_the_type_of_a_form_may_be_in_capitals_and_a_body_of_no_type_is_told_which(served):
+    body = b'--b\r\nContent-Disposition: form-data; name="mask"; filename="m"\r\n\r\n' + png(MASK) + b"\r\n--b--\r\n"
+    assert served.post("/v1/images", content=body, headers={"Content-Type": "Multipart/Form-Data; boundary=b"}).status_code == 200
+    for body in (b'{"width": 64}', b""):
+        answer = served.post("/v1/masks/forged", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+        assert answer.status_code == 422 and "Content-Type: application/json" in answer.json()["detail"], answer.text

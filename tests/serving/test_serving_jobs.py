@@ -10,7 +10,7 @@ import pytest
 import rasterio
 from servers import client, generator, png, wait_until
 
-from conftest import make_grid, make_mask, write_tiff
+from conftest import make_grid, make_image, make_mask, write_tiff
 from orthoforge.geo.grid import Window
 from orthoforge.serving.job_store import CANCELLED, DONE, QUEUED, JobStore
 from orthoforge.serving.queue import alone
@@ -66,6 +66,15 @@ def test_a_job_makes_the_same_image_and_tells_its_progress(served, tmp_path):
     assert np.abs(made.astype(int) - wanted).max() <= 1
     part = served.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=0-3"})
     assert part.status_code == 206 and part.content == b"II*\0"
+    size = (tmp_path / "image.tif").stat().st_size
+    for status, wanted in [
+        (206, f"bytes={size - 1}-"), (206, "bytes=-9"), (206, "bytes=0-1, 8-9"), (206, "Bytes=0-"), (416, f"bytes={size}-"),
+        (416, "bytes=-0"),
+        (422, "bytes=5-2"), (422, "bytes=x-"), (422, "bytes=-"), (422, "rows=0-3"), (422, "bytes=" + "9" * 99 + "-"),
+    ]:  # fmt: skip
+        answer = served.get(f"/v1/jobs/{job}/result", headers={"Range": wanted})
+        assert answer.status_code == status, (wanted, answer.status_code)
+        assert status == 206 or answer.json()["detail"].startswith("Range"), wanted
     assert [one["id"] for one in served.get("/v1/jobs").json()["jobs"]] == [job]
 
 
@@ -116,6 +125,18 @@ def test_a_job_goes_on_after_a_restart(tmp_path):
     with client(tmp_path) as found:
         wait_until(lambda: state(found, job) == "done")
         assert found.get(f"/v1/jobs/{job}/result").status_code == 200
+
+
+def test_a_job_in_the_look_of_a_photo_goes_on_after_a_restart(tmp_path):
+    photo = make_image(make_mask(96), seed=3)
+    with client(tmp_path) as found:
+        style = found.post("/v1/styles", files={"photo": png(photo)}).json()["style"]
+        event = held(found)
+        job = posted(found, style=style)
+        threading.Timer(0.2, event.set).start()
+    with client(tmp_path) as found:
+        wait_until(lambda: state(found, job) in ("done", "failed"))
+        assert found.get(f"/v1/jobs/{job}").json()["problem"] == ""
 
 
 def test_what_was_accepted_is_there_after_a_kill_and_what_was_not_is_removed(tmp_path):

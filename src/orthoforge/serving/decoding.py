@@ -18,7 +18,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform
 
-from orthoforge.errors import ConfigError, DataError
+from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.geo.grid import Grid, Window, require_north_up, require_possible
 from orthoforge.geo.rasters import open_raster, read_reference
 from orthoforge.masks.classes import Classes
@@ -122,9 +122,14 @@ def _placed(path: Path, grid: Grid, order: Order) -> Grid:
         raise ConfigError(f"crs: EPSG:{order.crs} is not known here.") from error
     if not crs.is_projected:
         raise ConfigError(f"crs: EPSG:{order.crs} is not in metres. Choose a projected one, for example a UTM zone.")
-    pixel = order.pixel_m
+    pixel = order.pixel_m / crs.linear_units_factor[1]
     placed = Grid(grid.height, grid.width, Affine(pixel, 0, order.left, 0, -pixel, order.top), crs)
-    require_possible(path, placed)
+    try:
+        require_possible(path, placed)
+    except GridError as error:
+        raise ConfigError(
+            "crs, left, top: a mask there lies nowhere on the ground. Send its upper left corner in that CRS."
+        ) from error
     return placed
 
 

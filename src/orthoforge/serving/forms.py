@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -19,17 +19,26 @@ from orthoforge.serving.decoded import DecodedMask
 from orthoforge.serving.decoding import FOOTPRINTS, Order
 from orthoforge.serving.models import Model
 from orthoforge.serving.problems import Problem, invalid_fields
-from orthoforge.serving.uploads import Decoders, mask_name
+from orthoforge.serving.uploads import MASK_NAMES, Decoders, mask_name
 
 _MOST_FIELDS = 32
 _FIELD_BYTES = 2**20
 _COPIED_BYTES = 2**20
-_ONE_FILE = "Send one file: `mask` (PNG, GeoTIFF) or `footprints` (GeoJSON)."
+_HEAD_BYTES = 64
+_MASK_FILES = "`mask` (PNG, GeoTIFF) or `footprints` (GeoJSON)"
+_LEAST_PIXEL_M = 0.001
+_JSON_BEGINS = b"{[\x1e<"  # `<` begins what says itself that it is another format
 MOST_SEED = 2**53 - 1  # the largest whole number that JavaScript knows exactly
 
 
 def _center(given: object) -> object:
     return [part.strip() for part in given.split(",")] if isinstance(given, str) else given
+
+
+def _pixel_size(metres: float) -> float:
+    if 0 < metres < _LEAST_PIXEL_M:
+        raise ValueError(f"{_LEAST_PIXEL_M:g} m is the least")
+    return metres
 
 
 class MaskFields(BaseModel):
@@ -43,7 +52,7 @@ class MaskFields(BaseModel):
     )
     width: int = Field(0, ge=0, le=100_000, description="Of the image in pixels, for footprints.")
     height: int = Field(0, ge=0, le=100_000, description="Of the image in pixels, for footprints.")
-    pixel_size_m: float = Field(
+    pixel_size_m: Annotated[float, AfterValidator(_pixel_size)] = Field(
         0.0,
         ge=0,
         le=1000,
@@ -95,16 +104,18 @@ def form_schema(description: str, fields: type[MaskFields]) -> dict[str, Any]:
 
 
 @asynccontextmanager
-async def read_parts(request: Request) -> AsyncIterator[tuple[dict[str, UploadFile], dict[str, str]]]:
-    """The file and the fields of a form, by their names. ``Problem`` for what is no form, and for a field that comes twice."""
-    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
-        raise Problem("no-form", "Send multipart/form-data with a file `mask` (PNG, GeoTIFF) or `footprints` (GeoJSON).")
+async def read_parts(request: Request, wanted: str = _MASK_FILES) -> AsyncIterator[tuple[dict[str, UploadFile], dict[str, str]]]:
+    """The file and the fields of a form, by their names. ``Problem`` for what is no form, and for a field that comes twice.
+
+    ``wanted`` says which file is."""
+    if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
+        raise Problem("no-form", f"Send multipart/form-data with a file {wanted}.")
     try:
         form = await request.form(max_files=1, max_fields=_MOST_FIELDS, max_part_size=_FIELD_BYTES)
     except HTTPException as error:
         detail = str(error.detail)
         if "Too many files" in detail:
-            raise Problem("invalid", _ONE_FILE) from error
+            raise Problem("invalid", f"Send one file: {wanted}.") from error
         kind = "too-large" if "Too many" in detail or "exceeded" in detail else "bad-form"
         raise Problem(kind, f"The form cannot be read: {detail}") from error
     except ValueError as error:
@@ -125,14 +136,29 @@ async def read_form(request: Request, kind: type[Fields]) -> AsyncIterator[tuple
     """
     async with read_parts(request) as (files, fields):
         if len(files) != 1 or not files.keys() <= {"mask", "footprints"}:
-            raise Problem("invalid", _ONE_FILE)
+            raise Problem("invalid", f"Send one file: {_MASK_FILES}.")
         try:
             known = kind.model_validate({name: value for name, value in fields.items() if value or name not in kind.model_fields})
         except ValidationError as error:
             raise invalid_fields(error.errors()) from error
         ((field, file),) = files.items()
         _require_together(field, known)
-        yield known, (FOOTPRINTS if field == "footprints" else mask_name(await _head(file))), file
+        yield known, _name(field, await _head(file)), file
+
+
+def _name(field: str, head: bytes) -> str:
+    """The name that a file is stored by. ``Problem`` for one that the field is not for, by its first bytes."""
+    begins = head.removeprefix(b"\xef\xbb\xbf").lstrip()[:1]
+    if field == "mask":
+        if begins == b"{":
+            raise Problem("invalid", "The mask is JSON. Send GeoJSON as `footprints`, with width and height.")
+        return mask_name(head)
+    if head[:4] in MASK_NAMES:
+        raise Problem("invalid", "The footprints are a raster. Send it as `mask`.")
+    if begins and begins not in _JSON_BEGINS:
+        way_out = "Convert them: ogr2ogr -t_srs EPSG:4326 converted.geojson FILE"
+        raise Problem("invalid", f"The footprints begin with {head[:4]!r}; they are no GeoJSON. {way_out}")
+    return FOOTPRINTS
 
 
 def _require_once(names: list[str]) -> None:
@@ -202,6 +228,6 @@ def _called(gsd_m: float | None) -> float:
 
 
 async def _head(file: UploadFile) -> bytes:
-    head = await file.read(4)
+    head = await file.read(_HEAD_BYTES)
     await file.seek(0)
     return head

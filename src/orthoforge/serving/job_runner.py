@@ -9,13 +9,15 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+
 from orthoforge.errors import DataError, ResourceError
 from orthoforge.files import require_free_space
 from orthoforge.generation.outputs import share_tags
 from orthoforge.generation.scene import blocks_of
 from orthoforge.geo.cog import assemble, read_block, write_block
 from orthoforge.geo.grid import Grid, Window
-from orthoforge.serving.decoded import DecodedMask
+from orthoforge.serving.decoded import PHOTO, DecodedMask
 from orthoforge.serving.job_store import CANCELLED, DONE, FAILED, Job, JobStore
 from orthoforge.serving.leavable_mask import LeavableMask
 from orthoforge.serving.parts import Parts
@@ -135,6 +137,8 @@ class JobRunner:
     async def _made(self, job: Job, unwanted: threading.Event) -> None:
         parts, place = self._parts, self.store.place(job.id)
         model = parts.models.find(job.request["model"])
+        if (place / PHOTO).exists():
+            parts.models.photos.keep(job.request["style"], np.load(place / PHOTO, allow_pickle=False))
         style = parts.models.require_style(model, job.request["style"])
         mask = LeavableMask(await asyncio.to_thread(DecodedMask, place), unwanted)
         served = ServedScene(parts.models, parts.workers, model, job.request["style"], mask, job.request["seed"])

@@ -30,6 +30,7 @@ from orthoforge.serving.writing import MEDIA_TYPES
 from orthoforge.trained_generator import LEAST_REFERENCE_PX
 
 router = APIRouter(tags=["masks"])
+_PHOTO = "`photo` (JPEG, PNG, GeoTIFF)"
 GRID_HEADER = "Orthoforge-Grid"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PHOTO_NAMES = {b"\x89PNG": "photo.png", b"\xff\xd8\xff": "photo.jpg", b"II*\0": "photo.tif", b"MM\0*": "photo.tif"}
@@ -86,9 +87,9 @@ async def post_style(request: Request) -> PhotoStyle:
     """
     serving = serving_of(request)
     serving.workers.require_room()
-    async with read_parts(request) as (files, fields):
+    async with read_parts(request, _PHOTO) as (files, fields):
         if files.keys() != {"photo"} or fields.keys() - {"model"}:
-            raise Problem("invalid", "Send one file, `photo` (JPEG, PNG, GeoTIFF), and no field but `model`.")
+            raise Problem("invalid", f"Send one file, {_PHOTO}, and no field but `model`.")
         model = serving.models.find(fields.get("model") or None)
         if not model.generator.styles:
             raise Problem("invalid", f"style: {model.name} has no styles, so it cannot take the look of a photo.")

@@ -42,6 +42,7 @@ KINDS: dict[str, Kind] = {
     "slow-body": Kind(408, "The request took too long to arrive", "The body had not arrived after 30 s."),
     "conflict": Kind(409, "Not in this state", "The job is running and has no result yet."),
     "too-large": Kind(413, "Too large", "The mask has 9000×9000 px; 4194304 pixels are the most. Larger ones are POST /v1/jobs."),
+    "no-range": Kind(416, "No such part", "Range: the file ends at byte 1079172."),
     "no-form": Kind(415, "Not a form", "Send multipart/form-data."),
     "invalid": Kind(422, "Cannot be used", "mask.tif: value 37 in 0.3 % of pixels; 0, 1 and 255 are expected."),
     "too-often": Kind(429, "Too many requests", "60 requests a minute are the most; ask again in 3 s."),
@@ -53,7 +54,7 @@ KINDS: dict[str, Kind] = {
     "no-room": Kind(507, "Not enough memory or disk", "The disk has no room for the result."),
 }
 _KIND_OF_STATUS = {400: "bad-form", 401: "no-key", 404: "not-found", 405: "no-method", 406: "not-acceptable", 409: "conflict",
-                   413: "too-large", 415: "no-form", 422: "invalid", 507: "no-room"}  # fmt: skip
+                   413: "too-large", 415: "no-form", 416: "no-range", 422: "invalid", 507: "no-room"}  # fmt: skip
 
 
 class Problem(Exception):
@@ -183,11 +184,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, told)
 
 
+_NO_JSON = "The body is to be a JSON object. Send it with `Content-Type: application/json`."
+
+
 def invalid_fields(errors: Sequence[Mapping[str, Any]]) -> Problem:
     """What pydantic found wrong, field by field."""
     found = []
     for error in errors:
         place = [str(part) for part in error["loc"]]
-        found.append({"field": ".".join(place), "message": str(error["msg"])})
+        message = _NO_JSON if not place else str(error["msg"])
+        found.append({"field": ".".join(place), "message": message})
     said = "; ".join(f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in found)
     return Problem("invalid", said, errors=found)
