@@ -95,6 +95,25 @@ def test_a_client_that_leaves_is_dropped_before_the_network_runs(served):
     assert app.state.serving.metrics.forward_passes._value.get() == passes + 1  # that of `busy`
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(served, caplog):
+    port, app = served
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        head = (
+            b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n"
+        )
+        connection.sendall(head + b"--b\r\n")
+        time.sleep(0.2)
+
+    def told(status):
+        labels = {"operation": "POST /v1/images", "status": status}
+        return app.state.serving.metrics.registry.get_sample_value("orthoforge_requests_total", labels)
+
+    wait_until(lambda: told("499"))
+    assert not told("500") and "Traceback" not in caplog.text
+    long = httpx.get(f"http://127.0.0.1:{port}/" + "a" * 10_000)
+    assert long.status_code == 404 and len(long.content) < 1000
+
+
 def test_a_slow_body_and_a_large_one(served):
     port, _ = served
     head = b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
@@ -174,6 +193,7 @@ def test_keys_rates_and_origins(tmp_path):
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert int(answers[-1].headers["retry-after"]) <= 20
         assert answers[0].headers["access-control-allow-origin"] == "https://page.example"
+        assert {"Orthoforge-Grid", "Location"} <= set(answers[0].headers["access-control-expose-headers"].split(", "))
         stranger = found.get("/healthz", headers={"Origin": "https://stranger.example"})
         assert "access-control-allow-origin" not in stranger.headers
 

@@ -67,6 +67,7 @@ BOTH = np.array([[0, 1, 255, 255]], np.uint8)
         ("Mend it, or remove it.", town(SQUARE[:-1]), {"name": "footprints", "width": 64, "height": 64}),
         ("ogr2ogr converted.geojson ESRIJSON:footprints.geojson", b'{"features": [{"attributes": {}}]}',
          {"name": "footprints", "width": 64, "height": 64}),
+        ("Export its ground surfaces as GeoJSON", b'{"type": "CityJSON"}', {"name": "footprints", "width": 64, "height": 64}),
         ("400", png(np.zeros((401, 400), np.uint8)), {"at": "jobs"}),
         ("a job (POST /v1/jobs), which takes up to 160000 pixels", png(np.zeros((301, 300), np.uint8)), {}),
     ],

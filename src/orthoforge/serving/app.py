@@ -62,7 +62,8 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     if settings.cors:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key"], expose_headers=["Orthoforge-Model", "Orthoforge-Seed", "Retry-After"],
+            allow_headers=["Authorization", "X-API-Key"],
+            expose_headers=["Location", "Orthoforge-Grid", "Orthoforge-Model", "Orthoforge-Seed", "Retry-After"],
         )  # fmt: skip
     app.add_middleware(_Counted, metrics=serving.metrics)
     return app

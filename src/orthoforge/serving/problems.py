@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from orthoforge.errors import OrthoforgeError, http_status, is_out_of_memory
@@ -22,6 +22,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:orthoforge:problem:"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SHOWN = 200  # characters of an address
 _STATUS_OF_A_CLIENT_THAT_LEFT = 499  # nobody reads it; it is for the metrics
 
 
@@ -161,9 +162,11 @@ def install(app: FastAPI) -> None:
         kind = _KIND_OF_STATUS.get(error.status_code, "failed")
         detail = str(error.detail)
         if kind == "not-found" and detail == "Not Found":
-            detail = f"There is nothing at {request.url.path}; /openapi.json lists what there is."
+            detail = f"There is nothing at {request.url.path[:_SHOWN]}; /openapi.json lists what there is."
         if kind == "no-method":
-            detail = f"{request.method} is not a method of {request.url.path}; /openapi.json lists those that are."
+            detail = (
+                f"{request.method[:_SHOWN]} is not a method of {request.url.path[:_SHOWN]}; /openapi.json lists those that are."
+            )
         response = Problem(kind, detail).response()
         response.headers.update({name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"})
         return response
@@ -179,6 +182,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, told)
     app.add_exception_handler(OrthoforgeError, told)
     app.add_exception_handler(ClientLeft, left)
+    app.add_exception_handler(ClientDisconnect, left)  # while its body was read
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, told)

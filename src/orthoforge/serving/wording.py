@@ -22,6 +22,7 @@ WORDED = (
     ("Choose a CRS with --crs.", ""),
     ("Give an extent with buildings, or a raster with --like.", ""),
     ("Choose a larger --gsd, or cut the town into extents.", "The town has to be cut into several layers."),
+    ("Export its ground surfaces as GeoPackage.", "Export its ground surfaces as GeoJSON."),
     ("; say with --layer which one holds the buildings: ", ", where one of buildings is expected: "),
     ("Choose another with --layer: ", "Others have: "),
     ("Add roads, water and trees with --layers, or give it a mask of classes, or a map whose features have OpenStreetMap's tags.",
