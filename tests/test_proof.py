@@ -123,11 +123,9 @@ def outcomes(score, seeds=3, scenes=6):
 
 
 def test_a_place_without_labels_has_its_baseline_chosen_on_the_other_places():
-    plain, matched, swapped, trained = FREE
-    scores = {
-        "a": {plain: 0.3, matched: 0.6, swapped: 0.3, trained: 0.35}, "b": {plain: 0.3, matched: 0.3, swapped: 0.3, trained: 0.5},
-        "c": {plain: 0.3, matched: 0.3, swapped: 0.3, trained: 0.5},
-    }  # fmt: skip
+    plain, matched, swapped, trained, again = FREE
+    alike = {plain: 0.3, matched: 0.3, swapped: 0.3, trained: 0.5, again: 0.1}
+    scores = {"a": alike | {matched: 0.6, trained: 0.35}, "b": alike, "c": alike}
     others = dict(zip(SYNTHETIC, (0.55, 0.2, 0.45), strict=True)) | {ORACLE: 0.7}
     found = {place: {arm: outcomes(score) for arm, score in (arms | others).items()} for place, arms in scores.items()}
     options = {"free": list(FREE), "oracle": ORACLE, "weights": "w", "tiles": 48, "steps": 200}
