@@ -97,10 +97,9 @@ def run(setting: Setting, store: TileStore, weights: str, runs: Path) -> None:
     out = runs / setting.folder
     _take_over(setting, runs)
     options: dict[str, Any] = {
-        "ratios": RATIOS[setting.augmentation], "fractions": (setting.tiles / len(store.ids("train")),), "seeds": setting.seeds, "steps": setting.steps,
-        "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks,
-        "refinement": setting.refinement, "train": train_in_time,
-        "segmenter": SegmenterSettings(),
+        "ratios": RATIOS[setting.augmentation], "fractions": (setting.tiles / len(store.ids("train")),), "seeds": setting.seeds,
+        "steps": setting.steps, "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks,
+        "refinement": setting.refinement, "train": train_in_time, "segmenter": SegmenterSettings(),
     }  # fmt: skip
     try:
         with contextlib.suppress(OutputExistsError):
