@@ -14,6 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orthoforge.serving import forged, health, images, jobs, maps, masks, page_files, problems
+from orthoforge.serving.heads import Heads
 from orthoforge.serving.job_runner import JobRunner
 from orthoforge.serving.limits import BodyLimits
 from orthoforge.serving.metrics import Metrics
@@ -65,6 +66,7 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
             allow_headers=["Authorization", "X-API-Key"],
             expose_headers=["Location", "Orthoforge-Grid", "Orthoforge-Model", "Orthoforge-Seed", "Retry-After"],
         )  # fmt: skip
+    app.add_middleware(Heads)
     app.add_middleware(_Counted, metrics=serving.metrics)
     return app
 
