@@ -78,6 +78,20 @@ def one_worker_dies(monkeypatch, tmp_path):
     return died
 
 
+def test_who_heard_sigterm_before_hears_it_after():
+    code = """
+        import signal
+        from orthoforge.cluster import on_ray
+
+        signal.signal(signal.SIGTERM, lambda *_: print("heard"))
+        with on_ray.OnRay():
+            pass
+        signal.raise_signal(signal.SIGTERM)
+    """
+    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=120)
+    assert (ended.returncode, ended.stdout) == (0, "heard\n"), ended.stderr
+
+
 def results(team, work, items):
     return [answer.result() for answer in team.answers(work, items)]
 

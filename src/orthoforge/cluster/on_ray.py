@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -45,6 +47,7 @@ class OnRay:
         self._running: set[Any] = set()
         self._sent: dict[int, tuple[object, Any]] = {}
         self._is_ours = False
+        self._sigterm: Any = None
 
     def __enter__(self) -> Self:
         os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
@@ -54,6 +57,7 @@ class OnRay:
             raise ConfigError("--on ray needs the package ray. Install the extra: pip install 'orthoforge[ray]'") from error
         self._ray: Any = ray
         if not ray.is_initialized():
+            self._sigterm = signal.getsignal(signal.SIGTERM)
             self._connect()
             self._is_ours = True
         return self
@@ -66,6 +70,9 @@ class OnRay:
         self._sent.clear()
         if self._is_ours:
             self._ray.shutdown()
+            # Ray takes the signal for itself, and leaves nobody who hears it.
+            if threading.current_thread() is threading.main_thread() and self._sigterm is not None:
+                signal.signal(signal.SIGTERM, self._sigterm)
 
     def answers(self, work: Callable[[T], R], items: Iterable[T], need: Need = Need()) -> Iterator[Answer[R]]:  # noqa: B008 (immutable)
         """As ``Team`` says. An item whose worker or machine dies is given to another one."""
