@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from bench.proof.new_place import FREE, ORACLE, SYNTHETIC
 from bench.proof.noisy_labels import with_noise
 from bench.proof.places import PLACES, scenes_of
-from bench.proof.rows import _pooled, keep
+from bench.proof.rows import _pooled, keep, rows_without_labels
 from bench.proof.settings import SETTINGS
 from bench.proof.table import markdown
+from bench.proof.unlabelled import Pair, as_tiles, pairs_of, seen_by, with_histograms, with_spectra
 from bench.shortcuts import Tiles, sample_of, turned_and_back
 from scipy import ndimage
 
@@ -109,3 +111,76 @@ def test_each_part_is_swapped_where_the_mask_says_and_crops_are_a_function_of_se
     settings = SegmenterSettings(batch_size=3, crop_px=32)
     one, same, other = (sample_of((swapped, of), seed, settings)(5) for seed in (1, 1, 2))
     assert one[0].shape == (3, 32, 32, 3) and np.array_equal(one[0], same[0]) and not np.array_equal(one[1], other[1])
+
+
+def outcomes(score, seeds=3, scenes=6):
+    """Of each seed: test and validation scenes of this IoU, a little more with each seed."""
+
+    def counted(seed):
+        return {str(scene): [[round(1000 * (score + 0.001 * seed)), 1000, 0, 0, 0, 0]] for scene in range(scenes)}
+
+    return {seed: {"scenes": counted(seed), "validation": counted(seed)} for seed in range(seeds)}
+
+
+def test_a_place_without_labels_has_its_baseline_chosen_on_the_other_places():
+    plain, matched, swapped, trained, again = FREE
+    alike = {plain: 0.3, matched: 0.3, swapped: 0.3, trained: 0.5, again: 0.1}
+    scores = {"a": alike | {matched: 0.6, trained: 0.35}, "b": alike, "c": alike}
+    others = dict(zip(SYNTHETIC, (0.55, 0.2, 0.45), strict=True)) | {ORACLE: 0.7}
+    found = {place: {arm: outcomes(score) for arm, score in (arms | others).items()} for place, arms in scores.items()}
+    options = {"free": list(FREE), "oracle": ORACLE, "weights": "w", "tiles": 48, "steps": 200}
+    rows = rows_without_labels(found, dict.fromkeys(scores, 10), **options)
+    of = {(one["place"], one["arm"]): one for one in rows}
+    first = next(iter(SYNTHETIC))
+    assert of["a", first]["best_baseline"] == trained, "the best in a, but not in the others, is not chosen by a's labels"
+    assert of["a", first]["difference"] == pytest.approx(0.2)
+    assert of["a", first]["to_plain"] == pytest.approx(0.25)
+    assert of["b", first]["best_baseline"] == matched
+    assert of["3 places", first]["is_chosen"] and not of["3 places", ORACLE]["is_chosen"]
+    assert of["3 places", first]["test_tiles"] == 30
+    assert (of["a", matched]["weights"], of["a", first]["weights"]) == (None, "w")
+
+
+def looks(seed, brightness):
+    """Four pairs of textured ground with a brighter building."""
+    rng = np.random.default_rng(seed)
+    pairs = []
+    for number in range(4):
+        mask = np.roll(make_mask(64, seed=number), number, 0)
+        image = ndimage.gaussian_filter(rng.normal(brightness, 30, (64, 64, 3)), (1, 1, 0)) + 40 * (mask > 0)[..., None]
+        pairs.append(Pair(np.clip(image, 0, 255).astype(np.uint8), mask))
+    return pairs
+
+
+@pytest.mark.parametrize("change", [with_histograms, with_spectra])
+def test_images_of_other_places_take_the_look_of_the_new_one_and_keep_their_masks(change):
+    source, target = looks(0, 60), looks(1, 160)
+    changed = change(source, target, 0)
+    assert [pair.mask.tobytes() for pair in changed] == [pair.mask.tobytes() for pair in source]
+    for pair, before in zip(changed, source, strict=True):
+        assert abs(pair.image.mean() - np.mean([other.image.mean() for other in target])) < 12
+        built = before.mask > 0
+        assert pair.image[built].mean() > pair.image[~built].mean() + 10, "what the mask shows is still there"
+    again, other = (np.stack([pair.image for pair in change(source, target, seed)]) for seed in (0, 1))
+    assert np.array_equal(again, [pair.image for pair in changed])
+    assert not np.array_equal(again, other)
+
+
+def test_what_a_segmenter_sees_is_the_mean_of_four_turns_without_specks(tmp_path):
+    class Segmenter:
+        """Sees bright pixels, and to the left of every image a building that is not there."""
+
+        def probabilities(self, images):
+            seen = (images.mean(axis=-1) > 200).astype(np.float32)
+            seen[:, :, :8] = 1
+            return seen
+
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[20:40, 20:40], image[50:54, 50:54] = 255, 255
+    pair = seen_by(Segmenter(), [Pair(image, np.zeros((64, 64), np.uint8))])[0]
+    assert (pair.mask[20:40, 20:40] == 255).all()
+    assert pair.mask.sum() == 255 * 400, "neither the left edge nor the speck"
+    store = as_tiles([pair, pair], tmp_path / "cut", place="town")
+    ids = store.ids("train")
+    assert len(ids) == 2 and all(np.array_equal(kept.mask, pair.mask) for kept in pairs_of(store, ids))
+    assert store.gsd_m == pytest.approx(0.3)

@@ -134,35 +134,89 @@ def _rows(name: str, key: Sequence[Any], places: Sequence[_Place]) -> list[Row]:
     """Of several places the mean over places of their differences, seed by seed. Seeds that all arms have."""
     tiles, masks, steps = key
     arms = list(places[0].arms)
-    seeds = sorted(set.intersection(*(set(place.arms[arm]) for place in places for arm in arms)))
-    if not seeds:
+    if not (seeds := _seeds(places)):
         return []
-    tests = {arm: [place.counts(arm, "scenes", seeds) for place in places] for arm in arms}
-    scores = {
-        arm: float(np.mean([iou(place.counts(arm, "validation", seeds).sum(axis=1)).mean() for place in places])) for arm in arms
-    }
+    scores = _validation_scores(places, seeds)
     free = [arm for arm in arms if arm.startswith("real") and "synthetic" not in arm]
     best, chosen = (max(some, key=scores.__getitem__) for some in (free, [arm for arm in arms if arm not in free]))
+    common: dict[str, Any] = {
+        "setting": _name(name, tiles, masks, steps), "place": name, "tiles": int(tiles), "masks": masks, "steps": steps,
+    }  # fmt: skip
+    return [
+        _row(arm, places, seeds, best, _REFERENCE)
+        | common
+        | {"validation_iou": scores[arm], "is_chosen": arm == chosen, "weights": None if arm in free else places[0].weights}
+        for arm in arms
+    ]
+
+
+def rows_without_labels(
+    found: Mapping[str, Mapping[str, Mapping[int, Any]]], tested: Mapping[str, int], *, free: Sequence[str], oracle: str,
+    weights: str, tiles: int, steps: int,
+) -> list[Row]:  # fmt: skip
+    """Rows of places without labels: outcomes by place, arm and seed, and how many tiles test in each.
+
+    A place has no validation tiles of its own. So the best of the ``free`` arms is the one that is best on those of the other
+    places, and so is the best arm with synthetic images. Of a single place, ``free``'s first is the baseline.
+    """
+    places = [_Place(name, arms, weights, tested[name]) for name, arms in found.items()]
     rows: list[Row] = []
-    for arm in arms:
-        to_best, to_plain = (
-            None if arm == other else _pooled(list(zip(tests[arm], tests[other], strict=True))) for other in (best, _REFERENCE)
-        )
-        rows.append(
-            {
-                "setting": _name(name, tiles, masks, steps), "place": name, "tiles": int(tiles), "masks": masks, "steps": steps,
-                "arm": arm, "iou": float(np.mean([iou(counts.sum(axis=1)).mean() for counts in tests[arm]])),
-                "validation_iou": scores[arm], "best_baseline": best,
-                "difference": to_best and to_best[0], "seeds_interval": to_best and to_best[1],
-                "scenes_interval": to_best and to_best[2], "verdict": to_best and verdict(*to_best[1:]),
-                "to_plain": to_plain and to_plain[0], "to_plain_seeds_interval": to_plain and to_plain[1],
-                "to_plain_scenes_interval": to_plain and to_plain[2], "is_chosen": arm == chosen, "seeds": len(seeds),
-                "first_seed": seeds[0], "test_tiles": sum(place.test_tiles for place in places),
-                "test_scenes": sum(counts.shape[1] for counts in tests[arm]),
-                "weights": None if arm in free else places[0].weights,
-            }
-        )  # fmt: skip
+    for number, place in enumerate(places):
+        rows += _unlabelled([place], places[:number] + places[number + 1 :], place.name, free, oracle, tiles, steps)
+    if len(places) > 1:
+        rows += _unlabelled(places, places, f"{len(places)} places", free, oracle, tiles, steps)
     return rows
+
+
+def _unlabelled(
+    places: Sequence[_Place], others: Sequence[_Place], name: str, free: Sequence[str], oracle: str, tiles: int, steps: int
+) -> list[Row]:
+    seeds = _seeds([*places, *others])
+    if not seeds:
+        return []
+    arms = list(places[0].arms)
+    scores = _validation_scores(others, seeds) if others else {arm: float(arm == free[0]) for arm in arms}
+    best = max(free, key=scores.__getitem__)
+    synthetic = [arm for arm in arms if arm not in free and arm != oracle]
+    chosen = max(synthetic, key=scores.__getitem__)
+    common = {"setting": f"{name}, no labels, {tiles} tiles", "place": name, "tiles": tiles, "masks": "seen", "steps": steps}
+    return [
+        _row(arm, places, seeds, best, free[0])
+        | common
+        | {"validation_iou": scores[arm], "is_chosen": arm == chosen, "weights": None if arm in free else places[0].weights}
+        for arm in arms
+    ]
+
+
+def _seeds(places: Sequence[_Place]) -> list[int]:
+    """Those that all arms have."""
+    return sorted(set.intersection(*(set(of_seed) for place in places for of_seed in place.arms.values())))
+
+
+def _validation_scores(places: Sequence[_Place], seeds: Sequence[int]) -> dict[str, float]:
+    return {
+        arm: float(np.mean([iou(place.counts(arm, "validation", seeds).sum(axis=1)).mean() for place in places]))
+        for arm in places[0].arms
+    }
+
+
+def _row(arm: str, places: Sequence[_Place], seeds: Sequence[int], best: str, plain: str) -> Any:
+    """What an arm scores in places, and beyond the ``best`` and the ``plain`` arm."""
+    tests = [place.counts(arm, "scenes", seeds) for place in places]
+    to_best, to_plain = (
+        None
+        if arm == other
+        else _pooled([(own, place.counts(other, "scenes", seeds)) for own, place in zip(tests, places, strict=True)])
+        for other in (best, plain)
+    )
+    return {
+        "arm": arm, "iou": float(np.mean([iou(counts.sum(axis=1)).mean() for counts in tests])), "best_baseline": best,
+        "difference": to_best and to_best[0], "seeds_interval": to_best and to_best[1],
+        "scenes_interval": to_best and to_best[2], "verdict": to_best and verdict(*to_best[1:]),
+        "to_plain": to_plain and to_plain[0], "to_plain_seeds_interval": to_plain and to_plain[1],
+        "to_plain_scenes_interval": to_plain and to_plain[2], "seeds": len(seeds), "first_seed": seeds[0],
+        "test_tiles": sum(place.test_tiles for place in places), "test_scenes": sum(counts.shape[1] for counts in tests),
+    }  # fmt: skip
 
 
 def _pooled(

@@ -16,6 +16,8 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.usefulness.utility import utility
 
 STEPS = 200
+RATIOS: dict[Augmentation, tuple[float, ...]] = {"strong": (1,), "flips": (0.25, 1)}
+"""Synthetic images for each real one. With turning alone a quarter was best before (bench/results/utility-orthoforge-s.json)."""
 PLAIN = ("real", "real, no flips", "real, strong augmentation")
 """Arms that are the same whatever the augmentation of the others."""
 _deadline = [float("inf")]
@@ -95,10 +97,9 @@ def run(setting: Setting, store: TileStore, weights: str, runs: Path) -> None:
     out = runs / setting.folder
     _take_over(setting, runs)
     options: dict[str, Any] = {
-        "ratios": (1,), "fractions": (setting.tiles / len(store.ids("train")),), "seeds": setting.seeds, "steps": setting.steps,
-        "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks,
-        "refinement": setting.refinement, "train": train_in_time,
-        "segmenter": SegmenterSettings(),
+        "ratios": RATIOS[setting.augmentation], "fractions": (setting.tiles / len(store.ids("train")),), "seeds": setting.seeds,
+        "steps": setting.steps, "augmentation": setting.augmentation, "own_material": True, "masks": setting.masks,
+        "refinement": setting.refinement, "train": train_in_time, "segmenter": SegmenterSettings(),
     }  # fmt: skip
     try:
         with contextlib.suppress(OutputExistsError):

@@ -16,6 +16,8 @@ from servers import generator, live, png, settings, wait_until
 from conftest import make_grid, make_mask, write_tiff
 from orthoforge.errors import ResourceError
 from orthoforge.serving.app import make_app
+from orthoforge.serving.job_runner import RESULT
+from orthoforge.serving.job_store import DONE
 from orthoforge.serving.limits import BodyLimits, Keys, Rate
 from orthoforge.serving.queue import alone
 
@@ -42,6 +44,24 @@ def test_what_schemathesis_draws_is_answered_as_documented(tmp_path, layer):
     assert not [name for name in seen if any(status >= 500 and status != 504 for status in seen[name])], seen
 
 
+def test_every_operation_refuses_a_query_that_it_does_not_know(tmp_path, layer):
+    app = make_app({"styled": generator("styled")}, settings(tmp_path), [layer])
+    with TestClient(app, raise_server_exceptions=False) as client:
+        document = client.get("/openapi.json").json()
+        for path, operations in document["paths"].items():
+            if not path.startswith("/v1/"):
+                continue
+            here = path.format(name="town", job_id="x", z=17, x=70823, y=44344, form="png")
+            for method, operation in operations.items():
+                known = [one["name"] for one in operation.get("parameters", ()) if one["in"] == "query"]
+                for query in [{"styel": "north"}, *([[(name, "1"), (name, "1")] for name in known[:1]])]:
+                    answer = client.request(method.upper(), here, params=query)
+                    assert answer.status_code == 422 and "422" in operation["responses"], (method, path, answer.text)
+                    (error,) = {one["field"] for one in answer.json()["errors"]}
+                    assert error == (known[0] if query != {"styel": "north"} else "styel")
+                    assert all(name in answer.json()["detail"] for name in known), answer.text
+
+
 class Provoked:
     """Requests to a server in which one thing at a time goes wrong."""
 
@@ -60,18 +80,20 @@ class Provoked:
         for name, value in here.items():
             path = path.replace(name, value)
         # Each asks for another world: none finds what one before it made.
-        query = {}
-        if "/maps/town/masks" in path:
-            query = {"model": "m" * 300} if kind == "invalid" else {}
-        elif "/maps/town" in path:
-            query = {"seed": -1 if kind == "invalid" else self.serial}
+        query = {"seed": self.serial} if "/maps/town" in path and "/masks" not in path else {}
+        if kind == "invalid":
+            query = {"styel": "north"}
         options = {"params": query, "headers": {"Accept": "text/html"} if kind == "not-acceptable" else {}}
+        if kind == "no-range":
+            options["headers"] = {"Range": "bytes=99-"}
         if path.endswith("forged"):
             options["json"] = {"width": 1 if kind == "invalid" else 64, "height": 64, "layer": "nowhere" if wrong else "town"}
         elif method == "POST":
             form = {"seed": -1 if kind == "invalid" else self.serial} | ({"model": "nowhere"} if wrong else {})
             if path.endswith("styles"):  # it takes no seed
-                form = {name: value for name, value in form.items() if name == "model" or kind == "invalid"}
+                form = {name: value for name, value in form.items() if name == "model"}
+            elif path.endswith("masks"):
+                form = {name: value for name, value in form.items() if name != "seed"}
             options |= {"files": {"photo" if path.endswith("styles") else "mask": MASK}, "data": form}
             if kind in ("bad-form", "no-form"):
                 del options["files"], options["data"]
@@ -98,9 +120,13 @@ class Provoked:
                 here.setattr(serving.forge.processes, "_most", 0)
             elif kind == "stopping":
                 here.setattr(serving, "is_stopping", True)
-                here.setattr(serving.workers, "_closing", True)
+                here.setattr(serving.workers, "_refusing", True)
             elif kind == "not-ready":
                 here.setattr(serving.workers, "_ready", set())
+            elif kind == "no-range":
+                (serving.jobs.store.place(self.job) / RESULT).write_bytes(b"II*")
+                done = dataclasses.replace(serving.jobs.store.get(self.job), state=DONE)
+                here.setattr(serving.jobs.store, "get", lambda job_id: done)
             elif kind == "deadline":
                 here.setattr(serving, "settings", dataclasses.replace(serving.settings, deadline_s=0.0))
             elif kind in ("failed", "no-room"):

@@ -134,6 +134,14 @@ def test_a_larger_image_is_made_by_blocks_without_seams(served, monkeypatch):
         (422, "no noise", {"model": "normed", "variants": 2}),
         (422, "path: Extra inputs", {"path": "/etc/passwd"}),
         (422, "center", {"center": "here"}),
+        (422, "nothing: Extra inputs", {"nothing": ""}),
+        (422, "seed: it is given 2 times", {"seed": ["1", "2"]}),
+        (422, "width, height: for footprints", {"width": 8, "height": 8}),
+        (422, "center: for footprints", {"center": "14,50"}),
+        (422, "0.001 m is the least", {"pixel_size_m": 1e-300}),
+        (422, "left, top: in which CRS?", {"left": 500_000, "top": 5_000_000}),
+        (422, "threshold: of masks of buildings", {"model": "classes", "threshold": 9}),
+        (422, "comes as image/png. Say by `Accept`", {"format": "tif"}),
     ],
 )
 def test_fields_that_are_refused_are_named(served, status, words, fields):
@@ -147,6 +155,7 @@ def test_fields_that_are_refused_are_named(served, status, words, fields):
     ("status", "words", "mask"),
     [
         (422, "empty", b""),
+        (422, "Send GeoJSON as `footprints`", b' {"type": "FeatureCollection"}'),
         (422, "neither a PNG nor a GeoTIFF", b"<VRTDataset><SRS/></VRTDataset>"),
         (422, "neither a PNG nor a GeoTIFF", b"/vsicurl/http://127.0.0.1:9/x.tif"),
         (422, "neither a PNG nor a GeoTIFF", b"file:///etc/passwd"),
@@ -230,3 +239,57 @@ def test_a_data_folder_named_from_the_present_folder_on(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with client(Path("data")) as found:
         assert [post(found, seed=seed).status_code for seed in range(4)] == [200] * 4
+
+
+def test_a_stated_pixel_size_is_that_of_a_mask_that_does_not_say_it(served, tmp_path):
+    coarse = generator("styled")(np.repeat(np.repeat(MASK, 2, axis=0), 2, axis=1), seed=4)
+    answer = post(served, seed=4, pixel_size_m=0.6, accept="image/tiff")
+    (tmp_path / "image.tif").write_bytes(answer.content)
+    with rasterio.open(tmp_path / "image.tif") as image:
+        assert image.shape == MASK.shape and image.crs is None and float(image.tags()["PIXEL_SIZE_M"]) == pytest.approx(0.6)
+        made = np.moveaxis(image.read(), 0, -1).astype(int)
+    means = coarse.reshape(48, 2, 64, 2, 3).mean(axis=(1, 3))
+    plain = pixels(post(served, seed=4).content).astype(int)
+    assert np.abs(made - means).mean() < np.abs(made - plain).mean() / 4, "it is that of twice as many pixels, brought back"
+    assert (pixels(post(served, seed=4, pixel_size_m=0.3).content) == pixels(post(served, seed=4).content)).all()
+    # A file that says its pixel size by a tag is read as `generate` reads it.
+    tagged = post(served, (tmp_path / "image.tif").read_bytes())
+    assert tagged.status_code == 422 and "bands that differ" in tagged.json()["detail"]
+    mask = served.post("/v1/masks", files={"mask": png(MASK)}, data={"pixel_size_m": 0.6}, headers={"Accept": "image/tiff"})
+    assert (pixels(post(served, mask.content, seed=4).content) == made).all()
+
+
+def test_a_stated_pixel_size_does_not_overrule_the_file(served, tmp_path):
+    sent = write_tiff(tmp_path / "mask.tif", MASK, make_grid((48, 64))).read_bytes()
+    assert post(served, sent, pixel_size_m=0.3).status_code == 200
+    refused = post(served, sent, pixel_size_m=0.6)
+    assert refused.status_code == 422 and "says itself that a pixel is 0.3 m" in refused.json()["detail"], refused.text
+    large = post(served, pixel_size_m=3)
+    assert large.status_code == 413 and "at the 0.3 m of styled" in large.json()["detail"], large.text
+
+
+def test_footprints_take_no_place_of_masks(served):
+    ring = [[14.0, 50.0], [14.0001, 50.0], [14.0001, 50.0001], [14.0, 50.0001], [14.0, 50.0]]
+    town = json.dumps({"type": "Polygon", "coordinates": [ring]}).encode()
+    answer = post(served, town, name="footprints", width=8, height=8, crs=32633, threshold=8)
+    assert answer.status_code == 422 and "threshold, crs: of a mask" in answer.json()["detail"], answer.text
+
+
+@pytest.mark.parametrize(
+    ("words", "sent"),
+    [
+        ("Send it as `mask`", png(MASK)), ("ogr2ogr -t_srs EPSG:4326 converted.geojson", b"SQLite format 3\0"),
+        ("is KML, which is not read", b"<kml xmlns='http://www.opengis.net/kml/2.2'/>"), ("not a readable GeoJSON", b""),
+    ],
+)  # fmt: skip
+def test_footprints_of_another_format_are_told_what_to_send(served, words, sent):
+    answer = post(served, sent, name="footprints", width=8, height=8)
+    assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
+
+
+def test_the_type_of_a_form_may_be_in_capitals_and_a_body_of_no_type_is_told_which(served):
+    body = b'--b\r\nContent-Disposition: form-data; name="mask"; filename="m"\r\n\r\n' + png(MASK) + b"\r\n--b--\r\n"
+    assert served.post("/v1/images", content=body, headers={"Content-Type": "Multipart/Form-Data; boundary=b"}).status_code == 200
+    for body in (b'{"width": 64}', b""):
+        answer = served.post("/v1/masks/forged", content=body, headers={"Content-Type": "application/x-www-form-urlencoded"})
+        assert answer.status_code == 422 and "Content-Type: application/json" in answer.json()["detail"], answer.text

@@ -10,7 +10,8 @@ import pytest
 import rasterio
 from servers import client, generator, png, wait_until
 
-from conftest import make_grid, make_mask, write_tiff
+from conftest import make_grid, make_image, make_mask, write_tiff
+from orthoforge.geo.grid import Window
 from orthoforge.serving.job_store import CANCELLED, DONE, QUEUED, JobStore
 from orthoforge.serving.queue import alone
 from orthoforge.serving.scenes import ServedScene
@@ -65,6 +66,15 @@ def test_a_job_makes_the_same_image_and_tells_its_progress(served, tmp_path):
     assert np.abs(made.astype(int) - wanted).max() <= 1
     part = served.get(f"/v1/jobs/{job}/result", headers={"Range": "bytes=0-3"})
     assert part.status_code == 206 and part.content == b"II*\0"
+    size = (tmp_path / "image.tif").stat().st_size
+    for status, wanted in [
+        (206, f"bytes={size - 1}-"), (206, "bytes=-9"), (206, "bytes=0-1, 8-9"), (206, "Bytes=0-"), (416, f"bytes={size}-"),
+        (416, "bytes=-0"),
+        (422, "bytes=5-2"), (422, "bytes=x-"), (422, "bytes=-"), (422, "rows=0-3"), (422, "bytes=" + "9" * 99 + "-"),
+    ]:  # fmt: skip
+        answer = served.get(f"/v1/jobs/{job}/result", headers={"Range": wanted})
+        assert answer.status_code == status, (wanted, answer.status_code)
+        assert status == 206 or answer.json()["detail"].startswith("Range"), wanted
     assert [one["id"] for one in served.get("/v1/jobs").json()["jobs"]] == [job]
 
 
@@ -82,6 +92,30 @@ def test_a_job_that_is_cancelled_makes_nothing_more(served):
     assert served.app.state.serving.metrics.registry.get_sample_value("orthoforge_jobs_total", {"state": "done"}) == 1
 
 
+def test_a_job_is_left_while_it_looks_at_its_whole_mask(tmp_path, monkeypatch):
+    """A scene of hundreds of millions of pixels is looked at for minutes: others are made meanwhile, and a stop need not wait."""
+    looked, go_on = threading.Event(), threading.Event()
+
+    def look(scene):
+        while True:
+            scene.read(Window(0, 0, 8, 8))
+            looked.set()
+            assert go_on.wait(20)
+
+    monkeypatch.setattr(ServedScene, "find_buildings", lambda served: look(served.scene))
+    with client(tmp_path) as found:
+        job = posted(found)
+        assert looked.wait(10)
+        assert found.post("/v1/images", files={"mask": png(MASK)}).status_code == 200
+        assert found.delete(f"/v1/jobs/{job}").json()["state"] == "cancelled"
+        other = posted(found)
+        threading.Timer(0.2, go_on.set).start()
+        wait_until(lambda: state(found, other) == "running")
+    monkeypatch.setattr(ServedScene, "find_buildings", lambda served: None)
+    with client(tmp_path) as found:
+        wait_until(lambda: state(found, other) == "done")
+
+
 def test_a_job_goes_on_after_a_restart(tmp_path):
     with client(tmp_path) as found:
         event = held(found)
@@ -91,6 +125,18 @@ def test_a_job_goes_on_after_a_restart(tmp_path):
     with client(tmp_path) as found:
         wait_until(lambda: state(found, job) == "done")
         assert found.get(f"/v1/jobs/{job}/result").status_code == 200
+
+
+def test_a_job_in_the_look_of_a_photo_goes_on_after_a_restart(tmp_path):
+    photo = make_image(make_mask(96), seed=3)
+    with client(tmp_path) as found:
+        style = found.post("/v1/styles", files={"photo": png(photo)}).json()["style"]
+        event = held(found)
+        job = posted(found, style=style)
+        threading.Timer(0.2, event.set).start()
+    with client(tmp_path) as found:
+        wait_until(lambda: state(found, job) in ("done", "failed"))
+        assert found.get(f"/v1/jobs/{job}").json()["problem"] == ""
 
 
 def test_what_was_accepted_is_there_after_a_kill_and_what_was_not_is_removed(tmp_path):

@@ -25,6 +25,7 @@ from orthoforge.serving.limits import Keys, Rate
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.problems import Problem
 from orthoforge.serving.queue import alone
+from orthoforge.serving.scenes import ServedScene
 from orthoforge.serving.uploads import Decoders
 
 MASK = make_mask((32, 32))
@@ -94,6 +95,25 @@ def test_a_client_that_leaves_is_dropped_before_the_network_runs(served):
     assert app.state.serving.metrics.forward_passes._value.get() == passes + 1  # that of `busy`
 
 
+def test_a_client_that_leaves_while_it_sends_is_no_fault_of_the_server(served, caplog):
+    port, app = served
+    with socket.create_connection(("127.0.0.1", port)) as connection:
+        head = (
+            b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\nContent-Length: 1000\r\n\r\n"
+        )
+        connection.sendall(head + b"--b\r\n")
+        time.sleep(0.2)
+
+    def told(status):
+        labels = {"operation": "POST /v1/images", "status": status}
+        return app.state.serving.metrics.registry.get_sample_value("orthoforge_requests_total", labels)
+
+    wait_until(lambda: told("499"))
+    assert not told("500") and "Traceback" not in caplog.text
+    long = httpx.get(f"http://127.0.0.1:{port}/" + "a" * 10_000)
+    assert long.status_code == 404 and len(long.content) < 1000
+
+
 def test_a_slow_body_and_a_large_one(served):
     port, _ = served
     head = b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
@@ -140,6 +160,26 @@ def test_stopping_finishes_what_was_taken(tmp_path):
     assert answers == [200] * 3
 
 
+@pytest.mark.parametrize(("side", "variants"), [(32, 3), (150, 1)])
+def test_stopping_finishes_all_parts_of_what_was_taken(tmp_path, monkeypatch, side, variants):
+    """Variants, and blocks of a larger image, come to the workers one after the other."""
+    monkeypatch.setattr(ServedScene, "block_side_px", lambda self: 64)
+    with live(tmp_path) as (port, app):
+        event, answers = busy(app), []
+
+        def ask():
+            form = {"files": {"mask": png(make_mask((side, side)))}, "data": {"variants": variants}}
+            answers.append(httpx.post(f"http://127.0.0.1:{port}/v1/images", timeout=30, **form).status_code)
+
+        thread = threading.Thread(target=ask)
+        thread.start()
+        wait_until(lambda: app.state.serving.workers.waiting == 1)
+        app.state.serving.stop()
+        threading.Timer(0.3, event.set).start()
+    thread.join()
+    assert answers == [200]
+
+
 def test_keys_rates_and_origins(tmp_path):
     with client(tmp_path, keys=("right", "other"), requests_per_minute=3, cors=("https://page.example",)) as found:
         assert found.get("/healthz").status_code == 200
@@ -153,6 +193,7 @@ def test_keys_rates_and_origins(tmp_path):
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
         assert int(answers[-1].headers["retry-after"]) <= 20
         assert answers[0].headers["access-control-allow-origin"] == "https://page.example"
+        assert {"Orthoforge-Grid", "Location"} <= set(answers[0].headers["access-control-expose-headers"].split(", "))
         stranger = found.get("/healthz", headers={"Origin": "https://stranger.example"})
         assert "access-control-allow-origin" not in stranger.headers
 

@@ -54,11 +54,17 @@ def test_fields_say_where_a_png_lies(served, tmp_path):
         assert image.transform.almost_equals(grid.transform, precision=1e-6)
 
 
+def test_the_pixels_of_a_png_in_feet_are_metres_long(served):
+    place = {"crs": "2263", "left": "1000000", "top": "200000", "pixel_size_m": "0.3"}  # New York, in US survey feet
+    told = json.loads(served.post("/v1/masks", files={"mask": png(MASK)}, data=place).headers["orthoforge-grid"])
+    assert told["left"] == 1_000_000 and told["pixel_x"] == pytest.approx(0.3 * 3937 / 1200)
+
+
 @pytest.mark.parametrize(
     ("words", "place"),
     [
         ("is not known here", {"crs": "999999"}), ("not in metres", {"crs": "4326"}),
-        ("lies nowhere", {"crs": "32633", "left": "1e30"}),
+        ("crs, left, top: a mask there lies nowhere", {"crs": "32633", "left": "1e30"}),
         ("place of its own", {"crs": "32633", "own": "yes"}),
     ],
 )  # fmt: skip
@@ -67,6 +73,11 @@ def test_places_that_cannot_be(served, tmp_path, words, place):
     sent = write_tiff(tmp_path / "mask.tif", MASK, make_grid((48, 64))).read_bytes() if own else png(MASK)
     answer = served.post("/v1/masks", files={"mask": sent}, data=place)
     assert answer.status_code == 422 and words in answer.json()["detail"], answer.text
+
+
+def test_fields_of_images_are_none_of_masks(served):
+    answer = served.post("/v1/masks", files={"mask": png(MASK)}, data={"style": "west"})
+    assert answer.status_code == 422 and answer.json()["errors"][0]["field"] == "style", answer.text
 
 
 def jpeg(array):

@@ -24,8 +24,7 @@ def request_of(mask: SceneMask, generator: TrainedGenerator, style: Style, optio
         options.quality if options.compress in ("jpeg", "webp") else None,
     ]
     look = [style.identity] if style.identity else []  # images from before there were styles keep their checksum
-    library = [{"material": generator.material_sha256}] if generator.material_sha256 else []
-    library += [{"refinement": f"{generator.refinement:g}"}] if generator.refinement < 1 else []
+    library: list[dict[str, object]] = [generator.canvases_by] if generator.canvases_by else []
     # A level apart is another image. What PyTorch makes keeps the checksum of images from before there were other backends.
     library += [{"backend": generator.backend_words}] if generator.backend != "torch" else []
     named = [{"place of": name}] if lies_nowhere(grid) and (generator.is_noisy or library) else []

@@ -5,16 +5,15 @@ An answer is ``{}``, and what was made lies in the order's folder; or the error'
 
 import json
 import os
-import re
 import resource
 import sys
 import traceback
 from collections.abc import Callable
 
 from orthoforge.errors import DataError, OrthoforgeError
+from orthoforge.serving.wording import over_http
 
 _FILES = 64  # open at once
-_OPTION = re.compile(r"--([a-z][a-z-]*)")  # of the command line; here it is a field
 
 
 UNFORESEEN = "unforeseen"
@@ -32,7 +31,7 @@ def answer(line: bytes, work: Callable[[bytes], None]) -> dict[str, str]:
     except TooLargeError as error:
         return {"error": "too-large", "words": str(error)}
     except OrthoforgeError as error:
-        return {"error": "invalid", "words": _OPTION.sub(r"`\1`", str(error))}
+        return {"error": "invalid", "words": over_http(str(error))}
     except MemoryError:
         return {"error": "too-large", "words": "this needs more memory than the server gives to it. Send something smaller."}
     except OSError as error:

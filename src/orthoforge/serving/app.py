@@ -14,12 +14,13 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from orthoforge.serving import forged, health, images, jobs, maps, masks, page_files, problems
+from orthoforge.serving.heads import Heads
 from orthoforge.serving.job_runner import JobRunner
 from orthoforge.serving.limits import BodyLimits
 from orthoforge.serving.metrics import Metrics
 from orthoforge.serving.models import Models
 from orthoforge.serving.settings import Settings
-from orthoforge.serving.state import Serving, admitted
+from orthoforge.serving.state import Serving, admitted, query_is_known
 from orthoforge.trained_generator import TrainedGenerator
 
 DESCRIPTION = "Masks to orthophotos, a map that is generated as one pans over it, and jobs for large scenes."
@@ -42,6 +43,7 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
         finally:
             serving.stop()
             await serving.jobs.close()
+            serving.maps.leave()
             await anyio.to_thread.run_sync(serving.workers.close)
             serving.decoders.close()
             serving.forge.close()
@@ -54,15 +56,17 @@ def make_app(generators: Mapping[str, TrainedGenerator], settings: Settings, lay
     problems.install(app)
     app.include_router(health.router)
     for router in (images.router, jobs.router, maps.router, forged.router, masks.router):
-        app.include_router(router, dependencies=[Depends(admitted)])
+        app.include_router(router, dependencies=[Depends(admitted), Depends(query_is_known)])
     page_files.install(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
     app.add_middleware(BodyLimits, most_bytes=settings.upload_bytes, most_s=settings.upload_s)
     if settings.cors:
         app.add_middleware(
             CORSMiddleware, allow_origins=list(settings.cors), allow_methods=["GET", "POST", "DELETE"],
-            allow_headers=["Authorization", "X-API-Key"], expose_headers=["Orthoforge-Model", "Orthoforge-Seed", "Retry-After"],
+            allow_headers=["Authorization", "X-API-Key"],
+            expose_headers=["Location", "Orthoforge-Grid", "Orthoforge-Model", "Orthoforge-Seed", "Retry-After"],
         )  # fmt: skip
+    app.add_middleware(Heads)
     app.add_middleware(_Counted, metrics=serving.metrics)
     return app
 

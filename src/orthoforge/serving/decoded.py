@@ -20,7 +20,7 @@ class DecodedMask:
     def __init__(self, folder: Path) -> None:
         said = json.loads((folder / GRID).read_text(encoding="utf-8"))
         crs = CRS.from_wkt(said["crs"]) if said["crs"] else None
-        self.grid = Grid(said["height"], said["width"], Affine(*said["transform"]), crs)
+        self.grid = Grid(said["height"], said["width"], Affine(*said["transform"]), crs, said.get("unit_m"))
         self._labels = np.load(folder / LABELS, mmap_mode="r", allow_pickle=False)
         has_valid = (folder / VALID).exists()
         self._valid = np.load(folder / VALID, mmap_mode="r", allow_pickle=False) if has_valid else None
@@ -46,6 +46,6 @@ def write_grid(folder: Path, grid: Grid) -> None:
     """Say where the mask in ``folder`` lies. The last file of a decoded mask."""
     said = {
         "height": grid.height, "width": grid.width, "transform": list(grid.transform[:6]),
-        "crs": grid.crs.to_wkt() if grid.crs else None,
+        "crs": grid.crs.to_wkt() if grid.crs else None, "unit_m": grid.unit_m,
     }  # fmt: skip
     (folder / GRID).write_text(json.dumps(said), encoding="utf-8")

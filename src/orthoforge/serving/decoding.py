@@ -18,7 +18,7 @@ from rasterio.crs import CRS
 from rasterio.errors import CRSError
 from rasterio.warp import transform
 
-from orthoforge.errors import ConfigError, DataError
+from orthoforge.errors import ConfigError, DataError, GridError
 from orthoforge.geo.grid import Grid, Window, require_north_up, require_possible
 from orthoforge.geo.rasters import open_raster, read_reference
 from orthoforge.masks.classes import Classes
@@ -29,6 +29,7 @@ from orthoforge.vectors import FootprintMask, load_footprints, reproject, utm_zo
 
 FOOTPRINTS = "footprints.geojson"
 _STRIP_PIXELS = 2**22
+_SAME_PIXEL = 0.02  # a share; a degree's pixels change with the latitude
 _WGS84 = CRS.from_epsg(4326)
 
 
@@ -36,9 +37,11 @@ _WGS84 = CRS.from_epsg(4326)
 class Order:
     """What to decode: the file ``name`` in ``folder``, of ``classes`` (``Classes.plain``) or of buildings.
 
-    Footprints become a mask of ``width`` × ``height`` pixels of ``pixel_size_m`` around ``center`` (longitude, latitude), or around
-    the middle of their own bounds. A raster without a CRS lies where ``crs`` (of EPSG), ``left`` and ``top`` say. With
-    ``photo_bands`` the file is a photo of so many bands, of which at least ``photo_px`` a side are wanted.
+    A mask of more than ``most_pixels`` is refused, with the words ``way_out``. Footprints become a mask of ``width`` × ``height``
+    pixels around ``center`` (longitude, latitude), or around the middle of their own bounds. A raster without a CRS lies where
+    ``crs`` (of EPSG), ``left`` and ``top`` say. Pixels are ``pixel_size_m`` long; where that is 0, ``gsd_m``, but for a raster
+    without ``crs``, whose pixels then have no known size. With ``photo_bands`` the file is a photo of so many bands, of which at
+    least ``photo_px`` a side are wanted.
     """
 
     folder: str
@@ -46,15 +49,22 @@ class Order:
     classes: dict[str, Any] | None
     threshold: int | None
     most_pixels: int
+    way_out: str = ""
     width: int = 0
     height: int = 0
     pixel_size_m: float = 0.0
+    gsd_m: float = 1.0
     center: tuple[float, float] | None = None
     crs: int | None = None
     left: float = 0.0
     top: float = 0.0
     photo_bands: int = 0
     photo_px: int = 0
+
+    @property
+    def pixel_m(self) -> float:
+        """Metres of a pixel on the ground, where it lies somewhere."""
+        return self.pixel_size_m or self.gsd_m
 
     def line(self) -> bytes:
         """As the process reads it."""
@@ -78,7 +88,7 @@ def _decode_raster(order: Order) -> None:
     path = Path(order.name)
     with open_raster_mask(path, classes=Classes.of_plain(order.classes), threshold=order.threshold) as mask:
         grid = _placed(path, mask.grid, order)
-        _require_size(grid.width, grid.height, order.most_pixels)
+        _require_size(grid.width, grid.height, order.most_pixels, order.way_out)
         require_north_up(path, grid)
         mask.require_sound()
         labels = _new(LABELS, grid, np.uint8)
@@ -95,9 +105,15 @@ def _decode_raster(order: Order) -> None:
 
 
 def _placed(path: Path, grid: Grid, order: Order) -> Grid:
-    """The grid of a raster, which lies where the order says if its file does not say it."""
+    """The grid of a raster, which lies where the order says if its file does not say it, and has pixels of the order's size."""
     if order.crs is None:
-        return grid
+        own = grid.gsd_m()
+        if order.pixel_size_m and own is not None and abs(own / order.pixel_size_m - 1) > _SAME_PIXEL:
+            raise ConfigError(
+                f"pixel_size_m: the mask says itself that a pixel is {own:.3g} m. Leave pixel_size_m out: it is for masks that do "
+                "not say it."
+            )
+        return grid.with_pixel_size(order.pixel_size_m) if order.pixel_size_m and own is None else grid
     if grid.crs is not None:
         raise ConfigError("crs: the mask has a place of its own. Leave crs, left and top out.")
     try:
@@ -106,9 +122,14 @@ def _placed(path: Path, grid: Grid, order: Order) -> Grid:
         raise ConfigError(f"crs: EPSG:{order.crs} is not known here.") from error
     if not crs.is_projected:
         raise ConfigError(f"crs: EPSG:{order.crs} is not in metres. Choose a projected one, for example a UTM zone.")
-    pixel = order.pixel_size_m
+    pixel = order.pixel_m / crs.linear_units_factor[1]
     placed = Grid(grid.height, grid.width, Affine(pixel, 0, order.left, 0, -pixel, order.top), crs)
-    require_possible(path, placed)
+    try:
+        require_possible(path, placed)
+    except GridError as error:
+        raise ConfigError(
+            "crs, left, top: a mask there lies nowhere on the ground. Send its upper left corner in that CRS."
+        ) from error
     return placed
 
 
@@ -120,7 +141,7 @@ def _decode_photo(order: Order) -> None:
 def _decode_footprints(order: Order) -> None:
     if order.classes is not None:
         raise ConfigError("footprints give building masks; this model was trained on classes. Send a mask of classes.")
-    _require_size(order.width, order.height, order.most_pixels)
+    _require_size(order.width, order.height, order.most_pixels, order.way_out)
     found = load_footprints(Path(order.name))
     center = order.center
     if center is None:
@@ -146,17 +167,14 @@ def _grid_around(center: tuple[float, float], order: Order) -> Grid:
         raise ConfigError(f"the center {lon:g}, {lat:g} is no longitude and latitude between 84° south and north.")
     crs = utm_zone(lon, lat)
     (x,), (y,) = transform(_WGS84, crs, [lon], [lat])
-    pixel = order.pixel_size_m
+    pixel = order.pixel_m
     left, top = (round(x / pixel) - order.width // 2) * pixel, (round(y / pixel) + order.height // 2) * pixel
     return Grid(order.height, order.width, Affine(pixel, 0, left, 0, -pixel, top), crs)
 
 
-def _require_size(width: int, height: int, most_pixels: int) -> None:
+def _require_size(width: int, height: int, most_pixels: int, way_out: str) -> None:
     if width * height > most_pixels:
-        raise TooLargeError(
-            f"the mask has {width}×{height} px; {most_pixels} pixels are the most here. Send a smaller one, "
-            "or a job (POST /v1/jobs)."
-        )
+        raise TooLargeError(f"the mask has {width}×{height} px; {most_pixels} pixels are the most here. {way_out}")
 
 
 def _strips(grid: Grid) -> list[Window]:

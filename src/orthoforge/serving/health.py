@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from starlette.responses import Response
 
 from orthoforge.serving.problems import Problem, problems
-from orthoforge.serving.state import admitted, serving_of
+from orthoforge.serving.state import admitted, query_is_known, serving_of
 
 router = APIRouter()
 
@@ -50,7 +50,7 @@ class Health(BaseModel):
 
 @router.get(
     "/v1/models", tags=["models"], summary="The models", response_model=ModelList,
-    dependencies=[Depends(admitted)], responses=problems("no-key", "too-often"),
+    dependencies=[Depends(admitted), Depends(query_is_known)], responses=problems("no-key", "invalid", "too-often"),
 )  # fmt: skip
 async def get_models(request: Request) -> dict[str, Any]:
     """The models that images can be asked of, with their styles, classes and resolution."""

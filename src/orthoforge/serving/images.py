@@ -39,7 +39,7 @@ _BINARY = {"schema": {"type": "string", "format": "binary"}}
         },
         **problems(*OF_FORMS, "not-found", "not-acceptable", "failed", "deadline", "no-room"),
     },
-    openapi_extra=form_schema("The mask as a file, or footprints, and how its image is to be."),
+    openapi_extra=form_schema("The mask as a file, or footprints, and how its image is to be.", ImageFields),
 )
 async def post_image(request: Request) -> Response:
     """Generate an image of a mask (PNG, GeoTIFF) or of footprints (GeoJSON).
@@ -49,7 +49,7 @@ async def post_image(request: Request) -> Response:
     """
     serving = serving_of(request)
     serving.workers.require_place()
-    async with read_form(request) as form:
+    async with read_form(request, ImageFields) as form:
         with serving.workers.place():
             return await _answer(request, serving, *form)
 
@@ -62,9 +62,11 @@ async def _answer(request: Request, serving: Serving, fields: ImageFields, name:
         raise Problem("invalid", f"variants: {model.name} has no noise; its variants would be one image.")
     with serving.decoders.folder() as folder:
         work = _images(serving, folder, fields, model, style, media_type, lambda: decoded(
-            serving.decoders, folder, name, file, fields, model, serving.settings.image_pixels
+            serving.decoders, folder, name, file, fields, model, serving.settings.image_pixels, _smaller_or_job(serving)
         ))  # fmt: skip
-        body = await for_client(request, work, serving.settings.deadline_s)
+        body = await for_client(
+            request, work, serving.settings.deadline_s, "Ask for a smaller image, or send it as a job (POST /v1/jobs)."
+        )
     headers = {"Orthoforge-Model": model.name, "Orthoforge-Seed": str(fields.seed), "Cache-Control": "no-store"}
     return Response(body, 200, headers, media_type)
 
@@ -74,7 +76,7 @@ async def _images(
 ) -> bytes:
     """What is sent."""
     mask: DecodedMask = await decode()
-    form: Format = fields.format if media_type == ZIP else "png" if media_type == MEDIA_TYPES["png"] else "tif"
+    form: Format = fields.format or "tif" if media_type == ZIP else "png" if media_type == MEDIA_TYPES["png"] else "tif"
     if form == "png" and model.generator.bands != 3:
         raise Problem("not-acceptable", f"The images of {model.name} have {model.generator.bands} bands; ask for image/tiff.")
     images = []
@@ -88,4 +90,13 @@ async def _images(
 def _media_type(accept: str | None, fields: ImageFields, serving: Serving) -> str:
     if fields.variants > serving.settings.variants:
         raise Problem("invalid", f"variants: {fields.variants}; {serving.settings.variants} are the most of one request.")
-    return chosen(accept, [ZIP] if fields.variants > 1 else [*MEDIA_TYPES.values(), ZIP])
+    media_type = chosen(accept, [ZIP] if fields.variants > 1 else [*MEDIA_TYPES.values(), ZIP])
+    if fields.format is not None and media_type != ZIP:
+        raise Problem(
+            "invalid", f"format: of images in a ZIP, and this one comes as {media_type}. Say by `Accept` what it is to be."
+        )
+    return media_type
+
+
+def _smaller_or_job(serving: Serving) -> str:
+    return f"Send a smaller area, or a job (POST /v1/jobs), which takes up to {serving.settings.job_pixels} pixels."

@@ -5,8 +5,11 @@ import contextlib
 import logging
 import secrets
 import shutil
+import threading
 import time
 from pathlib import Path
+
+import numpy as np
 
 from orthoforge.errors import DataError, ResourceError
 from orthoforge.files import require_free_space
@@ -14,8 +17,9 @@ from orthoforge.generation.outputs import share_tags
 from orthoforge.generation.scene import blocks_of
 from orthoforge.geo.cog import assemble, read_block, write_block
 from orthoforge.geo.grid import Grid, Window
-from orthoforge.serving.decoded import DecodedMask
+from orthoforge.serving.decoded import PHOTO, DecodedMask
 from orthoforge.serving.job_store import CANCELLED, DONE, FAILED, Job, JobStore
+from orthoforge.serving.leavable_mask import LeavableMask
 from orthoforge.serving.parts import Parts
 from orthoforge.serving.problems import Problem, problem_of, without_paths
 from orthoforge.serving.queue import BACKGROUND
@@ -123,13 +127,23 @@ class JobRunner:
             self._parts.metrics.jobs.labels(state).inc()
 
     async def _make(self, job: Job) -> None:
-        """The result, out of blocks."""
+        """The result, out of blocks. What was begun ends soon after it is cancelled."""
+        unwanted = threading.Event()
+        try:
+            await self._made(job, unwanted)
+        finally:
+            unwanted.set()
+
+    async def _made(self, job: Job, unwanted: threading.Event) -> None:
         parts, place = self._parts, self.store.place(job.id)
         model = parts.models.find(job.request["model"])
+        if (place / PHOTO).exists():
+            parts.models.photos.keep(job.request["style"], np.load(place / PHOTO, allow_pickle=False))
         style = parts.models.require_style(model, job.request["style"])
-        mask = await asyncio.to_thread(DecodedMask, place)
+        mask = LeavableMask(await asyncio.to_thread(DecodedMask, place), unwanted)
         served = ServedScene(parts.models, parts.workers, model, job.request["style"], mask, job.request["seed"])
         side_px = await asyncio.to_thread(served.block_side_px)
+        await asyncio.to_thread(served.find_buildings)
         grid, scene = served.scene.delivered.grid, served.scene
         needed = 2 * _LEAST_SHARE * served.pixels * scene.generator.bands
         windows = blocks_of(grid, side_px)

@@ -1,18 +1,21 @@
 """``/v1/jobs``: large scenes, made in the background."""
 
 import asyncio
+import re
 import shutil
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any, Literal
 
+import numpy as np
 from fastapi import APIRouter, Request
 from pydantic import BaseModel
 from starlette.datastructures import UploadFile
 from starlette.responses import FileResponse, Response, StreamingResponse
 
-from orthoforge.serving.forms import ImageFields, decoded, form_schema, read_form
+from orthoforge.serving.decoded import PHOTO
+from orthoforge.serving.forms import JobFields, decoded, form_schema, read_form
 from orthoforge.serving.images import OF_FORMS
 from orthoforge.serving.job_runner import RESULT
 from orthoforge.serving.job_store import DONE, Job
@@ -22,8 +25,10 @@ from orthoforge.serving.state import Serving, serving_of
 
 router = APIRouter(tags=["jobs"])
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
+_RANGE = re.compile(r"([0-9]{0,18})-([0-9]{0,18})")
+_PARTS = "Cut it into parts, and send a job for each."
 _LOOK_S, _ALIVE_S = 0.1, 15.0
-_OF_A_JOB = problems("no-key", "not-found", "too-often")
+_OF_A_JOB = problems("no-key", "not-found", "invalid", "too-often")
 
 
 class JobCard(BaseModel):
@@ -55,7 +60,7 @@ class JobList(BaseModel):
     "/v1/jobs", status_code=202, summary="A large scene", response_model=JobCard,
     responses={202: {"description": "The job was accepted. `Location` says where it is."},
                **problems(*OF_FORMS, "not-found", "failed", "deadline", "no-room")},
-    openapi_extra=form_schema("As for POST /v1/images, for one image of up to some hundred million pixels."),
+    openapi_extra=form_schema("As for POST /v1/images, for one image of up to some hundred million pixels.", JobFields),
 )  # fmt: skip
 async def post_job(request: Request, response: Response) -> JobCard:
     """Generate a large scene in the background: a Cloud Optimized GeoTIFF on the mask's grid.
@@ -65,23 +70,24 @@ async def post_job(request: Request, response: Response) -> JobCard:
     """
     serving = serving_of(request)
     serving.jobs.require_room()
-    async with read_form(request) as form:
+    async with read_form(request, JobFields) as form:
         with serving.workers.place():
             job = await _accepted(request, serving, *form)
     response.headers["Location"] = f"/v1/jobs/{job.id}"
     return _card(job, serving)
 
 
-async def _accepted(request: Request, serving: Serving, fields: ImageFields, name: str, file: UploadFile) -> Job:
+async def _accepted(request: Request, serving: Serving, fields: JobFields, name: str, file: UploadFile) -> Job:
     model = serving.models.find(fields.model)
     serving.models.require_style(model, fields.style)
-    if fields.variants > 1:
-        raise Problem("invalid", "variants: a job makes one image; send one job for each seed.")
     job_id, place = serving.jobs.new_place()
     try:
-        work = decoded(serving.decoders, place, name, file, fields, model, serving.settings.job_pixels)
+        work = decoded(serving.decoders, place, name, file, fields, model, serving.settings.job_pixels, _PARTS)
         mask = await for_client(request, work, serving.settings.deadline_s)
         (place / name).unlink()
+        photo = serving.models.photos.get(fields.style)
+        if photo is not None:  # which the server may have forgotten when the job's turn comes
+            np.save(place / PHOTO, photo, allow_pickle=False)
         grid = mask.grid
         said = {
             "model": model.name, "style": fields.style, "seed": fields.seed, "width": grid.width, "height": grid.height,
@@ -94,7 +100,7 @@ async def _accepted(request: Request, serving: Serving, fields: ImageFields, nam
     return job
 
 
-@router.get("/v1/jobs", summary="One's jobs", responses=problems("no-key", "too-often"))
+@router.get("/v1/jobs", summary="One's jobs", responses=problems("no-key", "invalid", "too-often"))
 async def get_jobs(request: Request) -> JobList:
     """The jobs of this key, or of this address without keys; the newest first."""
     serving = serving_of(request)
@@ -119,7 +125,7 @@ async def get_events(request: Request, job_id: str) -> StreamingResponse:
 
 @router.get(
     "/v1/jobs/{job_id}/result", summary="A job's image", response_class=FileResponse,
-    responses={200: {"content": {"image/tiff": _BINARY}}, **_OF_A_JOB, **problems("conflict")},
+    responses={200: {"content": {"image/tiff": _BINARY}}, **_OF_A_JOB, **problems("conflict", "no-range")},
 )  # fmt: skip
 async def get_result(request: Request, job_id: str) -> FileResponse:
     """The image, a Cloud Optimized GeoTIFF; parts of it by `Range`. It is kept for some hours."""
@@ -127,7 +133,21 @@ async def get_result(request: Request, job_id: str) -> FileResponse:
     if job.state != DONE:
         why = f": {job.problem}" if job.problem else ""
         raise Problem("conflict", f"The job is {job.state} and has no result{why}.")
-    return FileResponse(serving_of(request).jobs.store.place(job.id) / RESULT, media_type="image/tiff", filename="image.tif")
+    path = serving_of(request).jobs.store.place(job.id) / RESULT
+    if "range" in request.headers and "if-range" not in request.headers:
+        _require_range(request.headers["range"], path.stat().st_size)
+    return FileResponse(path, media_type="image/tiff", filename="image.tif")
+
+
+def _require_range(wanted: str, size: int) -> None:
+    """``Problem`` for a ``Range`` that cannot be read, or that no byte of a file of ``size`` is in."""
+    parts = [_RANGE.fullmatch(part.strip()) for part in wanted.strip().lower().removeprefix("bytes=").split(",")]
+    for part in parts:
+        first, last = part.groups() if part else ("", "")
+        if not first + last or (first and last and int(last) < int(first)):
+            raise Problem("invalid", f"Range: {wanted[:80]!r} cannot be read. Write bytes as in `bytes=0-99`.")
+        if int(first) >= size if first else int(last) == 0:
+            raise Problem("no-range", f"Range: the file ends at byte {size}.")
 
 
 @router.delete("/v1/jobs/{job_id}", summary="Cancel a job", responses=_OF_A_JOB)

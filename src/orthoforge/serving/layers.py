@@ -2,20 +2,22 @@
 
 import asyncio
 import contextlib
+import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from orthoforge.errors import ConfigError, OrthoforgeError
+from orthoforge.errors import ConfigError
 from orthoforge.masks.opening import Extent, SceneMask, open_mask
 from orthoforge.serving.block_cache import BlockCache
+from orthoforge.serving.leavable_mask import LeavableMask
 from orthoforge.serving.living_map import LivingMap
 from orthoforge.serving.models import Model
 from orthoforge.serving.parts import Parts
 from orthoforge.serving.problems import Problem
 from orthoforge.serving.recent import Recent
-from orthoforge.serving.shared_mask import SharedMask
+from orthoforge.serving.shared_mask import SharedMask, told_of_layer
 
 _TILES = 512  # of some 100 kB
 
@@ -33,6 +35,7 @@ class Layers:
         self._maps: OrderedDict[tuple[str, str, str | None, int], LivingMap] = OrderedDict()
         self._first: dict[tuple[str, str], LivingMap] = {}  # of each layer and model
         self._opened = contextlib.ExitStack()
+        self._left = threading.Event()
         self.tiles: Recent[bytes] = Recent(_TILES)
         """Lately sent, as they were sent."""
         self._opening = asyncio.Lock()
@@ -67,6 +70,10 @@ class Layers:
         """A layer's mask as a model reads it, open until the server ends. Any thread may ask and read."""
         return self._opener.submit(self._mask, name, model).result()
 
+    def leave(self) -> None:
+        """Let what is made of maps end: nobody waits for it any more."""
+        self._left.set()
+
     def close(self) -> None:
         """Close the layers."""
         self._opener.submit(self._opened.close).result()
@@ -74,7 +81,7 @@ class Layers:
 
     def _open(self, model: Model, name: str, _: str, style: str | None, seed: int) -> LivingMap:
         mask = self._mask(name, model)
-        if mask.grid.pixel_m() is None:
+        if mask.grid.crs is None or mask.grid.pixel_m() is None:
             raise Problem("invalid", f"The layer {name} has no place on the ground, so it is no map.")
         parts = self._parts
         first = self._first.get((name, model.name))
@@ -92,8 +99,7 @@ class Layers:
                 self.layers[name], classes=model.generator.classes, threshold=None, extent=Extent(),
                 gsd_m=float(f"{gsd_m:.3g}") if gsd_m else None,
             )  # fmt: skip
-            try:
-                self._masks[key] = SharedMask(self._opened.enter_context(opened))
-            except OrthoforgeError as error:  # its words name the file by a path that is nobody's business
-                raise Problem("invalid", str(error).replace(str(self.layers[name]), f"the layer {name}")) from error
+            with told_of_layer(name, self.layers[name]):
+                shared = SharedMask(self._opened.enter_context(opened), name, self.layers[name])
+            self._masks[key] = LeavableMask(shared, self._left)
         return self._masks[key]

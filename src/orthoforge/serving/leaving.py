@@ -12,8 +12,11 @@ from orthoforge.serving.problems import ClientLeft, Problem
 Result = TypeVar("Result")
 
 
-async def for_client(request: Request, work: Coroutine[Any, Any, Result], deadline_s: float) -> Result:
-    """What ``work`` gives; it is cancelled when the client leaves (``ClientLeft``) or the deadline passes (``Problem``).
+async def for_client(
+    request: Request, work: Coroutine[Any, Any, Result], deadline_s: float, way_out: str = "Ask for something smaller."
+) -> Result:
+    """What ``work`` gives; it is cancelled when the client leaves (``ClientLeft``) or the deadline passes (``Problem``,
+    which ``way_out`` helps).
 
     The request's body must have been read.
     """
@@ -24,7 +27,7 @@ async def for_client(request: Request, work: Coroutine[Any, Any, Result], deadli
             return task.result()
         if gone in done:
             raise ClientLeft
-        raise Problem("deadline", f"The answer was not ready within {deadline_s:g} s. Ask for something smaller, or for a job.")
+        raise Problem("deadline", f"The answer was not ready within {deadline_s:g} s. {way_out}")
     finally:
         for one in (task, gone):
             if not one.done():

@@ -75,8 +75,7 @@ class LivingMap:
         decided = [
             PIXELS,
             model.generator.sha256,
-            model.generator.material_sha256,
-            *([] if model.generator.refinement == 1 else [model.generator.refinement]),
+            model.generator.canvases_by,
             *([] if model.generator.backend == "torch" else [model.generator.backend_words]),
             look,
             style,

@@ -28,7 +28,7 @@ Style_ = Annotated[str | None, Query(alias="style", max_length=200, description=
 Seed_ = Annotated[int | None, Query(alias="seed", ge=0, le=MOST_SEED, description="Another world; the server's when left out.")]
 
 
-@router.get("/v1/maps", summary="The maps", responses=problems("no-key", "too-often"))
+@router.get("/v1/maps", summary="The maps", responses=problems("no-key", "invalid", "too-often"))
 async def get_maps(request: Request) -> dict[str, list[dict[str, str]]]:
     """The layers, each a map in every model, style and seed: `tilejson` and `masks` say where their tiles are."""
     base = str(request.base_url).rstrip("/")

@@ -19,7 +19,7 @@ from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.serving.decoded import PHOTO, DecodedMask
 from orthoforge.serving.decoding import Order
-from orthoforge.serving.forms import decoded, form_schema, read_form, read_parts
+from orthoforge.serving.forms import MaskFields, decoded, form_schema, read_form, read_parts
 from orthoforge.serving.images import OF_FORMS
 from orthoforge.serving.leaving import for_client
 from orthoforge.serving.models import Model
@@ -30,6 +30,7 @@ from orthoforge.serving.writing import MEDIA_TYPES
 from orthoforge.trained_generator import LEAST_REFERENCE_PX
 
 router = APIRouter(tags=["masks"])
+_PHOTO = "`photo` (JPEG, PNG, GeoTIFF)"
 GRID_HEADER = "Orthoforge-Grid"
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _PHOTO_NAMES = {b"\x89PNG": "photo.png", b"\xff\xd8\xff": "photo.jpg", b"II*\0": "photo.tif", b"MM\0*": "photo.tif"}
@@ -53,7 +54,7 @@ class PhotoStyle(BaseModel):
     responses={200: {"content": {"image/png": _BINARY, "image/tiff": _BINARY},
                      "headers": {GRID_HEADER: {"description": "Where it lies, as JSON.", "schema": {"type": "string"}}}},
                **problems(*OF_FORMS, "not-found", "not-acceptable", "failed", "deadline", "no-room")},
-    openapi_extra=form_schema("The mask as a file, or footprints."),
+    openapi_extra=form_schema("The mask as a file, or footprints.", MaskFields),
 )  # fmt: skip
 async def post_mask(request: Request) -> Response:
     """Read a mask (PNG, GeoTIFF) or footprints (GeoJSON) as `POST /v1/images` does, and send it back without an image.
@@ -63,7 +64,7 @@ async def post_mask(request: Request) -> Response:
     """
     serving = serving_of(request)
     serving.workers.require_room()
-    async with read_form(request) as (fields, name, file):
+    async with read_form(request, MaskFields) as (fields, name, file):
         model = serving.models.find(fields.model)
         media_type = chosen(request.headers.get("accept"), list(MEDIA_TYPES.values()))
         with serving.decoders.folder() as folder:
@@ -86,10 +87,10 @@ async def post_style(request: Request) -> PhotoStyle:
     """
     serving = serving_of(request)
     serving.workers.require_room()
-    async with read_parts(request) as (files, fields):
+    async with read_parts(request, _PHOTO) as (files, fields):
         if files.keys() != {"photo"} or fields.keys() - {"model"}:
-            raise Problem("invalid", "Send one file, `photo` (JPEG, PNG, GeoTIFF), and no field but `model`.")
-        model = serving.models.find(fields.get("model"))
+            raise Problem("invalid", f"Send one file, {_PHOTO}, and no field but `model`.")
+        model = serving.models.find(fields.get("model") or None)
         if not model.generator.styles:
             raise Problem("invalid", f"style: {model.name} has no styles, so it cannot take the look of a photo.")
         photo = await for_client(request, _photo(serving, model, files["photo"]), serving.settings.deadline_s)

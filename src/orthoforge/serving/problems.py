@@ -12,15 +12,17 @@ from typing import Any, NamedTuple
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from orthoforge.errors import OrthoforgeError, http_status, is_out_of_memory
+from orthoforge.serving.wording import over_http
 
 log = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 _PREFIX = "urn:orthoforge:problem:"
 _FULL = (errno.ENOSPC, errno.EDQUOT)
+_SHOWN = 200  # characters of an address
 _STATUS_OF_A_CLIENT_THAT_LEFT = 499  # nobody reads it; it is for the metrics
 
 
@@ -41,6 +43,7 @@ KINDS: dict[str, Kind] = {
     "slow-body": Kind(408, "The request took too long to arrive", "The body had not arrived after 30 s."),
     "conflict": Kind(409, "Not in this state", "The job is running and has no result yet."),
     "too-large": Kind(413, "Too large", "The mask has 9000×9000 px; 4194304 pixels are the most. Larger ones are POST /v1/jobs."),
+    "no-range": Kind(416, "No such part", "Range: the file ends at byte 1079172."),
     "no-form": Kind(415, "Not a form", "Send multipart/form-data."),
     "invalid": Kind(422, "Cannot be used", "mask.tif: value 37 in 0.3 % of pixels; 0, 1 and 255 are expected."),
     "too-often": Kind(429, "Too many requests", "60 requests a minute are the most; ask again in 3 s."),
@@ -52,7 +55,7 @@ KINDS: dict[str, Kind] = {
     "no-room": Kind(507, "Not enough memory or disk", "The disk has no room for the result."),
 }
 _KIND_OF_STATUS = {400: "bad-form", 401: "no-key", 404: "not-found", 405: "no-method", 406: "not-acceptable", 409: "conflict",
-                   413: "too-large", 415: "no-form", 422: "invalid", 507: "no-room"}  # fmt: skip
+                   413: "too-large", 415: "no-form", 416: "no-range", 422: "invalid", 507: "no-room"}  # fmt: skip
 
 
 class Problem(Exception):
@@ -94,7 +97,7 @@ def problem_of(error: Exception) -> Problem:
         return error
     if isinstance(error, OrthoforgeError):
         status = http_status(error)
-        return Problem(_KIND_OF_STATUS.get(status, "failed"), str(error) if status != 500 else KINDS["failed"].example)
+        return Problem(_KIND_OF_STATUS.get(status, "failed"), over_http(str(error)) if status != 500 else KINDS["failed"].example)
     if is_out_of_memory(error):
         return Problem("no-room", "There is not enough memory for this. Ask for something smaller.")
     if isinstance(error, OSError) and error.errno in _FULL:
@@ -159,9 +162,11 @@ def install(app: FastAPI) -> None:
         kind = _KIND_OF_STATUS.get(error.status_code, "failed")
         detail = str(error.detail)
         if kind == "not-found" and detail == "Not Found":
-            detail = f"There is nothing at {request.url.path}; /openapi.json lists what there is."
+            detail = f"There is nothing at {request.url.path[:_SHOWN]}; /openapi.json lists what there is."
         if kind == "no-method":
-            detail = f"{request.method} is not a method of {request.url.path}; /openapi.json lists those that are."
+            detail = (
+                f"{request.method[:_SHOWN]} is not a method of {request.url.path[:_SHOWN]}; /openapi.json lists those that are."
+            )
         response = Problem(kind, detail).response()
         response.headers.update({name: value for name, value in (error.headers or {}).items() if name.lower() == "allow"})
         return response
@@ -177,9 +182,13 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Problem, told)
     app.add_exception_handler(OrthoforgeError, told)
     app.add_exception_handler(ClientLeft, left)
+    app.add_exception_handler(ClientDisconnect, left)  # while its body was read
     app.add_exception_handler(HTTPException, http)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(Exception, told)
+
+
+_NO_JSON = "The body is to be a JSON object. Send it with `Content-Type: application/json`."
 
 
 def invalid_fields(errors: Sequence[Mapping[str, Any]]) -> Problem:
@@ -187,6 +196,7 @@ def invalid_fields(errors: Sequence[Mapping[str, Any]]) -> Problem:
     found = []
     for error in errors:
         place = [str(part) for part in error["loc"]]
-        found.append({"field": ".".join(place), "message": str(error["msg"])})
+        message = _NO_JSON if not place else str(error["msg"])
+        found.append({"field": ".".join(place), "message": message})
     said = "; ".join(f"{one['field']}: {one['message']}" if one["field"] else one["message"] for one in found)
     return Problem("invalid", said, errors=found)

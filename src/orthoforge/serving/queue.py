@@ -17,7 +17,7 @@ from typing import Any
 
 from orthoforge.devices import give_back_memory
 from orthoforge.serving.metrics import Metrics
-from orthoforge.serving.problems import Problem
+from orthoforge.serving.problems import ClientLeft, Problem
 
 log = logging.getLogger(__name__)
 # So many seconds later than it came is work taken to have come: others go first, but not for ever.
@@ -71,7 +71,7 @@ class Workers:
         self._numbers = itertools.count()
         self._changed = threading.Condition()
         self._ready: set[str] = set()
-        self._closing = False
+        self._refusing = self._closing = False
         self._running = 0
         self._requests = 0
         self._mean_s = _USUAL_SECONDS
@@ -102,7 +102,7 @@ class Workers:
 
     def require_room(self) -> None:
         """Raise ``Problem`` when the queue takes nothing, before anything is done for a request."""
-        if self._closing:
+        if self._refusing:
             raise Problem("stopping", "The server is stopping; ask again in 10 s.", retry_after_s=10)
         if self.waiting >= self._size:
             raise self._full()
@@ -147,14 +147,14 @@ class Workers:
     def close(self) -> None:
         """Take nothing new, finish what was taken, and end the workers."""
         with self._changed:
-            self._closing = True
+            self._refusing = self._closing = True
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
 
     def refuse(self) -> None:
-        """Take nothing new."""
-        self._closing = True
+        """Take nothing new. Further parts of what was taken still come: the workers live on until ``close``."""
+        self._refusing = True
 
     def _full(self) -> Problem:
         wait_s = self.retry_after_s
@@ -246,7 +246,7 @@ class Workers:
         try:
             results = batch[0].work.run(device, [one.work.payload for one in batch])
         except Exception as error:
-            if not isinstance(error, Problem):
+            if not isinstance(error, Problem | ClientLeft):
                 log.exception("work on %s failed", device)
             for one in batch:
                 one.future.set_exception(error)

@@ -53,6 +53,11 @@ class ServedScene:
         """As ``Scene.block_side_px`` has it."""
         return self.scene.block_side_px(len(self._workers.devices))
 
+    def find_buildings(self) -> None:
+        """Look for the buildings of the whole scene, once: minutes for a large one, which no device need wait for."""
+        with self._preparing:
+            _ = self.scene.buildings
+
     def block(self, window: Window, **how: Any) -> "Future[Any]":
         """A window of the delivered grid as ``Generated``, in its turn. ``how`` goes to ``Workers.submit``."""
         return self._workers.submit(alone(lambda device: self._block(window, device), window.height * window.width), **how)
@@ -72,18 +77,18 @@ class ServedScene:
         return self._workers.submit(Work(self._together, (mask, self.scene), key, mask.size), **how)
 
     async def image(self, deadline_s: float, small_pixels: int) -> Generated:
-        """The image, in one piece of memory."""
+        """The image, in one piece of memory. Its request has a place already, so that no part of it is refused any more."""
         side_px = await asyncio.to_thread(self.block_side_px)
         grid = self.scene.delivered.grid
         is_whole = self.pixels <= SAMPLE_PX and max(grid.height, grid.width) <= side_px
         if is_whole and self.scene.mask is self.scene.delivered:
-            return await asyncio.wrap_future(self.drawn(alone=self.pixels > small_pixels, deadline_s=deadline_s))
+            return await asyncio.wrap_future(self.drawn(alone=self.pixels > small_pixels, deadline_s=deadline_s, admitted=True))
         if is_whole:
-            return await asyncio.wrap_future(self.whole(deadline_s=deadline_s))
+            return await asyncio.wrap_future(self.whole(deadline_s=deadline_s, admitted=True))
         image = np.empty((grid.height, grid.width, self.scene.generator.bands), np.uint8)
         pixels_of = None
-        for number, window in enumerate(blocks_of(grid, side_px)):
-            made = await asyncio.wrap_future(self.block(window, urgency=IMAGE, deadline_s=deadline_s, admitted=number > 0))
+        for window in blocks_of(grid, side_px):
+            made = await asyncio.wrap_future(self.block(window, urgency=IMAGE, deadline_s=deadline_s, admitted=True))
             image[window.slices] = made.image
             if made.pixels_of is not None:
                 pixels_of = made.pixels_of if pixels_of is None else pixels_of + made.pixels_of

@@ -15,7 +15,7 @@ MASK_NAMES = {b"\x89PNG": "mask.png", b"II*\0": "mask.tif", b"MM\0*": "mask.tif"
 
 
 def mask_name(head: bytes) -> str:
-    """The name that a raster is stored by, from its first four bytes. ``Problem`` for what is neither PNG nor TIFF."""
+    """The name that a raster is stored by, from its first bytes. ``Problem`` for what is neither PNG nor TIFF."""
     if not head:
         raise Problem("invalid", "The mask is empty (0 bytes). Send a PNG or a GeoTIFF.")
     name = MASK_NAMES.get(head[:4])

@@ -28,6 +28,7 @@ def image_tags(scene: Scene, style: Style) -> dict[str, str]:
     """What an image says of itself: that it is synthetic, of which model, seed and mask."""
     grid = scene.delivered.grid
     place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
+    place += [] if grid.unit_m is None else [grid.unit_m]
     request = hashlib.sha256(json.dumps([scene.mask.identity, place, style.identity]).encode()).hexdigest()
     return synthetic_tags(scene.generator, scene.seed, Path("mask"), request) | style.tags
 

@@ -23,6 +23,7 @@ from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.hub.remote import download, is_repository_name
 from orthoforge.masks.classes import class_count
+from orthoforge.material.canvas import VERSION as CANVASES
 from orthoforge.models.conditions import decode_image, encode_mask, mask_values, pad_to_stride
 from orthoforge.models.generator import Generator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
@@ -338,6 +339,13 @@ class TrainedGenerator:
     def from_pretrained(source: str | Path, *, device: str = "cpu", revision: str | None = None) -> "TrainedGenerator":
         """Another name of ``load_generator``, which other libraries use."""
         return load_generator(source, device=device, revision=revision)
+
+    @property
+    def canvases_by(self) -> dict[str, object]:
+        """What decides its canvases and what becomes of them, beside mask, seed and style; empty where it composes none."""
+        if self.library is None:
+            return {}
+        return {"material": self.material_sha256, "canvases": CANVASES, "refinement": self.refinement}
 
     @property
     def own_style(self) -> tuple[str, str]:

@@ -13,7 +13,7 @@ from orthoforge.files import new_file, require_free_space
 from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
 from orthoforge.material import packing
-from orthoforge.material.canvas import Composer
+from orthoforge.material.canvas import VERSION, Composer
 from orthoforge.material.library import Library
 from orthoforge.tile_library import building_value, library_of_tiles
 from orthoforge.tiles.store import TileStore
@@ -22,7 +22,6 @@ from orthoforge.training.hardware import any_process
 from orthoforge.training.training import Material, Training
 
 FOLDER = "canvases"
-VERSION = 8  # raised when the same tiles give other canvases
 _SPREAD = 1_000_003  # canvases of different tiles and numbers lie so far apart on the plane that they share no ground
 _WAY_OUT = "Pass --material False."
 
