@@ -141,7 +141,7 @@ def sharing(folder: Path) -> Pair:
 
 
 GUARDED = (
-    Guarded("prepare a 1 500² scene", "rasterio reads its files", (3.5, 5.5), "bench.prepare", preparing),
+    Guarded("prepare a 1 500² scene", "rasterio reads its files", (2.6, 4.2), "bench.prepare", preparing),
     Guarded("64 crops of 256 px", "the same bytes, copied", (5, 9.5), "bench.store", cropping),
     Guarded("a step of baseline, 64 px", "plain eager PyTorch", (0.75, 1.1), "bench.training", training),
     Guarded("4 masks of 256 px to images in files", "the generator alone", (1.05, 1.45), "bench.scenes", drawing),

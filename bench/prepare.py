@@ -1,12 +1,15 @@
 """How long `prepare` takes for a scene of Inria's size, beside rasterio alone reading it, and how much memory.
 
-    python bench/prepare.py [--repeats 5] [--json PATH]
-    python bench/prepare.py --chips 2000 [--repeats 2]
+    python bench/prepare.py [--repeats 5] [--json PATH] [--against CHECKOUT]
+    python bench/prepare.py --chips 2000 [--repeats 2] [--against CHECKOUT]
 
 Each measurement is a fresh process, all kinds take turns, so a busy machine slows them alike. Time: one scene on one worker, from
 the call to a finished store on disk, the second time in a process (the first, which loads PROJ and the like, is printed as well);
 CPU seconds besides, as other work on the machine disturbs them less. Memory: the peak of the whole process, imports included, with
-two scenes on two workers.
+two scenes on two workers. ``--against`` names the folder of another version, which takes turns with this one.
+
+With ``--chips``: many pairs of 64 px, on one worker a core, and what it would save if their shards were two files in place of two
+each: the same bytes, written and forced onto the medium both ways.
 """
 
 import argparse
@@ -16,6 +19,8 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +28,13 @@ import numpy as np
 import rasterio
 from rasterio.transform import from_origin
 
+from orthoforge.files import sync
+
 SIDE = 5000
 CHIP_PX = 64
 RECIPES = {"low": 1, "mid-2x2": 2, "high-5x5": 5}
-GOAL_RATIO, GOAL_MB = 1.5, 400
+GOAL_RATIO, GOAL_MB = 1.25, 400
+GOAL_CHIPS_A_SECOND = 200
 
 # VmHWM, not ru_maxrss: that one begins at the size of the process that started this one.
 # Each prints [[wall seconds, CPU seconds] of the first and the second time, peak MB].
@@ -95,21 +103,50 @@ def write_chips(root: Path, count: int) -> Path:
     return root
 
 
-def show_chips(count: int, repeats: int) -> None:
-    """Print what preparing many small pairs takes beside reading them."""
+def show_chips(count: int, repeats: int, against: Path | None) -> None:
+    """Print what preparing many small pairs takes beside reading them, and what their many files cost."""
+    code = PREPARE.replace("size=286", f"size={CHIP_PX}")
+    read: list[list[list[float]]] = []
+    made: dict[str, list[list[list[float]]]] = {name: [] for name in ("prepare", *(["before"] if against else []))}
     with tempfile.TemporaryDirectory() as folder:
         chips = write_chips(Path(folder) / "chips", count)
         files = sorted(chips.rglob("*.tif"))
-        reading = np.array([measure(READ, *files)[0] for _ in range(repeats)])[:, 1].min(axis=0)
-        code = PREPARE.replace("size=286", f"size={CHIP_PX}")
-        made = np.array([measure(code, chips, 1, os.cpu_count())[0] for _ in range(repeats)])[:, 1].min(axis=0)
-    print(f"{count} chips of {CHIP_PX} px: {made[0]:.1f} s wall, {made[1]:.1f} s CPU; rasterio alone, {reading[1]:.1f} s CPU")
+        for _ in range(repeats):
+            read.append(measure(READ, *files)[0])
+            for name, results in made.items():
+                results.append(measure(code, chips, 1, os.cpu_count(), version=against if name == "before" else None)[0])
+        apart, together = (min(_writing(Path(folder), count, pieces) for _ in range(repeats)) for pieces in (2 * count, 2))
+    reading = np.array(read)[:, 1].min(axis=0)
+    print(f"{count} chips of {CHIP_PX} px, rasterio alone: {reading[0]:.1f} s wall, {reading[1]:.1f} s CPU")
+    for name, results in made.items():
+        wall, cpu = np.array(results)[:, 1].min(axis=0)
+        goal = count / GOAL_CHIPS_A_SECOND
+        reached = "reached" if wall <= goal else "MISSED"
+        times = f"{wall:.1f} s wall, {cpu:.1f} s CPU"
+        print(f"{name:8} {times}, {cpu / reading[1]:.2f} of reading by CPU; goal {goal:g} s wall: {reached}")
+    print(f"shards as {2 * count} files: {apart:.2f} s wall, as 2 files: {together:.2f} s")
 
 
-def measure(code: str, *args: object) -> tuple[list[list[float]], float]:
-    """What a fresh process prints on its last line."""
+def _writing(folder: Path, chips: int, pieces: int) -> float:
+    """Seconds for writing the tiles of so many chips in so many files, and forcing them onto the medium as ``prepare`` does."""
+    pixels = np.random.default_rng(0).bytes(4 * CHIP_PX**2 * chips // pieces)
+    with tempfile.TemporaryDirectory(dir=folder) as place:
+        began_at = time.perf_counter()
+        paths = [Path(place) / f"{number}.npy" for number in range(pieces)]
+        for path in paths:
+            path.with_suffix(".partial").write_bytes(pixels)
+            os.replace(path.with_suffix(".partial"), path)
+        with ThreadPoolExecutor(16) as pool:
+            list(pool.map(sync, paths))
+        return time.perf_counter() - began_at
+
+
+def measure(code: str, *args: object, version: Path | None = None) -> tuple[list[list[float]], float]:
+    """What a fresh process prints on its last line, of this version or of that in the folder ``version``."""
     command = [sys.executable, "-c", code, *map(str, args)]
-    return tuple(json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
+    env = os.environ | ({"PYTHONPATH": str(version.resolve() / "src")} if version else {})
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=env)
+    return tuple(json.loads(said.stdout.splitlines()[-1]))
 
 
 def main() -> None:
@@ -117,9 +154,10 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--chips", type=int, help="of so many pairs of 64 px instead")
+    parser.add_argument("--against", type=Path, help="folder of another version of the package, which is measured by turns")
     args = parser.parse_args()
     if args.chips:
-        show_chips(args.chips, args.repeats)
+        show_chips(args.chips, args.repeats, args.against)
         return
     with tempfile.TemporaryDirectory() as folder:
         one, two = Path(folder) / "one", Path(folder) / "two"
@@ -130,11 +168,14 @@ def main() -> None:
             os.link(path, link)
         read: list[list[list[float]]] = []
         made: dict[str, list[list[list[float]]]] = {name: [] for name in RECIPES}
+        before: dict[str, list[list[list[float]]]] = {name: [] for name in RECIPES}
         peaks: dict[str, float] = {}
         for _ in range(args.repeats):
             read.append(measure(READ, *pair)[0])
             for name, grid in RECIPES.items():
                 made[name].append(measure(PREPARE, one, grid, 1)[0])
+                if args.against:
+                    before[name].append(measure(PREPARE, one, grid, 1, version=args.against)[0])
         for name, grid in RECIPES.items():
             peaks[name] = max(measure(PREPARE, two, grid, 2)[1] for _ in range(2))
     # (repeat, first or second time, wall or CPU)
@@ -150,6 +191,10 @@ def main() -> None:
             f"{found['median_ratio']:.2f}, CPU {found['cpu_ratio']:.2f}, first scene of a process {found['first_ratio']:.2f}); "
             f"{peaks[name]:.0f} MB with two workers; goal {GOAL_RATIO} and {GOAL_MB} MB: {'reached' if reached else 'MISSED'}"
         )
+        if args.against:
+            other = describe(np.array(before[name]), reading)
+            times = f"{other['wall_s']:.2f} s wall, {other['cpu_s']:.2f} s CPU"
+            print(f"   before {times}: {other['ratio']:.2f} of reading (CPU {other['cpu_ratio']:.2f})")
     if args.json:
         args.json.write_text(json.dumps(figures, indent=1) + "\n")
 

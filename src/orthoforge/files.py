@@ -60,15 +60,19 @@ def new_file(path: Path, *, overwrite: bool = False) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path) -> Iterator[Path]:
+def replaced_file(path: Path, *, forced: bool = True) -> Iterator[Path]:
     """``new_file`` for who holds the lock of the folder and writes no more than the file: ``path`` is replaced, and nothing is
-    looked for beside it. Of thousands of small files that is most of the time."""
+    looked for beside it. Of thousands of small files that is most of the time.
+
+    One that is not ``forced`` onto the medium may be lost when the power fails. The caller forces it later, or notices."""
     partial = _beside(path, PARTIAL)
     with writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if not path.parent.is_dir():
+            path.parent.mkdir(parents=True, exist_ok=True)
         try:
             yield partial
-            sync(partial)
+            if forced:
+                sync(partial)
             os.replace(partial, path)
         except BaseException:
             partial.unlink(missing_ok=True)

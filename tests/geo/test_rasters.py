@@ -131,6 +131,8 @@ def test_a_png_bomb_is_refused_before_reading(tmp_path):
 def test_a_raster_larger_than_memory_is_refused_with_both_numbers(tmp_path, monkeypatch):
     path = write_tiff(tmp_path / "a.tif", make_image(make_mask(64)), make_grid(64))
     monkeypatch.setattr(memory, "available_memory", lambda: 1000)
+    assert read(path) is not None  # so little is not asked for
+    monkeypatch.setattr("orthoforge.geo.rasters.raster._UNASKED_BYTES", 1000)
     with pytest.raises(ResourceError, match=r"a\.tif: reading 64×64 px needs about .* GB of memory; .* are available"):
         read(path)
 

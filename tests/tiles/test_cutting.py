@@ -178,7 +178,7 @@ def test_areas_of_long_rows_are_counted_without_overflow(width, size, full):
     # Windows of up to 20 000²: one row of areas, each as large as so high a window makes it, against Python's integers.
     height, building = width, round(full * width)
     row = np.where(np.arange(width) < building, height, 0).astype(np.uint32)
-    counted = cutting._sum_columns(row[None, None], size)[0, 0]
+    counted = cutting._sum_columns(row[None, None], size, height)[0, 0]
     borders = [min(index * width, building * size) * height for index in range(size + 1)]
     expected = [high - low for low, high in pairwise(borders)]
     assert counted.tolist() == expected

@@ -16,7 +16,8 @@ from orthoforge.errors import ConfigError, DataError, GridError, LockedError, Ou
 from orthoforge.files import lock
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
-from orthoforge.tiles import manifest
+from orthoforge.geo.rasters import raster as raster_module
+from orthoforge.tiles import manifest, shards
 from orthoforge.tiles import prepare as prepare_module
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
@@ -426,18 +427,20 @@ from pathlib import Path
 from orthoforge.tiles import shards
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
-cut_images = shards.cut_images
-def slowly(*args):
+shards._AHEAD_BYTES = int(sys.argv[3])
+write_json = shards.write_json
+def slowly(*args, **options):
     time.sleep(0.05)
-    return cut_images(*args)
-shards.cut_images = slowly
+    return write_json(*args, **options)
+shards.write_json = slowly
 prepare(Path(sys.argv[1]), Path(sys.argv[2]), grid=2, size=32, workers=2)
 """
 
 
-def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys):
+@pytest.mark.parametrize("ahead_bytes", [0, 2**26])
+def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys, ahead_bytes):
     data, tiles = make_dataset(tmp_path / "data", [f"a{number}" for number in range(12)]), tmp_path / "tiles"
-    process = warm_python.start("-c", SLOW, data, tiles)
+    process = warm_python.start("-c", SLOW, data, tiles, ahead_bytes)
     deadline = time.monotonic() + 60
     while len(list((tiles / ".records").glob("a*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
@@ -454,6 +457,62 @@ def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys):
     whole = prepare(data, tmp_path / "whole", grid=2, size=32).path
     visible = {name: text for name, text in content(tiles).items() if not name.endswith(".lock")}
     assert visible == content(whole)
+
+
+def test_a_small_pair_is_opened_once(data, tmp_path, monkeypatch):
+    opened = []
+    quietly = raster_module.open_quietly
+    monkeypatch.setattr(
+        raster_module, "open_quietly", lambda path, *args, **options: opened.append(path) or quietly(path, **options)
+    )
+    prepare(data, tmp_path / "tiles", grid=2, size=32)
+    assert sorted(opened) == sorted(data.glob("*/*.tif"))
+
+
+@pytest.mark.parametrize(
+    "options", [{"grid": 2, "size": 20}, {"gsd": 0.3, "size": 64}, {"gsd": 0.6, "size": 16, "min_building": 0.1}]
+)
+def test_tiles_that_are_cut_ahead_are_the_same(data, tmp_path, monkeypatch, options):
+    cut_ahead = prepare(data, tmp_path / "ahead", **options).path
+    for room in (0, 40_000):  # of none, and of some
+        monkeypatch.setattr(shards, "_AHEAD_BYTES", room)
+        assert content(prepare(data, tmp_path / str(room), workers=1, **options).path) == content(cut_ahead)
+
+
+def test_a_store_is_the_same_as_ever(tmp_path):
+    """Its fingerprint: a run that was trained on it refuses to go on with another. Without coordinates it depends on no library."""
+    data = make_dataset(tmp_path / "data", NAMES, crs=None, suffix=".png")
+    store = prepare(data, tmp_path / "tiles", size=64)
+    assert store.fingerprint == "f13c98ad9f5d765fa11c643b993890b199183f3072537441dc1374057da2aebc"
+
+
+def test_shards_of_small_scenes_are_on_the_medium_before_the_store_is_there(data, tmp_path, monkeypatch):
+    forced = []
+    monkeypatch.setattr(shards, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
+    prepare(data, tmp_path / "tiles", grid=2, size=32)
+    assert sorted(forced) == sorted((path.name, False) for path in (tmp_path / "tiles").glob("*.npy"))
+
+
+@pytest.mark.parametrize("ahead_bytes", [0, 2**26])
+def test_a_source_that_changes_while_it_is_read_is_cut_anew(data, tmp_path, monkeypatch, capsys, ahead_bytes):
+    tiles, mask, cut_images = tmp_path / "tiles", data / "masks/austin2.tif", shards.cut_images
+
+    def changing(*args):
+        calls.append(args)
+        if len(calls) == 3:  # two rows of windows of the first scene, then the second's
+            mask.write_bytes(mask.read_bytes() + bytes(1))
+        return cut_images(*args)
+
+    monkeypatch.setattr(shards, "_AHEAD_BYTES", ahead_bytes)
+    calls: list[tuple[object, ...]] = []
+    monkeypatch.setattr(shards, "cut_images", changing)
+    prepare(data, tiles, grid=2, size=32, workers=1)
+    monkeypatch.setattr(shards, "cut_images", cut_images)
+    with pytest.raises(OutputExistsError, match="holds tiles made with other scenes"):
+        prepare(data, tiles, grid=2, size=32)
+    capsys.readouterr()
+    prepare(data, tiles, grid=2, size=32, overwrite=True)
+    assert "3 scenes kept from an earlier run" in capsys.readouterr().out
 
 
 def make_synthetic(data, name, *, made_from="", suffix=".tif", seed=50):

@@ -61,8 +61,9 @@ class Grid:
     @property
     def bounds(self) -> tuple[float, float, float, float]:
         """(left, bottom, right, top) in CRS units; in pixels when there is no CRS."""
-        corners = [self.transform @ corner for corner in ((0, 0), (self.width, 0), (0, self.height), (self.width, self.height))]
-        xs, ys = zip(*corners, strict=True)
+        a, b, c, d, e, f = self.transform[:6]
+        xs = [col * a + row * b + c for row in (0, self.height) for col in (0, self.width)]
+        ys = [col * d + row * e + f for row in (0, self.height) for col in (0, self.width)]
         return min(xs), min(ys), max(xs), max(ys)
 
     @property
@@ -195,15 +196,15 @@ def require_possible(path: object, grid: Grid) -> None:
 
 
 def _impossible(grid: Grid) -> str | None:
-    t = grid.transform
-    if not all(map(math.isfinite, (*t[:6], *grid.bounds))):
+    t, bounds = grid.transform, grid.bounds
+    if not all(map(math.isfinite, (*t[:6], *bounds))):
         return "its transform holds a number that is not finite"
     sides = grid._sides()
     low, high = _PIXEL_SIDES
     if not (low <= min(sides) and max(sides) <= high) or abs(t.a * t.e - t.b * t.d) < low * low:
         return f"its pixels are {sides[0]:.3g} × {sides[1]:.3g} in size"
-    left, bottom, right, top = grid.bounds
-    reach = max(map(abs, grid.bounds))
+    left, bottom, right, top = bounds
+    reach = max(map(abs, bounds))
     if grid.crs is not None and grid.crs.is_geographic and (max(-bottom, top) > 90 + sides[1] or max(-left, right) > 540):
         return f"its degrees reach from {left:.6g}, {bottom:.6g} to {right:.6g}, {top:.6g}"
     if reach > _FURTHEST or reach * 2**-52 > _SAME_PLACE_PX * min(sides):

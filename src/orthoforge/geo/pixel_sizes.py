@@ -62,8 +62,8 @@ class PixelSizes:
 
     def applied(self, grid: Grid, path: Path) -> Grid:
         """``grid`` with the pixel size that is stated for the file ``path``; as it is where the file says its own, or none is."""
-        metres = self.of(path) if grid.pixel_m() is None else None
-        return grid if metres is None else grid.with_pixel_size(metres)
+        metres = self.of(path)
+        return grid if metres is None or grid.pixel_m() is not None else grid.with_pixel_size(metres)
 
     def is_overruled(self, own_m: float | None, path: Path) -> bool:
         """Whether the file ``path``, whose pixels are ``own_m`` metres by what it says itself, was stated to have others."""

@@ -7,6 +7,7 @@ times is that of the last change of the file's entry (ctime), which nobody can s
 import hashlib
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def source_files(path: Path) -> list[Path]:
 def stamp(path: Path) -> Stamp:
     """Name, size, both times and checksum of a source and of the files that belong to it, as plain values. Reads them."""
     return [[*_entry(file, state), sha256_of(Path(file))] for file, state in _found(path)]
+
+
+def state(path: Path) -> Stamp:
+    """As ``stamp``, without checksums. Where it is the same before and after some work, the files did not change meanwhile."""
+    return [_entry(file, found) for file, found in _found(path)]
 
 
 def unchanged(path: Path, recorded: object) -> bool:
@@ -70,10 +76,11 @@ def _entry(file: str, state: os.stat_result) -> list[Any]:
 
 def _found(path: Path) -> Iterator[tuple[str, os.stat_result]]:
     """Files that are there, with their state, each once: some disks tell no capitals from small letters."""
-    stem, name = str(path.with_suffix("")), str(path)
-    names = [name, *(stem + suffix for suffix in _AFTER_STEM), *(name + suffix for suffix in _AFTER_NAME)]
+    suffix = path.suffix
+    stem = str(path).removesuffix(suffix)
     seen: set[tuple[int, int]] = set()
-    for file in (variant for one in names for variant in dict.fromkeys((one, _upper(one, stem)))):
+    for ending in _endings(suffix):
+        file = stem + ending
         try:
             state = os.stat(file)
         except OSError:
@@ -83,5 +90,8 @@ def _found(path: Path) -> Iterator[tuple[str, os.stat_result]]:
             yield file, state
 
 
-def _upper(file: str, stem: str) -> str:
-    return stem + file[len(stem) :].upper()
+@cache
+def _endings(suffix: str) -> tuple[str, ...]:
+    """What the names of a source ``X`` + ``suffix`` and of the files that belong to it have after X, in capitals too."""
+    endings = (suffix, *_AFTER_STEM, *(suffix + after for after in _AFTER_NAME))
+    return tuple(variant for one in endings for variant in dict.fromkeys((one, one.upper())))

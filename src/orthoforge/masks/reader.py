@@ -179,10 +179,13 @@ class MaskReader:
     @contextlib.contextmanager
     def open(self, path: Path) -> Iterator[RasterMask]:
         """The mask in the raster ``path``."""
-        with open_raster_mask(
-            path, classes=self.classes, threshold=self.threshold, pixel_sizes=self.pixel_sizes, coding=self.coding
-        ) as mask:
-            yield mask
+        with open_raster(path) as raster:
+            yield self.on(raster)
+
+    def on(self, raster: Raster, grid: Grid | None = None) -> RasterMask:
+        """The mask in a raster that is open, on ``grid`` where that is known."""
+        grid = grid or self.pixel_sizes.applied(raster.grid, raster.path)
+        return RasterMask(raster, self.classes, self.threshold, grid, self.coding)
 
     def grid(self, path: Path) -> Grid:
         """The grid of a raster, image or mask, with the pixel size that is stated for it."""

@@ -4,7 +4,7 @@ A scene passes by in strips of a few rows, so memory does not grow with the scen
 then column by column, as torch itself does it: the tiles are the same to the bit as from one call on the whole window.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,6 +29,8 @@ MAX_UPSAMPLING = 1.10
 _SQUARE = 0.02
 # Strips of 2 MB stay in the processor's cache between reading and shrinking; larger ones are no faster and take more memory.
 _STRIP_PIXELS = 600_000
+# Areas that are summed at a time, for the same reason.
+_AREAS_AT_ONCE = 100_000
 
 # A tile with a smaller share of pixels that hold data is left out: what it shows is the edge of a flight, hardly any ground.
 LEAST_DATA = 0.1
@@ -117,25 +119,39 @@ def cut_masks(read: Read, cut: Cut, row: int, size_px: int, classes: Classes | N
     Areas are counted in whole numbers, so exactly half is half on every machine.
     """
     values = (BUILDING,) if classes is None else range(classes.count)
-    areas = np.zeros((len(values), size_px, cut.cols * cut.width), np.uint32)
+    building = building_value(classes)
+    if cut.height == cut.width == size_px:
+        return _as_they_are(read, cut, row, values, building)
+    areas = np.zeros((len(values), size_px, cut.cols * cut.width), np.min_scalar_type(cut.height))
     for strip in _strips(cut, row):
         labels = read(strip)
         for area, value in zip(areas, values, strict=True):
             member = (labels == value).view(np.uint8)
             if member.any():
                 _add_rows(area, member, strip.row - row * cut.height, cut.height)
-    pixel_areas = np.stack([_sum_columns(area.reshape(size_px, cut.cols, cut.width), size_px) for area in areas])
+    pixel_areas = np.stack([_sum_columns(area.reshape(size_px, cut.cols, cut.width), size_px, cut.height) for area in areas])
     whole = cut.height * cut.width  # one tile pixel, in units of 1/S² scene pixels
-    building = building_value(classes)
     if building is None:
         shares = np.zeros(cut.cols)
     else:
-        shares = pixel_areas[values.index(building)].sum(axis=(0, 2)) / (whole * size_px**2)
+        shares = pixel_areas[values.index(building)].sum(axis=(0, 2), dtype=np.int64) / (whole * size_px**2)
     if classes:
         masks = pixel_areas.argmax(axis=0).astype(np.uint8)
     else:
         masks = np.where(2 * pixel_areas[0] >= whole, np.uint8(255), np.uint8(0))
     return np.ascontiguousarray(masks.swapaxes(0, 1)), shares
+
+
+def _as_they_are(read: Read, cut: Cut, row: int, values: Sequence[int], building: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """``cut_masks`` where a tile has the scene's own pixels: each covers itself."""
+    masks = np.empty((cut.cols, cut.height, cut.width), np.uint8)
+    for strip in _strips(cut, row):
+        first = strip.row - row * cut.height
+        labels = read(strip).reshape(strip.height, cut.cols, cut.width)
+        masks[:, first : first + strip.height] = labels.swapaxes(0, 1)
+    assert set(np.unique(masks).tolist()) <= {0, *values}
+    shares = np.zeros(cut.cols) if building is None else np.count_nonzero(masks == building, axis=(1, 2)) / (cut.height * cut.width)
+    return masks, shares
 
 
 def data_shares(read: Read, cut: Cut, row: int) -> np.ndarray:
@@ -170,25 +186,34 @@ def _add_rows(area: np.ndarray, member: np.ndarray, first: int, height: int) -> 
     """Add rows ``first``... of a window of ``height`` rows to its (S, W) areas. In units of 1/S row, row r is [r·S, (r+1)·S) and
     output row i is [i·height, (i+1)·height)."""
     size, end = len(area), first + len(member)
-    for i in range(first * size // height, min(size, -(-end * size // height))):
-        low, high = i * height, (i + 1) * height
-        top, bottom = low // size, (high - 1) // size
-        for row in {top, bottom}:
-            if first <= row < end:
-                weight = min(high, (row + 1) * size) - max(low, row * size)
-                area[i] += np.multiply(member[row - first], weight, dtype=np.uint32)
-        inner = member[max(top + 1, first) - first : max(0, min(bottom, end) - first)]
-        for part in range(0, len(inner), 255):  # 255 rows of ones still fit into a byte, the fastest sum there is
-            area[i] += np.multiply(np.add.reduce(inner[part : part + 255], axis=0, dtype=np.uint8), size, dtype=np.uint32)
+    touched = slice(first * size // height, min(size, -(-end * size // height)))
+    low = np.arange(touched.start, touched.stop) * height
+    top, bottom = low // size, (low + height - 1) // size
+    for step in range(int((bottom - top).max()) + 1):  # each output row's first row, its second, ...
+        row = top + step
+        weight = np.minimum(low + height, (row + 1) * size) - np.maximum(low, row * size)
+        weight[(weight < 0) | (row < first) | (row >= end)] = 0
+        rows = member[np.clip(row - first, 0, len(member) - 1)].astype(area.dtype)
+        rows *= weight.astype(area.dtype)[:, None]
+        area[touched] += rows
 
 
-def _sum_columns(area: np.ndarray, size: int) -> np.ndarray:
-    """(S, cols, W) row areas to (S, cols, S) pixel areas, by differences of running sums at the pixel borders."""
-    width = area.shape[2]
-    # Signed 64 bits all the way: a pixel border lies at up to S·H·W, which is beyond 2³² for a 5000² window at 542 px.
-    running = np.cumsum(area, axis=2, dtype=np.int64)
+def _sum_columns(area: np.ndarray, size: int, height: int) -> np.ndarray:
+    """(S, cols, W) row areas, ``height`` at most, to (S, cols, S) pixel areas: differences of running sums at pixel borders."""
+    rows, cols, width = area.shape
+    # A pixel border lies at up to S·H·W: beyond 2³² for a 5000² window at 542 px. Twice that is compared.
+    kind = np.int32 if 2 * size * height * width < 2**31 else np.int64
     column, part = np.divmod(np.arange(1, size + 1) * width, size)  # the border after each pixel, in whole columns and a rest
-    beyond = area[..., np.minimum(column, width - 1)].astype(np.int64)
-    at_border = np.zeros((*area.shape[:2], size + 1), np.int64)
-    at_border[..., 1:] = size * np.where(column > 0, running[..., column - 1], 0) + part * beyond
-    return np.diff(at_border, axis=2)
+    part = part.astype(kind)
+    pixels = np.empty((rows, cols, size), kind)
+    step = max(1, _AREAS_AT_ONCE // (cols * width))
+    for first in range(0, rows, step):
+        some = area[first : first + step]
+        running = np.zeros((len(some), cols, width + 1), kind)
+        np.cumsum(some, axis=2, dtype=kind, out=running[..., 1:])
+        at_border = running.take(column, axis=2, mode="clip")
+        at_border *= kind(size)
+        at_border += some.take(column, axis=2, mode="clip").astype(kind) * part
+        pixels[first : first + step, :, 0] = at_border[..., 0]
+        np.subtract(at_border[..., 1:], at_border[..., :-1], out=pixels[first : first + step, :, 1:])
+    return pixels

@@ -115,6 +115,7 @@ def band_count(bands: Sequence[int] | None) -> int:
     return len(bands or RGB)
 
 
+@lru_cache
 def shard_header(shape: tuple[int, ...]) -> bytes:
     """What an .npy file of uint8 begins with. Its length does not depend on the first dimension."""
     header = io.BytesIO()

@@ -179,7 +179,8 @@ def _prepare(
     print(f"{data}: {found.layout[0].name}")
     if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
         return finished
-    surveyed = _for_each(pairs, partial(_survey, settings=settings), here, skip_bad, left_out, "reading headers")
+    ahead = None if settings.layers or team.is_far else shards.Ahead(tiles)
+    surveyed = _for_each(pairs, partial(_survey, settings=settings, ahead=ahead), here, skip_bad, left_out, "reading headers")
     unknown = {name: str(found) for name, found in surveyed.items() if isinstance(found, UnknownPixelSize)}
     scenes = {name: scene for name, scene in surveyed.items() if isinstance(scene, Scene)}
     if unknown and not scenes and not left_out:
@@ -194,6 +195,7 @@ def _prepare(
     (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
     cut = partial(cut_scene, tiles=tiles, settings=settings)
     made = _for_each(todo, cut, team, skip_bad, left_out, "cutting scenes")
+    shards.force(tiles, todo)
     cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
     rows = [row for one in cut_tiles.values() for row in one.rows]
     if not rows:
@@ -226,16 +228,18 @@ def _usable(found: Pairs, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     return list(found.pairs), left_out
 
 
-def _survey(pair: Pair, settings: Settings) -> Scene | UnknownPixelSize:
+def _survey(pair: Pair, settings: Settings, ahead: shards.Ahead | None) -> Scene | UnknownPixelSize:
     """As ``survey_scene``; that pixels are of unknown size is returned: it must not stop the other scenes."""
     try:
-        return survey_scene(pair, settings)
+        return survey_scene(pair, settings, ahead)
     except UnknownPixelSize as error:
         return error
 
 
 def _notes(settings: Settings, scenes: Sequence[Scene]) -> list[str]:
     """What was stated of pixel sizes and is not used."""
+    if not settings.pixel_sizes.rules:
+        return []
     kept = {
         scene.name: own_m
         for scene in scenes

@@ -1,29 +1,33 @@
 """One scene to its two shards, so that a run which was killed goes on where it stopped.
 
+Small scenes are cut while their files are open for their headers: opening a file takes longer than reading some hundred pixels.
+
 Beside the shards stands a record in a hidden folder: which settings and which source files, as they were, the shards come from.
 It is written last and removed first, so a record always speaks of finished shards.
 """
 
 import contextlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+import math
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache, cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, get_args
+from typing import IO, Any, NamedTuple, get_args
 
 import numpy as np
 import rasterio
 
 from orthoforge.bands import require_band_numbers
 from orthoforge.errors import ConfigError, DataError, ResourceError
-from orthoforge.files import replaced_file
+from orthoforge.files import replaced_file, sync, writable
 from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window, grid_of_pair, require_same_grid
 from orthoforge.geo.pixel_sizes import PixelSizes
-from orthoforge.geo.rasters import Raster, open_raster, read_image
+from orthoforge.geo.rasters import Raster, open_raster, read_image, reading_many
 from orthoforge.geo.stamps import Stamp
 from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.masks.coding import Coding
@@ -49,6 +53,12 @@ from orthoforge.tiles.splits import Method
 
 RECORDS = ".records"
 _LEAST_BESIDE_PX = 2**18  # of a row of windows
+# Both files of a small scene together, and the tiles of all that are held in memory before they are written.
+_SMALL_BYTES, _AHEAD_BYTES = 2**20, 2**26
+# In the place of a checksum.
+_CHANGED = "changed while it was read"
+# A disk forces many files at once in little more time than one. Of two thousand, 16 threads took a third of what one did.
+_FORCING_THREADS = 16
 _LATER = ("bands", "pixel_sizes", "coding", "layers", "places")
 
 
@@ -129,6 +139,7 @@ class Scene:
     """A pair whose headers were read; ``cut`` is ``None`` when it is smaller than one tile.
 
     ``synthetic`` says that a generator made the image; ``made_from`` are the scenes whose masks it was made from, where known.
+    ``ready`` are the tiles of one that was cut at once.
     """
 
     pair: Pair
@@ -136,6 +147,7 @@ class Scene:
     cut: Cut | None
     synthetic: bool = False
     made_from: tuple[str, ...] = ()
+    ready: "Ready | None" = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -154,48 +166,129 @@ class SceneTiles:
     sources: list[Stamp] | None = None
 
 
-def survey_scene(pair: Pair, settings: Settings) -> Scene:
-    """Read both headers and plan the cut. ``DataError`` when the pair does not fit together."""
-    with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
+class Ready(NamedTuple):
+    """A scene's tiles before they are written: images (S, S, B), masks (S, S), and what is told of them."""
+
+    images: list[np.ndarray]
+    masks: list[np.ndarray]
+    told: SceneTiles
+
+
+class Ahead:
+    """Which scenes are cut while they are surveyed: small ones without a record, as long as ``room_bytes`` hold their tiles."""
+
+    def __init__(self, tiles: Path, room_bytes: int | None = None) -> None:
+        self._tiles, self._lock = tiles, threading.Lock()
+        self._room_bytes = _AHEAD_BYTES if room_bytes is None else room_bytes
+
+    def takes(self, pair: Pair) -> bool:
+        """Whether a pair is small, and nothing says that it was finished before."""
+        try:
+            small = sum(file.stat().st_size for file in (pair.image, pair.mask)) <= _SMALL_BYTES
+        except OSError:  # whoever opens it says so
+            return False
+        return small and not is_recorded(self._tiles, pair)
+
+    def has_room(self, cut: Cut, settings: Settings) -> bool:
+        """Whether the scene and its tiles are small enough; their room is then taken."""
+        needed = sum(map(math.prod, settings.shard_shapes(cut.rows * cut.cols)))
+        if cut.rows * cut.height * cut.cols * cut.width > _SMALL_BYTES:
+            return False
+        with self._lock:
+            if needed > self._room_bytes:
+                return False
+            self._room_bytes -= needed
+        return True
+
+
+def survey_scene(pair: Pair, settings: Settings, ahead: Ahead | None = None) -> Scene:
+    """Read both headers and plan the cut; of a scene that ``ahead`` takes, cut it. ``DataError`` when the pair does not fit."""
+    sources = stamp(pair) if ahead and ahead.takes(pair) else None  # before opening, as in ``cut_scene``
+    with reading_many(), open_raster(pair.image) as image, open_raster(pair.mask) as mask:
         require_same_grid(pair.name, image.grid, mask.grid)
         grid = grid_of_pair(image.grid, mask.grid)
         synthetic = image.tags().get("SYNTHETIC") == "YES"
         grid = settings.pixel_sizes.applied(grid, pair.image)
         made_from = tuple(filter(None, mask.tags().get("SOURCE_SCENES", "").split(", "))) if synthetic else ()
-    if settings.gsd is not None:
-        cut = cut_by_gsd(pair.name, grid, settings.gsd, settings.size)
-    else:
-        assert settings.grid is not None
-        cut = cut_by_number(grid, settings.grid)
-    return Scene(pair, grid, cut, synthetic, made_from)
+        if settings.gsd is not None:
+            cut = cut_by_gsd(pair.name, grid, settings.gsd, settings.size)
+        else:
+            assert settings.grid is not None
+            cut = cut_by_number(grid, settings.grid)
+        scene = Scene(pair, grid, cut, synthetic, made_from)
+        if cut is None or sources is None or ahead is None or not ahead.has_room(cut, settings):
+            return scene
+        images: list[np.ndarray] = []
+        masks: list[np.ndarray] = []
+        told = _cut(scene, image, settings.reader.on(mask, grid), settings, images.append, masks.append)
+        return replace(scene, ready=Ready(images, masks, replace(told, sources=sources)))
 
 
 def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
     """Write a scene's shards and its record; the rows have no split yet.
 
-    Tiles whose image has data on less than ``LEAST_DATA`` of their ground are left out.
+    Tiles whose image has data on less than ``LEAST_DATA`` of their ground are left out. Shards of a scene that was ``ready`` are
+    not forced onto the medium, see ``force``.
     """
     assert scene.cut
-    pair, cut, size = scene.pair, scene.cut, settings.size
-    rows: list[TileRow] = []
-    empty = partly = 0
-    gsd_m = _tile_gsd_m(scene.grid.pixel_m(), cut, settings)
-    sources = stamp(pair)  # before reading: a source that changes meanwhile will not fit it
+    pair, ready = scene.pair, scene.ready
     record = tiles / RECORDS / f"{pair.name}.json"
     record.unlink(missing_ok=True)  # it speaks of the shards that are replaced now
     image_path, mask_path = manifest.shard_paths(tiles, pair.name)
     with (
-        open_raster(pair.image) as image,
-        _opened_mask(scene, settings) as mask,
-        replaced_file(image_path) as image_partial,
-        replaced_file(mask_path) as mask_partial,
+        replaced_file(image_path, forced=ready is None) as image_partial,
+        replaced_file(mask_path, forced=ready is None) as mask_partial,
         open(image_partial, "wb") as image_shard,
         open(mask_partial, "wb") as mask_shard,
-        _second_thread(cut) as beside,
     ):
+        if ready:
+            told, sources = ready.told, ready.told.sources
+            _write_headers(image_shard, mask_shard, len(told.rows), settings)
+            for image_of_tile, mask_of_tile in zip(ready.images, ready.masks, strict=True):
+                image_shard.write(image_of_tile.data)
+                mask_shard.write(mask_of_tile.data)
+        else:
+            _write_headers(image_shard, mask_shard, 0, settings)
+            with (
+                _stamped_meanwhile(scene) as stamped,
+                reading_many(),
+                open_raster(pair.image) as image,
+                _opened_mask(scene, settings) as mask,
+            ):
+                told = _cut(scene, image, mask, settings, _to(image_shard), _to(mask_shard))
+                sources = stamped()
+            _write_headers(image_shard, mask_shard, len(told.rows), settings)
+    if not told.rows:
+        image_path.unlink()
+        mask_path.unlink()
+    rows = [row.to_json() for row in told.rows]
+    content = {"made_by": settings.pixels, "sources": sources, "empty": told.empty, "partly": told.partly, "rows": rows}
+    write_json(record, content, spread=False, forced=ready is None)
+    return replace(told, sources=sources)
+
+
+def _to(shard: IO[bytes]) -> Callable[[np.ndarray], object]:
+    """Writes the bytes of an array."""
+    return lambda pixels: shard.write(pixels.data)
+
+
+def _cut(
+    scene: Scene,
+    image: Raster,
+    mask: RasterMask | LayeredMask | LayerMask,
+    settings: Settings,
+    keep_image: Callable[[np.ndarray], object],
+    keep_mask: Callable[[np.ndarray], object],
+) -> SceneTiles:
+    """Hand a scene's tiles over, row by row of windows, apart from those that are left out."""
+    assert scene.cut
+    cut, size = scene.cut, settings.size
+    rows: list[TileRow] = []
+    empty = partly = 0
+    gsd_m = _tile_gsd_m(scene.grid.pixel_m(), cut, settings)
+    with _second_thread(cut) as beside:
         pixels = _speaking_of_the_whole(partial(read_image, image, bands=settings.bands))
         labels = _speaking_of_the_whole(mask.labels)
-        _write_headers(image_shard, mask_shard, 0, settings)
         for row in range(cut.rows):
             masks_beside = beside(cut_masks, labels, cut, row, size, settings.classes)
             images = cut_images(pixels, cut, row, size)
@@ -205,17 +298,45 @@ def cut_scene(scene: Scene, *, tiles: Path, settings: Settings) -> SceneTiles:
             kept = (shares >= settings.min_building) & (data >= LEAST_DATA)
             partly += int(np.count_nonzero(data[kept] < 1))
             for col in np.flatnonzero(kept).tolist():
-                image_shard.write(images[col])
-                mask_shard.write(masks[col])
+                keep_image(images[col])
+                keep_mask(masks[col])
                 sums = float(shares[col]), manifest.tile_sha256(images[col], masks[col])
                 rows.append(_row(scene, gsd_m, len(rows), cut.window(row, col), size, *sums))
-        _write_headers(image_shard, mask_shard, len(rows), settings)
-    if not rows:
-        image_path.unlink()
-        mask_path.unlink()
-    told = {"made_by": settings.pixels, "sources": sources, "empty": empty, "partly": partly}
-    write_json(record, told | {"rows": [row.to_json() for row in rows]})
-    return SceneTiles(rows, empty, partly, sources)
+    return SceneTiles(rows, empty, partly)
+
+
+def force(tiles: Path, scenes: Iterable[Scene]) -> None:
+    """Force the shards of those scenes onto the medium that were ``ready``.
+
+    Where the power fails before, the next run finds by their checksums which are whole.
+    """
+    ready = [scene.name for scene in scenes if scene.ready and scene.ready.told.rows]
+    shards = [shard for name in ready for shard in manifest.shard_paths(tiles, name)]
+    with writable(tiles), ThreadPoolExecutor(_FORCING_THREADS) as pool:
+        for _ in pool.map(sync, shards):
+            pass
+
+
+@contextlib.contextmanager
+def _stamped_meanwhile(scene: Scene) -> Iterator[Callable[[], list[Stamp]]]:
+    """Gives the stamp of a scene's files, which are read for it while the block reads pixels.
+
+    The stamp of files that changed between the block's beginning and the call fits no file.
+    """
+    assert scene.cut
+    before = _state(scene.pair)
+    with _second_thread(scene.cut) as beside:
+        later = beside(stamp, scene.pair)
+
+        def stamped() -> list[Stamp]:
+            found = later()
+            return found if _state(scene.pair) == before else [[[*entry, _CHANGED] for entry in one] for one in before]
+
+        yield stamped
+
+
+def _state(pair: Pair) -> list[Stamp]:
+    return [stamps.state(pair.image), stamps.state(pair.mask)]
 
 
 @contextlib.contextmanager
@@ -355,7 +476,8 @@ def read_json(path: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def write_json(path: Path, body: Mapping[str, object]) -> None:
-    """Write ``body`` in one go, replacing what was there; the lock of the folder is held."""
-    with replaced_file(path) as partial_path:
-        partial_path.write_text(json.dumps(body, indent=1, ensure_ascii=False) + "\n", "utf-8")
+def write_json(path: Path, body: Mapping[str, object], *, spread: bool = True, forced: bool = True) -> None:
+    """Write ``body`` in one go, replacing what was there; the lock of the folder is held. ``spread`` over lines takes ten times as
+    long."""
+    with replaced_file(path, forced=forced) as partial_path:
+        partial_path.write_text(json.dumps(body, indent=1 if spread else None, ensure_ascii=False) + "\n", "utf-8")

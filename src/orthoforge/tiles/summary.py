@@ -7,7 +7,7 @@ from typing import NamedTuple, TypedDict
 from rich.console import Console
 
 from orthoforge.geo.areas import place_is_known
-from orthoforge.geo.grid import crs_name
+from orthoforge.geo.grid import Grid, crs_name
 from orthoforge.tiles.cutting import LEAST_DATA, cut_by_gsd
 from orthoforge.tiles.shards import Scene
 from orthoforge.tiles.splits import BUFFER, SPLITS, Method
@@ -166,9 +166,8 @@ def _notes(rows: Sequence[TileRow], method: str) -> list[str]:
                 f"{_scenes(unplaced)} without CRS: whether they touch one another cannot be known, so each is split on its own."
             )
         one_each = {row.scene: row.grid for row in real if row.grid.crs}
-        names = {crs_name(grid.crs) for grid in one_each.values()}
-        lost = sorted({crs_name(grid.crs) for grid in one_each.values() if not place_is_known(grid.bounds, grid.crs)})
-        if len(names) > 1 and lost:
+        lost = _without_known_place(list(one_each.values()))
+        if lost:
             notes.append(
                 f"scenes in a CRS without a known place on Earth are taken not to touch those in another one ({_some(lost)})."
             )
@@ -176,6 +175,13 @@ def _notes(rows: Sequence[TileRow], method: str) -> list[str]:
     if empty and not (method == "inria" and empty == ["test"]):
         notes.append(f"no tile is in {' or '.join(empty)}: too few scenes or tiles for --split {method}.")
     return notes
+
+
+def _without_known_place(grids: Sequence[Grid]) -> list[str]:
+    """The names of CRSs that some grids have no known place in, where grids are in several CRSs."""
+    if len({crs_name(crs) for crs in {grid.crs for grid in grids}}) < 2:
+        return []
+    return sorted({crs_name(grid.crs) for grid in grids if not place_is_known(grid.bounds, grid.crs)})
 
 
 def _leaks(rows: Sequence[TileRow], scenes: Sequence[Scene]) -> list[str]:

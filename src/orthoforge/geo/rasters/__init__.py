@@ -29,6 +29,7 @@ from orthoforge.geo.rasters.raster import (
     open_raster,
     quiet_about_places,
     read_tags,
+    reading_many,
 )
 from orthoforge.geo.rasters.reference_image import REFERENCE_PX, read_reference
 
@@ -56,6 +57,7 @@ __all__ = [
     "read_mask_values",
     "read_reference",
     "read_tags",
+    "reading_many",
     "require_mask_values",
     "require_memory",
     "require_name",

@@ -1,5 +1,6 @@
 """Which of GDAL's drivers a file is for, by its name and its first bytes, and what may lie beside it."""
 
+import os
 from pathlib import Path
 
 from orthoforge.errors import DataError
@@ -48,7 +49,8 @@ def require_name(path: Path) -> None:
 
 def require_own_side_files(path: Path) -> None:
     """Raise ``DataError`` for a mask or overviews beside ``path`` that are no TIFF: GDAL would follow a VRT to any other file."""
-    for side in (path.with_name(path.name + suffix) for suffix in _SIDE_FILES):
+    there = [suffix for suffix in _SIDE_FILES if os.path.lexists(f"{path}{suffix}")]
+    for side in (path.with_name(path.name + suffix) for suffix in there):
         with readable(side):
             if side.exists() and not (side.is_file() and _head(side)[1] == "GTiff"):
                 kind = "mask" if side.suffix.lower() == ".msk" else "overviews"

@@ -47,9 +47,10 @@ def read_mask_and_valid(
     """
     require_threshold(threshold)
     values, valid = _mask_values_and_valid(raster, window)
-    if threshold is None:
-        _require_mask_values(raster, values)
-    mask = (values >= (1 if threshold is None else threshold)).view(np.uint8) * np.uint8(255)
+    if threshold is None and 1 not in _require_mask_values(raster, values):
+        mask = values  # 0 and 255 already
+    else:
+        mask = (values >= (1 if threshold is None else threshold)).view(np.uint8) * np.uint8(255)
     if valid is not None:
         mask[~valid] = 0
     return mask, valid
@@ -129,14 +130,18 @@ def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
     )
 
 
-def _require_mask_values(raster: Raster, values: np.ndarray) -> None:
-    """Raise ``DataError`` for values that are no mask's, also where 1 and 255 were read from two windows."""
-    if ((values > 1) & (values < 255)).any():
+def _require_mask_values(raster: Raster, values: np.ndarray) -> set[int]:
+    """Which of 1 and 255 are among the values. ``DataError`` for others, also where 1 and 255 were read from two windows."""
+    after = values + np.uint8(1)  # 255 becomes 0, so that what may be are the three lowest numbers
+    highest = int(after.max(initial=0))
+    if highest > 2:
         # Row by row: bincount copies what it counts to int64, 200 MB for a scene of 5000².
         require_mask_values(raster.path, np.sum([np.bincount(row, minlength=256) for row in values], axis=0))
-    raster.seen.update(value for value in (1, 255) if (values == value).any())
+    found = {value for value, is_there in ((1, highest == 2), (255, after.min(initial=1) == 0)) if is_there}
+    raster.seen.update(found)
     if {1, 255} <= raster.seen:
         require_mask_values(raster.path, _whole(raster).counts)
+    return found
 
 
 def _mask_values_and_valid(raster: Raster, window: Window | None) -> tuple[np.ndarray, np.ndarray | None]:
@@ -147,9 +152,9 @@ def _mask_values_and_valid(raster: Raster, window: Window | None) -> tuple[np.nd
     if _nodata_is_meant(raster):
         has_value = values != raster.nodata
         valid = has_value if valid is None else valid & has_value
-    if (values < 0).any():
+    if values.dtype == np.int8 and (values < 0).any():
         raise DataError(f"{raster.path}: mask is {raster.dtype} and holds values below 0. Export it as uint8.")
-    values = values.astype(np.uint8)  # a copy, (H, W): the other bands go
+    values = np.require(values, np.uint8, "C")  # (H, W): the other bands go
     if (levels := raster.grey_levels()) is not None:
         _require_grey(raster, values if valid is None else values[valid], levels)
         values = levels.astype(np.uint8)[values]

@@ -26,7 +26,7 @@ def require_upright(path: Path, driver: str, tags: Mapping[str, str]) -> None:
     else:
         with readable(path), open(path, "rb") as file:
             exif: BinaryIO | None = file if driver == "GTiff" else _exif_of_png(file)
-            orientation = _orientation(exif) if exif else _UPRIGHT
+            orientation = short_tag(exif, _TAG, _UPRIGHT) if exif else _UPRIGHT
     if orientation in _SHOWN_AS:
         raise DataError(
             f"{path}: its EXIF tag Orientation is {orientation}: viewers show it {_SHOWN_AS[orientation]}, and its pixels are not "
@@ -51,9 +51,10 @@ def _exif_of_png(file: BinaryIO) -> BinaryIO | None:
     return None
 
 
-def _orientation(file: BinaryIO) -> int:
-    """The tag in the first directory of a TIFF or BigTIFF; upright where it is missing or damaged."""
+def short_tag(file: BinaryIO, wanted: int, otherwise: int) -> int:
+    """The number that a tag of the first directory of a TIFF or BigTIFF holds; ``otherwise`` where it is missing or damaged."""
     try:
+        file.seek(0)
         order = {b"II": "<", b"MM": ">"}[file.read(2)]
         (version,) = struct.unpack(order + "H", file.read(2))
         if big := version == 43:
@@ -65,9 +66,9 @@ def _orientation(file: BinaryIO) -> int:
         for _ in range(min(count, 2**16)):
             entry = file.read(entry_size)
             tag, kind = struct.unpack_from(order + "HH", entry)
-            if tag >= _TAG:  # they are in ascending order
-                found = tag == _TAG and kind == _SHORT
-                return struct.unpack_from(order + "H", entry, entry_size - (8 if big else 4))[0] if found else _UPRIGHT
+            if tag >= wanted:  # they are in ascending order
+                found = tag == wanted and kind == _SHORT
+                return int(struct.unpack_from(order + "H", entry, entry_size - (8 if big else 4))[0]) if found else otherwise
     except (KeyError, struct.error, OverflowError, ValueError):
         pass
-    return _UPRIGHT
+    return otherwise

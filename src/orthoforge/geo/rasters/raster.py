@@ -25,6 +25,7 @@ from orthoforge.geo.rasters.files import driver_of, require_own_side_files
 from orthoforge.geo.rasters.memory import require_memory
 from orthoforge.geo.rasters.named_files import require_no_named_files
 from orthoforge.geo.rasters.orientation import require_upright
+from orthoforge.geo.rasters.plain_rows import has_plain_rows, read_plain_rows
 
 # A header may declare any size. 50 000² is four times the area of the largest scenes in use.
 MAX_PIXELS = 50_000**2
@@ -41,6 +42,8 @@ _MOST_BLOCK_BYTES = 2**29
 READ_OPTIONS = {
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO", "GDAL_CACHEMAX": 48 * 2**20, "GDAL_DISABLE_READDIR_ON_OPEN": "TRUE",
 }  # fmt: skip
+# A window of fewer bytes is read without asking how much memory is left, which takes as long as reading a small one.
+_UNASKED_BYTES = 2**24
 # GDAL's threads halve the time for blocks of at least so many pixels; Inria's one-row blocks take 4 to 15 times as long with them.
 # (GTIFF_DIRECT_IO would read those three times faster, but gives a truncated file's missing rows as garbage, without an error.)
 _THREADED_BLOCK_PIXELS = 2**16
@@ -53,6 +56,8 @@ _is_forked = threading.Event()
 os.register_at_fork(after_in_child=_is_forked.set)
 # ``warnings.catch_warnings`` changes the whole process, so threads take turns in it.
 _warnings_lock = threading.Lock()
+# Whether a thread is inside of ``reading_many``.
+_thread = threading.local()
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,8 @@ class Raster:
     _dataset: DatasetReader
     seen: set[int] = field(default_factory=set, compare=False)
     """Of a mask, which of 1 and 255 were read so far."""
+    has_plain_rows: bool = False
+    """Its rows can be read as they lie in the file, see ``plain_rows``."""
 
     def read(self, window: Window | None = None, bands: Sequence[int] | None = None) -> np.ndarray:
         """Pixels as (H, W, C) in the file's own dtype: of all bands, or of some by their number from 1.
@@ -77,10 +84,15 @@ class Raster:
         w = self._window(window)
         indexes = list(range(1, self.band_count + 1) if bands is None else bands)
         needed = w.height * w.width * len(indexes) * np.dtype(self.dtype).itemsize
-        require_memory(needed, f"{self.path}: reading {w.width}×{w.height} px")
-        pixels = np.empty((w.height, w.width, len(indexes)), self.dtype)
+        if needed > _UNASKED_BYTES:
+            require_memory(needed, f"{self.path}: reading {w.width}×{w.height} px")
         part = rasterio.windows.Window(w.col, w.row, w.width, w.height)
         with self._readable(w):
+            if self.has_plain_rows and indexes == list(range(1, self.band_count + 1)):
+                rows = read_plain_rows(self.path, self._dataset, w)
+                if rows is not None:
+                    return rows
+            pixels = np.empty((w.height, w.width, len(indexes)), self.dtype)
             # GDAL writes through the strides: no second copy to bring the bands last, and half the memory.
             self._dataset.read(indexes, window=part, out=np.moveaxis(pixels, -1, 0))
         return pixels
@@ -203,7 +215,8 @@ def open_raster(path: Path) -> Iterator[Raster]:
     require_own_side_files(path)
     require_no_named_files(path)
     with contextlib.ExitStack() as stack:
-        stack.enter_context(rasterio.Env(**READ_OPTIONS))
+        if not getattr(_thread, "reads_many", False):
+            stack.enter_context(rasterio.Env(**READ_OPTIONS))
         try:
             dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
             _require_sane(path, dataset)
@@ -220,7 +233,25 @@ def open_raster(path: Path) -> Iterator[Raster]:
         grid = grid if grid.crs else _with_told_pixel_size(grid, dataset.tags().get(PIXEL_SIZE_TAG))
         if grid.transform == grid.transform.identity():  # a place on the ground is that of the pixels as they are stored
             require_upright(path, driver, dataset.tags())
-        yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset)
+        plain = has_plain_rows(path, dataset)
+        yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset, has_plain_rows=plain)
+
+
+@contextlib.contextmanager
+def reading_many() -> Iterator[None]:
+    """GDAL's options for reading, set once for all files that this thread opens inside the block.
+
+    Of a small raster, setting and unsetting them takes longer than reading its pixels.
+    """
+    if getattr(_thread, "reads_many", False):
+        yield
+        return
+    with rasterio.Env(**READ_OPTIONS):
+        _thread.reads_many = True
+        try:
+            yield
+        finally:
+            _thread.reads_many = False
 
 
 def gdal_threads() -> dict[str, str]:
