@@ -183,7 +183,7 @@ def _unlabelled(
     return [
         _row(arm, places, seeds, best, free[0])
         | common
-        | {"validation_iou": scores[arm], "is_chosen": arm == chosen, "weights": None if arm in free else places[0].weights}
+        | {"validation_iou": scores[arm], "is_chosen": arm == chosen, "weights": places[0].weights if arm in synthetic else None}
         for arm in arms
     ]
 

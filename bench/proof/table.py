@@ -12,7 +12,7 @@ BEGIN, END = "<!-- proof: written by python -m bench.proof -->", "<!-- end of pr
 
 
 def markdown(rows: Sequence[Row]) -> str:
-    """A table of the arms with synthetic images against the best baseline of their setting, and one line for what that scores."""
+    """A table of the arms of each setting: what the best baseline scores, and the others against it."""
     lines = [
         "| setting | arm | IoU | beyond the best baseline | over seeds | over seeds and scenes | finding | beyond real, turned |",
         "|---|---|---|---|---|---|---|---|",
@@ -20,16 +20,17 @@ def markdown(rows: Sequence[Row]) -> str:
     for setting in dict.fromkeys(row["setting"] for row in rows):
         mine = [row for row in rows if row["setting"] == setting]
         best = next(row for row in mine if row["arm"] == row["best_baseline"])
-        where = f"{setting}: {best['seeds']} seeds, {best['test_tiles']} test tiles of {best['test_scenes']} scenes"
+        seeds = f"{best['seeds']} seed{'s' * (best['seeds'] != 1)}"
+        where = f"{setting}: {seeds}, {best['test_tiles']} test tiles of {best['test_scenes']} scenes"
         lines.append(f"| **{where}** | *{best['arm']}* | {best['iou']:.3f} | | | | | {_signed(best['to_plain'])} |")
         for row in mine:
-            if row["weights"] is None:
+            if row is best:
                 continue
             arm = f"**{row['arm']}**" if row["is_chosen"] else row["arm"]
             cells = [_signed(row["difference"]), _interval(row["seeds_interval"]), _interval(row["scenes_interval"])]
+            by = "" if row["weights"] is None else f"weights {row['weights'][:8]}"
             lines.append(
-                f"| weights {row['weights'][:8]} | {arm} | {row['iou']:.3f} | {' | '.join(cells)} | {row['verdict']} | "
-                f"{_signed(row['to_plain'])} |"
+                f"| {by} | {arm} | {row['iou']:.3f} | {' | '.join(cells)} | {row['verdict']} | {_signed(row['to_plain'])} |"
             )
     return "\n".join(lines)
 
