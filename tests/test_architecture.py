@@ -81,8 +81,8 @@ ALLOWED = {
         "pages", "run_files",
     },
     "usefulness": {
-        "errors", "devices", "progress", "geo", "masks", "forging", "bands", "files", "tiles", "checkpoints", "trained_generator",
-        "generation", "evaluation", "measures", "pages", "runs",
+        "errors", "devices", "progress", "geo", "masks", "scenes.place_names", "forging", "bands", "files", "tiles", "checkpoints",
+        "trained_generator", "generation", "evaluation", "measures", "pages", "runs",
     },
     "realigning": {
         "errors", "devices", "progress", "files", "geo", "masks", "scenes", "measures", "pages",

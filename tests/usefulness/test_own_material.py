@@ -93,6 +93,16 @@ def test_masks_are_forged_of_tiles_that_lie_nowhere(run, tmp_path):
     assert made.gsd_m == nowhere.gsd_m == 0.5
 
 
+def test_masks_are_forged_of_scenes_that_are_called_by_numbers(run, tmp_path):
+    for kind, pixels in (("images", np.repeat(TOWN.astype(np.uint8)[..., None] * 90, 3, -1)), ("gt", TOWN.astype(np.uint8) * 255)):
+        for name in ("10", "21", "a1"):
+            write_tiff(tmp_path / "data" / kind / f"{name}.tif", np.tile(pixels, (3, 3, 1)[: pixels.ndim]))
+    store = prepare(tmp_path / "data", tmp_path / "tiles", pixel_size=0.5, gsd=0.5, size=80, split="digits", workers=1)
+    made = own_tiles(load_generator(run), store, store.ids("train"), tmp_path, masks="forged", most=3, seed=0)
+    assert {row.place for row in made.rows} == {row.place for row in store.rows}
+    assert len({row.place for row in store.rows}) == 3
+
+
 def test_of_a_subset_the_others_train_no_more_and_its_fingerprint_says_so(store):
     ids = of_scene(store, "heath2")
     part = training_on(store, ids)

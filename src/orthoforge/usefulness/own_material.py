@@ -14,6 +14,7 @@ from orthoforge.forging.forge import forge
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Window
 from orthoforge.masks.reader import open_raster_mask
+from orthoforge.scenes.place_names import place_of
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.store import TileStore
@@ -75,9 +76,11 @@ def _turned_tile(own: TileStore, tile_id: int, seed: int, copy: int) -> np.ndarr
 def _forged(own: TileStore, count: int, seed: int, folder: Path) -> list[Wanted]:
     """``count`` masks, or a few more, forged by recombining the footprints of the tiles, as many of each place."""
     rows = [(tile_id, own.rows[tile_id]) for tile_id in own.ids("train").tolist()]
-    example = {row.place: row for _, row in rows}
+    places = sorted({row.place for _, row in rows})
+    called = {place: _called(place, index) for index, place in enumerate(places)}
+    example = {called[row.place]: row for _, row in rows}
     for number, (tile_id, row) in enumerate(rows):
-        path = folder / _LISTED / f"{row.place}_{number}.tif"
+        path = folder / _LISTED / f"{called[row.place]}_{number}.tif"
         write_geotiff(path, np.ascontiguousarray(own.tile(tile_id)[1]), row.own_grid, overwrite=True)
     try:
         forged = forge(folder / _LISTED, folder / "forged", count=-(-count // len(example)), size=own.size_px, seed=seed)
@@ -87,6 +90,12 @@ def _forged(own: TileStore, count: int, seed: int, folder: Path) -> list[Wanted]
         _wanted(path, example[made["place"]], _SEEDS_APART * seed + number)
         for number, (path, made) in enumerate(zip(forged.masks, forged.rows, strict=True))
     ]
+
+
+def _called(place: str, index: int) -> str:
+    """A place by a name that file names still say with a number after it: scenes may be called by numbers alone."""
+    letters = "".join(chr(ord("a") + int(digit)) for digit in str(index))
+    return place if place_of(f"{place}_0") == place else f"place-{letters}"
 
 
 def _wanted(path: Path, row: TileRow, seed: int) -> Wanted:
