@@ -161,7 +161,7 @@ def given_tiles(store: TileStore, count: int, weights: str) -> Tiles:
     """So many training tiles of a store, as material of a generator."""
     train = store.ids("train")
     subset = real_subset(store.rows, train, fraction=count / len(train), seed=0)
-    given = load_generator(weights).with_material(replace(training_on(store, subset), shown=None))
+    given = load_generator(weights).with_material(replace(training_on(store, subset), shown=None)).with_refinement(1)
     return Tiles(*pairs_of(store, subset.tolist()), given.with_style(given.styles[0]))
 
 

@@ -115,6 +115,19 @@ def test_a_reference_image_stays_the_style_and_a_place_that_is_gone_does_not(gen
         generator.with_style("place1").with_material(store)
 
 
+def test_the_network_is_left_out_of_images_of_given_material_until_it_is_asked_for(generator, given, store, tmp_path):
+    assert (generator.refinement, given.refinement) == (1, 0)
+    np.testing.assert_array_equal(given(VILLAGE, seed=2), given.told(VILLAGE, seed=2).values)
+    mask = write_tiff(tmp_path / "mask.tif", VILLAGE.astype(np.uint8), make_grid(VILLAGE.shape, gsd_m=0.5))
+    said = [
+        read_tags(generate(generator, [mask], tmp_path / f"{name}.tif", material_from=store.path, refinement=share)[0]).get(
+            "REFINEMENT"
+        )
+        for name, share in (("left", None), ("half", 0.5), ("all", 1.0))
+    ]
+    assert said == ["0", "0.5", None]
+
+
 def test_files_say_whose_material_they_show_and_get_the_place_of_their_name(generator, given, store, tmp_path):
     grid = make_grid(VILLAGE.shape, gsd_m=0.5)
     masks = [write_tiff(tmp_path / f"{place}_1.tif", VILLAGE.astype(np.uint8), grid) for place in ("heath", "mead")]

@@ -142,8 +142,10 @@ def test_files_say_their_refinement_and_another_one_is_another_image(changing, t
     before = [path.stat().st_mtime_ns for path in paths]
     generate(changing, [mask], tmp_path / "made", variants=2, refinement=0.25)
     assert [path.stat().st_mtime_ns for path in paths] == before, "kept"
-    with pytest.raises(OutputExistsError):
+    with pytest.raises(OutputExistsError, match="with other settings, or by another version"):
         generate(changing, [mask], tmp_path / "made", variants=2)
+    with pytest.raises(OutputExistsError, match="made with another seed"):
+        generate(changing, [mask], tmp_path / "made", variants=2, refinement=0.25, seed=7)
     generate(changing, [mask], tmp_path / "full.tif")
     assert "REFINEMENT" not in read_tags(tmp_path / "full.tif")
 

@@ -343,7 +343,7 @@ def test_a_mask_whose_background_is_transparent_has_data_everywhere(tmp_path, ki
 @pytest.mark.parametrize(
     ("values", "advice"),
     [
-        ([1, 2, 2, 2], r"\(for example 2, which makes 75\.0 % of them building\)"),
+        ([0, 2, 2, 2], r"\(for example 2, which makes 75\.0 % of them building\)"),
         ([0, 37, 255, 255], r"\(for example 128, which makes 50\.0 % of them building\)"),
         ([0, 0, 0, 9], r"\(for example 5, which makes 25\.0 % of them building\)"),
     ],
@@ -356,7 +356,14 @@ def test_the_advised_threshold_parts_the_values_seen(tmp_path, values, advice):
 
 @pytest.mark.parametrize(
     ("values", "is_of_classes"),
-    [([0, 1, 2, 3], True), ([0, 40, 80, 120], True), ([0, 80, 120, 255], False), ([0, 0, 0, 9], False), (range(100), False)],
+    [
+        ([0, 1, 2, 3], True),
+        ([0, 1, 2, 2], True),
+        ([0, 40, 80, 120], True),
+        ([0, 80, 120, 255], False),
+        ([0, 0, 0, 9], False),
+        (range(100), False),
+    ],
 )
 def test_a_mask_of_classes_is_told_of_palettes_and_not_of_thresholds(tmp_path, values, is_of_classes):
     path = write_tiff(tmp_path / "m.tif", np.array([values], np.uint8), make_grid((1, len(values))))

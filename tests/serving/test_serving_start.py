@@ -40,7 +40,7 @@ def test_keys_that_can_be_guessed_and_files_without_any(run, tmp_path):
 def test_a_run_that_is_none_and_a_folder_of_another_server(run, tmp_path):
     with pytest.raises(CheckpointError):
         serve(tmp_path / "nowhere", data=tmp_path / "data")
-    with lock(tmp_path / "data" / "server"), pytest.raises(LockedError):
+    with lock(tmp_path / "data" / "server"), pytest.raises(LockedError, match="a server runs with --data"):
         serve(run, data=tmp_path / "data")
 
 

@@ -68,7 +68,7 @@ def generate(
             images of the roofs and the ground of these tiles, without training. Only the training split is used. The styles
             are the places of the tiles.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
-            1 when left out. Beside real tiles of a place that the weights do not know, take 0 (docs/utility.md).
+            When left out, 0 with --material-from, for the network never saw your ground (docs/utility.md), else 1.
         variants: Number of images for each mask: STEM_v1, STEM_v2 … It needs a network with noise.
         overlap: Pixels of mask around each block. When left out, it is as wide as the network looks, which leaves no seam.
         resample: Also take a mask of another resolution than the run's. The image is generated at the resolution of the
@@ -175,7 +175,7 @@ def grow(
         material_from: Tiles of your own, a folder made by `orthoforge prepare`, which may be that of --tiles. Weights of
             orthoforge-material then compose images of the roofs and the ground of these tiles, without training.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
-            1 when left out.
+            When left out, 0 with --material-from, else 1.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows

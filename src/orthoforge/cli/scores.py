@@ -120,7 +120,7 @@ def utility(
             for each fraction and seed. For weights with material.
         masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
-            1 when left out.
+            When left out, 0 with --own-material, else 1.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         curve: Take one ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what would the next 50 labels bring?
         plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing. Differences are taken to

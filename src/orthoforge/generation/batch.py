@@ -105,7 +105,8 @@ def generate(
 
     ``material_from`` are prepared tiles. A run of ``orthoforge-material`` then composes images of the roofs and the ground of their
     training split, without training (``TrainedGenerator.with_material``). The styles are then the places of these tiles.
-    ``refinement``, 0 to 1, is the share of its network's changes that what was composed gets (``with_refinement``).
+    ``refinement``, 0 to 1, is the share of its network's changes that what was composed gets (``with_refinement``): by default none
+    of such tiles, else all.
 
     Masks of classes are read by a ``palette``: as the run's classes of those names, or, by a run that knows buildings alone, as
     what ``building`` names. Masks without coordinates are taken to have the run's resolution, or that of ``pixel_size``: metres, or

@@ -18,6 +18,11 @@ from orthoforge.vectors import is_footprints
 
 # Two images with the same of these are the same image.
 IDENTITY = ("MODEL_SHA256", "SEED", "REQUEST_SHA256")
+_MADE_OTHERWISE = {
+    "MODEL_SHA256": ", made by other weights",
+    "SEED": ", made with another seed",
+    "REQUEST_SHA256": ", made of another mask, with other settings, or by another version of orthoforge",
+}
 LONGEST_NAME = 255  # in bytes, on all common disks
 _SHOWN = 40
 OTHER_IMAGES = (".gif", ".webp", ".jp2", ".bmp", ".vrt", ".img", ".exr", ".tga")
@@ -111,8 +116,9 @@ def is_made(path: Path, tags: Mapping[str, str]) -> bool:
         there = read_tags(path)
     except DataError:
         there = {}
-    if any(there.get(name) != value for name, value in tags.items() if name in IDENTITY):
-        raise OutputExistsError(f"{path} exists. Pass --overwrite to replace it, or choose another --out.")
+    if others := [name for name, value in tags.items() if name in IDENTITY and there.get(name) != value]:
+        how = _MADE_OTHERWISE[others[0]] if "MODEL_SHA256" in there and all(tags[name] for name in others) else ""
+        raise OutputExistsError(f"{path} exists{how}. Pass --overwrite to replace it, or choose another --out.")
     return True
 
 

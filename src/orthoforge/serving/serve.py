@@ -1,18 +1,19 @@
 """Starts a server, and stops it without losing what it has accepted."""
 
+import contextlib
 import importlib.util
 import signal
 import sys
 import threading
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rasterio.errors import NotGeoreferencedWarning
 
 from orthoforge.devices import chosen_devices, keep_freed_memory
-from orthoforge.errors import ConfigError, DataError
+from orthoforge.errors import ConfigError, DataError, LockedError
 from orthoforge.files import lock, no_such_file
 from orthoforge.runs import Run
 from orthoforge.serving.settings import MB, Settings
@@ -86,8 +87,18 @@ def serve(
     if host not in _LOCAL and not settings.keys:
         print(f"warning: {host} can be reached by others, and no API keys are asked for (--keys)", file=sys.stderr)
     warnings.simplefilter("ignore", NotGeoreferencedWarning)  # `open_quietly` keeps it from one thread at a time
-    with lock(settings.data / "server"):
+    with _only_server(settings.data):
         server_of(generators, settings, [Path(layer) for layer in layers], host, port).run()
+
+
+@contextlib.contextmanager
+def _only_server(data: Path) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(lock(data / "server"))
+        except LockedError:
+            raise LockedError(f"a server runs with --data {data} already. Stop it, or give this one another --data.") from None
+        yield
 
 
 def server_of(

@@ -69,7 +69,8 @@ class TrainedGenerator:
         self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.attribution
         self.classes, self.styles, self.step = saved.classes, saved.styles, saved.step
         self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
-        self.refinement = 1.0
+        # Of material that was given to it the network never saw anything.
+        self.refinement = 0.0 if saved.state.tiles.material else 1.0
         self.backend: BackendName = "torch"
         self._shown: tuple[int, ...] | None = None
 
@@ -270,14 +271,15 @@ class TrainedGenerator:
         places.
 
         ``tiles`` were made by ``prepare``. Their training split is taken, so that the others stay unseen. The looks of a place are
-        those that the network's own encoder sees in them.
+        those that the network's own encoder sees in them. Its network never saw such ground, and changes nothing until it is asked
+        to (``with_refinement``).
 
         Raises:
             ConfigError: a network that makes everything itself, or a generator that was given the style of a place before.
             DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
-        given._shown, given.backend, given.refinement = self._shown, self.backend, self.refinement
+        given._shown, given.backend = self._shown, self.backend
         return given
 
     def with_refinement(self, share: float) -> "TrainedGenerator":

@@ -51,7 +51,8 @@ def own_tiles(
         return TileStore.open(at)
     count = min(most, max(_LEAST, _OF_EACH * len(subset)))
     wanted = _turned(own, count, seed) if masks == "turned" else _forged(own, count, seed, at)
-    return make_tiles(generator.with_material(replace(own, shown=None)), own, wanted, at)
+    given = generator.with_material(replace(own, shown=None)).with_refinement(generator.refinement)
+    return make_tiles(given, own, wanted, at)
 
 
 def _turned(own: TileStore, count: int, seed: int) -> list[Wanted]:

@@ -93,7 +93,7 @@ def open_source(
     """A run, one of its checkpoints, a generator, or a folder of tiles.
 
     With ``own_material`` the generator will be given the tiles of each fraction in place of its own material (``own_tiles``).
-    ``refinement`` is that of a generator with material.
+    ``refinement`` is that of a generator with material; 0 by default with ``own_material``, else 1.
     Raises ``DataError`` when (without ``allow_leaks``) a held-out tile was trained on, or its mask is among those of the ready
     tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution, or when it has no material
     and ``own_material`` is asked for; ``CheckpointError``.
@@ -140,8 +140,8 @@ def open_source(
         )
     if masks == "forged" and (not own_material or store.classes is not None):
         raise ConfigError("masks are forged for --own-material, of masks that know buildings alone. Leave --masks out.")
-    if refinement is not None:
-        generator = generator.with_refinement(refinement)
+    if refinement is not None or own_material:
+        generator = generator.with_refinement(refinement or 0.0)
     facts: SourceFacts = {
         "kind": "run", "source": str(path) if path else None, "sha256": generator.sha256, "recipe": generator.recipe.name,
         "step": generator.step, "style": generator.own_style[0] or None,

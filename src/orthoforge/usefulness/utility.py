@@ -76,7 +76,7 @@ def utility(
 
     ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
     with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
-    (``own_material.own_tiles``). ``refinement`` is the share of its network's changes that they get
+    (``own_material.own_tiles``). ``refinement`` is the share of its network's changes that they get, by default none
     (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further
     labels would bring (``learning_curve``).
 

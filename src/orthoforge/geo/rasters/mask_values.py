@@ -95,8 +95,8 @@ def require_mask_values(path: Path, counts: np.ndarray) -> None:
 
 
 def _looks_like_classes(counts: np.ndarray, bad: int) -> bool:
-    """Whether a mask has several values, and few enough to be codes. 255 is among the levels of a mask of buildings."""
-    return bool(bad > 1 and np.count_nonzero(counts) <= _MOST_CODES and not counts[255])
+    """Whether a mask has several values beside 0, and few enough to be codes. 255 is among the levels of a mask of buildings."""
+    return bool(bad + (counts[1] > 0) > 1 and np.count_nonzero(counts) <= _MOST_CODES and not counts[255])
 
 
 def _threshold_for(counts: np.ndarray) -> str:
