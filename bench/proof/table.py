@@ -14,7 +14,7 @@ BEGIN, END = "<!-- proof: written by python -m bench.proof -->", "<!-- end of pr
 def markdown(rows: Sequence[Row]) -> str:
     """A table of the arms of each setting: what the best baseline scores, and the others against it."""
     lines = [
-        "| setting | arm | IoU | beyond the best baseline | over seeds | over seeds and scenes | finding | beyond real, turned |",
+        "| setting | arm | IoU | beyond the best baseline | over seeds | over seeds and scenes | finding | beyond the plain arm |",
         "|---|---|---|---|---|---|---|---|",
     ]
     for setting in dict.fromkeys(row["setting"] for row in rows):
