@@ -20,10 +20,11 @@ def state_of(recipe=RECIPE, step=1, classes=None, places=None):
     return {"recipe": recipe_values(recipe), "progress": {"step": step, "best_ssim": 0.1 + 0.2}, "tiles": tiles}
 
 
-def save_run(run: Path, recipe=RECIPE, *, step=1, classes=None, places=None, name="last") -> Path:
+def save_run(run: Path, recipe=RECIPE, *, step=1, epoch=1, classes=None, places=None, name="last") -> Path:
     """A run folder with one checkpoint; returns the checkpoint's folder. ``places`` have styles of their own, far apart."""
     torch.manual_seed(step)
     state = state_of(recipe, step, classes, places)
+    state["progress"]["epoch"] = epoch
     network = new_generator(recipe, Classes.of_plain(state["tiles"]["classes"]), len(places or ["somewhere"]))
     if places:
         from orthoforge.training.state import STYLE_BANKS  # only here: it takes 5 s, which killed processes would spend too

@@ -270,7 +270,7 @@ def test_prepare_names_the_commands_that_may_come_next(capsys, tmp_path, gsd, fi
     said = capsys.readouterr().out
     assert f"next: orthoforge train orthoforge-s --data {tiles} --out runs/first\n" in said
     assert (f"orthoforge forge {tiles} --out forged, then\n" in said) is fits
-    way = f"orthoforge generate orthoforge-material forged/masks --out images --material-from {tiles} --keep-mask\n"
+    way = f"orthoforge generate orthoforge-material forged/masks --out images --material-from {tiles} --style each --keep-mask\n"
     assert (way in said) is fits
     assert Run.open("orthoforge-material").state.tiles.gsd_m == MATERIAL_GSD_M
 

@@ -259,3 +259,10 @@ def test_a_new_image_loses_the_credentials_of_the_old_one(run, tmp_path, mask_pa
 def test_a_run_without_checkpoint_is_named(tmp_path, mask_path):
     with pytest.raises(CheckpointError, match="no checkpoint here"):
         generate(tmp_path / "nothing", [mask_path], tmp_path / "out.tif")
+
+
+@pytest.mark.parametrize(("epoch", "is_said"), [(0, True), (1, False)])
+def test_weights_of_less_than_an_epoch_are_told_of(mask_path, tmp_path, capsys, epoch, is_said):
+    run = save_run(tmp_path / "run", step=7, epoch=epoch).parents[1]
+    generate(run, [mask_path], tmp_path / "image.tif")
+    assert ("these weights have taken 7 steps, less than one of their" in capsys.readouterr().err) == is_said

@@ -155,5 +155,5 @@ def _after_prepare(store: "TileStore", tiles: Path) -> str:
         return train
     return (
         f"{train}\nor without training: orthoforge forge {tiles} --out forged, then\n  orthoforge generate orthoforge-material "
-        f"forged/masks --out images --material-from {tiles} --keep-mask"
+        f"forged/masks --out images --material-from {tiles} --style each --keep-mask"
     )

@@ -186,6 +186,7 @@ def generate(
         styles, seeds = styles_of(generator, given, style), seeds_of(sources, style, seed)
         looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
         if not is_open:
+            _say_barely_trained(generator)
             say_looks(looks[styles[0]][0], sources, style, seeds, variants)
         reader = reader_for(generator, given, threshold, palette, building, pixel_size)
         options = Options(
@@ -219,6 +220,17 @@ def generate(
         if heard.kept:
             print(f"{_kept(heard.kept, len(paths))} --overwrite makes them anew.", file=sys.stderr)
         return paths
+
+
+def _say_barely_trained(generator: TrainedGenerator) -> None:
+    progress, epochs = generator.saved.state.progress, generator.recipe.total_epochs
+    if progress.step and not progress.epoch:
+        steps = f"{progress.step} step{'s' * (progress.step > 1)}"
+        print(
+            f"note: these weights have taken {steps}, less than one of their {epochs} epochs, so that images show little yet. "
+            "`orthoforge train --resume --out RUN` goes on.",
+            file=sys.stderr,
+        )
 
 
 def _kept(kept: Sequence[Path], asked: int) -> str:
