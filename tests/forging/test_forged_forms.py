@@ -51,7 +51,7 @@ def test_masks_of_classes_give_the_buildings_that_are_named(tmp_path):
         write_tiff(tmp_path / f"plain/elm{number + 1}.tif", np.where(labels == 2, np.uint8(255), np.uint8(0)), make_grid(SIDE_PX))
     (tmp_path / "palette.json").write_text(json.dumps({"Land": 0, "Water": 1, "House": 2}))
     options = {"count": 1, "seed": 5, "how": "transform"}
-    with pytest.raises(DataError, match="which are building with --building"):
+    with pytest.raises(DataError, match="with --building which of them are building"):
         forge(tmp_path / "classes", tmp_path / "no", **options)
     made = forge(tmp_path / "classes", tmp_path / "out", palette=tmp_path / "palette.json", building=["house"], **options)
     plain = forge(tmp_path / "plain", tmp_path / "same", **options)
