@@ -68,14 +68,10 @@ class Job:
         return f"{self.arm.name.replace(',', '').replace(' ', '-').replace(':', '-')}_{self.fraction:g}_{self.seed}.json"
 
 
-def arms_of(ratios: Sequence[float], augmentation: Augmentation = "flips") -> list[Arm]:
-    """The reference, what costs nothing, each ratio above 0, synthetic images alone, and first.
-
-    Where all arms are strongly augmented, nobody asks what turning is worth.
-    """
+def arms_of(ratios: Sequence[float]) -> list[Arm]:
+    """The reference, what costs nothing, each ratio above 0, synthetic images alone, and first."""
     mixed = [Arm("mixed", ratio) for ratio in sorted(set(ratios)) if ratio > 0]
-    plain = [REFERENCE] if augmentation == "strong" else [REFERENCE, Arm("no flips")]
-    return [*plain, STRONG, Arm("copy-paste"), *mixed, Arm("synthetic"), Arm("synthetic first")]
+    return [REFERENCE, Arm("no flips"), STRONG, Arm("copy-paste"), *mixed, Arm("synthetic"), Arm("synthetic first")]
 
 
 def synthetic_count(arm: Arm, images: int, total: int) -> int:

@@ -191,7 +191,7 @@ def _how_to_read(result: UtilityFound, seeds: int) -> list[Html]:
         else "No validation tile could choose the best baseline: it is strong augmentation"
     )
     strong = result["settings"]["augmentation"] == "strong"
-    varied = "All arms but `real` change colours, sharpness and scale of their crops" if strong else (
+    varied = "All arms but `real` and `real, no flips` change colours, sharpness and scale of their crops" if strong else (
         "`real, strong augmentation` alone changes colours, sharpness and scale of its crops"
     )  # fmt: skip
     return [

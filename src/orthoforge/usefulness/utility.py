@@ -99,7 +99,7 @@ def utility(
     Examples:
         >>> from orthoforge import utility
         >>> found = utility("runs/mine", "tiles", "useful", ratios=[1], fractions=[1.0], seeds=1, steps=1)
-        6 trainings of a segmenter...
+        7 trainings of a segmenter...
         >>> found["data"]["split"]
         'test'
     """
@@ -139,7 +139,7 @@ def utility(
             Job(arm, fraction, seed)
             for seed in range(first_seed, first_seed + seeds)
             for fraction in sorted(set(fractions))
-            for arm in arms_of(ratios, augmentation)
+            for arm in arms_of(ratios)
         ]  # fmt: skip
         tried = _Tried(store, pool, settings, augmentation, train, train_ids, test_ids, val_ids, device)
         done = _run_all(jobs, tried, out / _ARMS)
