@@ -115,7 +115,8 @@ def utility(
         splits: Tiles to test on: test, val or both. No segmenter is steered by validation tiles. More tiles narrow the
             interval.
         steps: Optimizer steps of each training.
-        augmentation: strong changes colours, sharpness and scale of crops, in all arms but the plain ones. flips turns and mirrors alone.
+        augmentation: strong changes colours, sharpness and scale of crops, in all arms but the plain ones. flips turns and mirrors
+            alone.
         own_material: The images show the roofs and ground of the real tiles of each fraction, and nothing else. They are made anew
             for each fraction and seed. For weights with material.
         masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
