@@ -222,7 +222,9 @@ def copies(
         pixels = np.stack([training.tile(tile_id)[0] for tile_id in ids])
         return ids, look.vectors(pixels)
 
-    searched = (answer.result() for answer in team.answers(vectors_of, batches(len(chosen), BATCH), need))
+    answers = team.answers(vectors_of, batches(len(chosen), BATCH), need)
+    shown_answers = Progress("memorisation").over(answers, f"training tiles, batches of {BATCH}", -(-len(chosen) // BATCH))
+    searched = (answer.result() for answer in shown_answers)
     found: list[Neighbours] = nearest([measured.fake.array, measured.real.array], searched)
     order = np.argsort(found[0].distances, kind="stable")[:NEAREST]
     shown: list[Nearest] = [

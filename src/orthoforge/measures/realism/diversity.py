@@ -11,6 +11,7 @@ from torch import Tensor
 
 from orthoforge.measures.means import mean_and_error
 from orthoforge.measures.realism.features import perceptual_distance
+from orthoforge.progress import Progress
 
 MASKS, SEEDS = 16, 4
 # So many masks without any difference are enough to call a network deterministic.
@@ -44,7 +45,7 @@ def diversity(
     distances: list[float] = []
     levels: list[float] = []
     seeds = [first_seed + step for step in range(SEEDS)]
-    for number in range(len(reals)):
+    for number in Progress("diversity").over(range(len(reals)), f"masks, {SEEDS} images each", len(reals)):
         if number == PROBED and not any(levels):  # nothing is random in this network: the others would show the same
             break
         images = np.stack([draw(number, seed) for seed in seeds])
