@@ -115,7 +115,10 @@ def test_the_report_says_that_the_weights_saw_other_places(store, run, tmp_path)
     source = open_source(run, store, [], device="cpu", allow_leaks=False, own_material=True)
     assert source.facts["weights_saw"] == ["place0", "place1"]
     assert source.facts["own_material"] is True
-    assert any("learnt to do so on other tiles: place0, place1" in text for text in source.warnings)
+    assert any("no network changes them" in text for text in source.warnings)
+    refined = open_source(run, store, [], device="cpu", allow_leaks=False, own_material=True, refinement=1.0)
+    assert any("learnt to do so on other tiles: place0, place1" in text for text in refined.warnings)
+    assert refined.identity != source.identity
     turned, plain = (
         open_source(run, store, [], device="cpu", allow_leaks=False, **options).identity for options in ({"own_material": True}, {})
     )

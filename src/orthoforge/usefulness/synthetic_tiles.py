@@ -152,9 +152,10 @@ def open_source(
         facts["refinement"] = generator.refinement
     if own_material:
         facts["own_material"], facts["masks"], facts["weights_saw"] = True, masks, list(generator.styles)
+        by = f"the network that refines them learnt to do so on other tiles: {', '.join(generator.styles)}"
         warnings.append(
-            "Synthetic images show roofs and ground of the fraction's own real tiles, and nothing else; the network that refines "
-            f"them learnt to do so on other tiles: {', '.join(generator.styles)}."
+            "Synthetic images show roofs and ground of the fraction's own real tiles, and nothing else; "
+            f"{by if generator.refinement else 'no network changes them'}."
         )
     if ground and ground.tiles:
         warnings.append(f"The run was trained on {ground.tiles} of the held-out tiles; --allow-leaks was given.")
