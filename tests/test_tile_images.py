@@ -63,7 +63,7 @@ def test_two_tiles_of_one_mask_are_two_images(town):
     store, run = town
     first, second = store.ids("test")[:2].tolist()
     mask = store.tile(first)[1]
-    twins = replace(store, _shards={"aba9": (np.zeros((4, 40, 40, 3), np.uint8), np.stack([mask] * 4))})
+    twins = replace(store, _groups={}, _shards={"aba9": (np.zeros((4, 40, 40, 3), np.uint8), np.stack([mask] * 4))})
     images = TileImages(load_generator(run))
     assert not np.array_equal(images.of_tile(twins, first, 0), images.of_tile(twins, second, 0))
     seeds = {tile_seed(seed, tile_id) for seed in range(10) for tile_id in range(100)}

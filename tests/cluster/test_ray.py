@@ -20,6 +20,7 @@ from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.files import lock
 from orthoforge.generation import generate
 from orthoforge.growing import grow
+from orthoforge.tiles import shards
 from orthoforge.tiles.prepare import prepare
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -42,9 +43,16 @@ def cluster():
         ray.shutdown()
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _several_shards():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(shards, "_MEAN_SCENES", 2)
+        yield
+
+
 @pytest.fixture(scope="module")
 def town(tmp_path_factory):
-    """Pairs, their tiles, and a run on them."""
+    """Pairs, their tiles in several shards, of one scene and of more, and a run on them."""
     root = tmp_path_factory.mktemp("town")
     data = make_dataset(root / "data", NAMES, 96)
     store = prepare(data, root / "tiles", workers=1, **CUT)
@@ -201,11 +209,13 @@ def test_a_command_that_was_killed_goes_on_and_nothing_is_lost_or_doubled(cluste
     code = f"""
         import os, signal, sys
         from orthoforge.cluster import on_ray
+        from orthoforge.tiles import shards
         from orthoforge.tiles.prepare import prepare
+        shards._MEAN_SCENES = 2
         taken, take = [], on_ray._Told.result
         def die(answer):
             taken.append(answer)
-            if len(taken) == 4:  # scenes were cut
+            if len(taken) == 4:  # shards were made
                 os.kill(os.getpid(), signal.SIGKILL)
             return take(answer)
         on_ray._Told.result = die
@@ -214,7 +224,7 @@ def test_a_command_that_was_killed_goes_on_and_nothing_is_lost_or_doubled(cluste
     environment = os.environ | {"RAY_ADDRESS": cluster, "PYTHONPATH": os.pathsep.join(sys.path)}
     killed = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], env=environment, capture_output=True, timeout=120)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
-    assert len(list((tmp_path / "tiles" / ".records").glob("*.json"))) >= 3
+    assert len(list((tmp_path / "tiles" / ".records").rglob("*.json"))) >= 3
     assert not (tmp_path / "tiles" / "store.json").exists()
     made = prepare(data, tmp_path / "tiles", on="ray", **CUT)
     assert "kept from an earlier run" in capsys.readouterr().out

@@ -182,11 +182,11 @@ def test_tiles_that_do_not_fit(generator, store, changes, message):
 
 def test_damaged_tiles_are_refused(generator, store, tmp_path):
     copy = shutil.copytree(store.path, tmp_path / "tiles")
-    shard = copy / "mead1.images.npy"
+    shard = next((copy / "together").glob("*.images.npy"))
     content = bytearray(shard.read_bytes())
     content[-1] ^= 1
     shard.write_bytes(content)
-    with pytest.raises(DataError, match=r"mead1 at row .* checksums differ"):
+    with pytest.raises(DataError, match=rf"{store.rows[-1].scene} at row .* checksums differ"):
         generator.with_material(copy)
 
 

@@ -171,10 +171,13 @@ def test_damaged_records_are_cut_anew(made, tmp_path):
     data = made.parent / "data"
     options = {"grid": 2, "size": SIZE, "split": "digits", "bands": [1, 2, 3]}
     whole = prepare(data, tmp_path / "tiles", **options)
-    record = whole.path / ".records/austin1.json"
+    record = whole.path / ".records/together/austin1.json"
     sound = json.loads(record.read_text())
-    other_scene = [row | {"scene": "austin2"} for row in sound["rows"]]
-    for damaged in ([], {}, sound | {"rows": None}, sound | {"rows": [1]}, sound | {"rows": other_scene}, sound | {"rows": [{}]}):
+    scene = sound["scenes"]["austin1"]
+    other_scene = [row | {"scene": "austin2"} for row in scene["rows"]]
+    scenes = [scene | {"rows": rows} for rows in (None, [1], other_scene, [{}])]
+    others = [{}, [], None, {"austin1": None}, *({"austin1": one} for one in scenes)]
+    for damaged in ([], {}, *(sound | {"scenes": one} for one in others)):
         record.write_text(json.dumps(damaged))
         (whole.path / "store.json").unlink()
         assert prepare(data, whole.path, **options).fingerprint == whole.fingerprint

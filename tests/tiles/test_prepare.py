@@ -17,7 +17,7 @@ from orthoforge.files import lock
 from orthoforge.geo.cog import write_raster
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import raster as raster_module
-from orthoforge.tiles import manifest, shards
+from orthoforge.tiles import manifest, records, scene_tiles, shards, survey
 from orthoforge.tiles import prepare as prepare_module
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
@@ -29,6 +29,12 @@ SRC = Path(__file__).parents[2] / "src"
 @pytest.fixture
 def data(tmp_path):
     return make_dataset(tmp_path / "data", NAMES)
+
+
+@pytest.fixture
+def alone(monkeypatch):
+    """Scenes have shards of their own, however small they are."""
+    monkeypatch.setattr(shards, "_SMALL_BYTES", 0)
 
 
 def content(folder):
@@ -303,14 +309,17 @@ def test_the_same_again_is_done_at_once(data, tmp_path, capsys, monkeypatch):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "tiles").rglob("*")} == before
 
 
-def test_damaged_tiles_are_named_and_cut_anew(data, tmp_path, capsys):
+@pytest.mark.parametrize("shared", [False, True])
+def test_damaged_tiles_are_named_and_cut_anew(data, tmp_path, capsys, monkeypatch, shared):
+    if not shared:
+        monkeypatch.setattr(shards, "_SMALL_BYTES", 0)
     tiles = prepare(data, tmp_path / "tiles", grid=2, size=32).path
     made = content(tiles)
-    shard = tiles / "austin3.masks.npy"
+    name, last = ("together/austin1.masks.npy", -1 - 32**2 * 4) if shared else ("austin3.masks.npy", -1)
     for finished in (True, False):
-        damaged = bytearray(made["austin3.masks.npy"])
-        damaged[-1] ^= 255
-        shard.write_bytes(damaged)
+        damaged = bytearray(made[name])
+        damaged[last] ^= 255
+        (tiles / name).write_bytes(damaged)
         if not finished:
             (tiles / "store.json").unlink()
         assert prepare(data, tiles, grid=2, size=32).verify() == []
@@ -424,35 +433,38 @@ def test_a_disk_that_fills_up_leaves_nothing_half_written(data, tmp_path):
 SLOW = """
 import sys, time
 from pathlib import Path
-from orthoforge.tiles import shards
+from orthoforge.tiles import records, shards, survey
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
-shards._AHEAD_BYTES = int(sys.argv[3])
-write_json = shards.write_json
+survey._AHEAD_BYTES, shards._MEAN_SCENES, shards._SMALL_BYTES = map(int, sys.argv[3:])
+write_json = records.write_json
 def slowly(*args, **options):
     time.sleep(0.05)
     return write_json(*args, **options)
-shards.write_json = slowly
+records.write_json = slowly
 prepare(Path(sys.argv[1]), Path(sys.argv[2]), grid=2, size=32, workers=2)
 """
 
 
 @pytest.mark.parametrize("ahead_bytes", [0, 2**26])
-def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys, ahead_bytes):
-    data, tiles = make_dataset(tmp_path / "data", [f"a{number}" for number in range(12)]), tmp_path / "tiles"
-    process = warm_python.start("-c", SLOW, data, tiles, ahead_bytes)
+@pytest.mark.parametrize("small_bytes", [0, 2**22])
+def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys, monkeypatch, ahead_bytes, small_bytes):
+    monkeypatch.setattr(shards, "_MEAN_SCENES", 2)
+    monkeypatch.setattr(shards, "_SMALL_BYTES", small_bytes)
+    data, tiles = make_dataset(tmp_path / "data", [f"a{number}" for number in range(24)]), tmp_path / "tiles"
+    process = warm_python.start("-c", SLOW, data, tiles, ahead_bytes, 2, small_bytes)
     deadline = time.monotonic() + 60
-    while len(list((tiles / ".records").glob("a*.json"))) < 3 and time.monotonic() < deadline:
+    while len(list((tiles / ".records").rglob("a*.json"))) < 3 and time.monotonic() < deadline:
         time.sleep(0.005)
     warm_python.kill(process)
-    records = len(list((tiles / ".records").glob("a*.json")))
-    assert 3 <= records < 12
+    finished = sum(map(len, records.recorded_scenes(tiles).values()))
+    assert 3 <= finished < 24
     assert not (tiles / "store.json").exists()
-    for shard in tiles.glob("*.npy"):  # what has its final name is whole
-        assert np.load(shard, mmap_mode="r").shape[0] == 4
+    for shard in tiles.rglob("*.npy"):  # what has its final name is whole
+        assert np.load(shard, mmap_mode="r").shape[0] % 4 == 0
     prepare(data, tiles, grid=2, size=32)
     said = capsys.readouterr().out
-    assert f"{records} scenes kept from an earlier run" in said
+    assert f"{finished} scenes kept from an earlier run" in said
     assert not list(tiles.rglob("*.partial"))
     whole = prepare(data, tmp_path / "whole", grid=2, size=32).path
     visible = {name: text for name, text in content(tiles).items() if not name.endswith(".lock")}
@@ -475,7 +487,7 @@ def test_a_small_pair_is_opened_once(data, tmp_path, monkeypatch):
 def test_tiles_that_are_cut_ahead_are_the_same(data, tmp_path, monkeypatch, options):
     cut_ahead = prepare(data, tmp_path / "ahead", **options).path
     for room in (0, 40_000):  # of none, and of some
-        monkeypatch.setattr(shards, "_AHEAD_BYTES", room)
+        monkeypatch.setattr(survey, "_AHEAD_BYTES", room)
         assert content(prepare(data, tmp_path / str(room), workers=1, **options).path) == content(cut_ahead)
 
 
@@ -488,14 +500,16 @@ def test_a_store_is_the_same_as_ever(tmp_path):
 
 def test_shards_of_small_scenes_are_on_the_medium_before_the_store_is_there(data, tmp_path, monkeypatch):
     forced = []
-    monkeypatch.setattr(shards, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
+    monkeypatch.setattr(files, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
     prepare(data, tmp_path / "tiles", grid=2, size=32)
-    assert sorted(forced) == sorted((path.name, False) for path in (tmp_path / "tiles").glob("*.npy"))
+    made = list((tmp_path / "tiles/together").glob("*.npy"))
+    assert len(made) == 2
+    assert {(f".{path.name}.partial", False) for path in made} <= set(forced)
 
 
 @pytest.mark.parametrize("ahead_bytes", [0, 2**26])
 def test_a_source_that_changes_while_it_is_read_is_cut_anew(data, tmp_path, monkeypatch, capsys, ahead_bytes):
-    tiles, mask, cut_images = tmp_path / "tiles", data / "masks/austin2.tif", shards.cut_images
+    tiles, mask, cut_images = tmp_path / "tiles", data / "masks/austin2.tif", scene_tiles.cut_images
 
     def changing(*args):
         calls.append(args)
@@ -503,11 +517,11 @@ def test_a_source_that_changes_while_it_is_read_is_cut_anew(data, tmp_path, monk
             mask.write_bytes(mask.read_bytes() + bytes(1))
         return cut_images(*args)
 
-    monkeypatch.setattr(shards, "_AHEAD_BYTES", ahead_bytes)
+    monkeypatch.setattr(survey, "_AHEAD_BYTES", ahead_bytes)
     calls: list[tuple[object, ...]] = []
-    monkeypatch.setattr(shards, "cut_images", changing)
+    monkeypatch.setattr(scene_tiles, "cut_images", changing)
     prepare(data, tiles, grid=2, size=32, workers=1)
-    monkeypatch.setattr(shards, "cut_images", cut_images)
+    monkeypatch.setattr(scene_tiles, "cut_images", cut_images)
     with pytest.raises(OutputExistsError, match="holds tiles made with other scenes"):
         prepare(data, tiles, grid=2, size=32)
     capsys.readouterr()
@@ -561,6 +575,7 @@ def test_synthetic_scenes_of_masks_that_are_held_back_get_a_note(tmp_path):
     assert note.startswith("1 synthetic scene was made from masks of scenes that are in val or test here (austin11)")
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_record_of_an_earlier_version_does_not_hide_what_is_synthetic(tmp_path):
     data = make_dataset(tmp_path / "data", NAMES)
     make_synthetic(data, "austin20")
@@ -617,6 +632,7 @@ def plain_stats(data, name):
     return [[state.st_size, state.st_mtime_ns] for state in states]
 
 
+@pytest.mark.usefixtures("alone")
 def test_a_store_of_an_earlier_version_is_cut_anew(data, tmp_path, capsys):
     first = prepare(data, tmp_path / "tiles", grid=2, size=32)
     made = content(tmp_path / "tiles")
@@ -636,6 +652,7 @@ def test_a_store_of_an_earlier_version_is_cut_anew(data, tmp_path, capsys):
     assert content(tmp_path / "tiles") == made
 
 
+@pytest.mark.usefixtures("alone")
 def test_an_old_store_whose_areas_may_have_overflowed_is_refused(data, tmp_path, monkeypatch):
     prepare(data, tmp_path / "tiles", grid=2, size=32)
     store = tmp_path / "tiles" / "store.json"

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import make_dataset
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.tiles.manifest import FORMAT, manifest_sha256
+from orthoforge.tiles.manifest import FORMAT_OF_GROUPS, manifest_sha256
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore, _draw, centre_batch, crop_batch, epoch_order
 
@@ -26,9 +26,12 @@ STATES = {  # what each turn does to a square, written out
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
+    """Scenes with shards of their own."""
     root = tmp_path_factory.mktemp("store")
     make_dataset(root / "data", [f"austin{number}" for number in range(1, 11)])
-    prepare(root / "data", root / "tiles", grid=2, size=SIZE, split="digits", attribution="Inria")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("orthoforge.tiles.shards._SMALL_BYTES", 0)
+        prepare(root / "data", root / "tiles", grid=2, size=SIZE, split="digits", attribution="Inria")
     return root / "tiles"
 
 
@@ -104,8 +107,8 @@ def test_no_store_there(tmp_path):
 
 def test_a_newer_store_is_refused(copy):
     body = json.loads((copy / "store.json").read_text())
-    (copy / "store.json").write_text(json.dumps(body | {"format": FORMAT + 1}))
-    with pytest.raises(DataError, match=rf"newer orthoforge \(format {FORMAT + 1}, this one reads {FORMAT}\)"):
+    (copy / "store.json").write_text(json.dumps(body | {"format": FORMAT_OF_GROUPS + 1}))
+    with pytest.raises(DataError, match=rf"newer orthoforge \(format {FORMAT_OF_GROUPS + 1}, this one reads {FORMAT_OF_GROUPS}\)"):
         TileStore.open(copy)
 
 

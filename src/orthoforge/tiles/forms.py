@@ -16,6 +16,8 @@ _Metres = Annotated[float, Field(ge=1e-11, le=1e8)]
 _Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 # A scene's name becomes those of its shards: it must not lead out of the store's folder.
 _Scene = Annotated[str, Field(pattern=r"^[^./\x00][^/\x00]*$")]
+# A shard of several scenes, named after the first of them.
+_Group = Annotated[str, Field(pattern=r"^together/[^./\x00][^/\x00]*$")]
 _Colour = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
 
 
@@ -74,6 +76,7 @@ class StoreForm(TypedDict):
     classes: ClassesForm | None
     settings: SettingsForm
     fingerprint: _Sha256
+    groups: NotRequired[dict[_Group, list[_Scene]]]
 
 
 ROW, STORE_BODY = TypeAdapter(RowForm), TypeAdapter(StoreForm)
@@ -97,6 +100,9 @@ def store_body(content: bytes, file: object) -> StoreForm:
         raise DataError(f"{file}: damaged (not as many colours as classes). Run orthoforge prepare --overwrite.")
     if classes and not _are_told_apart(classes):
         raise DataError(f"{file}: damaged (a class has neither colour nor value). Run orthoforge prepare --overwrite.")
+    grouped = [scene for scenes in body.get("groups", {}).values() for scene in scenes]
+    if len(set(grouped)) != len(grouped):
+        raise DataError(f"{file}: damaged (a scene lies in two shards). Run orthoforge prepare --overwrite.")
     return body
 
 

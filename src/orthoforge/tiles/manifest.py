@@ -22,10 +22,13 @@ from orthoforge.geo.crs import crs_from_text
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.tiles import forms
 
-FORMAT = 3
+# How tiles are cut and rows are written; stores in which scenes share shards have the other one.
+FORMAT, FORMAT_OF_GROUPS = 3, 4
 # Stores of this format and before counted areas in 32 bits: masks of windows beyond that may be wrong.
 _OVERFLOWING_FORMAT, _OVERFLOW = 1, 2**32
 STORE, MANIFEST = "store.json", "manifest.jsonl"
+# The folder of shards that several scenes share. No scene's name holds a slash.
+TOGETHER = "together"
 
 
 @dataclass(frozen=True)
@@ -100,9 +103,19 @@ def read_rows(lines: bytes, file: Path, size_px: int) -> tuple[TileRow, ...]:
     return tuple(rows)
 
 
-def shard_paths(folder: Path, scene: str) -> tuple[Path, Path]:
-    """The files with a scene's images and masks."""
-    return folder / f"{scene}.images.npy", folder / f"{scene}.masks.npy"
+def shard_paths(folder: Path, shard: str) -> tuple[Path, Path]:
+    """The files with a shard's images and masks. A scene's own shard is called as it is."""
+    return folder / f"{shard}.images.npy", folder / f"{shard}.masks.npy"
+
+
+def shard_of_many(first: str) -> str:
+    """The name of a shard that several scenes share, of which this is the first."""
+    return f"{TOGETHER}/{first}"
+
+
+def is_of_many(shard: str) -> bool:
+    """Whether it is the name of such a shard."""
+    return shard.startswith(f"{TOGETHER}/")
 
 
 def shard_shapes(count: int, size_px: int, bands: int = 3) -> tuple[tuple[int, ...], tuple[int, ...]]:

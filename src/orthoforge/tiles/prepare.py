@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -28,18 +28,19 @@ from orthoforge.progress import Progress
 from orthoforge.scenes.layouts import Where
 from orthoforge.scenes.outlines import folder_of_drawn_masks
 from orthoforge.scenes.sources import Pair, Pairs, find_pairs, images_alone, survey, twins_message
-from orthoforge.tiles import manifest, shards, summary
+from orthoforge.tiles import manifest, records, shards, summary
 from orthoforge.tiles.cutting import LEAST_DATA, UnknownPixelSize
 from orthoforge.tiles.manifest import TileRow
-from orthoforge.tiles.shards import Scene, SceneTiles, Settings, cut_scene, finished_rows, survey_scene
+from orthoforge.tiles.scene_tiles import Scene, SceneTiles, stamp
+from orthoforge.tiles.settings import Settings, versions
+from orthoforge.tiles.shards import Shard
 from orthoforge.tiles.splits import SYNTHETIC_SPLIT, Method, Site, assign_splits, require_numbers
 from orthoforge.tiles.store import TileStore
+from orthoforge.tiles.survey import Ahead, survey_scene
 
-# A scene's record is named after it, and no scene's name begins with a dot.
-_FINISHED = ".finished.json"
 # What cutting a scene of Inria's size takes at most, and the process that does it (bench/prepare.py).
 _A_SCENE = Need(memory_bytes=4e8)
-_Item = TypeVar("_Item", Pair, Scene)
+_Item = TypeVar("_Item", Pair, Shard)
 _Result = TypeVar("_Result")
 
 
@@ -179,24 +180,28 @@ def _prepare(
     print(f"{data}: {found.layout[0].name}")
     if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
         return finished
-    ahead = None if settings.layers or team.is_far else shards.Ahead(tiles)
-    surveyed = _for_each(pairs, partial(_survey, settings=settings, ahead=ahead), here, skip_bad, left_out, "reading headers")
+    recorded = records.recorded_scenes(tiles)
+    ahead = None if settings.layers or team.is_far else Ahead({scene for ones in recorded.values() for scene in ones})
+    read = partial(_survey, settings=settings, ahead=ahead)
+    surveyed = _for_each(pairs, read, here, "reading headers", left_out if skip_bad else None)
     unknown = {name: str(found) for name, found in surveyed.items() if isinstance(found, UnknownPixelSize)}
     scenes = {name: scene for name, scene in surveyed.items() if isinstance(scene, Scene)}
     if unknown and not scenes and not left_out:
         raise UnknownPixelSize(next(unknown[pair.name] for pair in pairs if pair.name in unknown))
     require_numbers([name for name, scene in scenes.items() if not scene.synthetic], settings.split)
-    kept = partial(finished_rows, tiles, settings=settings)
-    recorded = [scene for scene in scenes.values() if shards.is_recorded(tiles, scene.pair)]
-    already = _for_each(recorded, kept, team, skip_bad, left_out, "looking at finished scenes")
-    done: dict[str, SceneTiles] = {name: one for name, one in already.items() if one is not None}
-    todo = [scene for name, scene in scenes.items() if name not in done and scene.cut]
+    planned = shards.plan(list(scenes.values()), settings)
+    there = [shard for shard in planned if shard.name in recorded]
+    kept = _for_each(there, partial(_kept, tiles=tiles, settings=settings), team, "looking at finished scenes")
+    planned = [replace(shard, kept=kept.get(shard.name, shard.kept)) for shard in planned]
+    todo = [shard for shard in planned if not shard.kept.whole]
     _require_space(tiles, todo, settings)
     (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
-    cut = partial(cut_scene, tiles=tiles, settings=settings)
-    made = _for_each(todo, cut, team, skip_bad, left_out, "cutting scenes")
-    shards.force(tiles, todo)
-    cut_tiles = {name: (done | made)[name] for name in scenes if name in done | made}
+    make = partial(shards.make_shard, tiles=tiles, settings=settings, skip_bad=skip_bad)
+    made = _for_each(todo, make, team, "cutting scenes")
+    filled = {shard.name: made[shard.name].told if shard.name in made else _told(shard.kept) for shard in planned}
+    left_out |= {name: why for one in made.values() for name, why in one.errors.items()}
+    told = {name: tiles_of for one in filled.values() for name, tiles_of in one.items()}
+    cut_tiles = {name: told[name] for name in scenes if name in told}
     rows = [row for one in cut_tiles.values() for row in one.rows]
     if not rows:
         raise _no_tiles(data, settings, list(scenes.values()), left_out, list(cut_tiles.values()))
@@ -204,16 +209,20 @@ def _prepare(
     lacking = sum(one.empty for one in cut_tiles.values()), sum(one.partly for one in cut_tiles.values())
     counts = summary.summarise(rows, list(scenes.values()), left_out | unknown, settings.split, lacking)
     counts["notes"] += _notes(settings, list(scenes.values()))
-    _write(tiles, rows, settings, counts)
-    _remove_stale(tiles, set(scenes), {row.scene for row in rows}, left_out)
-    stamped = {name: one.sources for name, one in cut_tiles.items()}
-    sources = {pair.name: stamped.get(pair.name) or shards.recorded_stamp(tiles, pair) for pair in pairs}
-    told = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources, "left_out": sorted(left_out)}
-    shards.write_json(tiles / shards.RECORDS / _FINISHED, told)
+    in_use = {shard: [name for name, one in ones.items() if one.rows] for shard, ones in filled.items()}
+    _write(tiles, rows, settings, counts, {shard: ones for shard, ones in in_use.items() if ones and manifest.is_of_many(shard)})
+    shards.remove_stale(
+        tiles, recorded, {shard for shard, ones in filled.items() if ones}, {shard for shard, ones in in_use.items() if ones},
+        list(left_out),
+    )  # fmt: skip
+    sources = {pair.name: (cut_tiles[pair.name].sources if pair.name in cut_tiles else None) or stamp(pair) for pair in pairs}
+    body = {"format": manifest.FORMAT, "settings": settings.plain, "sources": sources, "left_out": sorted(left_out)}
+    records.write_json(tiles / records.RECORDS / records.FINISHED, body)
     smaller = summary.smaller_tiles(list(scenes.values()), settings.gsd, settings.size, counts["rest_share"])
     seconds = time.monotonic() - started_at
+    reused = sum(len(shard.kept.scenes) for shard in planned)
     summary.show(
-        tiles, counts, left_out | unknown, reused=len(done), seconds=seconds, size_px=settings.size, smaller=smaller
+        tiles, counts, left_out | unknown, reused=reused, seconds=seconds, size_px=settings.size, smaller=smaller
     )  # fmt: skip
     return TileStore.open(tiles)
 
@@ -228,7 +237,7 @@ def _usable(found: Pairs, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     return list(found.pairs), left_out
 
 
-def _survey(pair: Pair, settings: Settings, ahead: shards.Ahead | None) -> Scene | UnknownPixelSize:
+def _survey(pair: Pair, settings: Settings, ahead: Ahead | None) -> Scene | UnknownPixelSize:
     """As ``survey_scene``; that pixels are of unknown size is returned: it must not stop the other scenes."""
     try:
         return survey_scene(pair, settings, ahead)
@@ -251,7 +260,7 @@ def _notes(settings: Settings, scenes: Sequence[Scene]) -> list[str]:
 
 def _open_finished(tiles: Path, settings: Settings, pairs: Sequence[Pair], skip_bad: bool) -> TileStore | None:
     """The store, made before; ``None`` when it is damaged, or of an earlier version, which cut tiles differently."""
-    finished = shards.read_json(tiles / shards.RECORDS / _FINISHED)
+    finished = records.read_json(tiles / records.RECORDS / records.FINISHED)
     same_settings = finished.get("settings") == json.loads(json.dumps(settings.plain))
     if not same_settings or not _same_scenes(pairs, finished.get("sources")) or (finished.get("left_out") and not skip_bad):
         raise OutputExistsError(
@@ -272,31 +281,46 @@ def _open_finished(tiles: Path, settings: Settings, pairs: Sequence[Pair], skip_
 def _same_scenes(pairs: Sequence[Pair], sources: object) -> bool:
     if not isinstance(sources, dict) or sources.keys() != {pair.name for pair in pairs}:
         return False
-    return all(shards.unchanged(pair, sources[pair.name]) for pair in pairs)
+    return all(records.unchanged(pair, sources[pair.name]) for pair in pairs)
+
+
+def _kept(shard: Shard, tiles: Path, settings: Settings) -> records.Kept:
+    return records.kept(tiles, shard.name, shard.scenes, settings)
+
+
+def _told(kept: records.Kept) -> dict[str, SceneTiles]:
+    return {name: told for name, (_, told) in kept.scenes.items()}
 
 
 def _for_each(
-    items: Sequence[_Item], work: Callable[[_Item], _Result], team: Team, skip_bad: bool, left_out: dict[str, str], title: str
+    items: Sequence[_Item],
+    work: Callable[[_Item], _Result],
+    team: Team,
+    title: str,
+    left_out: dict[str, str] | None = None,
 ) -> dict[str, _Result]:
     """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
     results: dict[str, _Result] = {}
-    errors: dict[str, str] = {}
-    with Progress().task(title, len(items)) as step:
+    with Progress().task(title, sum(map(_scene_count, items))) as step:
         answers = team.answers(work, items, _A_SCENE)
         for item, answer in zip(items, answers, strict=True):  # in order: of several bad scenes the first is named
             try:
                 results[item.name] = answer.result()
             except (DataError, ConfigError) as error:
-                if not skip_bad:
+                if left_out is None:
                     raise
-                errors[item.name] = str(error)
-            step()
-    left_out |= errors
+                left_out[item.name] = str(error)
+            for _ in range(_scene_count(item)):
+                step()
     return results
 
 
-def _require_space(tiles: Path, todo: list[Scene], settings: Settings) -> None:
-    count = sum(scene.cut.rows * scene.cut.cols for scene in todo if scene.cut)
+def _scene_count(item: Pair | Shard) -> int:
+    return len(item.scenes) if isinstance(item, Shard) else 1
+
+
+def _require_space(tiles: Path, todo: list[Shard], settings: Settings) -> None:
+    count = sum(scene.cut.rows * scene.cut.cols for shard in todo for scene in shard.scenes if scene.cut)
     in_shards = sum(map(math.prod, settings.shard_shapes(count)))
     require_free_space(tiles, in_shards + count * 1000, f"a store of {count} tiles")
 
@@ -327,31 +351,21 @@ def _site(row: TileRow, scene_grid: Grid) -> Site:
     return Site(row.scene, row.place, row.grid.crs or row.scene, row.grid.bounds, scene_grid.bounds)
 
 
-def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: summary.Counts) -> None:
-    """The manifest, and last ``store.json``, which makes it a store."""
+def _write(tiles: Path, rows: list[TileRow], settings: Settings, counts: summary.Counts, groups: dict[str, list[str]]) -> None:
+    """The manifest, and last ``store.json``, which makes it a store. ``groups`` are the scenes of shards that several share."""
     lines = "".join(json.dumps(row.to_json(), ensure_ascii=False) + "\n" for row in rows).encode()
     with new_file(tiles / manifest.MANIFEST, overwrite=True) as partial_path:
         partial_path.write_bytes(lines)
     gsds = [row.gsd_m for row in rows if row.gsd_m is not None]
     alike = len(gsds) == len(rows) and max(gsds) <= 1.01 * min(gsds)
     body = {
-        "format": manifest.FORMAT,
+        "format": manifest.FORMAT_OF_GROUPS if groups else manifest.FORMAT,
         "size_px": settings.size,
         "gsd_m": float(f"{np.mean(gsds):.6g}") if alike else None,
         "classes": plain_classes(settings.classes),
         "counts": counts,
         "settings": settings.plain,
-        "versions": shards.versions(),
+        "versions": versions(),
         "fingerprint": manifest.manifest_sha256(lines),
-    }
-    shards.write_json(tiles / manifest.STORE, body)
-
-
-def _remove_stale(tiles: Path, current: set[str], in_use: set[str], left_out: Iterable[str]) -> None:
-    """Remove what earlier runs left of scenes that have no tiles now. Only files of scenes that this store knew are touched."""
-    records = {path.stem: path for path in (tiles / shards.RECORDS).glob("*.json") if path.name != _FINISHED}
-    for scene in {*records, *left_out} - in_use:
-        for shard in manifest.shard_paths(tiles, scene):
-            shard.unlink(missing_ok=True)
-    for scene in records.keys() - current:
-        records[scene].unlink()
+    } | ({"groups": groups} if groups else {})
+    records.write_json(tiles / manifest.STORE, body)

@@ -1,8 +1,9 @@
 """Prepared tiles on disk: what the manifest says, and batches of crops out of memory maps.
 
-A store is a folder with ``store.json`` (settings, counts), ``manifest.jsonl`` (a row a tile) and for every scene two shards,
-``SCENE.images.npy`` (n, S, S, B), of B bands, and ``SCENE.masks.npy`` (n, S, S), uint8. Tiles of split ``buffer`` lie between two
-splits and belong to none; they stay in the manifest so that it describes the shards completely.
+A store is a folder with ``store.json`` (settings, counts), ``manifest.jsonl`` (a row a tile) and for every scene a shard of two
+files, ``SCENE.images.npy`` (n, S, S, B), of B bands, and ``SCENE.masks.npy`` (n, S, S), uint8. Small scenes share shards, in which
+the tiles of one scene follow those of another (``groups`` of ``store.json``). Tiles of split ``buffer`` lie between two splits and
+belong to none; they stay in the manifest so that it describes the shards completely.
 """
 
 from collections import Counter
@@ -11,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from orthoforge.errors import ConfigError, DataError
 from orthoforge.masks.classes import Classes, class_count
 from orthoforge.tiles.forms import SettingsForm, StoreForm, store_body
 from orthoforge.tiles.manifest import (
-    FORMAT,
+    FORMAT_OF_GROUPS,
     MANIFEST,
     STORE,
     TileRow,
@@ -36,7 +37,7 @@ from orthoforge.tiles.manifest import (
 )
 
 _GOLDEN = 0x9E3779B97F4A7C15
-# Scenes whose shards are mapped at once. A map holds no open file, but the kernel lets a process have some 65 000 of them.
+# Shards that are mapped at once. A map holds no open file, but the kernel lets a process have some 65 000 of them.
 _MOST_MAPPED = 8192
 _SHOWN_DAMAGED = 3  # tiles named in a message
 _ORDER, _CROP = 1, 2  # apart, so that the order of an epoch says nothing about its crops
@@ -73,6 +74,7 @@ class TileStore:
     settings: SettingsForm = field(repr=False)
     rows: tuple[TileRow, ...] = field(repr=False)
     shown: tuple[int, ...] | None = None
+    _groups: dict[str, list[str]] = field(default_factory=dict, repr=False)
     _shards: dict[str, tuple[np.ndarray, np.ndarray]] = field(default_factory=dict, repr=False, compare=False)
 
     @staticmethod
@@ -95,12 +97,14 @@ class TileStore:
                 f"{path}: an earlier version of orthoforge cut it, which counted the areas of such large windows wrongly, so its "
                 "masks and building shares may be wrong. Run the same orthoforge prepare again: it cuts the tiles anew."
             )
-        for scene, count in Counter(row.scene for row in rows).items():
-            for shard, shape in zip(shard_paths(path, scene), shard_shapes(count, size, bands), strict=True):
-                _require_size(shard, shape)
-        return TileStore(
-            path, size, body["gsd_m"], Classes.of_plain(body["classes"]), body["fingerprint"], body["settings"], rows
+        classes, groups = Classes.of_plain(body["classes"]), body.get("groups", {})
+        store = TileStore(
+            path, size, body["gsd_m"], classes, body["fingerprint"], body["settings"], rows, _groups=groups
         )  # fmt: skip
+        for shard, count in store._places.counts.items():
+            for file, shape in zip(shard_paths(path, shard), shard_shapes(count, size, bands), strict=True):
+                _require_size(file, shape)
+        return store
 
     def __getstate__(self) -> dict[str, object]:
         """Without what is mapped: whoever gets a copy maps it anew."""
@@ -138,23 +142,23 @@ class TileStore:
     def tile(self, tile_id: int) -> tuple[np.ndarray, np.ndarray]:
         """Image (S, S, B) and mask (S, S), uint8, as read-only views of the memory maps; of ``shown`` bands a copy."""
         row = self.rows[tile_id]
-        image, mask = (shard[row.index] for shard in self._shards_of(row.scene))
+        shard, first = self._places.of_scenes[row.scene]
+        image, mask = (pixels[first + row.index] for pixels in self._arrays(shard))
         return (image if self.shown is None else image[..., self.shown]), mask
 
-    def _shards_of(self, scene: str) -> tuple[np.ndarray, np.ndarray]:
-        shards = self._shards.get(scene)
-        if shards is None:
+    def _arrays(self, shard: str) -> tuple[np.ndarray, np.ndarray]:
+        arrays = self._shards.get(shard)
+        if arrays is None:
             if len(self._shards) >= _MOST_MAPPED:  # the oldest goes; the kernel unmaps it when nobody looks at its tiles any more
                 self._shards.pop(next(iter(self._shards)), None)
-            count = self._counts[scene]
-            images, masks = map(mapped, shard_paths(self.path, scene), shard_shapes(count, self.size_px, self.bands))
-            shards = self._shards[scene] = images, masks
-        return shards
+            count = self._places.counts[shard]
+            images, masks = map(mapped, shard_paths(self.path, shard), shard_shapes(count, self.size_px, self.bands))
+            arrays = self._shards[shard] = images, masks
+        return arrays
 
     @cached_property
-    def _counts(self) -> Counter[str]:
-        """How many tiles each scene has."""
-        return Counter(row.scene for row in self.rows)
+    def _places(self) -> "_Places":
+        return _places(Counter(row.scene for row in self.rows), self._groups)
 
     def describe(self, tile_id: int) -> str:
         """'austin7 at row 1000, column 0', for messages."""
@@ -186,6 +190,24 @@ class TileStore:
                 f"{self.path}: the pixels of {'; '.join(damaged[:_SHOWN_DAMAGED])}{more} are not those that were prepared: their "
                 "checksums differ. The files were damaged or exchanged. Run the same orthoforge prepare again: it mends them."
             )
+
+
+class _Places(NamedTuple):
+    """In which shard a scene's tiles lie, and where the first of them; how many tiles each shard has."""
+
+    of_scenes: dict[str, tuple[str, int]]
+    counts: dict[str, int]
+
+
+def _places(tiles: Counter[str], groups: dict[str, list[str]]) -> _Places:
+    """Of scenes with so many tiles, some of which share shards."""
+    places, counts = {scene: (scene, 0) for scene in tiles}, dict(tiles)
+    for shard, scenes in groups.items():
+        counts[shard] = 0
+        for scene in scenes:
+            places[scene] = shard, counts[shard]
+            counts[shard] += counts.pop(scene, 0)
+    return _Places(places, counts)
 
 
 @dataclass(frozen=True)
@@ -251,8 +273,8 @@ def _read_body(path: Path) -> StoreForm:
         raise DataError(f"{path}: no tile store (no {STORE}). Make one, or finish an interrupted one, with orthoforge prepare.")
     body = store_body(_read(file), file)
     version = body["format"]
-    if version > FORMAT:
-        raise DataError(f"{file}: written by a newer orthoforge (format {version}, this one reads {FORMAT}). Upgrade it.")
+    if version > FORMAT_OF_GROUPS:
+        raise DataError(f"{file}: written by a newer orthoforge (format {version}, this one reads {FORMAT_OF_GROUPS}). Upgrade it.")
     return body
 
 

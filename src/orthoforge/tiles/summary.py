@@ -9,7 +9,7 @@ from rich.console import Console
 from orthoforge.geo.areas import place_is_known
 from orthoforge.geo.grid import Grid, crs_name
 from orthoforge.tiles.cutting import LEAST_DATA, cut_by_gsd
-from orthoforge.tiles.shards import Scene
+from orthoforge.tiles.scene_tiles import Scene
 from orthoforge.tiles.splits import BUFFER, SPLITS, Method
 from orthoforge.tiles.store import TileRow
 

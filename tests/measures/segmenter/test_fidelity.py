@@ -190,7 +190,7 @@ def test_classes_are_scored_one_by_one(store, segmenter):
         tiles = [store.tile(i) for i, row in enumerate(store.rows) if row.scene == scene]
         shards[scene] = np.stack([image for image, _ in tiles]), np.stack([mask // 255 for _, mask in tiles])
     classes = Classes(("ground", "building"), (((0, 0, 0),), ((255, 255, 255),)))
-    with_classes = replace(store, classes=classes, _shards=shards)
+    with_classes = replace(store, classes=classes, _groups={}, _shards=shards)
     eye = Segmenter(TwoLogits(), SegmenterSettings(), class_count=2)
     result = image_fidelity(eye, with_classes, scored, lambda tile_id: blurred(store.tile(tile_id)[0]))
     binary = image_fidelity(segmenter, store, scored, lambda tile_id: blurred(store.tile(tile_id)[0]))
