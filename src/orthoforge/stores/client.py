@@ -22,6 +22,7 @@ _VARIABLES = {
     "s3": "AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION", "gs": "GOOGLE_APPLICATION_CREDENTIALS",
     "az": "AZURE_STORAGE_ACCOUNT_NAME and AZURE_STORAGE_ACCOUNT_KEY", "https": "none; the address must be open to all",
 }  # fmt: skip
+_ALLOWING = {"s3": "AWS_ALLOW_HTTP", "gs": "GOOGLE_ALLOW_HTTP", "az": "AZURE_ALLOW_HTTP"}
 _TRIES, _TRYING_S = 3, 60
 # Of a request as a whole, and of one on which nothing comes any more.
 _TIMEOUT, _SILENCE, _CONNECTING = "2h", "60s", "15s"
@@ -51,7 +52,7 @@ def client_of(address: Address) -> "Store":
         raise ConfigError(f"{address}: needs the package obstore. Install the extra: pip install 'orthoforge[stores]'") from None
     retries: RetryConfig = {"max_retries": _TRIES, "retry_timeout": timedelta(seconds=_TRYING_S)}
     # A store of one's own, such as MinIO, may speak HTTP; the environment says so in the words of the client.
-    plain = os.environ.get("AWS_ALLOW_HTTP", "").lower() in ("true", "1") and address.scheme == "s3"
+    plain = os.environ.get(_ALLOWING.get(address.scheme, ""), "").lower() in ("true", "1")
     options: ClientConfig = {"timeout": _TIMEOUT, "read_timeout": _SILENCE, "connect_timeout": _CONNECTING, "allow_http": plain}
     kinds: dict[str, type[S3Store | GCSStore | AzureStore]] = {"s3": S3Store, "gs": GCSStore, "az": AzureStore}
     with in_our_words(address):
