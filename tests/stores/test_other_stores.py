@@ -1,5 +1,5 @@
-"""gs:// and az://. Google's client speaks to a server that has the XML interface of both, moto's; Azure's has no server here, so the
-road to it and back is walked with a store in memory."""
+"""gs:// and az://. Google's client speaks to moto's S3, whose XML is also Google's; Azure's has no server here, so the road to it and
+back is walked with a store in memory."""
 
 import json
 import threading
@@ -49,9 +49,7 @@ def bucket(google, monkeypatch, tmp_path):
     monkeypatch.setenv("GOOGLE_SERVICE_ACCOUNT", str(tmp_path / "account.json"))
     monkeypatch.setenv("GOOGLE_ALLOW_HTTP", "true")
     monkeypatch.setenv("ORTHOFORGE_CACHE", str(tmp_path / "cache"))
-    name = (
-        f"b{abs(hash(str(tmp_path)))}"  # letters and numbers alone: Google's client writes others as %2D, which moto does not read
-    )
+    name = f"b{abs(hash(str(tmp_path)))}"  # Google's client writes other letters as %2D, which moto does not read
     urllib.request.urlopen(urllib.request.Request(f"{endpoint}/{name}", b"", method="PUT")).close()
     return f"gs://{name}"
 
