@@ -124,8 +124,9 @@ def utility(
             When left out, 0 with --own-material, else 1.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         curve: Take one ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what would the next 50 labels bring?
-        plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing. Differences are taken to
-            spread as in the experiment in --out, a short pilot. Without one there, as in published ones.
+        plan: Print the smallest gain that so many seeds can show on these test tiles, and the hours that the trainings take. It
+            trains a few steps to tell, and writes nothing. Differences are taken to spread as in the experiment in --out, a short
+            pilot. Without one there, as in published ones.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps. It shows that everything runs.
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles. The report
             says so.
@@ -134,7 +135,11 @@ def utility(
     from orthoforge.usefulness import utility as experiment
 
     if plan:
-        print("\n".join(experiment.plan(data, out, seeds=seeds, splits=splits)))
+        lines = experiment.plan(
+            data, out, ratios=ratios, fractions=fractions, seeds=seeds, splits=splits, steps=steps, device=said_device(device),
+            curve=curve, quick=quick,
+        )  # fmt: skip
+        print("\n".join(lines))
         return
     result = experiment.utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
