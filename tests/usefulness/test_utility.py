@@ -17,6 +17,7 @@ from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from orthoforge.masks.turned import turned_mask
 from orthoforge.measures.segmenter.mask_scores import components, mask_scores, pooled_scores
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.tiles.prepare import prepare
@@ -35,7 +36,6 @@ from orthoforge.usefulness.paired_statistics import (
     verdict,
 )
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
-from orthoforge.usefulness.turned_masks import turned_mask
 from orthoforge.usefulness.utility import held_out_counts, plan, summary_lines, utility
 from page_checks import read_page
 

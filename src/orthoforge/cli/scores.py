@@ -87,6 +87,7 @@ def utility(
     steps: int = 400,
     augmentation: Literal["strong", "flips"] = "strong",
     own_material: bool = False,
+    other_places: bool = False,
     masks: Literal["turned", "forged"] = "turned",
     refinement: float | None = None,
     device: str = "auto",
@@ -119,6 +120,8 @@ def utility(
             alone.
         own_material: The images show the roofs and ground of the real tiles of each fraction, and nothing else. They are made anew
             for each fraction and seed. For weights with material.
+        other_places: The images are made of the masks and the material of the weights, and have the histograms of the real tiles of
+            each fraction. For weights with material, where few real tiles are at hand.
         masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
             When left out, 0 with --own-material, else 1.
@@ -143,7 +146,7 @@ def utility(
         return
     result = experiment.utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
-        augmentation=augmentation, own_material=own_material, masks=masks, refinement=refinement,
+        augmentation=augmentation, own_material=own_material, other_places=other_places, masks=masks, refinement=refinement,
         device=said_device(device), curve=curve, quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(experiment.summary_lines(result)))

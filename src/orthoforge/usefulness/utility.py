@@ -56,6 +56,7 @@ def utility(
     steps: int = STEPS,
     augmentation: Augmentation = "strong",
     own_material: bool = False,
+    other_places: bool = False,
     masks: Masks = "turned",
     refinement: float | None = None,
     device: str = "auto",
@@ -77,9 +78,10 @@ def utility(
 
     ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
     with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
-    (``own_material.own_tiles``). ``refinement`` is the share of its network's changes that they get, by default none
-    (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further
-    labels would bring (``learning_curve``).
+    (``own_material.own_tiles``). With ``other_places`` its images are of its own material and masks, in the histograms of the
+    fraction's real tiles (``other_places.tiles_of_other_places``). ``refinement`` is the share of its network's changes that they
+    get, by default none of own material, else all (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1
+    and the fractions ``CURVE``, to tell what further labels would bring (``learning_curve``).
 
     All arms are tested on the tiles of ``splits`` in ``data`` (``test``, ``val`` or both: the segmenter is steered by neither).
     Each is compared with training on the same real tiles, turned and mirrored, paired by seed. The seeds are ``seeds`` numbers from
@@ -116,8 +118,8 @@ def utility(
     test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), _require_training_tiles(store)
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
     source = open_source(
-        synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material, masks=masks,
-        refinement=refinement,
+        synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material,
+        other_places=other_places, masks=masks, refinement=refinement,
     )  # fmt: skip
     val_ids = np.array([], np.int64) if "val" in split.split("+") else store.ids("val")
     settings = segmenter or SegmenterSettings()
