@@ -1,6 +1,6 @@
 """A few labelled tiles of a place, and weights that know other places: what their images bring beside these tiles.
 
-    python -m bench.proof.few_labels DATA STATE [--hours 2] [--seeds 3]
+    python -m bench.proof.few_labels DATA STATE [--hours 2] [--seeds 3] [--tiles 6]
     python -m bench.proof.few_labels DATA STATE --hours 0    what is finished into bench/results/proof.json and docs/utility.md
 
 The segmenter has six real tiles of a place that the weights never saw. Beside them, one for one, it is given images that
@@ -36,7 +36,7 @@ from orthoforge.usefulness.other_places import tiles_of_other_places
 from orthoforge.usefulness.synthetic_tiles import MOST_TILES
 from orthoforge.usefulness.utility import held_out_counts
 
-FEW = 6
+FEW = (6, 22)
 FIRST_SEED = 1
 
 
@@ -48,13 +48,14 @@ class Case:
     target: TileStore
     place: str
     folder: Path
+    tiles: int
     seed: int
 
     @cached_property
     def own(self) -> Tiles:
         """The few tiles."""
         train = self.target.ids("train")
-        return self.target, real_subset(self.target.rows, train, fraction=FEW / len(train), seed=self.seed)
+        return self.target, real_subset(self.target.rows, train, fraction=self.tiles / len(train), seed=self.seed)
 
     def trained(self, arm: Arm, other: Tiles | None = None, augmentation: Augmentation = "flips") -> Segmenter:
         """A segmenter of the few tiles, with ``other`` ones as its arm says."""
@@ -104,21 +105,26 @@ def main() -> None:
     parser.add_argument("state", type=Path)
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--tiles", type=int, default=FEW[0], help="that the segmenter has of its place")
     parser.add_argument("--places", nargs="+", default=list(TARGETS))
     options = parser.parse_args()
-    ends_at, runs = time.monotonic() + 3600 * options.hours, options.state / "few-labels"
     if options.hours:
-        _run(options.data, options.state, runs, options.places, options.seeds, ends_at)
-    else:
-        keep(collect(runs, options.data, options.state), RESULTS)
-        write_table()
+        ends_at = time.monotonic() + 3600 * options.hours
+        _run(options.data, options.state, options.places, options.tiles, options.seeds, ends_at)
+        return
+    keep([row for tiles in FEW for row in collect(tiles, options.data, options.state)], RESULTS)
+    write_table()
 
 
-def _run(data: Path, state: Path, runs: Path, places: list[str], seeds: int, ends_at: float) -> None:
-    labelled = labelled_tiles(data, state)
+def _runs(state: Path, tiles: int) -> Path:
+    return state / "few-labels" / str(tiles)
+
+
+def _run(data: Path, state: Path, places: list[str], tiles: int, seeds: int, ends_at: float) -> None:
+    labelled, runs = labelled_tiles(data, state), _runs(state, tiles)
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         for place in places:
-            case = Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, seed)
+            case = Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, tiles, seed)
             for name, make in ARMS.items():
                 file = runs / place / "arms" / f"{name.replace(' ', '-').replace(':', '-')}_{seed}.json"
                 if file.is_file():
@@ -137,17 +143,17 @@ def _run(data: Path, state: Path, runs: Path, places: list[str], seeds: int, end
                 print(f"{place}, seed {seed}, {name}: IoU {hit / union:.3f} after {time.monotonic() - began:.0f} s", flush=True)
 
 
-def collect(runs: Path, data: Path, state: Path) -> list[Row]:
+def collect(tiles: int, data: Path, state: Path) -> list[Row]:
     """The rows of the places of which all arms are there, with the seeds that all of them have."""
     found: dict[str, dict[str, dict[int, object]]] = {}
-    for path in sorted(runs.glob("*/arms/*.json")):
+    for path in sorted(_runs(state, tiles).glob("*/arms/*.json")):
         outcome = json.loads(path.read_text("utf-8"))
         found.setdefault(path.parents[1].name, {}).setdefault(outcome["arm"], {})[outcome["seed"]] = outcome
     complete = {place: arms for place, arms in found.items() if set(arms) == set(ARMS)}
     sha256 = load_generator("orthoforge-material").sha256
     tested = {place: len(tiles_of(PLACES[place], data, state / "places").ids("test")) for place in complete}
     return rows_of_few_labels(
-        complete, tested, free=list(FREE), other=OTHER_PLACES, generated=GENERATED, weights=sha256, tiles=FEW, steps=STEPS
+        complete, tested, free=list(FREE), other=OTHER_PLACES, generated=GENERATED, weights=sha256, tiles=tiles, steps=STEPS
     )
 
 
