@@ -94,6 +94,14 @@ def test_masks_of_the_library_become_pairs_each_in_the_style_of_its_place(genera
     assert all(red > green for red, green, _ in roofs)  # of red roofs
 
 
+def test_an_empty_mask_of_the_library_is_no_mistake(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    run = load_generator(refiner(tmp_path / "run"))
+    run.__dict__["library"] = replace(run.library, masks=np.zeros_like(run.library.masks))
+    assert len(generate(run, "library", tmp_path / "made")) == 8
+    assert "empty" not in capsys.readouterr().err
+
+
 def read(path, how):
     with open_raster(path) as raster:
         return how(raster)

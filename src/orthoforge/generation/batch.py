@@ -202,7 +202,7 @@ def generate(
         options = Options(
             overlap, resample, deliver, compress, quality, reader, devices,
             Extent(like, extent, gsd, crs, footprints_crs, repair, layer), MapFiles.asked(layers, layer_style, repair=repair),
-            signer, beside, overwrite, tells_assumed=not is_open,
+            signer, beside, overwrite, tells_assumed=not is_open, doubts_masks=not given.places,
         )  # fmt: skip
         _require_writable(targets, [*sources, like] if like else sources, generator, seeds, options)
         for source, paths in zip(sources, targets, strict=True):
@@ -300,7 +300,8 @@ def _generate_mask(
         if delivered.grid.pixel_m() is None and gsd_m is not None:
             options.assume(_assumed(source, gsd_m))
         mask = at_resolution(delivered, generator, source, resample=options.resample)
-        if generator.classes is None and (warning := mask_warning(delivered, source.stem, reader)):
+        doubted = generator.classes is None and options.doubts_masks
+        if doubted and (warning := mask_warning(delivered, source.stem, reader)):
             print(f"warning: {warning}", file=sys.stderr)
         given = delivered
         if options.deliver == "run":
