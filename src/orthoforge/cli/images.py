@@ -141,6 +141,7 @@ def grow(
     tiles: Path | None = None,
     material_from: Path | None = None,
     refinement: float | None = None,
+    histograms_from: Path | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: Path | None = None,
@@ -181,6 +182,8 @@ def grow(
             orthoforge-material then compose images of the roofs and the ground of these tiles, without training.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
             When left out, 0 with --material-from, else 1.
+        histograms_from: Tiles of your own, which may be those of --tiles. Images of weights of orthoforge-material then have the
+            histograms of these tiles: roofs and ground of the weights in the colours of your place.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
@@ -203,7 +206,7 @@ def grow(
         grow(
             run, stores.read(data), stores.write(out, overwrite=overwrite), ratio=ratio, variants=variants, masks=masks,
             split=split, least_agreement=least_agreement, tiles=tiles, material_from=material_from, refinement=refinement,
-            seed=seed, threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images,
-            real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
+            histograms_from=histograms_from, seed=seed, threshold=threshold, palette=palette, building=building,
+            pixel_size=pixel_size, images=images, real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
             labels=labels, device=said_device(device), on=on, overwrite=overwrite,
         )  # fmt: skip
