@@ -17,6 +17,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,7 +134,7 @@ def _run(data: Path, state: Path, places: list[str], tiles: int, seeds: int, end
                     print("The time is over; call it again to go on.", flush=True)
                     return
                 began, counted = time.monotonic(), partial(held_out_counts, make(case), case.target)
-                outcome = {
+                outcome: dict[str, Any] = {
                     "arm": name, "seed": seed, "scenes": counted(case.target.ids("test")),
                     "validation": counted(case.target.ids("val")),
                 }  # fmt: skip

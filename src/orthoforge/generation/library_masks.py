@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from affine import Affine
 
 from orthoforge.errors import ConfigError
 from orthoforge.generation.given_masks import GivenMasks
@@ -54,7 +53,7 @@ class _Mask:
 
     @property
     def grid(self) -> Grid:
-        return Grid(*self.values.shape, Affine.identity(), None)
+        return Grid(len(self.values), self.values.shape[1])
 
     @property
     def identity(self) -> str:
