@@ -53,6 +53,7 @@ def make_material(root: Path) -> int:
     from orthoforge.evaluation.evaluate import evaluate
     from orthoforge.generation import generate
     from orthoforge.hub import publish
+    from orthoforge.tiles import shards
     from orthoforge.tiles.prepare import prepare
     from orthoforge.training import train
 
@@ -60,6 +61,7 @@ def make_material(root: Path) -> int:
     make_dataset(Path("data"), SCENES, 64)
     for number, name in enumerate(SCENES):
         _move(Path("data"), name, number)
+    shards._SMALL_BYTES = 0  # each scene has files of its own, which are spoilt one by one
     prepare(Path("data"), Path("tiles"), grid=1, size=64, split="digits", workers=1)
     Path("speck.yaml").write_text(RECIPE)
     train("speck.yaml", Path("tiles"), Path("run"), trackers=(), quiet=True)

@@ -1,5 +1,6 @@
-"""gs:// and az://. Google's client speaks to moto's S3, whose XML is also Google's; Azure's has no server here, so the road to it and
-back is walked with a store in memory."""
+"""gs:// and az://. Google's client speaks to moto's S3, whose XML is also Google's; Azure's has no server here, so the road to it
+and back is walked with a store in memory.
+"""
 
 import json
 import threading
