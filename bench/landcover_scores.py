@@ -5,10 +5,10 @@
     python -m bench.landcover_scores TILES whole-tiles WEIGHTS [--refinement 0 1] [--seeds 2] [--segmenters FOLDER]
 
 TILES as ``bench/landcover.py`` says. Generated and asked about are its validation and test tiles, in three folds by the number of
-the scene; a segmenter of a fold learns from whole scenes of the other two numbers, which are real and of no library. Tiles that show
-rare classes come more often. Each image is that of a tile's mask in the style of its place. Prints for each set the intersection
-over union of each class, all pixels of the folds together, and what it is of that in real images: the mean over the seeds of the
-segmenters, and the least and the most of single folds and seeds. The picture shows mask, generated and real.
+the scene. A segmenter of a fold learns from whole scenes of the other two numbers, which are real and of no library. Tiles that
+show rare classes come more often. Each image is that of a tile's mask in the style of its place. Prints for each set the
+intersection over union of each class, all pixels of the folds together, and what it is of that in real images: the mean over the
+seeds of the segmenters, and the least and the most of single folds and seeds. The picture shows mask, generated and real.
 """
 
 import argparse

@@ -55,7 +55,7 @@ def generate(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package: orthoforge-material, orthoforge-s.
+            come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, data sets, a COCO file,
             a folder of YOLO's labels, or .txt files with a path a line. `example` is the mask that comes with the package.
             Or addresses in an object store: s3://, gs://, az://, https://.
@@ -157,7 +157,7 @@ def grow(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package: orthoforge-material, orthoforge-s.
+            come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         data: The data set that the tiles of the run were cut from, also in an object store. Or the folder of its images, with
             --real-masks.
         out: Folder for the larger data set, also in an object store.

@@ -142,9 +142,8 @@ class Quilt:
         source, number, missing = np.full(shape, -1, np.int32), np.zeros(shape, np.int32), np.ones(shape, bool)
         chosen = self._pieces.of(patch, wanted)
         for count, strip in enumerate(chosen.strips, start=1):
-            low.reshape(-1, self.library.bands)[strip.at], high.reshape(-1, self.library.bands)[strip.at] = strip.layers(
-                self.library
-            )
+            for layer, of_strip in zip((low, high), strip.layers(self.library), strict=True):
+                layer.reshape(-1, self.library.bands)[strip.at] = of_strip
             for layer, value in ((source, strip.tile), (number, count), (missing, False)):
                 layer.ravel()[strip.at] = value
         for count, piece in enumerate(chosen.pieces, start=len(chosen.strips) + 1):

@@ -1,4 +1,4 @@
-"""Strips: real pieces of roads, turned so that they run along the roads of the mask, which a patch of the plane is made of there."""
+"""Strips: pieces of real roads, turned so that they run along the roads of the mask."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -43,8 +43,8 @@ class Places(NamedTuple):
 
 
 class _Source(NamedTuple):
-    """What a tile has of a kind: its ``lines``, the nearest open pixel of each, ``off`` (S, S) px off, at ``near`` (2, S, S), and the
-    ``places`` that strips are taken from."""
+    """What a tile has of a kind: its ``lines``; the nearest open pixel of each, ``off`` (S, S) px off, at ``near`` (2, S, S); and
+    the ``places`` that strips are taken from."""
 
     lines: Lines
     off: np.ndarray
@@ -54,8 +54,8 @@ class _Source(NamedTuple):
 
 @dataclass(frozen=True)
 class Strip:
-    """Pixels ``at`` (n,) of a patch, counted line by line, show tile ``tile`` at ``rows`` and ``cols`` (n,), between its pixels; the
-    tone is moved by ``shift`` (B,), towards ``target`` (B,)."""
+    """Pixels ``at`` (n,) of a patch, counted line by line, show tile ``tile`` at ``rows`` and ``cols`` (n,), between its pixels.
+    The tone is moved by ``shift`` (B,), towards ``target`` (B,)."""
 
     tile: int
     at: np.ndarray
@@ -81,7 +81,8 @@ class Strip:
 
 @dataclass
 class Strips:
-    """Chooses strips of the tiles ``allowed`` of the library. ``tone_share``: of the way, each is moved to the tone that is asked for."""
+    """Chooses strips of the tiles ``allowed`` of the library. Each is moved to the tone that is asked for, ``tone_share`` of the
+    way."""
 
     library: Library
     allowed: np.ndarray
@@ -94,8 +95,8 @@ class Strips:
         return kind in self.library.line_kinds and self._of(kind) is not None
 
     def tone(self, kind: int, half: float, share: float, chance: np.ndarray) -> np.ndarray:
-        """The tones (..., B) that ground of a kind has where it is so wide and takes this ``share`` of all, for each ``chance`` (...)
-        in [0, 1): from dark to bright.
+        """The tones (..., B) that ground of a kind has where it is so wide and takes this ``share`` of all, one for each ``chance``
+        (...) in [0, 1): from dark to bright.
 
         A track in the desert then has the tone of a track, and a highway that of a highway. What looks like the ground beside it is
         left out: in sand nobody would see it.
