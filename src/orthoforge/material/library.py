@@ -12,6 +12,7 @@ from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
 from orthoforge.material.light import Light, light_of
 from orthoforge.material.lines import lines_of
+from orthoforge.material.looks import histograms
 from orthoforge.material.open_ground import open_ground, smooth
 from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.shapes import shape_of
@@ -47,7 +48,7 @@ class Roof:
 
 
 def once_for_each(make: "Callable[[Library, int], _Made]") -> "Callable[[Library, int], _Made]":
-    """A method that remembers what it made of each tile."""
+    """A method that remembers what it made of each tile, or place."""
 
     @wraps(make)
     def found(library: "Library", tile: int) -> _Made:
@@ -144,6 +145,11 @@ class Library:
     def tone(self, tile: int) -> np.ndarray:
         """(B,): mean colour of the open ground, or of the whole tile where that is little."""
         return _tone(self.images[tile], self.open_ground(tile))
+
+    @once_for_each
+    def histograms(self, place: int) -> np.ndarray:
+        """(B, 256): how many pixels of all tiles of a place have each level."""
+        return histograms(self.images[self.of_place(place)])
 
     @once_for_each
     def shares(self, tile: int) -> np.ndarray:
