@@ -1,11 +1,12 @@
 """Scenes for a training on land cover: of each image of Dubai's (CC0) the part with most kinds of ground, with its mask.
 
-    python -m bench.landcover DUBAI SCENES
+    python -m bench.landcover DUBAI SCENES [--whole]
     orthoforge prepare SCENES tiles --palette SCENES/palette.json --pixel-size 1 --gsd 1 --size 224 --split digits
 
 DUBAI has ``images`` (JPEG) and ``masks_rgb`` (PNG). Its resolution is not told. Cars are 3.5 px long and lanes some 3 px wide, so a
 pixel is taken for a metre. Most of the images is desert; ``PART_PX`` square pixels of each are kept, those whose classes are most
-even (entropy of their shares), on a raster of ``STEP_PX``.
+even (entropy of their shares), on a raster of ``STEP_PX``. With ``--whole`` images stay whole: ``bench.landcover_scores`` teaches
+segmenters with them.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 PART_PX, STEP_PX = 448, 32
+FIRST_HELD_OUT = 7  # of a place's scenes: those before train
 # Four of its mosaics are there. Names of scenes say the place: what stands before their last numbers.
 PLACES = {"1": "dubai_shore", "2": "dubai_lake", "4": "dubai_marina", "7": "dubai_desert"}
 _NUMBERED = re.compile(r"dubai_t(\d)_(\d+)")
@@ -32,14 +34,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dubai", type=Path)
     parser.add_argument("scenes", type=Path)
+    parser.add_argument("--whole", action="store_true", help="keep all of each image, of the scenes that are held out")
     options = parser.parse_args()
     for kind in ("images", "masks"):
         (options.scenes / kind).mkdir(parents=True)
     (options.scenes / "palette.json").write_text(json.dumps(PALETTE, indent=1))
     for path in sorted((options.dubai / "images").glob("*.jpg")):
         mask = Image.open(options.dubai / "masks_rgb" / f"{path.stem}.png").convert("RGB")
+        if options.whole and int(path.stem[-1]) < FIRST_HELD_OUT:
+            continue
         row, col = most_even(np.asarray(mask))
         box = (col, row, min(col + PART_PX, mask.width), min(row + PART_PX, mask.height))
+        box = (0, 0, *mask.size) if options.whole else box
         name = _NUMBERED.sub(lambda found: f"{PLACES[found[1]]}_{found[2]}.png", path.stem)
         Image.open(path).convert("RGB").crop(box).save(options.scenes / "images" / name)
         mask.crop(box).save(options.scenes / "masks" / name)

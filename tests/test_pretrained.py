@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from orthoforge import load_generator
+from orthoforge import generate, load_generator
 from orthoforge.checkpoints import CONFIG, MODEL
+from orthoforge.geo.rasters import open_raster, read_image
 from orthoforge.pretrained import bundled_folder, bundled_names
 
 MOST_BYTES = 10e6
@@ -25,7 +26,7 @@ def town(size=160):
 
 
 def test_it_is_small_and_of_data_that_may_be_shipped(generator):
-    assert bundled_names() == ["orthoforge-material", "orthoforge-s"]
+    assert bundled_names() == ["orthoforge-landcover", "orthoforge-material", "orthoforge-s"]
     folder = bundled_folder("orthoforge-s")
     assert (folder / MODEL).stat().st_size < MOST_BYTES
     assert sum(parameter.numel() for parameter in generator.network.parameters()) <= 5e6
@@ -65,3 +66,40 @@ def test_material_is_small_and_says_whose_roofs_and_ground_it_shows():
     one, again, other = (generator.with_style("zanzibar")(mask, seed=seed) for seed in (1, 1, 2))
     assert (one == again).all() and (one != other).mean() > 0.5
     assert np.abs(one.astype(int).mean((0, 1)) - generator.with_style("banepa_core")(mask, seed=1).mean((0, 1))).max() > 5
+
+
+def test_land_cover_is_small_and_says_whose_images_it_holds():
+    folder, generator = bundled_folder("orthoforge-landcover"), load_generator("orthoforge-landcover")
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+    assert generator.styles == ("dubai_desert", "dubai_lake", "dubai_marina", "dubai_shore")
+    assert set(generator.library.place_names) == set(generator.styles)
+    assert generator.classes.names[:5] == ("land", "building", "road", "vegetation", "water")
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "CC0" in card and "Humans in the Loop" in card and "OpenStreetMap" in card
+
+
+def test_land_cover_draws_a_town_from_its_map(tmp_path):
+    """Of footprints and two layers: roads are dark and run along, water is dark, and land is bright."""
+    frame = "EPSG:32640"
+
+    def write(name, kind, coordinates):
+        feature = {"type": "Feature", "properties": {}, "geometry": {"type": kind, "coordinates": coordinates}}
+        crs = {"type": "name", "properties": {"name": frame}}
+        (tmp_path / name).write_text(json.dumps({"type": "FeatureCollection", "crs": crs, "features": [feature]}))
+
+    def box(left, bottom, width, height):
+        return [[[left, bottom], [left + width, bottom], [left + width, bottom + height], [left, bottom + height], [left, bottom]]]
+
+    write("houses.geojson", "Polygon", box(300_020, 2_700_020, 24, 16))
+    write("roads.geojson", "LineString", [[300_000, 2_700_064], [300_128, 2_700_064]])
+    write("water.geojson", "Polygon", box(300_000, 2_700_090, 128, 38))
+    layers = [tmp_path / "roads.geojson", tmp_path / "water.geojson"]
+    out = generate(
+        "orthoforge-landcover", tmp_path / "houses.geojson", tmp_path / "town.tif", layers=layers,
+        extent=(300_000, 2_700_000, 300_128, 2_700_128), gsd=1, style="dubai_marina",
+    )  # fmt: skip
+    with open_raster(out[0]) as raster:
+        image = read_image(raster).astype(float).mean(axis=2)
+    assert image.shape == (128, 128)
+    land, road, water = image[72:84].mean(), image[62:66].mean(), image[4:34].mean()
+    assert road < land - 10 and water < land - 10

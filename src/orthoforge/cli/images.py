@@ -56,7 +56,7 @@ def generate(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package: orthoforge-material, orthoforge-s.
+            come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, data sets, a COCO file,
             a folder of YOLO's labels, or .txt files with a path a line. `example` is the mask that comes with the package,
             `library` are the masks of the material of orthoforge-material, turned and shifted by the seed.
@@ -163,7 +163,7 @@ def grow(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package: orthoforge-material, orthoforge-s.
+            come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         data: The data set that the tiles of the run were cut from, also in an object store. Or the folder of its images, with
             --real-masks.
         out: Folder for the larger data set, also in an object store.

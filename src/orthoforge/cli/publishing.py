@@ -26,7 +26,7 @@ def publish(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package: orthoforge-material, orthoforge-s.
+            come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         out: Folder to write.
         name: Name of the model. That of the folder when left out.
         card: YAML file with what only people know: sources, licences, scores, limits.
@@ -66,7 +66,7 @@ def export(
 
     Args:
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
-            come with the package: orthoforge-material, orthoforge-s.
+            come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         out: File to write: .onnx, .xml (with a .bin beside it) or .pt.
         to: onnx, openvino, or torch (TorchScript).
         style: Fix the look to that of a place of the run. When left out, the look is an input.

@@ -35,9 +35,9 @@ def evaluate(
 
     Args:
         images: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights
-            that come with the package: orthoforge-material, orthoforge-s. Or a folder of images as large as the tiles. An
-            image that is named as a tile (SCENE_ROW_COLUMN, or SCENE where it has one tile) is also compared with that tile
-            pixel by pixel.
+            that come with the package: orthoforge-material, orthoforge-landcover, orthoforge-s. Or a folder of images as large
+            as the tiles. An image that is named as a tile (SCENE_ROW_COLUMN, or SCENE where it has one tile) is also compared
+            with that tile pixel by pixel.
         data: Tiles made by `orthoforge prepare`.
         out: Folder for the report.
         split: The split whose tiles are the real images.
@@ -105,8 +105,8 @@ def utility(
 
     Args:
         synthetic: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights
-            that come with the package (orthoforge-material, orthoforge-s). It is given masks of training tiles. Or a folder
-            of tiles that were cut from synthetic pairs.
+            that come with the package (orthoforge-material, orthoforge-landcover, orthoforge-s). It is given masks of training
+            tiles. Or a folder of tiles that were cut from synthetic pairs.
         data: Real tiles made by `orthoforge prepare`.
         out: Folder for the report, the outcomes of the trainings and the generated images.
         ratios: Numbers of synthetic images for each real one, at equal steps.
@@ -169,7 +169,7 @@ def compare(
 
     Args:
         runs: Run folders, checkpoints in them such as RUN/weights/best, published folders, or names of weights that come
-            with the package: orthoforge-material, orthoforge-s.
+            with the package: orthoforge-material, orthoforge-landcover, orthoforge-s.
         out: The page, a .html file. The figures also go to a .json beside it.
         data: Tiles, if they are no longer where the runs say.
         split: The split whose tiles are shown and scored. A run without tiles in it is shown on validation tiles.

@@ -23,7 +23,7 @@ from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
 from orthoforge.material.shapes import shape_of
 from orthoforge.material.wings import nearest_wing, wings_of
 
-VERSION = 8  # raised when the same tiles, mask and seed give another canvas
+VERSION = 9  # raised when the same tiles, mask and seed give another canvas
 Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _EAVES_PX = 3.0  # a roof is laid so far beyond its outline: masks are cut at whole pixels, and cracks between houses have none

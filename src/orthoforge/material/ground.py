@@ -12,7 +12,7 @@ from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import between, softened
 from orthoforge.material.library import Library
 from orthoforge.material.open_ground import smooth
-from orthoforge.material.pieces import ANY, CELL_PX, Piece, Pieces, Wanted
+from orthoforge.material.pieces import ANY, CELL_PX, Chosen, Piece, Pieces, Wanted
 from orthoforge.material.seams import Seams
 
 JOIN_PX = 6.0  # tones of neighbouring pieces run into each other over so much
@@ -140,8 +140,13 @@ class Quilt:
         kinds, shape = wanted.kinds, (self._side, self._side)
         low, high = (np.zeros((*shape, self.library.bands), np.float32) for _ in range(2))
         source, number, missing = np.full(shape, -1, np.int32), np.zeros(shape, np.int32), np.ones(shape, bool)
-        pieces = self._pieces.of(patch, wanted)
-        for count, piece in enumerate(pieces, start=1):
+        chosen = self._pieces.of(patch, wanted)
+        for count, strip in enumerate(chosen.strips, start=1):
+            for layer, of_strip in zip((low, high), strip.layers(self.library), strict=True):
+                layer.reshape(-1, self.library.bands)[strip.at] = of_strip
+            for layer, value in ((source, strip.tile), (number, count), (missing, False)):
+                layer.ravel()[strip.at] = value
+        for count, piece in enumerate(chosen.pieces, start=len(chosen.strips) + 1):
             at = np.flatnonzero(missing & self._pieces.fits(piece, kinds))
             tone, texture = self._layers(piece, at)
             low.reshape(-1, self.library.bands)[at] = tone + self._shifts(piece, kinds.ravel()[at])
@@ -149,7 +154,7 @@ class Quilt:
             source.ravel()[at] = piece.tile
             number.ravel()[at] = count
             missing.ravel()[at] = False
-        self._fill(patch, pieces, wanted.kinds, missing, low, high, source)
+        self._fill(patch, chosen, wanted.kinds, missing, low, high, source)
         return _Patch(low, high, source, number, wanted)
 
     def _layers(self, piece: Piece, at: np.ndarray) -> Iterator[np.ndarray]:
@@ -167,20 +172,20 @@ class Quilt:
         return made.tone[part] + made.texture[part], made.wanted.needed[part]
 
     def _fill(
-        self, patch: tuple[int, int], pieces: list[Piece], kinds: np.ndarray, missing: np.ndarray,
+        self, patch: tuple[int, int], chosen: Chosen, kinds: np.ndarray, missing: np.ndarray,
         low: np.ndarray, high: np.ndarray, source: np.ndarray,
     ) -> None:  # fmt: skip
         """Where no piece is open: the tone of the first or, of another kind, that of the neighbourhood; texture from somewhere in a
         piece that has that kind."""
         if not missing.any():
             return
-        first = pieces[0]
+        pieces, first = chosen.pieces, chosen.pieces[0]
         is_own = (kinds == ANY) | (self.library.kinds[first.tile][first.part(self._side)] == kinds)
         own, others = np.flatnonzero(missing & is_own), missing & ~is_own
         tone, _ = self._layers(first, own)
         low.reshape(-1, self.library.bands)[own] = tone + self._shifts(first, kinds.ravel()[own])
         if others.any():
-            low[others] = self._pieces.middle_tones(patch)[kinds[others]]
+            low[others] = chosen.tones[kinds[others]]
         for kind in np.unique(kinds[missing]).tolist():
             shares = [self._share(piece, kind) for piece in pieces]
             piece = next(

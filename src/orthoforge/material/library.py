@@ -11,6 +11,7 @@ from scipy import ndimage
 from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
 from orthoforge.material.light import Light, light_of
+from orthoforge.material.lines import lines_of
 from orthoforge.material.looks import histograms
 from orthoforge.material.open_ground import open_ground, smooth
 from orthoforge.material.rectangles import Rectangle, rectangle_of
@@ -25,6 +26,8 @@ _LEAST_ROOF_PX = 80
 _LEAST_FILL = 0.72
 _VARIETY_PX = 1.0
 _LEAST_SHARE = 0.3  # of its building has a wing whose roof is taken
+_LONG = 0.6  # of a kind's pixels lie in lines: roads do, and with them what else has a direction to be seen
+_LOOKED_AT = 8  # tiles, to say so
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ class Roof:
     foliage: float
 
 
-def _once_for_each(make: "Callable[[Library, int], _Made]") -> "Callable[[Library, int], _Made]":
+def once_for_each(make: "Callable[[Library, int], _Made]") -> "Callable[[Library, int], _Made]":
     """A method that remembers what it made of each tile, or place."""
 
     @wraps(make)
@@ -92,9 +95,21 @@ class Library:
         """Kinds are numbers below this one."""
         return 1 if self.classes is None else int(self.classes.max()) + 1
 
+    @cached_property
+    def line_kinds(self) -> tuple[int, ...]:
+        """The kinds of ground that run along lines, as roads do."""
+        found = []
+        for kind in range(self.kind_count if self.kind_count > 1 else 0):
+            having = np.flatnonzero((self.kinds == kind).any(axis=(1, 2)))
+            looked_at = [self.kinds[tile] == kind for tile in having[:: -(-len(having) // _LOOKED_AT) or 1]]
+            in_lines = sum(int(np.isfinite(lines_of(own).half).sum()) for own in looked_at)
+            if in_lines > _LONG * sum(int(own.sum()) for own in looked_at):
+                found.append(kind)
+        return tuple(found)
+
     # What follows is made tile by tile, when it is asked for: an image takes tiles of one place, and few of those.
 
-    @_once_for_each
+    @once_for_each
     def _ground(self, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return open_ground(self.images[tile], self.masks[tile], self.kinds[tile])
 
@@ -106,13 +121,13 @@ class Library:
         """(S, S) bool: dark ground beside buildings."""
         return self._ground(tile)[1]
 
-    @_once_for_each
+    @once_for_each
     def off_buildings(self, tile: int) -> np.ndarray:
         """(S, S) float32: how many pixels off the nearest building each pixel is, also one that the mask may lack."""
         built = self._ground(tile)[2]
         return ndimage.distance_transform_edt(~built).astype(np.float32) if built.any() else np.full(built.shape, 1e3, np.float32)
 
-    @_once_for_each
+    @once_for_each
     def layers(self, tile: int) -> tuple[np.ndarray, np.ndarray]:
         """Tone and texture of the ground, (S, S, B) float16 each; their sum is the image where the ground is open.
 
@@ -126,23 +141,23 @@ class Library:
             low[own] = smooth(image.astype(np.float32), is_open & own, LOW_PX)[own]
         return low, (image - low.astype(np.float32)).astype(np.float16)
 
-    @_once_for_each
+    @once_for_each
     def tone(self, tile: int) -> np.ndarray:
         """(B,): mean colour of the open ground, or of the whole tile where that is little."""
         return _tone(self.images[tile], self.open_ground(tile))
 
-    @_once_for_each
+    @once_for_each
     def histograms(self, place: int) -> np.ndarray:
         """(B, 256): how many pixels of all tiles of a place have each level."""
         return histograms(self.images[self.of_place(place)])
 
-    @_once_for_each
+    @once_for_each
     def shares(self, tile: int) -> np.ndarray:
         """(K,): the share of the tile that is open ground of each kind."""
         open_kinds = np.where(self.open_ground(tile), self.kinds[tile], self.kind_count)
         return np.bincount(open_kinds.ravel(), minlength=self.kind_count + 1)[:-1] / open_kinds.size
 
-    @_once_for_each
+    @once_for_each
     def kind_tones(self, tile: int) -> np.ndarray:
         """(K, B): ``tone``, of ground of each kind."""
         if self.kind_count == 1:
@@ -150,7 +165,7 @@ class Library:
         image, kinds, is_open = self.images[tile], self.kinds[tile], self.open_ground(tile)
         return np.array([_tone(image, is_open & (kinds == kind)) for kind in range(self.kind_count)])
 
-    @_once_for_each
+    @once_for_each
     def _roofs(self, tile: int) -> tuple[list[Roof], list[tuple[Roof, np.ndarray]]]:
         return _roofs(tile, self.labels(tile), self.images[tile])
 
@@ -163,12 +178,12 @@ class Library:
         (CELLS, CELLS) bool."""
         return self._roofs(tile)[1]
 
-    @_once_for_each
+    @once_for_each
     def labels(self, tile: int) -> np.ndarray:
         """(S, S) int32: which building each pixel is of, from 1; 0 outside."""
         return Houses.of(self.masks[tile]).ids(Window(0, 0, self.size_px, self.size_px))
 
-    @_once_for_each
+    @once_for_each
     def light(self, place: int) -> Light:
         """The light of a place."""
         of = np.flatnonzero(self.places == place)

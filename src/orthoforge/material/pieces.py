@@ -10,6 +10,8 @@ from scipy import fft
 
 from orthoforge.material.chance import uniform
 from orthoforge.material.library import Library
+from orthoforge.material.lines import MOST_HALF_PX
+from orthoforge.material.strips import Strip, Strips
 
 ANY = -1  # no kind of ground in particular
 CELL_PX = 4  # fit is judged by cells of so many pixels
@@ -57,6 +59,15 @@ class Piece:
         return slice(self.row, self.row + side), slice(self.col, self.col + side)
 
 
+class Chosen(NamedTuple):
+    """What a patch is made of: ``strips`` lie on top, then the first of ``pieces`` where it fits, then the second, and so on. Where
+    nothing fits ground of each kind has one of the ``tones`` (K + 1, B), of which the last is that of any kind."""
+
+    strips: list[Strip]
+    pieces: list[Piece]
+    tones: np.ndarray
+
+
 @dataclass
 class Pieces:
     """Chooses pieces of the tiles ``allowed`` of the library for patches of ``side`` px that begin every ``hop`` px."""
@@ -66,7 +77,7 @@ class Pieces:
     seed: int
     side: int
     hop: int
-    _chosen: dict[tuple[int, int], list[Piece]] = field(default_factory=dict)
+    _chosen: dict[tuple[int, int], Chosen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         library, self._cells = self.library, self.library.size_px // CELL_PX
@@ -90,19 +101,20 @@ class Pieces:
         self._known = np.full(257, ANY, np.int16)
         present = shares.max(axis=0) > 0
         self._known[: library.kind_count][present] = np.flatnonzero(present)
+        self._strips = Strips(library, self.allowed, self.seed, _TONE_SHARE)
 
     def keeping(self, patches: Container[tuple[int, int]]) -> "Pieces":
         """The same, with what was chosen for ``patches`` alone."""
         other = copy.copy(self)
-        other._chosen = {patch: pieces for patch, pieces in self._chosen.items() if patch in patches}
+        other._chosen = {patch: chosen for patch, chosen in self._chosen.items() if patch in patches}
         return other
 
     def known(self, kinds: np.ndarray) -> np.ndarray:
         """``kinds`` of which there is ground; ``ANY`` in place of the others."""
         return self._known[kinds]
 
-    def of(self, patch: tuple[int, int], wanted: Wanted) -> list[Piece]:
-        """What a patch is made of, the first where it fits, then the second, and so on."""
+    def of(self, patch: tuple[int, int], wanted: Wanted) -> Chosen:
+        """What a patch is made of."""
         if patch not in self._chosen:
             self._chosen[patch] = self._choose(patch, wanted)
         return self._chosen[patch]
@@ -113,10 +125,6 @@ class Pieces:
         if self.library.kind_count == 1:
             return self.library.open_ground(piece.tile)[part]
         return self.library.open_ground(piece.tile)[part] & ((kinds == ANY) | (self.library.kinds[piece.tile][part] == kinds))
-
-    def middle_tones(self, patch: tuple[int, int]) -> np.ndarray:
-        """The tones of ground of each kind in the middle of a patch, (K + 1, B)."""
-        return self._tones_at(*(index * self.hop + self.side / 2 for index in patch))
 
     def mean_tone(self, kind: int) -> np.ndarray:
         """The mean tone of a kind of ground, (B,)."""
@@ -129,17 +137,43 @@ class Pieces:
         return self._tones_at(row, col)[ANY]
 
     def _tones_at(self, row: float, col: float) -> np.ndarray:
-        spacing = _TONE_HOPS * self.hop
-        (top, down), (left, along) = (divmod(value / spacing, 1) for value in (row, col))
-        corners = uniform(self.seed, _TONE, int(top) + np.arange(2)[:, None], int(left) + np.arange(2))
+        corners, down, along = self._corners(row, col)
         drawn = self._lenders[:, (corners * len(self.allowed)).astype(int)]  # (K + 1, 2, 2)
         tones = self._tones[drawn, np.arange(len(drawn))[:, None, None]]  # (K + 1, 2, 2, B)
         upper, lower = np.moveaxis(tones[:, :, 0] * (1 - along) + tones[:, :, 1] * along, 1, 0)
         return upper * (1 - down) + lower * down
 
-    def _choose(self, patch: tuple[int, int], wanted: Wanted) -> list[Piece]:
-        left, targets = wanted.needed, self.middle_tones(patch)
+    def _corners(self, row: float, col: float) -> tuple[np.ndarray, float, float]:
+        """What chance says, (2, 2), at the four corners around a place, and how far down and along it lies between them."""
+        spacing = _TONE_HOPS * self.hop
+        (top, down), (left, along) = (divmod(value / spacing, 1) for value in (row, col))
+        return uniform(self.seed, _TONE, int(top) + np.arange(2)[:, None], int(left) + np.arange(2)), down, along
+
+    def _choose(self, patch: tuple[int, int], wanted: Wanted) -> Chosen:
         liking = self._liking(patch) - _BUILT * np.maximum(wanted.built - self._built, 0)
+        middle = [index * self.hop + self.side / 2 for index in patch]
+        targets, strips = self._tones_at(*middle), list[Strip]()
+        corners, down, along = self._corners(*middle)
+        weights = np.outer((1 - down, down), (1 - along, along)).ravel()
+        left = wanted.needed.copy()
+        for kind in self.library.line_kinds:
+            own = wanted.kinds == kind
+            if not (own & left).any() or not self._strips.has(kind):
+                continue
+            found = self._strips.of(patch, kind, own, left, corners.ravel(), weights, liking)
+            for strip in found:
+                left.ravel()[strip.at] = False
+            strips += found
+            targets[kind] = (
+                np.average([strip.target for strip in found], axis=0, weights=[len(strip.at) for strip in found])
+                if found else weights @ self._strips.tone(kind, MOST_HALF_PX, own.mean(), corners.ravel())
+            )  # fmt: skip
+        return Chosen(strips, self._choose_pieces(patch, wanted, left, liking, targets), targets)
+
+    def _choose_pieces(
+        self, patch: tuple[int, int], wanted: Wanted, left: np.ndarray, liking: np.ndarray, targets: np.ndarray
+    ) -> list[Piece]:
+        """Pieces for what is ``left`` (P, P) of a patch."""
         present = np.unique(wanted.kinds[left]).tolist() or [ANY]
         pieces: list[Piece] = []
         # The first piece is of all kinds at once, so that what lies beside each other in it does so here; then kind by kind.
