@@ -39,15 +39,15 @@ class Tiles:
     masks: np.ndarray
     generator: TrainedGenerator
 
-    def canvas(self, number: int, seed: int, *, of_itself: bool = False) -> np.ndarray:
-        """A canvas of a tile's own mask, of all other tiles' material or, ``of_itself``, of its own."""
+    def canvas(self, number: int, seed: int, *, of_itself: bool = False, sun: float | None = None) -> np.ndarray:
+        """A canvas of a tile's own mask, of all other tiles' material or, ``of_itself``, of its own; under a ``sun`` elsewhere."""
         mask, library = self.masks[number], self.generator.library
         assert library is not None
         buildings = self.generator.buildings_of(lambda window: mask[window.slices], *mask.shape)
         assert buildings is not None
         own = int(np.abs(library.images.astype(int) - self.images[number]).sum(axis=(1, 2, 3)).argmin())
         without = [other for other in range(len(library)) if other != own] if of_itself else [own]
-        composer = Composer.of(library, buildings, seed=seed, place=0, without=without)
+        composer = Composer.of(library, buildings, seed=seed, place=0, without=without, sun=sun)
         return composer.canvas(Window(0, 0, *mask.shape)).image
 
     def refined(self, number: int, seed: int, canvas: np.ndarray) -> np.ndarray:

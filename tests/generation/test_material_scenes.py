@@ -135,6 +135,32 @@ def test_what_refines_nothing_has_no_refinement():
         load_generator("orthoforge-s").with_refinement(0.5)
 
 
+def test_what_composes_nothing_has_no_sun():
+    with pytest.raises(ConfigError, match="no material to light"):
+        load_generator("orthoforge-s").with_sun(90)
+
+
+def test_a_sun_is_an_azimuth_and_none_is_that_of_the_material(generator):
+    with pytest.raises(ConfigError, match="clockwise from north"):
+        generator.with_sun(400)
+    north, plain = generator.with_sun(0), generator(TOWN, seed=3)
+    assert np.abs(north(TOWN, seed=3).astype(int) - plain).mean() > 1
+    np.testing.assert_array_equal(north.with_sun(None)(TOWN, seed=3), plain)
+    scene = scene_of(north)
+    whole, window = scene.whole().image, Window(130, 77, 61, 83)
+    assert np.abs(scene.block(window).image.astype(int) - whole[window.slices]).max() <= 1
+
+
+def test_files_say_their_sun_and_another_one_is_another_image(generator, tmp_path):
+    mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
+    paths = generate(generator, [mask], tmp_path / "made", variants=2, sun=225)
+    assert {read_tags(path)["SUN_AZIMUTH"] for path in paths} == {"225"}
+    assert generate(generator, [mask], tmp_path / "made", variants=2, sun=225) == paths, "kept"
+    for sun in (45, None):
+        with pytest.raises(OutputExistsError, match="with other settings"):
+            generate(generator, [mask], tmp_path / "made", variants=2, sun=sun)
+
+
 def test_files_say_their_refinement_and_another_one_is_another_image(changing, tmp_path):
     mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
     paths = generate(changing, [mask], tmp_path / "made", variants=2, refinement=0.25)

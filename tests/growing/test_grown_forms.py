@@ -163,6 +163,10 @@ def test_tiles_of_ones_own_are_the_material_of_what_grows(tmp_path, capsys):
     assert tags["MATERIAL_SHA256"] == load_generator(run).with_material(store).material_sha256
     with pytest.raises(OutputExistsError):
         grow(run, tmp_path / "data", tmp_path / "more", **options)  # of the run's own material
+    with pytest.raises(OutputExistsError):
+        grow(run, tmp_path / "data", tmp_path / "more", material_from=store.path, sun=45, **options)
+    lit = grow(run, tmp_path / "data", tmp_path / "lit", material_from=store.path, sun=45, **options)
+    assert read_tags(lit.path / f"images/{lit.rows[0]['name']}.tif")["SUN_AZIMUTH"] == "45"
 
 
 def test_what_grows_has_the_histograms_of_tiles(tmp_path):

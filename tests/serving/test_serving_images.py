@@ -115,6 +115,19 @@ def test_what_was_composed_of_a_drawing_is_kept_for_its_next_state_however_large
         assert np.abs(image - generator("material")(state, seed=4)).max() <= 1
 
 
+def test_a_sun_is_chosen_where_there_is_material(tmp_path):
+    mask = png(TOWN.astype(np.uint8) * 255)
+    with client(tmp_path, "material", "styled") as served:
+        answer = post(served, mask, seed=4, sun=45)
+        plain = post(served, mask, seed=4)
+        refused, no_azimuth = post(served, mask, seed=4, sun=45, model="styled"), post(served, mask, sun=400)
+    lit = generator("material").with_sun(45)(TOWN, seed=4)
+    assert np.abs(pixels(answer.content).astype(int) - lit).max() <= 1
+    assert np.abs(pixels(plain.content).astype(int) - lit).max() > 20
+    assert refused.status_code == no_azimuth.status_code == 422
+    assert "styled has no material" in refused.json()["detail"]
+
+
 def test_a_larger_image_is_made_by_blocks_without_seams(served, monkeypatch):
     monkeypatch.setattr(ServedScene, "block_side_px", lambda self: 64)
     mask = make_mask((70, 90))

@@ -20,6 +20,7 @@ def generate(
     material_from: Path | None = None,
     refinement: float | None = None,
     histograms_from: Path | None = None,
+    sun: float | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -74,6 +75,8 @@ def generate(
         histograms_from: Tiles of your own, a folder made by `orthoforge prepare`. Images of weights of orthoforge-material then
             have the histograms of these tiles: roofs and ground of the weights in the colours of your place. Each image has
             those of one tile of the training split, drawn by its seed.
+        sun: For weights with material: the azimuth of the sun, in degrees clockwise from north. Roofs, ground and shadows are
+            then lit from there. When left out, it stands where it does in the material.
         variants: Number of images for each mask: STEM_v1, STEM_v2 … It needs a network with noise.
         overlap: Pixels of mask around each block. When left out, it is as wide as the network looks, which leaves no seam.
         resample: Also take a mask of another resolution than the run's. The image is generated at the resolution of the
@@ -115,7 +118,7 @@ def generate(
         target, sources = stores.write(out, overwrite=overwrite), [stores.read(mask) for mask in masks]
         paths = generate(
             run, sources, target, seed=seed, style=style, material_from=material_from, refinement=refinement,
-            histograms_from=histograms_from, variants=variants, overlap=overlap, resample=resample, deliver=deliver,
+            histograms_from=histograms_from, sun=sun, variants=variants, overlap=overlap, resample=resample, deliver=deliver,
             like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,
             layers=layers, layer_style=layer_style, compress=compress, quality=quality, threshold=threshold,
             palette=palette, building=building, pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask,
@@ -142,6 +145,7 @@ def grow(
     material_from: Path | None = None,
     refinement: float | None = None,
     histograms_from: Path | None = None,
+    sun: float | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: Path | None = None,
@@ -184,6 +188,8 @@ def grow(
             When left out, 0 with --material-from, else 1.
         histograms_from: Tiles of your own, which may be those of --tiles. Images of weights of orthoforge-material then have the
             histograms of these tiles: roofs and ground of the weights in the colours of your place.
+        sun: For weights with material: the azimuth of the sun, in degrees clockwise from north. Roofs, ground and shadows are
+            then lit from there. When left out, it stands where it does in the material.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
@@ -206,7 +212,7 @@ def grow(
         grow(
             run, stores.read(data), stores.write(out, overwrite=overwrite), ratio=ratio, variants=variants, masks=masks,
             split=split, least_agreement=least_agreement, tiles=tiles, material_from=material_from, refinement=refinement,
-            histograms_from=histograms_from, seed=seed, threshold=threshold, palette=palette, building=building,
+            histograms_from=histograms_from, sun=sun, seed=seed, threshold=threshold, palette=palette, building=building,
             pixel_size=pixel_size, images=images, real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
             labels=labels, device=said_device(device), on=on, overwrite=overwrite,
         )  # fmt: skip

@@ -62,6 +62,7 @@ def generate(
     material_from: str | Path | None = None,
     refinement: float | None = None,
     histograms_from: str | Path | None = None,
+    sun: float | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -110,7 +111,8 @@ def generate(
     training split, without training (``TrainedGenerator.with_material``). The styles are then the places of these tiles.
     ``refinement``, 0 to 1, is the share of its network's changes that what was composed gets (``with_refinement``): by default none
     of such tiles, else all. ``histograms_from`` are prepared tiles, too: images of such a run, of whatever material, get the
-    histograms of their training tiles (``TrainedGenerator.with_histograms``).
+    histograms of their training tiles (``TrainedGenerator.with_histograms``). ``sun`` is the azimuth of the sun in these images, in
+    degrees clockwise from north (``with_sun``); by default it stands where it does in the material.
 
     Masks of classes are read by a ``palette``: as the run's classes of those names, or, by a run that knows buildings alone, as
     what ``building`` names. Masks without coordinates are taken to have the run's resolution, or that of ``pixel_size``: metres, or
@@ -142,7 +144,7 @@ def generate(
 
     Raises:
         DataError: a mask or a reference image cannot be read or holds other values, or tiles do not fit.
-        ConfigError: a style or material that the run does not have.
+        ConfigError: a style, material or sun that the run does not have.
         GridError: a mask is rotated, or of another resolution.
         ResourceError: the disk is full, or memory is too small.
         CheckpointError: there is no such run, or its weights are damaged.
@@ -165,6 +167,8 @@ def generate(
         generator = generator.with_refinement(refinement)
     if histograms_from is not None:
         generator = generator.with_histograms(histograms_from)
+    if sun is not None:
+        generator = generator.with_sun(sun)
     if backend != "torch":
         generator = generator.on_backend(backend)
     if variants < 1:

@@ -88,7 +88,8 @@ def source_tags(generator: TrainedGenerator) -> dict[str, str]:
     sources = f"{whose or 'no attribution was given'} ({len(generator.library)} tiles)"
     tags |= {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
     tags |= {"HISTOGRAMS_FROM": generator.looks.identity} if generator.looks else {}
-    return tags | ({"REFINEMENT": f"{generator.refinement:g}"} if generator.refinement < 1 else {})
+    tags |= {"REFINEMENT": f"{generator.refinement:g}"} if generator.refinement < 1 else {}
+    return tags | ({} if generator.sun is None else {"SUN_AZIMUTH": f"{generator.sun:g}"})
 
 
 def share_tags(generator: TrainedGenerator, pixels_of: np.ndarray | None) -> dict[str, str]:

@@ -75,6 +75,7 @@ def plan_of(
     material_from: str | Path | None,
     refinement: float | None,
     histograms_from: str | Path | None,
+    sun: float | None,
     seed: int,
     reading: Reading,
     where: Where,
@@ -99,6 +100,8 @@ def plan_of(
         generator = generator.with_refinement(refinement)
     if histograms_from is not None:
         generator = generator.with_histograms(histograms_from)
+    if sun is not None:
+        generator = generator.with_sun(sun)
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
@@ -152,6 +155,8 @@ def plan_of(
         settings["refinement"] = generator.refinement
     if generator.looks:
         settings["histograms"] = generator.looks.identity
+    if generator.sun is not None:
+        settings["sun"] = generator.sun
     if reader.pixel_sizes.rules:
         settings["pixel_sizes"] = reader.pixel_sizes.plain
     if found.places.rules:

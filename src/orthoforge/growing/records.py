@@ -63,6 +63,7 @@ class GrowSettings(TypedDict):
     material_sha256: NotRequired[str]
     refinement: NotRequired[float]
     histograms: NotRequired[str]
+    sun: NotRequired[float]
     pixel_sizes: NotRequired[list[list[str | float]]]
     coding: NotRequired[dict[str, Any]]
     places: NotRequired[list[list[str]]]

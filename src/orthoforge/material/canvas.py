@@ -21,6 +21,7 @@ from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.roofs import BESIDE_PX, LaidRoof, Roofs
 from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
 from orthoforge.material.shapes import shape_of
+from orthoforge.material.sun import sunlit
 from orthoforge.material.wings import nearest_wing, wings_of
 
 VERSION = 9  # raised when the same tiles, mask and seed give another canvas
@@ -84,6 +85,8 @@ class Composer:
     allowed: np.ndarray
     light: Light
     classes: Read | None = None
+    turned: np.ndarray | None = None
+    """By how many radians clockwise roofs of each place are turned, (P,)."""
     keeps: bool = False
     """Whether pixels of roofs are kept for ``after``: for masks that are looked at as a whole."""
     _laid: dict[int, list[LaidRoof]] = field(default_factory=dict)
@@ -91,24 +94,29 @@ class Composer:
 
     def __post_init__(self) -> None:
         self.quilt = Quilt(self.library, self.allowed, self.seed, self._wanted)
-        self.roofs = Roofs(self.library, self.allowed, self.seed)
+        self.roofs = Roofs(self.library, self.allowed, self.seed, self.turned)
         self.edges = Edges(self.buildings, self._own)
 
     @staticmethod
     def of(
         library: Library, buildings: Buildings, *, seed: int, place: int | None = None, without: Sequence[int] = (),
-        classes: Read | None = None,
+        classes: Read | None = None, sun: float | None = None,
     ) -> "Composer":  # fmt: skip
         """One that takes tiles of a ``place``, or of one that the seed chooses, ``without`` some of them.
 
-        Where these are all that a place has, it takes those of the other places.
+        Where these are all that a place has, it takes those of the other places. The ``sun`` stands at this azimuth, by default
+        where it does in the tiles.
         """
         if place is None:
             place = int(uniform(seed, _HEIGHT + 1) * len(library.place_names))
         allowed = library.of_place(place, without=without)
         if not len(allowed):
             allowed = library.of_place(None, without=without)
-        return Composer(library, buildings, seed, allowed, library.light(place), classes)
+        light = library.light(place)
+        if sun is None:
+            return Composer(library, buildings, seed, allowed, light, classes)
+        turned = sunlit(library, sun, library.places[allowed].tolist())
+        return Composer(turned.library, buildings, seed, allowed, light.under(sun), classes, turned.further)
 
     def after(self, buildings: Buildings, classes: Read | None) -> "Composer":
         """One for another mask, which keeps of this one what the two have in common, as two states of one drawing do.
@@ -116,7 +124,7 @@ class Composer:
         Its canvases are those of a new one. Roofs of buildings that stay as they are, and ground with nothing else on it, are not
         made again.
         """
-        other = Composer(self.library, buildings, self.seed, self.allowed, self.light, classes, keeps=True)
+        other = Composer(self.library, buildings, self.seed, self.allowed, self.light, classes, self.turned, keeps=True)
         other.roofs = self.roofs.trimmed()
         other.quilt.keep(self.quilt)
         same = self._same(other)

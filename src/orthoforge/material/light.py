@@ -1,6 +1,6 @@
 """Light: where the sun stands in images of a place, and the shadows that buildings throw under it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -26,6 +26,17 @@ class Light:
     ratio: np.ndarray
     floor: np.ndarray
     open: np.ndarray
+
+    @property
+    def azimuth(self) -> float | None:
+        """Where the sun stands, in degrees clockwise from north; ``None`` under an overcast sky."""
+        rows, cols = self.direction
+        return None if (rows, cols) == (0.0, 0.0) else float(np.degrees(np.arctan2(-cols, rows)) % 360)
+
+    def under(self, azimuth: float) -> "Light":
+        """The same with the sun there."""
+        angle = np.radians(azimuth)
+        return replace(self, direction=(float(np.cos(angle)), -float(np.sin(angle))))
 
 
 def light_of(images: np.ndarray, masks: np.ndarray, open_ground: np.ndarray, shade: np.ndarray) -> Light:

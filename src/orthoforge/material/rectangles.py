@@ -24,6 +24,11 @@ class Rectangle:
         """The same, so much further down and to the right."""
         return Rectangle(self.row + rows, self.col + cols, self.width, self.height, self.angle, self.fill)
 
+    def quarter_turned(self, quarters: int) -> "Rectangle":
+        """The same with its axis turned back by so many right angles: ``angle`` is then beyond 45°."""
+        width, height = (self.height, self.width) if quarters % 2 else (self.width, self.height)
+        return Rectangle(self.row, self.col, width, height, self.angle - quarters * np.pi / 2, self.fill)
+
     def local(self, rows: np.ndarray, cols: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Coordinates along and across its axis from its centre, in px, of places (rows, cols)."""
         right, down = cols - self.col, rows - self.row

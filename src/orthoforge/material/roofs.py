@@ -1,6 +1,6 @@
 """Roofs: for each wing of a building a real one of like size, length and direction, laid on its outline."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -93,11 +93,16 @@ class LaidRoof:
 
 @dataclass
 class Roofs:
-    """Chooses and lays roofs of tiles ``allowed`` of the library."""
+    """Chooses and lays roofs of tiles ``allowed`` of the library.
+
+    Roofs of each place are ``turned`` (P,) by so many radians clockwise before they are looked at, by 45° at most; with ``None``,
+    not at all.
+    """
 
     library: Library
     allowed: np.ndarray
     seed: int
+    turned: np.ndarray | None = None
     _splines: dict[int, np.ndarray] = field(default_factory=dict)
     _owns: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
 
@@ -105,12 +110,12 @@ class Roofs:
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
         """The roofs that may be taken, and of each log width, log height, angle, fill, what speaks against it, variety and
         likeness to the ground."""
-        sources = [roof for tile in self.allowed.tolist() for roof in self.library.roofs(tile)]
+        sources = [self._seen(roof)[0] for tile in self.allowed.tolist() for roof in self.library.roofs(tile)]
         rows = [
             (
                 np.log(one.rectangle.width),
                 np.log(one.rectangle.height),
-                one.rectangle.angle,
+                self._angle(one),
                 one.rectangle.fill,
                 _CUT * one.is_cut,
                 one.variety,
@@ -130,8 +135,20 @@ class Roofs:
     def _whole_sources(self) -> tuple[list[Roof], np.ndarray, np.ndarray]:
         """The roofs of whole buildings that may be taken, the shape of each, and what leaves speak against it."""
         found = [pair for tile in self.allowed.tolist() for pair in self.library.whole_roofs(tile)]
-        sources = [roof for roof, _ in found]
-        return sources, np.array([shape for _, shape in found]), _leafy(sources)
+        seen = [self._seen(roof) for roof, _ in found]
+        sources = [roof for roof, _ in seen]
+        shapes = [np.rot90(shape, -quarters) for (_, shape), (_, quarters) in zip(found, seen, strict=True)]
+        return sources, np.array(shapes), _leafy(sources)
+
+    def _seen(self, roof: Roof) -> tuple[Roof, int]:
+        """A roof whose rectangle's axis is turned back by so many right angles that it lies within 45° of columns once the roof is
+        turned."""
+        quarters = 0 if self.turned is None else round(self._angle(roof) / (np.pi / 2))
+        return (replace(roof, rectangle=roof.rectangle.quarter_turned(quarters)) if quarters else roof), quarters
+
+    def _angle(self, roof: Roof) -> float:
+        """The direction of a roof's axis once it is turned."""
+        return roof.rectangle.angle + (0.0 if self.turned is None else float(self.turned[self.library.places[roof.tile]]))
 
     def of_shape(self, around: Rectangle, shape: np.ndarray, anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
         """One roof for a building of several wings: of a whole building of nearly its ``shape``, size and direction; else none.
@@ -146,7 +163,7 @@ class Roofs:
             np.log(wanted) - np.log([getattr(roof.rectangle, side) for roof in sources])
             for wanted, side in ((around.width, "width"), (around.height, "height"))
         )
-        turned = _apart([roof.rectangle.angle for roof in sources], around.angle)
+        turned = _apart([self._angle(roof) for roof in sources], around.angle)
         fits = (alike >= _LEAST_ALIKE) & (turned <= _TURN) & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
         if not fits.any():
             return []

@@ -75,6 +75,10 @@ class JobFields(MaskFields):
     """Those of a large scene."""
 
     seed: int = Field(0, ge=0, le=MOST_SEED, description="Of all that is random. The same seed gives the same image.")
+    sun: float | None = Field(
+        None, ge=0, le=360, allow_inf_nan=False, description="Azimuth of the sun, in degrees clockwise from north, for a model "
+        "with material. Where it stands in the material when left out.",
+    )  # fmt: skip
     style: str | None = Field(None, description="Whose look: one of the model's styles. Any of them, by the seed, when left out.")
 
 

@@ -45,7 +45,7 @@ async def post_image(request: Request) -> Response:
     """Generate an image of a mask (PNG, GeoTIFF) or of footprints (GeoJSON).
 
     `Accept` says the form: `image/png` (the default), `image/tiff` (a Cloud Optimized GeoTIFF, on the mask's grid), or
-    `application/zip` for several variants. The same mask, model, style and seed give the same image.
+    `application/zip` for several variants. The same mask, model, style, sun and seed give the same image.
     """
     serving = serving_of(request)
     serving.workers.require_place()
@@ -57,6 +57,7 @@ async def post_image(request: Request) -> Response:
 async def _answer(request: Request, serving: Serving, fields: ImageFields, name: str, file: UploadFile) -> Response:
     model = serving.models.find(fields.model)
     style = serving.models.require_style(model, fields.style)
+    serving.models.require_sun(model, fields.sun)
     media_type = _media_type(request.headers.get("accept"), fields, serving)
     if fields.variants > 1 and not model.generator.is_noisy:
         raise Problem("invalid", f"variants: {model.name} has no noise; its variants would be one image.")
@@ -81,7 +82,7 @@ async def _images(
         raise Problem("not-acceptable", f"The images of {model.name} have {model.generator.bands} bands; ask for image/tiff.")
     images = []
     for seed in range(fields.seed, fields.seed + fields.variants):
-        served = ServedScene(serving.models, serving.workers, model, fields.style, mask, seed)
+        served = ServedScene(serving.models, serving.workers, model, fields.style, mask, seed, sun=fields.sun)
         made = await served.image(serving.settings.deadline_s, serving.settings.small_pixels)
         images.append((f"seed-{seed}.{form}", await asyncio.to_thread(encoded, made, served.scene, style, form, folder)))
     return zipped(images) if media_type == ZIP else images[0][1]

@@ -141,7 +141,8 @@ class JobRunner:
             parts.models.photos.keep(job.request["style"], np.load(place / PHOTO, allow_pickle=False))
         style = parts.models.require_style(model, job.request["style"])
         mask = LeavableMask(await asyncio.to_thread(DecodedMask, place), unwanted)
-        served = ServedScene(parts.models, parts.workers, model, job.request["style"], mask, job.request["seed"])
+        sun = job.request.get("sun")  # jobs from before there was one have none
+        served = ServedScene(parts.models, parts.workers, model, job.request["style"], mask, job.request["seed"], sun=sun)
         side_px = await asyncio.to_thread(served.block_side_px)
         await asyncio.to_thread(served.find_buildings)
         grid, scene = served.scene.delivered.grid, served.scene

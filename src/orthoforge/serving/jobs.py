@@ -42,6 +42,7 @@ class JobCard(BaseModel):
     problem: str
     model: str
     style: str | None
+    sun: float | None = None
     seed: int
     width: int
     height: int
@@ -80,6 +81,7 @@ async def post_job(request: Request, response: Response) -> JobCard:
 async def _accepted(request: Request, serving: Serving, fields: JobFields, name: str, file: UploadFile) -> Job:
     model = serving.models.find(fields.model)
     serving.models.require_style(model, fields.style)
+    serving.models.require_sun(model, fields.sun)
     job_id, place = serving.jobs.new_place()
     try:
         work = decoded(serving.decoders, place, name, file, fields, model, serving.settings.job_pixels, _PARTS)
@@ -90,7 +92,8 @@ async def _accepted(request: Request, serving: Serving, fields: JobFields, name:
             np.save(place / PHOTO, photo, allow_pickle=False)
         grid = mask.grid
         said = {
-            "model": model.name, "style": fields.style, "seed": fields.seed, "width": grid.width, "height": grid.height,
+            "model": model.name, "style": fields.style, "sun": fields.sun, "seed": fields.seed, "width": grid.width,
+            "height": grid.height,
         }  # fmt: skip
         job = await asyncio.to_thread(serving.jobs.store.add, job_id, serving.keys.require(request), said)
     except BaseException:

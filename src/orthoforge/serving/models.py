@@ -48,7 +48,7 @@ class Models:
     def __init__(self, generators: Mapping[str, TrainedGenerator], devices: Sequence[str]) -> None:
         self._models = {name: Model(name, generator) for name, generator in generators.items()}
         self._on: dict[tuple[str, str], TrainedGenerator] = {}
-        self._styled: OrderedDict[tuple[str, str | None, str], TrainedGenerator] = OrderedDict()
+        self._styled: OrderedDict[tuple[str, str | None, str, float | None], TrainedGenerator] = OrderedDict()
         self._lock = threading.Lock()
         self.photos: Recent[np.ndarray] = Recent(_MOST_PHOTOS)
         """Photos (H, W, B) uint8 whose look was asked for, by the name of that style."""
@@ -79,14 +79,20 @@ class Models:
             raise Problem("invalid", f"style: {model.name} has no style {style[:80]!r}; there are: {known}.")
         return Style(*model.generator.own_style) if style is None else Style(style, style)
 
-    def on(self, model: Model, style: str | None, device: str) -> TrainedGenerator:
-        """The generator in a style, on a device. Only that device's worker may run it."""
-        key = model.name, style, device
+    def require_sun(self, model: Model, sun: float | None) -> None:
+        """``Problem`` for a sun that the model cannot have."""
+        if sun is not None and model.generator.library is None:
+            raise Problem("invalid", f"sun: {model.name} has no material that could be lit from another side. Leave it out.")
+
+    def on(self, model: Model, style: str | None, device: str, sun: float | None = None) -> TrainedGenerator:
+        """The generator in a style, under a sun and on a device. Only that device's worker may run it."""
+        key = model.name, style, device, sun
         with self._lock:
             if key not in self._styled:
                 plain = self._on[model.name, device]
                 photo = self.photos.get(style)
-                self._styled[key] = plain if style is None else plain.with_style(style if photo is None else photo)
+                styled = plain if style is None else plain.with_style(style if photo is None else photo)
+                self._styled[key] = styled if sun is None else styled.with_sun(sun)
             self._styled.move_to_end(key)
             while len(self._styled) > _MOST_STYLED:
                 self._styled.popitem(last=False)

@@ -21,7 +21,7 @@ class ServedScene:
     """A scene of one model, style and seed, on its mask's grid. With ``resampled`` false the network sees the mask's own pixels,
     however large they are; otherwise they are brought to its resolution before, and the image back afterwards.
 
-    ``name`` places a mask that lies nowhere, and ``like`` knows its buildings, as in ``Scene``.
+    ``name`` places a mask that lies nowhere, and ``like`` knows its buildings, as in ``Scene``. ``sun`` is where the sun stands.
     """
 
     def __init__(
@@ -36,11 +36,13 @@ class ServedScene:
         name: str = "",
         resampled: bool = True,
         like: Scene | None = None,
+        sun: float | None = None,
     ) -> None:
         first = workers.devices[0]
         made = at_resolution(mask, model.generator, "mask", resample=True) if resampled else mask
-        self.scene = Scene(models.on(model, style, first), made, mask, seed, None, name, like)
-        self._models, self._workers, self._model, self._style, self._first = models, workers, model, style, first
+        self.scene = Scene(models.on(model, style, first, sun), made, mask, seed, None, name, like)
+        self._models, self._workers, self._model, self._first = models, workers, model, first
+        self._style, self._sun = style, sun
         self._generators: dict[str, TrainedGenerator] = {}
         self._preparing = threading.Lock()
 
@@ -69,11 +71,11 @@ class ServedScene:
     def drawn(self, *, alone: bool, **how: Any) -> "Future[Any]":
         """As ``whole``, for a mask that is not resampled: what was composed of a drawing is kept for its next state.
 
-        Unless it is made ``alone``, in a forward pass with others of its model, style and size.
+        Unless it is made ``alone``, in a forward pass with others of its model, style, sun and size.
         """
         grid = self.scene.mask.grid
         mask, _ = self.scene.mask.read(Window(0, 0, grid.height, grid.width))
-        key = None if alone else (self._model.name, self._style, mask.shape)
+        key = None if alone else (self._model.name, self._style, self._sun, mask.shape)
         return self._workers.submit(Work(self._together, (mask, self.scene), key, mask.size), **how)
 
     async def image(self, deadline_s: float, small_pixels: int) -> Generated:
@@ -96,7 +98,7 @@ class ServedScene:
         return Generated(image, self.scene.delivered.valid(whole), pixels_of)
 
     def _together(self, device: str, payloads: Sequence[Any]) -> list[Generated]:
-        generator = self._models.on(self._model, self._style, device)
+        generator = self._on(device)
         scenes: list[Scene] = [scene for _, scene in payloads]
         masks, kept = [mask for mask, _ in payloads], self._models.composers
         told = [
@@ -112,7 +114,10 @@ class ServedScene:
         if device == self._first:
             return self.scene.whole()
         grid = self.scene.delivered.grid
-        return self.scene.block(Window(0, 0, grid.height, grid.width), self._models.on(self._model, self._style, device))
+        return self.scene.block(Window(0, 0, grid.height, grid.width), self._on(device))
+
+    def _on(self, device: str) -> TrainedGenerator:
+        return self._models.on(self._model, self._style, device, self._sun)
 
     def _block(self, window: Window, device: str) -> Generated:
         with self._preparing:  # statistics and buildings of the whole scene are found once

@@ -29,7 +29,8 @@ def image_tags(scene: Scene, style: Style) -> dict[str, str]:
     grid = scene.delivered.grid
     place = [grid.height, grid.width, *grid.transform[:6], grid.crs.to_wkt() if grid.crs else None]
     place += [] if grid.unit_m is None else [grid.unit_m]
-    request = hashlib.sha256(json.dumps([scene.mask.identity, place, style.identity]).encode()).hexdigest()
+    sun = [] if scene.generator.sun is None else [{"sun": scene.generator.sun}]
+    request = hashlib.sha256(json.dumps([scene.mask.identity, place, style.identity, *sun]).encode()).hexdigest()
     return synthetic_tags(scene.generator, scene.seed, Path("mask"), request) | style.tags
 
 

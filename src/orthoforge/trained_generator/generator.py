@@ -25,6 +25,7 @@ from orthoforge.hub.remote import download, is_repository_name
 from orthoforge.masks.classes import class_count
 from orthoforge.material.canvas import VERSION as CANVASES
 from orthoforge.material.looks import Looks, recoloured
+from orthoforge.material.sun import require_azimuth
 from orthoforge.models.conditions import decode_image, encode_mask, mask_values, pad_to_stride
 from orthoforge.models.generator import Generator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
@@ -47,9 +48,9 @@ class TrainedGenerator:
     building masks); ``bands``, how many its images have; ``attribution`` of its training images; ``styles``, the places whose look
     it can be asked for (empty where the network has none); ``sha256`` of its weights. ``library`` holds the real roofs and the real
     ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
-    their checksum. ``refinement`` is how much of its network's changes a canvas gets (``with_refinement``). ``saved`` is what it
-    was read from. ``backend`` is what computes its network. ``looks`` are the histograms that its images get
-    (``with_histograms``).
+    their checksum. ``refinement`` is how much of its network's changes a canvas gets (``with_refinement``), ``sun`` where the sun
+    stands in it (``with_sun``; ``None`` where it does in the material). ``looks`` are the histograms that its images get
+    (``with_histograms``). ``saved`` is what it was read from. ``backend`` is what computes its network.
 
     Examples:
         >>> import numpy as np
@@ -74,6 +75,7 @@ class TrainedGenerator:
         self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
         # Of material that was given to it the network never saw anything.
         self.refinement = 0.0 if saved.state.tiles.material else 1.0
+        self.sun: float | None = None
         self.backend: BackendName = "torch"
         self.looks: Looks | None = None
         self._shown: tuple[int, ...] | None = None
@@ -207,7 +209,7 @@ class TrainedGenerator:
             return None
         if kept is None or self.library is None:
             return self.teller(buildings, seed, read)(Window(0, 0, height, width))
-        return kept.told(self.library, buildings, seed, self._place(seed), read if self.classes else None)
+        return kept.told(self.library, buildings, seed, self._place(seed), read if self.classes else None, self.sun)
 
     def _told_of(self, values: np.ndarray, seed: int, origin: tuple[int, int]) -> np.ndarray | None:
         """The values of that."""
@@ -283,7 +285,7 @@ class TrainedGenerator:
             DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
-        given._shown, given.backend, given.looks = self._shown, self.backend, self.looks
+        given._shown, given.backend, given.looks, given.sun = self._shown, self.backend, self.looks, self.sun
         return given
 
     def with_refinement(self, share: float) -> "TrainedGenerator":
@@ -322,6 +324,24 @@ class TrainedGenerator:
             )
         view = copy.copy(self)
         view.looks = looks_of(tiles if isinstance(tiles, TileStore) else TileStore.open(Path(tiles)), bands=self.bands)
+        return view
+
+    def with_sun(self, azimuth: float | None) -> "TrainedGenerator":
+        """A copy whose images are lit by a sun at this azimuth, in degrees clockwise from north; with ``None``, where it stood when
+        the material was photographed.
+
+        Roofs are turned before they are chosen, ground by right angles and a mirror, and shadows fall away from the sun. Where no
+        sun is seen in the material of a place, its shadows alone do.
+
+        Raises:
+            ConfigError: a network that composes nothing, or an azimuth outside 0 to 360.
+        """
+        if self.library is None and azimuth is not None:
+            raise ConfigError(
+                f"{self.recipe.name} has no material to light from another side; orthoforge-material has. Leave the sun out."
+            )
+        view = copy.copy(self)
+        view.sun = None if azimuth is None else require_azimuth(azimuth)
         return view
 
     def to(self, device: str) -> "TrainedGenerator":
@@ -370,8 +390,9 @@ class TrainedGenerator:
         """What decides its canvases and what becomes of them, beside mask, seed and style; empty where it composes none."""
         if self.library is None:
             return {}
+        by: dict[str, object] = {"material": self.material_sha256, "canvases": CANVASES, "refinement": self.refinement}
         looks = {"histograms": self.looks.identity} if self.looks else {}
-        return {"material": self.material_sha256, "canvases": CANVASES, "refinement": self.refinement, **looks}
+        return {**by, **looks} if self.sun is None else {**by, **looks, "sun": self.sun}
 
     @property
     def own_style(self) -> tuple[str, str]:
@@ -429,7 +450,7 @@ class TrainedGenerator:
         """
         if self.library is None:
             return telling.roof_teller(buildings, seed)
-        return telling.canvas_teller(self.library, buildings, seed, self._place(seed), read if self.classes else None)
+        return telling.canvas_teller(self.library, buildings, seed, self._place(seed), read if self.classes else None, self.sun)
 
     def memory_bytes(self, height: int, width: int) -> int:
         """About how many bytes of memory it takes to generate an image of this size in one piece."""

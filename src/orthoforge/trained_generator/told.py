@@ -44,10 +44,12 @@ def buildings_of(
     return kind(lambda window: read(window) > 0 if at is None else read(window) == at, height, width, origin=origin)
 
 
-def canvas_teller(library: Library, buildings: Buildings, seed: int, place: int, classes: Read | None) -> Teller:
+def canvas_teller(
+    library: Library, buildings: Buildings, seed: int, place: int, classes: Read | None, sun: float | None = None
+) -> Teller:
     """Canvases (h, w, B) uint8 of windows, composed of the library's material of a place; ``classes`` are those of a mask that has
-    some."""
-    composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes)
+    some, ``sun`` is the azimuth of the sun where it is not the place's own."""
+    composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes, sun=sun)
 
     def tell(window: Window) -> Told:
         canvas = composer.canvas(window)
@@ -63,16 +65,18 @@ class Composers:
     """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[int, int, int], Composer] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, int, int, float | None], Composer] = OrderedDict()
         self._lock = threading.Lock()
 
-    def told(self, library: Library, buildings: Buildings, seed: int, place: int, classes: Read | None) -> Told:
+    def told(
+        self, library: Library, buildings: Buildings, seed: int, place: int, classes: Read | None, sun: float | None = None
+    ) -> Told:
         """The canvas of all of a mask."""
-        key = id(library), seed, place
+        key = id(library), seed, place, sun
         with self._lock:
             before = self._kept.pop(key, None)  # nobody else has it meanwhile
         if before is None:
-            composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes)
+            composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes, sun=sun)
             composer.keeps = True
         else:
             composer = before.after(buildings, classes)
