@@ -1,3 +1,4 @@
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,7 @@ from scipy import ndimage
 from orthoforge.errors import ConfigError
 from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
+from orthoforge.material import canvas as canvases
 from orthoforge.material.canvas import Composer
 from orthoforge.material.library import Library
 from orthoforge.material.light import light_of
@@ -67,6 +69,10 @@ def houses_in_all_directions():
     return np.any([own for own, _, _ in houses], axis=0), houses
 
 
+def every_roof(library):
+    return [roof for tile in range(len(library)) for roof in library.roofs(tile)]
+
+
 def seen_azimuth(image, houses):
     """Where the light of roofs comes from, by which slopes are light."""
     lighter, facing = [], []
@@ -84,6 +90,21 @@ def apart(one, other):
 
 def test_the_sun_of_the_library_is_seen(library):
     assert apart(library.light(0).azimuth, OWN) < 12
+
+
+def test_without_a_sun_nothing_is_turned_and_canvases_stay_as_they_are(library, monkeypatch):
+    def refused(*args):
+        raise AssertionError("nothing was asked for")
+
+    monkeypatch.setattr(canvases, "sunlit", refused)
+    monkeypatch.setattr(Rectangle, "quarter_turned", refused)
+    mask, _ = houses_in_all_directions()
+    made = composer(library, mask, None)
+    assert made.library is library and made.light is library.light(0) and made.roofs.turned is None
+    window, allowed = Window(0, 0, *mask.shape), library.of_place(0)
+    plain = Composer(library, Houses.of(mask), 3, allowed, library.light(0)).canvas(window)
+    np.testing.assert_array_equal(made.canvas(window).image, plain.image)
+    assert all(roof is own for roof, own in zip(made.roofs._sources[0], every_roof(library), strict=True))
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -137,6 +158,21 @@ def test_ground_is_turned_by_right_angles(library):
     assert sunlit(library, 275.0, [0]).library is turned, "it is remembered"
     first = composer(library, mask, 275.0).canvas(Window(0, 0, 80, 80))
     assert (first.image == composer(turned, mask, None).canvas(Window(0, 0, 80, 80)).image).all()
+
+
+def test_classes_are_turned_with_their_tiles(library):
+    classes = np.broadcast_to(np.arange(SIZE) // (SIZE // 2), library.masks.shape).astype(np.uint8)  # 1 in the east
+    turned, _ = sunlit(replace(library, classes=classes), 275.0, [0])
+    assert turned.classes is not None
+    assert (turned.classes[:, :, 0] == 1).all() and (turned.classes[:, :, -1] == 0).all()
+    wanted = np.zeros((80, 80), np.uint8)
+    wanted[:, 40:] = 1
+    made, of_turned = (
+        Composer.of(of, Houses.of(wanted > 1), seed=3, place=0, sun=sun, classes=lambda window: wanted[window.slices])
+        for of, sun in ((replace(library, classes=classes), 275.0), (turned, None))
+    )
+    window = Window(0, 0, 80, 80)
+    np.testing.assert_array_equal(made.canvas(window).image, of_turned.canvas(window).image)
 
 
 def test_a_place_without_a_sun_is_left_as_it_is(library):
