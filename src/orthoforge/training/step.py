@@ -1,7 +1,8 @@
 """One step of both networks."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache, partial, reduce
 
@@ -162,7 +163,7 @@ def _update_generator(training: Training, parts: list[Part], make: _Make, skippe
             terms = _generator_terms(training, part, make(part))
             if terms:
                 loss = reduce(torch.add, terms.values())
-                fabric.backward(loss)  # D collects gradients here too; its zero_grad above drops them
+                fabric.backward(loss)
                 _add(losses, {"loss_g": loss} | {f"loss_g_{name}": term for name, term in terms.items()})
     skipped["generator"] = _step_if_finite(training, state.train_generator, state.step_g, parts)
     return losses
@@ -176,7 +177,7 @@ def _generator_terms(training: Training, part: Part, images: _Images) -> dict[st
     terms: dict[str, Tensor] = {}
     if state.train_discriminator is not None and of_judged:
         assert state.discriminator is not None
-        with unmoved(state.discriminator, when=not part.is_first_judged):
+        with unmoved(state.discriminator, when=not part.is_first_judged), _untaught(training):
             logits = state.train_discriminator(shown.condition[unchanged:], images.judged[0])
         terms["gan"] = of_judged * over_scales(_game(training, part).generator, logits)
     if of_unchanged:
@@ -193,6 +194,19 @@ def _generator_terms(training: Training, part: Part, images: _Images) -> dict[st
     if shown.canvas is not None:
         terms |= {name: part.weight("all") * term for name, term in _canvas_terms(training, images, shown.canvas).items()}
     return terms
+
+
+@contextmanager
+def _untaught(training: Training) -> Iterator[None]:
+    """Within, the discriminator passes on gradients to what it is shown, and collects none for itself."""
+    network, run = training.state.discriminator, training.state.train_discriminator
+    assert network is not None and run is not None
+    network.requires_grad_(False)
+    try:
+        with training.fabric.no_backward_sync(run):  # several processes would wait for those that do not come
+            yield
+    finally:
+        network.requires_grad_(True)
 
 
 def _canvas_terms(training: Training, images: _Images, canvas: Tensor) -> dict[str, Tensor]:
