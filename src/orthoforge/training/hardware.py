@@ -69,7 +69,7 @@ def resolved_precision(
     if precision == "tf32":
         if kind != "cuda" or torch.cuda.get_device_capability() < _FIRST_WITH_TF32:
             raise ConfigError(
-                f"precision is tf32, which NVIDIA GPUs from Ampere on compute in, and {kind} does not. Choose auto, bf16 or float32."
+                f"precision is tf32, which NVIDIA GPUs from Ampere on compute in; {kind} does not. Choose auto, bf16 or float32."
             )
         return precision
     if kind == "mps":
@@ -85,8 +85,8 @@ def resolved_precision(
 def arithmetic_of(recipe: Recipe) -> Iterator[None]:
     """Within, NVIDIA GPUs compute as the recipe's precision says; afterwards as before. Elsewhere nothing changes.
 
-    TF32 is allowed for what bf16 leaves in float32, and not for ``float32``, where cuDNN would take it unasked. Crops are all of one
-    size, so cuDNN measures once how it convolves them fastest.
+    TF32 is allowed for what bf16 leaves in float32, and not for ``float32``, where cuDNN would take it unasked. Crops are all of
+    one size, so cuDNN measures once how it convolves them fastest.
     """
     may_be_tf32 = recipe.precision != "float32"
     switches = (
@@ -117,7 +117,7 @@ def require_compiler(device: torch.device) -> None:
 
 
 def compiled(network: Network) -> Network:
-    """``network`` by torch.compile: each size of a batch gets code of its own, whichever came first, and noise is drawn as before."""
+    """``network`` by torch.compile: code for each size of a batch, whichever comes first, and noise is drawn as before."""
     return cast(Network, torch.compile(network, dynamic=False, options={"fallback_random": True}))
 
 
