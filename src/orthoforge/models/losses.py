@@ -104,9 +104,9 @@ def oasis_generator(fake_logits: Tensor, classes: Tensor, batch: Tensor | None =
 
 
 def oasis(classes: Tensor, batch: Tensor | None = None) -> GanLoss:
-    """Both sides of OASIS for images whose masks are ``classes`` (N, classes, H, W), where they are a part of it of a ``batch``."""
-    told = {"classes": classes, "batch": batch}
-    return GanLoss(partial(oasis_discriminator, **told), partial(oasis_generator, **told))
+    """Both sides of OASIS for images whose masks are ``classes`` (N, classes, H, W); ``batch`` as the discriminator's has it."""
+    discriminator = partial(oasis_discriminator, classes=classes, batch=batch)
+    return GanLoss(discriminator, partial(oasis_generator, classes=classes, batch=batch))
 
 
 def _as_the_mask_says(logits: Tensor, classes: Tensor, batch: Tensor | None) -> Tensor:

@@ -98,7 +98,7 @@ def computed(fabric: Fabric, part: Part, *networks: nn.Module | None) -> Iterato
         stack.enter_context(drawn_for(len(part.whole), part.start, len(part.shown), fabric.device))
         for network in networks:
             if network is not None:
-                stack.enter_context(fabric.no_backward_sync(network))
+                stack.enter_context(fabric.no_backward_sync(network))  # type: ignore[arg-type]  # Fabric runs it
         yield
 
 

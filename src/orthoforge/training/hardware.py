@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -89,7 +89,7 @@ def arithmetic_of(recipe: Recipe) -> Iterator[None]:
     one size, so cuDNN measures once how it convolves them fastest.
     """
     may_be_tf32 = recipe.precision != "float32"
-    switches = (
+    switches: tuple[tuple[Any, str, bool], ...] = (
         (torch.backends.cuda.matmul, "allow_tf32", may_be_tf32),
         (torch.backends.cudnn, "allow_tf32", may_be_tf32),
         (torch.backends.cudnn, "benchmark", True),

@@ -203,7 +203,8 @@ def _untaught(training: Training) -> Iterator[None]:
     assert network is not None and run is not None
     network.requires_grad_(False)
     try:
-        with training.fabric.no_backward_sync(run):  # several processes would wait for those that do not come
+        # Several processes would wait for gradients that do not come.
+        with training.fabric.no_backward_sync(run):  # type: ignore[arg-type]  # Fabric runs it
             yield
     finally:
         network.requires_grad_(True)
