@@ -7,7 +7,7 @@ import pytest
 from bench.proof.new_place import FREE, ORACLE, SYNTHETIC
 from bench.proof.noisy_labels import with_noise
 from bench.proof.places import PLACES, scenes_of
-from bench.proof.rows import _pooled, keep, rows_without_labels
+from bench.proof.rows import _pooled, keep, rows_of_few_labels, rows_without_labels
 from bench.proof.settings import SETTINGS
 from bench.proof.table import markdown
 from bench.proof.unlabelled import Pair, as_tiles, pairs_of, seen_by, with_histograms, with_spectra
@@ -184,3 +184,31 @@ def test_what_a_segmenter_sees_is_the_mean_of_four_turns_without_specks(tmp_path
     ids = store.ids("train")
     assert len(ids) == 2 and all(np.array_equal(kept.mask, pair.mask) for kept in pairs_of(store, ids))
     assert store.gsd_m == pytest.approx(0.3)
+
+
+def test_few_labels_are_told_beyond_what_costs_nothing_and_beyond_tiles_of_other_places():
+    def outcomes(arm, scores, validation):
+        held = counts([validation])[0].tolist()
+        return {
+            seed: {"arm": arm, "scenes": dict(enumerate(counts([score])[0].tolist())), "validation": {"a": held[0]}}
+            for seed, score in enumerate(scores, 1)
+        }
+
+    arms = {
+        "real": outcomes("real", [0.50, 0.52], 0.5),
+        "real, no flips": outcomes("real, no flips", [0.54, 0.52], 0.6),
+        "others": outcomes("others", [0.60, 0.64], 0.7),
+        "made": outcomes("made", [0.62, 0.64], 0.7),
+    }
+    rows = rows_of_few_labels(
+        {"a": arms, "b": arms}, {"a": 8, "b": 9}, free=["real", "real, no flips"], other="others", generated="made",
+        weights="w", tiles=6, steps=200,
+    )  # fmt: skip
+    by = {(row["setting"], row["arm"]): row for row in rows}
+    both = by["2 places, 6 tiles and weights of other places", "made"]
+    assert (both["best_baseline"], both["test_tiles"], both["seeds"], both["first_seed"]) == ("real, no flips", 17, 2, 1)
+    assert (both["difference"], both["to_plain"]) == (pytest.approx(0.10), pytest.approx(0.12))
+    assert both["is_chosen"] and both["weights"] == "w"
+    beside = by["a, 6 tiles and weights of other places, beside tiles of other places", "made"]
+    assert (beside["best_baseline"], beside["difference"]) == ("others", pytest.approx(0.01))
+    assert "beside tiles of other places" in markdown(rows)

@@ -188,6 +188,39 @@ def _unlabelled(
     ]
 
 
+def rows_of_few_labels(
+    found: Mapping[str, Mapping[str, Mapping[int, Any]]], tested: Mapping[str, int], *, free: Sequence[str], other: str,
+    generated: str, weights: str, tiles: int, steps: int,
+) -> list[Row]:  # fmt: skip
+    """Rows of places with few labels, twice: beyond the best of the ``free`` arms, and beyond real tiles of ``other`` places.
+
+    Outcomes by place, arm and seed, and how many tiles test in each place. Validation tiles of the places choose the best free arm.
+    """
+    places = [_Place(name, arms, weights, tested[name]) for name, arms in found.items()]
+    rows: list[Row] = []
+    for some in [*([place] for place in places), *([places] if len(places) > 1 else [])]:
+        if not (seeds := _seeds(some)):
+            continue
+        name = some[0].name if len(some) == 1 else f"{len(some)} places"
+        scores = _validation_scores(some, seeds)
+        best = max(free, key=scores.__getitem__)
+        for setting, arms, baseline in (
+            ("", list(some[0].arms), best),
+            (", beside tiles of other places", [generated, other], other),
+        ):
+            common = {
+                "setting": f"{name}, {tiles} tiles and weights of other places{setting}", "place": name, "tiles": tiles,
+                "masks": "library", "steps": steps,
+            }  # fmt: skip
+            rows += [
+                _row(arm, some, seeds, baseline, _REFERENCE)
+                | common
+                | {"validation_iou": scores[arm], "is_chosen": arm == generated, "weights": weights if arm == generated else None}
+                for arm in arms
+            ]
+    return rows
+
+
 def _seeds(places: Sequence[_Place]) -> list[int]:
     """Those that all arms have."""
     return sorted(set.intersection(*(set(of_seed) for place in places for of_seed in place.arms.values())))

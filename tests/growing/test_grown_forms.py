@@ -12,7 +12,7 @@ from made_runs import make_run
 from material_runs import TOWN, refiner
 from orthoforge import SyntheticPairs
 from orthoforge.errors import DataError, OutputExistsError
-from orthoforge.geo.rasters import open_raster, read_mask, read_tags
+from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.growing import grow
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
@@ -163,3 +163,19 @@ def test_tiles_of_ones_own_are_the_material_of_what_grows(tmp_path, capsys):
     assert tags["MATERIAL_SHA256"] == load_generator(run).with_material(store).material_sha256
     with pytest.raises(OutputExistsError):
         grow(run, tmp_path / "data", tmp_path / "more", **options)  # of the run's own material
+
+
+def test_what_grows_has_the_histograms_of_tiles(tmp_path):
+    grid = make_grid(TOWN.shape, gsd_m=0.5)
+    for name in NAMES:
+        write_tiff(tmp_path / f"data/images/{name}.tif", np.full((*TOWN.shape, 3), (40, 60, 160), np.uint8), grid)
+        write_tiff(tmp_path / f"data/masks/{name}.tif", TOWN.astype(np.uint8) * 255, grid)
+    store = prepare(tmp_path / "data", tmp_path / "tiles", gsd=0.5, size=80, split="digits", workers=1)
+    run, options = refiner(tmp_path / "run"), {"ratio": 0.1, "split": "digits", "least_agreement": 0}
+    made = grow(run, tmp_path / "data", tmp_path / "more", histograms_from=store.path, **options)
+    path = made.path / f"images/{made.rows[0]['name']}.tif"
+    assert read_tags(path)["HISTOGRAMS_FROM"] == store.fingerprint
+    with open_raster(path) as raster:
+        assert np.abs(read_image(raster).reshape(-1, 3).astype(int) - (40, 60, 160)).max() <= 1
+    with pytest.raises(OutputExistsError):
+        grow(run, tmp_path / "data", tmp_path / "more", **options)  # in the run's own colours

@@ -2,6 +2,8 @@
 
 import itertools
 import json
+import re
+import time
 from dataclasses import replace
 from fractions import Fraction
 
@@ -15,6 +17,7 @@ from conftest import make_dataset, make_grid, make_mask, write_tiff
 from made_runs import make_run
 from orthoforge.cli import main
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OutputExistsError
+from orthoforge.masks.turned import turned_mask
 from orthoforge.measures.segmenter.mask_scores import components, mask_scores, pooled_scores
 from orthoforge.measures.segmenter.segmentation import SegmenterSettings, train_segmenter
 from orthoforge.tiles.prepare import prepare
@@ -33,7 +36,6 @@ from orthoforge.usefulness.paired_statistics import (
     verdict,
 )
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
-from orthoforge.usefulness.turned_masks import turned_mask
 from orthoforge.usefulness.utility import held_out_counts, plan, summary_lines, utility
 from page_checks import read_page
 
@@ -519,7 +521,7 @@ def test_a_curve_takes_a_ladder_of_fractions_and_says_what_labels_bring(town, mo
     assert result["curve"]["text"] in page
 
 
-def test_a_plan_counts_test_tiles_and_trains_nothing(town, tmp_path, capsys):
+def test_a_plan_counts_test_tiles_and_writes_nothing(town, tmp_path, capsys):
     words = ["utility", "orthoforge-s", "--plan", "--data", str(town.path), "--out", str(tmp_path / "out"), "--seeds", "4"]
     assert main(words) == 0
     said = capsys.readouterr().out
@@ -532,7 +534,24 @@ def test_a_plan_counts_test_tiles_and_trains_nothing(town, tmp_path, capsys):
 
 def test_a_plan_takes_the_spread_of_the_pilot_in_its_folder(finished, town):
     out, _ = finished
-    assert "utility.json, 2 fractions" in plan(town.path, out)[0]
+    assert "utility.json, 2 fractions" in plan(town.path, out, train=train_by_colour)[0]
+
+
+def test_a_plan_says_how_long_the_trainings_take(town, tmp_path):
+    def train(sample, settings, **options):
+        time.sleep(0.01 * settings.steps)
+        return train_by_colour(sample, settings)
+
+    said = plan(town.path, tmp_path, ratios=[1], fractions=[0.5, 1.0], seeds=2, steps=60_000, train=train)[-1]
+    assert said.startswith("28 trainings of 60000 steps take about ")
+    assert re.search(r"about [\d.]+ h on this machine", said)
+
+
+def test_a_quick_plan_and_one_for_a_curve_count_their_own_trainings(town, tmp_path):
+    quick = plan(town.path, tmp_path, seeds=1, steps=40, quick=True, train=train_by_colour)[-1]
+    curve = plan(town.path, tmp_path, seeds=1, steps=40, curve=True, train=train_by_colour)[-1]
+    assert quick.startswith("14 trainings of 10 steps ")
+    assert curve.startswith("28 trainings of 40 steps ")
 
 
 def test_the_page_says_the_verdict_and_fetches_nothing(finished):

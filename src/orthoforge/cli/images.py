@@ -19,6 +19,7 @@ def generate(
     style: str | None = None,
     material_from: Path | None = None,
     refinement: float | None = None,
+    histograms_from: Path | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -57,7 +58,8 @@ def generate(
         run: A run folder, one of its checkpoints such as RUN/weights/best, a published folder, or the name of weights that
             come with the package: orthoforge-material, orthoforge-s.
         masks: GeoTIFF, PNG or JPEG of any size, footprints (GeoJSON, GeoPackage, …), folders of masks, data sets, a COCO file,
-            a folder of YOLO's labels, or .txt files with a path a line. `example` is the mask that comes with the package.
+            a folder of YOLO's labels, or .txt files with a path a line. `example` is the mask that comes with the package,
+            `library` are the masks of the material of orthoforge-material, turned and shifted by the seed.
             Or addresses in an object store: s3://, gs://, az://, https://.
         out: A .tif or .png for one mask, or a folder. Or an address in an object store.
         seed: Seed of all that is random in the network. Another seed gives another image.
@@ -69,6 +71,9 @@ def generate(
             are the places of the tiles.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
             When left out, 0 with --material-from, for the network never saw your ground (docs/utility.md), else 1.
+        histograms_from: Tiles of your own, a folder made by `orthoforge prepare`. Images of weights of orthoforge-material then
+            have the histograms of these tiles: roofs and ground of the weights in the colours of your place. Each image has
+            those of one tile of the training split, drawn by its seed.
         variants: Number of images for each mask: STEM_v1, STEM_v2 … It needs a network with noise.
         overlap: Pixels of mask around each block. When left out, it is as wide as the network looks, which leaves no seam.
         resample: Also take a mask of another resolution than the run's. The image is generated at the resolution of the
@@ -110,11 +115,11 @@ def generate(
         target, sources = stores.write(out, overwrite=overwrite), [stores.read(mask) for mask in masks]
         paths = generate(
             run, sources, target, seed=seed, style=style, material_from=material_from, refinement=refinement,
-            variants=variants, overlap=overlap, resample=resample, deliver=deliver, like=like, extent=extent, gsd=gsd, crs=crs,
-            footprints_crs=footprints_crs, repair=repair, layer=layer, layers=layers, layer_style=layer_style,
-            compress=compress, quality=quality, threshold=threshold, palette=palette, building=building,
-            pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask, labels=labels, device=said_device(device),
-            backend=backend, on=on, overwrite=overwrite,
+            histograms_from=histograms_from, variants=variants, overlap=overlap, resample=resample, deliver=deliver,
+            like=like, extent=extent, gsd=gsd, crs=crs, footprints_crs=footprints_crs, repair=repair, layer=layer,
+            layers=layers, layer_style=layer_style, compress=compress, quality=quality, threshold=threshold,
+            palette=palette, building=building, pixel_size=pixel_size, sign=sign, format=format, keep_mask=keep_mask,
+            labels=labels, device=said_device(device), backend=backend, on=on, overwrite=overwrite,
         )  # fmt: skip
         for path in paths:
             print(stores.shown(path))
@@ -136,6 +141,7 @@ def grow(
     tiles: Path | None = None,
     material_from: Path | None = None,
     refinement: float | None = None,
+    histograms_from: Path | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: Path | None = None,
@@ -176,6 +182,8 @@ def grow(
             orthoforge-material then compose images of the roofs and the ground of these tiles, without training.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
             When left out, 0 with --material-from, else 1.
+        histograms_from: Tiles of your own, which may be those of --tiles. Images of weights of orthoforge-material then have the
+            histograms of these tiles: roofs and ground of the weights in the colours of your place.
         seed: Seed of masks, order and noise.
         threshold: Mask values from this one on are building. When left out, that of the tiles of the run.
         palette: JSON file with the names of the classes and their colours or values. For masks of classes, where the run knows
@@ -198,7 +206,7 @@ def grow(
         grow(
             run, stores.read(data), stores.write(out, overwrite=overwrite), ratio=ratio, variants=variants, masks=masks,
             split=split, least_agreement=least_agreement, tiles=tiles, material_from=material_from, refinement=refinement,
-            seed=seed, threshold=threshold, palette=palette, building=building, pixel_size=pixel_size, images=images,
-            real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
+            histograms_from=histograms_from, seed=seed, threshold=threshold, palette=palette, building=building,
+            pixel_size=pixel_size, images=images, real_masks=real_masks, image_suffix=image_suffix, mask_suffix=mask_suffix,
             labels=labels, device=said_device(device), on=on, overwrite=overwrite,
         )  # fmt: skip

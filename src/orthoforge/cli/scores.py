@@ -87,6 +87,7 @@ def utility(
     steps: int = 400,
     augmentation: Literal["strong", "flips"] = "strong",
     own_material: bool = False,
+    other_places: bool = False,
     masks: Literal["turned", "forged"] = "turned",
     refinement: float | None = None,
     device: str = "auto",
@@ -119,13 +120,16 @@ def utility(
             alone.
         own_material: The images show the roofs and ground of the real tiles of each fraction, and nothing else. They are made anew
             for each fraction and seed. For weights with material.
+        other_places: The images are made of the masks and the material of the weights, and have the histograms of the real tiles of
+            each fraction. For weights with material, where few real tiles are at hand.
         masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
             When left out, 0 with --own-material, else 1.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         curve: Take one ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what would the next 50 labels bring?
-        plan: Print the smallest gain that so many seeds can show on these test tiles, and train nothing. Differences are taken to
-            spread as in the experiment in --out, a short pilot. Without one there, as in published ones.
+        plan: Print the smallest gain that so many seeds can show on these test tiles, and the hours that the trainings take. It
+            trains a few steps to tell, and writes nothing. Differences are taken to spread as in the experiment in --out, a short
+            pilot. Without one there, as in published ones.
         quick: One ratio, the smallest and the largest fraction, and a quarter of the steps. It shows that everything runs.
         allow_leaks: Go on without test tiles, with a random split, or with images that may carry test tiles. The report
             says so.
@@ -134,11 +138,15 @@ def utility(
     from orthoforge.usefulness import utility as experiment
 
     if plan:
-        print("\n".join(experiment.plan(data, out, seeds=seeds, splits=splits)))
+        lines = experiment.plan(
+            data, out, ratios=ratios, fractions=fractions, seeds=seeds, splits=splits, steps=steps, device=said_device(device),
+            curve=curve, quick=quick,
+        )  # fmt: skip
+        print("\n".join(lines))
         return
     result = experiment.utility(
         synthetic, data, out, ratios=ratios, fractions=fractions, seeds=seeds, first_seed=first_seed, splits=splits, steps=steps,
-        augmentation=augmentation, own_material=own_material, masks=masks, refinement=refinement,
+        augmentation=augmentation, own_material=own_material, other_places=other_places, masks=masks, refinement=refinement,
         device=said_device(device), curve=curve, quick=quick, allow_leaks=allow_leaks, overwrite=overwrite,
     )  # fmt: skip
     print("\n".join(experiment.summary_lines(result)))

@@ -15,9 +15,10 @@ from orthoforge.errors import ConfigError
 from orthoforge.files import require_free_space, require_place
 from orthoforge.generation.beside import IMAGES, Beside, require_numbered
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, pixels_of, work_folder
-from orthoforge.generation.chosen_styles import Style, say_looks, say_material, seeds_of, styled, styles_of, tags_of
+from orthoforge.generation.chosen_styles import EACH, Style, say_looks, say_material, seeds_of, styled, styles_of, tags_of
 from orthoforge.generation.failures import collected
 from orthoforge.generation.given_masks import given_masks
+from orthoforge.generation.library_masks import library_masks, means_library
 from orthoforge.generation.making import Maker, Wanted
 from orthoforge.generation.mask_warning import mask_warning
 from orthoforge.generation.options import Options
@@ -60,6 +61,7 @@ def generate(
     style: str | Path | None = None,
     material_from: str | Path | None = None,
     refinement: float | None = None,
+    histograms_from: str | Path | None = None,
     variants: int = 1,
     overlap: int | None = None,
     resample: bool = False,
@@ -91,7 +93,8 @@ def generate(
     """Generate an image for each mask, of any size, without seams and in flat memory. Returns the paths written.
 
     ``masks`` are rasters, footprints, folders of masks, data sets, outlines of COCO or YOLO, or text files that list masks.
-    ``example`` is the mask of the package.
+    ``example`` is the mask of the package, ``library`` those of the material of ``orthoforge-material``, turned and shifted by the
+    seed: each image then has the style of its mask's place and a seed of its own, unless ``style`` says otherwise.
     ``out`` is a file (``.tif`` or ``.png``) for one mask, or a folder that gets ``STEM.tif`` for each mask. With ``variants`` each
     mask gets ``STEM_v1.tif``, ``STEM_v2.tif`` …, which differ in their seed. An image has the size, CRS and transform of its mask,
     exactly;
@@ -106,7 +109,8 @@ def generate(
     ``material_from`` are prepared tiles. A run of ``orthoforge-material`` then composes images of the roofs and the ground of their
     training split, without training (``TrainedGenerator.with_material``). The styles are then the places of these tiles.
     ``refinement``, 0 to 1, is the share of its network's changes that what was composed gets (``with_refinement``): by default none
-    of such tiles, else all.
+    of such tiles, else all. ``histograms_from`` are prepared tiles, too: images of such a run, of whatever material, get the
+    histograms of their training tiles (``TrainedGenerator.with_histograms``).
 
     Masks of classes are read by a ``palette``: as the run's classes of those names, or, by a run that knows buildings alone, as
     what ``building`` names. Masks without coordinates are taken to have the run's resolution, or that of ``pixel_size``: metres, or
@@ -159,6 +163,8 @@ def generate(
         say_material(generator)
     if refinement is not None:
         generator = generator.with_refinement(refinement)
+    if histograms_from is not None:
+        generator = generator.with_histograms(histograms_from)
     if backend != "torch":
         generator = generator.on_backend(backend)
     if variants < 1:
@@ -172,7 +178,10 @@ def generate(
     if signer:
         require_signer(*signer)
     with folder_of_drawn_masks() as drawn:
-        given = given_masks([masks] if isinstance(masks, str | Path) else masks, drawn)
+        if means_library(masks):
+            given = library_masks(generator, drawn(), seed)
+        else:
+            given = given_masks([masks] if isinstance(masks, str | Path) else masks, drawn)
         sources = given.paths
         if len(sources) * variants > _MOST_IMAGES:
             raise ConfigError(
@@ -183,16 +192,17 @@ def generate(
         targets = output_paths(
             sources, Path(out), variants, folder=IMAGES if beside.makes_a_data_set else "", suffix=f".{format}" if format else None
         )
-        styles, seeds = styles_of(generator, given, style), seeds_of(sources, style, seed)
+        styles, seeds = styles_of(generator, given, style), seeds_of(sources, EACH if given.places else style, seed)
         looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
         if not is_open:
             _say_barely_trained(generator)
-            say_looks(looks[styles[0]][0], sources, style, seeds, variants)
+            if not given.places:
+                say_looks(looks[styles[0]][0], sources, style, seeds, variants)
         reader = reader_for(generator, given, threshold, palette, building, pixel_size)
         options = Options(
             overlap, resample, deliver, compress, quality, reader, devices,
             Extent(like, extent, gsd, crs, footprints_crs, repair, layer), MapFiles.asked(layers, layer_style, repair=repair),
-            signer, beside, overwrite, tells_assumed=not is_open,
+            signer, beside, overwrite, tells_assumed=not is_open, doubts_masks=not given.places,
         )  # fmt: skip
         _require_writable(targets, [*sources, like] if like else sources, generator, seeds, options)
         for source, paths in zip(sources, targets, strict=True):
@@ -290,7 +300,8 @@ def _generate_mask(
         if delivered.grid.pixel_m() is None and gsd_m is not None:
             options.assume(_assumed(source, gsd_m))
         mask = at_resolution(delivered, generator, source, resample=options.resample)
-        if generator.classes is None and (warning := mask_warning(delivered, source.stem, reader)):
+        doubted = generator.classes is None and options.doubts_masks
+        if doubted and (warning := mask_warning(delivered, source.stem, reader)):
             print(f"warning: {warning}", file=sys.stderr)
         given = delivered
         if options.deliver == "run":

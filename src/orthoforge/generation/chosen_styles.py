@@ -78,9 +78,11 @@ def styled(generator: TrainedGenerator, style: str | Path | None) -> tuple[Train
 def styles_of(generator: TrainedGenerator, masks: GivenMasks, style: str | Path | None) -> list[str | Path | None]:
     """What ``styled`` is asked for, mask by mask: ``style``, or for ``"by-name"`` the place that the mask's file is named by.
 
-    ``places.csv`` beside the masks, or one folder above, says it for names that do not. Raises ``ConfigError`` for a name without a
-    style.
+    ``places.csv`` beside the masks, or one folder above, says it for names that do not. Masks of the generator's library have the
+    styles of their places where none is asked for. Raises ``ConfigError`` for a name without a style.
     """
+    if style is None and masks.places:
+        return list(masks.places)
     if style != BY_NAME:
         return [style] * len(masks.paths)
     names = PlaceNames.stated(None, *masks.homes)

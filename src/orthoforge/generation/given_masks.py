@@ -24,6 +24,8 @@ class GivenMasks:
     classes: Classes | None = None
     images: dict[Path, Path] = field(default_factory=dict)
     """Of a drawn mask the image that its outlines are of."""
+    places: tuple[str, ...] = ()
+    """Of masks of the generator's own library: the place of each, whose style its image has."""
 
     def told(self, mask: Path) -> Path:
         """The file that a user knows a mask by."""

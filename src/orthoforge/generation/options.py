@@ -47,6 +47,8 @@ class Options:
     overwrite: bool
     tells_assumed: bool = True
     """Whether it is said that pixels of unknown size are taken to be as large as the run's."""
+    doubts_masks: bool = True
+    """Whether it is said that a mask is empty, or looks inverted."""
     heard: Heard = field(default_factory=Heard)
 
     def assume(self, note: str) -> None:

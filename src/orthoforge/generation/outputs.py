@@ -87,6 +87,7 @@ def source_tags(generator: TrainedGenerator) -> dict[str, str]:
     whose = given.attribution if given else generator.attribution
     sources = f"{whose or 'no attribution was given'} ({len(generator.library)} tiles)"
     tags |= {"MATERIAL_SHA256": generator.material_sha256, "MATERIAL_SOURCES": sources}
+    tags |= {"HISTOGRAMS_FROM": generator.looks.identity} if generator.looks else {}
     return tags | ({"REFINEMENT": f"{generator.refinement:g}"} if generator.refinement < 1 else {})
 
 

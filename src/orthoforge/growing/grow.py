@@ -65,6 +65,7 @@ def grow(
     tiles: str | Path | None = None,
     material_from: str | Path | None = None,
     refinement: float | None = None,
+    histograms_from: str | Path | None = None,
     seed: int = 0,
     threshold: int | None = None,
     palette: str | Path | None = None,
@@ -102,7 +103,7 @@ def grow(
     segmenter learns from them. Of a run of your own they are its tiles, where these lie elsewhere now.
 
     ``material_from`` are tiles whose roofs and ground images are composed of, without training, as in ``generate``. The weights are
-    then those of ``orthoforge-material``. ``refinement`` is as in ``generate``.
+    then those of ``orthoforge-material``. ``refinement`` and ``histograms_from`` are as in ``generate``.
 
     ``labels`` (``coco``, ``yolo``, ``instances``) are written for other programs beside all pairs, real ones too
     (``labels.LabelFolder``). A finished data set that lacks them gets them, and is not grown again.
@@ -136,8 +137,8 @@ def grow(
     with folder_of_drawn_masks() as drawn:
         plan = plan_of(
             run, folder, out, ratio=ratio, variants=variants, masks=masks, split=split, least_agreement=least_agreement,
-            tiles=tiles, material_from=material_from, refinement=refinement, seed=seed, reading=reading, where=where, drawn=drawn,
-            segmenter=segmenter or SegmenterSettings(), device=device,
+            tiles=tiles, material_from=material_from, refinement=refinement, histograms_from=histograms_from, seed=seed,
+            reading=reading, where=where, drawn=drawn, segmenter=segmenter or SegmenterSettings(), device=device,
         )  # fmt: skip
         with team_on(on, here=Here()) as team:
             return _grow(plan, out, folder or plan.pairs[0].image.parent, masks, labels, team, overwrite=overwrite)

@@ -74,6 +74,7 @@ def plan_of(
     tiles: str | Path | None,
     material_from: str | Path | None,
     refinement: float | None,
+    histograms_from: str | Path | None,
     seed: int,
     reading: Reading,
     where: Where,
@@ -96,6 +97,8 @@ def plan_of(
         generator = generator.with_material(material_from)
     if refinement is not None:
         generator = generator.with_refinement(refinement)
+    if histograms_from is not None:
+        generator = generator.with_histograms(histograms_from)
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "
@@ -147,6 +150,8 @@ def plan_of(
         settings["material_sha256"] = generator.material_sha256
     if generator.refinement < 1:
         settings["refinement"] = generator.refinement
+    if generator.looks:
+        settings["histograms"] = generator.looks.identity
     if reader.pixel_sizes.rules:
         settings["pixel_sizes"] = reader.pixel_sizes.plain
     if found.places.rules:

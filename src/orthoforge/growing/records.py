@@ -62,6 +62,7 @@ class GrowSettings(TypedDict):
     sources: dict[str, list[str] | list[list[int]]]
     material_sha256: NotRequired[str]
     refinement: NotRequired[float]
+    histograms: NotRequired[str]
     pixel_sizes: NotRequired[list[list[str | float]]]
     coding: NotRequired[dict[str, Any]]
     places: NotRequired[list[list[str]]]

@@ -11,6 +11,7 @@ from scipy import ndimage
 from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
 from orthoforge.material.light import Light, light_of
+from orthoforge.material.looks import histograms
 from orthoforge.material.open_ground import open_ground, smooth
 from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.shapes import shape_of
@@ -44,7 +45,7 @@ class Roof:
 
 
 def _once_for_each(make: "Callable[[Library, int], _Made]") -> "Callable[[Library, int], _Made]":
-    """A method that remembers what it made of each tile."""
+    """A method that remembers what it made of each tile, or place."""
 
     @wraps(make)
     def found(library: "Library", tile: int) -> _Made:
@@ -129,6 +130,11 @@ class Library:
     def tone(self, tile: int) -> np.ndarray:
         """(B,): mean colour of the open ground, or of the whole tile where that is little."""
         return _tone(self.images[tile], self.open_ground(tile))
+
+    @_once_for_each
+    def histograms(self, place: int) -> np.ndarray:
+        """(B, 256): how many pixels of all tiles of a place have each level."""
+        return histograms(self.images[self.of_place(place)])
 
     @_once_for_each
     def shares(self, tile: int) -> np.ndarray:

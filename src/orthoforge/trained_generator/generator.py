@@ -24,6 +24,7 @@ from orthoforge.geo.grid import Window
 from orthoforge.hub.remote import download, is_repository_name
 from orthoforge.masks.classes import class_count
 from orthoforge.material.canvas import VERSION as CANVASES
+from orthoforge.material.looks import Looks, recoloured
 from orthoforge.models.conditions import decode_image, encode_mask, mask_values, pad_to_stride
 from orthoforge.models.generator import Generator
 from orthoforge.models.noise import NoiseField, is_noisy, place_noise
@@ -32,6 +33,7 @@ from orthoforge.pretrained import bundled_folder
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import told as telling
 from orthoforge.trained_generator.backend import chosen_backend, on_backend
+from orthoforge.trained_generator.given_histograms import looks_of
 from orthoforge.trained_generator.given_material import with_tiles
 from orthoforge.trained_generator.reference_style import style_of_image
 
@@ -46,7 +48,8 @@ class TrainedGenerator:
     it can be asked for (empty where the network has none); ``sha256`` of its weights. ``library`` holds the real roofs and the real
     ground that it refines (``None`` where it makes everything itself); ``material`` is the same as bytes, and ``material_sha256``
     their checksum. ``refinement`` is how much of its network's changes a canvas gets (``with_refinement``). ``saved`` is what it
-    was read from. ``backend`` is what computes its network.
+    was read from. ``backend`` is what computes its network. ``looks`` are the histograms that its images get
+    (``with_histograms``).
 
     Examples:
         >>> import numpy as np
@@ -72,6 +75,7 @@ class TrainedGenerator:
         # Of material that was given to it the network never saw anything.
         self.refinement = 0.0 if saved.state.tiles.material else 1.0
         self.backend: BackendName = "torch"
+        self.looks: Looks | None = None
         self._shown: tuple[int, ...] | None = None
 
     def __repr__(self) -> str:
@@ -126,7 +130,7 @@ class TrainedGenerator:
         told = self._told_of(values, seed, origin) if told is None else told
         if self._is_bare:
             assert told is not None
-            return self._as_shown(told[rows, cols])
+            return self._as_shown(told[rows, cols], seed)
         field = NoiseField(seed, *origin)
         place_noise(self.network, field)
         try:
@@ -146,7 +150,7 @@ class TrainedGenerator:
         if self.refinement < 1:
             assert told is not None
             asked = telling.refined(told[rows, cols], asked, self.refinement)
-        return self._as_shown(asked)
+        return self._as_shown(asked, seed)
 
     def together(
         self,
@@ -167,7 +171,7 @@ class TrainedGenerator:
             told = [self._told_of(one, seed, origin) for one, seed, origin in zip(values, seeds, origins, strict=True)]
         known = [one for one in told if one is not None]
         if self._is_bare:
-            return [self._as_shown(one) for one in known]
+            return [self._as_shown(one, seed) for one, seed in zip(known, seeds, strict=True)]
         fields = [NoiseField(seed, *origin) for seed, origin in zip(seeds, origins, strict=True)]
         places = [None if self.library is None else self._place(seed) for seed in seeds]
         try:
@@ -183,7 +187,7 @@ class TrainedGenerator:
         asked = list(images[:, :height, :width].cpu().numpy())
         if self.refinement < 1:
             asked = [telling.refined(canvas, image, self.refinement) for canvas, image in zip(known, asked, strict=True)]
-        return [self._as_shown(image) for image in asked]
+        return [self._as_shown(image, seed) for image, seed in zip(asked, seeds, strict=True)]
 
     def told(
         self, mask: np.ndarray, *, seed: int = 0, origin: tuple[int, int] = (0, 0), kept: telling.Composers | None = None
@@ -279,7 +283,7 @@ class TrainedGenerator:
             DataError: tiles of other bands or of another resolution, without a class called building, or damaged.
         """
         given = TrainedGenerator(with_tiles(self.saved, self._own_network(), tiles), device=self.device)
-        given._shown, given.backend = self._shown, self.backend
+        given._shown, given.backend, given.looks = self._shown, self.backend, self.looks
         return given
 
     def with_refinement(self, share: float) -> "TrainedGenerator":
@@ -299,6 +303,25 @@ class TrainedGenerator:
             raise ConfigError(f"{self.recipe.name} refines no canvas, so there is no share of it. Leave the refinement out.")
         view = copy.copy(self)
         view.refinement = float(share)
+        return view
+
+    def with_histograms(self, tiles: str | Path | TileStore) -> "TrainedGenerator":
+        """A copy whose images have the histograms of other tiles, band by band: its own roofs and ground in the colours of a place.
+
+        ``tiles`` were made by ``prepare``; masks are not looked at. The seed draws the training tile whose histograms an image
+        gets. One table changes all of an image, so scenes stay without seams (``material.looks.Looks``).
+
+        Raises:
+            ConfigError: a network that has no material of its own, whose histograms could be matched.
+            DataError: tiles of other bands, none for training, or damaged ones.
+        """
+        if self.library is None:
+            raise ConfigError(
+                f"{self.recipe.name} has no material, so its histograms are not known before its images are made. Take weights of "
+                "orthoforge-material, or leave the histograms out."
+            )
+        view = copy.copy(self)
+        view.looks = looks_of(tiles if isinstance(tiles, TileStore) else TileStore.open(Path(tiles)), bands=self.bands)
         return view
 
     def to(self, device: str) -> "TrainedGenerator":
@@ -347,7 +370,8 @@ class TrainedGenerator:
         """What decides its canvases and what becomes of them, beside mask, seed and style; empty where it composes none."""
         if self.library is None:
             return {}
-        return {"material": self.material_sha256, "canvases": CANVASES, "refinement": self.refinement}
+        looks = {"histograms": self.looks.identity} if self.looks else {}
+        return {"material": self.material_sha256, "canvases": CANVASES, "refinement": self.refinement, **looks}
 
     @property
     def own_style(self) -> tuple[str, str]:
@@ -416,7 +440,10 @@ class TrainedGenerator:
         """Whether its images are the canvases as they are composed."""
         return self.library is not None and self.refinement == 0
 
-    def _as_shown(self, image: np.ndarray) -> np.ndarray:
+    def _as_shown(self, image: np.ndarray, seed: int) -> np.ndarray:
+        if self.looks is not None:
+            assert self.library is not None
+            image = recoloured(image, self.looks.table(self.library.histograms(self._place(seed)), seed))
         return image if self._shown is None else image[..., self._shown]
 
     @property

@@ -14,6 +14,7 @@ from orthoforge.forging.forge import forge
 from orthoforge.geo.cog import write_geotiff
 from orthoforge.geo.grid import Window
 from orthoforge.masks.reader import open_raster_mask
+from orthoforge.masks.turned import turned_mask
 from orthoforge.scenes.place_names import place_of
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TileRow
@@ -21,7 +22,6 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import balanced_subset, training_on
 from orthoforge.trained_generator import TrainedGenerator
 from orthoforge.usefulness.made_tiles import Wanted, make_tiles
-from orthoforge.usefulness.turned_masks import turned_mask
 
 Masks = Literal["turned", "forged"]
 """The subset's masks, turned and shifted; or new ones, forged of them."""

@@ -11,14 +11,15 @@ import numpy as np
 from orthoforge.checkpoints import names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.geo.grid import other_scale
+from orthoforge.masks.turned import turned_mask
 from orthoforge.runs import Run, tiles_on
 from orthoforge.tiles import manifest
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import balanced_subset
 from orthoforge.trained_generator import TrainedGenerator
 from orthoforge.usefulness.made_tiles import Wanted, make_tiles
+from orthoforge.usefulness.other_places import tiles_of_other_places
 from orthoforge.usefulness.own_material import Masks, own_tiles
-from orthoforge.usefulness.turned_masks import turned_mask
 
 # More are hardly drawn in a training of a few hundred steps, and each takes a second or so to make.
 MOST_TILES = 500
@@ -28,8 +29,9 @@ _TURNED = "-turned"
 class SourceFacts(TypedDict):
     """Where synthetic images come from; of a run the weights and what it was trained on, of tiles their fingerprint.
 
-    ``own_material``: of the roofs and ground of the fraction's real tiles, by ``masks`` made of theirs; ``weights_saw`` are the
-    places that the weights learnt from. ``refinement``: of a generator with material, where it is not 1.
+    ``own_material``: of the roofs and ground of the fraction's real tiles, by ``masks`` made of theirs; ``other_places``: of the
+    generator's own, in their histograms. ``weights_saw`` are the places that the weights learnt from. ``refinement``: of a
+    generator with material, where it is not 1.
     """
 
     kind: Literal["run", "tiles"]
@@ -42,6 +44,7 @@ class SourceFacts(TypedDict):
     trained_on_these: NotRequired[bool | None]
     fingerprint: NotRequired[str]
     own_material: NotRequired[bool]
+    other_places: NotRequired[bool]
     masks: NotRequired[Masks]
     refinement: NotRequired[float]
     weights_saw: NotRequired[list[str]]
@@ -68,6 +71,8 @@ class Source:
         refined = f", refinement {self.generator.refinement:g}" if self.generator.refinement < 1 else ""
         if self.facts.get("own_material"):
             return f"{weights} of own material, masks {self.facts['masks']}{refined}"
+        if self.facts.get("other_places"):
+            return f"{weights} of other places{refined}"
         return weights + (f" in style {style}" if style else "") + (f" of material {material}" if material else "") + refined
 
 
@@ -87,21 +92,23 @@ def open_source(
     device: str,
     allow_leaks: bool,
     own_material: bool = False,
+    other_places: bool = False,
     masks: Masks = "turned",
     refinement: float | None = None,
 ) -> Source:
     """A run, one of its checkpoints, a generator, or a folder of tiles.
 
-    With ``own_material`` the generator will be given the tiles of each fraction in place of its own material (``own_tiles``).
+    With ``own_material`` the generator will be given the tiles of each fraction in place of its own material (``own_tiles``), with
+    ``other_places`` their histograms alone (``tiles_of_other_places``).
     ``refinement`` is that of a generator with material; 0 by default with ``own_material``, else 1.
     Raises ``DataError`` when (without ``allow_leaks``) a held-out tile was trained on, or its mask is among those of the ready
     tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution, or when it has no material
-    and ``own_material`` is asked for; ``CheckpointError``.
+    and one of these is asked for; ``CheckpointError``.
     """
     if not isinstance(synthetic, TrainedGenerator):
         path = Path(synthetic)
         if (path / manifest.STORE).is_file():
-            if own_material:
+            if own_material or other_places:
                 raise ConfigError(
                     f"{path}: tiles are ready-made, so no material can be given to them. Name a generator with material."
                 )
@@ -133,10 +140,15 @@ def open_source(
             "its images would carry them into training. Take a run that was trained without them, or pass --allow-leaks, which the "
             "report will say."
         )
-    if own_material and generator.library is None:
+    if own_material and other_places:
         raise ConfigError(
-            f"{path or 'the generator'}: {generator.recipe.name} makes roofs and ground itself, so it cannot be given the tiles' "
-            "own. Name weights of orthoforge-material, or leave out --own-material."
+            "--own-material takes roofs and ground of the real tiles, --other-places those of the weights. Choose one."
+        )
+    if (own_material or other_places) and generator.library is None:
+        option = "--own-material" if own_material else "--other-places"
+        raise ConfigError(
+            f"{path or 'the generator'}: {generator.recipe.name} makes roofs and ground itself, so it has none that {option} could "
+            f"use. Name weights of orthoforge-material, or leave out {option}."
         )
     if masks == "forged" and (not own_material or store.classes is not None):
         raise ConfigError("masks are forged for --own-material, of masks that know buildings alone. Leave --masks out.")
@@ -157,11 +169,17 @@ def open_source(
             "Synthetic images show roofs and ground of the fraction's own real tiles, and nothing else; "
             f"{by if generator.refinement else 'no network changes them'}."
         )
+    if other_places:
+        facts["other_places"], facts["weights_saw"] = True, list(generator.styles)
+        warnings.append(
+            f"Synthetic images show roofs and ground of {', '.join(generator.styles)}, by masks from there, with the histograms of "
+            "the fraction's own real tiles. Who has labelled tiles of other places can match their histograms without a generator."
+        )
     if ground and ground.tiles:
         warnings.append(f"The run was trained on {ground.tiles} of the held-out tiles; --allow-leaks was given.")
     if ground is None or ground.tiles is None:
         warnings.append("Whether the run was trained on ground of the test tiles is not known: its own tiles are not there.")
-    if ground and ground.same_store and not own_material:
+    if ground and ground.same_store and not (own_material or other_places):
         warnings.append(
             "The run was trained on all training tiles. At a fraction of them, its images carry what it learnt from the others too."
         )
@@ -173,7 +191,8 @@ def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Pat
 
     For a subset of real tiles, a generator is given the masks of the training tiles outside it, and turned and shifted copies of
     the masks inside: together as many images as there are training tiles, or ``MOST_TILES`` of them, spread over places. One that
-    composes of own material has the subset alone, of which it makes images anew for each subset and seed (``own_tiles``).
+    composes of own material has the subset alone, of which it makes images anew for each subset and seed (``own_tiles``); so does
+    one that gives the subset's histograms to images of other places (``tiles_of_other_places``).
     """
     if source.ready is not None:
         ready, every = source.ready, np.arange(len(source.ready.rows))
@@ -188,6 +207,13 @@ def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Pat
             return made, np.arange(len(made.rows))
 
         return Pool(own, True)
+    if source.facts.get("other_places"):
+
+        def others(subset: np.ndarray, seed: int) -> tuple[TileStore, np.ndarray]:
+            made = tiles_of_other_places(generator, store, subset, folder, most=MOST_TILES, seed=seed)
+            return made, np.arange(len(made.rows))
+
+        return Pool(others, True)
     places = len({store.rows[tile_id].place for tile_id in train_ids.tolist()})
     chosen = balanced_subset(store.rows, train_ids, tiles_per_place=-(-MOST_TILES // places), seed=0)
     made = make_tiles(generator, store, _twice(store, chosen), folder)

@@ -26,6 +26,7 @@ from orthoforge.usefulness.paired_statistics import iou
 from orthoforge.usefulness.planning import PUBLISHED, plan_lines, spread_of
 from orthoforge.usefulness.result import design_warnings, result_of
 from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
+from orthoforge.usefulness.timing import time_line, training_seconds
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400
@@ -55,6 +56,7 @@ def utility(
     steps: int = STEPS,
     augmentation: Augmentation = "strong",
     own_material: bool = False,
+    other_places: bool = False,
     masks: Masks = "turned",
     refinement: float | None = None,
     device: str = "auto",
@@ -76,9 +78,10 @@ def utility(
 
     ``augmentation`` is that of all arms but the plain ones (``augmentation.strongly_augmented``). With ``own_material`` a generator
     with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
-    (``own_material.own_tiles``). ``refinement`` is the share of its network's changes that they get, by default none
-    (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further
-    labels would bring (``learning_curve``).
+    (``own_material.own_tiles``). With ``other_places`` its images are of its own material and masks, in the histograms of the
+    fraction's real tiles (``other_places.tiles_of_other_places``). ``refinement`` is the share of its network's changes that they
+    get, by default none of own material, else all (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1
+    and the fractions ``CURVE``, to tell what further labels would bring (``learning_curve``).
 
     All arms are tested on the tiles of ``splits`` in ``data`` (``test``, ``val`` or both: the segmenter is steered by neither).
     Each is compared with training on the same real tiles, turned and mirrored, paired by seed. The seeds are ``seeds`` numbers from
@@ -105,24 +108,18 @@ def utility(
     """
     began, cpu_began = time.monotonic(), time.process_time()
     device = chosen_device(device)
-    if curve:
-        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], CURVE
-    if quick:
-        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
-        steps = max(1, steps // 4)
+    ratios, fractions, steps = _size(ratios, fractions, steps, curve=curve, quick=quick)
     _require_numbers(ratios, fractions, seeds, first_seed, steps)
     require_place(Path(out), folder=True)
     store, out = TileStore.open(Path(data)).showing(), Path(out)
     split, warnings = _test_split(store, splits, allow_leaks)
     if unseen := unseen_bands(store.bands, store.looked_at):
         warnings.append(unseen)
-    test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), store.ids("train")
-    if not len(train_ids):
-        raise DataError(f"{store.path}: no tile in split train.")
+    test_ids, train_ids = np.concatenate([store.ids(name) for name in split.split("+")]), _require_training_tiles(store)
     held_out = np.concatenate([store.ids("val"), store.ids("test")]).tolist()
     source = open_source(
-        synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material, masks=masks,
-        refinement=refinement,
+        synthetic, store, held_out, device=device, allow_leaks=allow_leaks, own_material=own_material,
+        other_places=other_places, masks=masks, refinement=refinement,
     )  # fmt: skip
     val_ids = np.array([], np.int64) if "val" in split.split("+") else store.ids("val")
     settings = segmenter or SegmenterSettings()
@@ -173,19 +170,60 @@ def summary_lines(result: Utility) -> list[str]:
     return [result["verdict"], *(f"  {entry['text']}" for entry in result["by_fraction"]), *curve]
 
 
-def plan(data: Path, out: Path, *, seeds: int = 3, splits: Sequence[str] = ("test",)) -> list[str]:
-    """What an experiment on these tiles could show, in lines for a terminal: nothing is trained or written.
+def plan(
+    data: Path,
+    out: Path,
+    *,
+    ratios: Sequence[float] = (0.5, 1, 2, 3),
+    fractions: Sequence[float] = (0.05, 0.1, 0.25, 1.0),
+    seeds: int = 3,
+    splits: Sequence[str] = ("test",),
+    steps: int = STEPS,
+    device: str = "auto",
+    curve: bool = False,
+    quick: bool = False,
+    train: Train = train_segmenter,
+) -> list[str]:
+    """What an experiment on these tiles could show and how long it takes, in lines for a terminal. Nothing is written.
 
-    Differences are taken to spread as in the experiment in ``out``, or as in published ones where none has finished there. Raises
-    ``DataError`` without test tiles, ``ConfigError`` for one scene or numbers that cannot be.
+    Differences are taken to spread as in the experiment in ``out``, or as in published ones where none has finished there. Time is
+    measured over a few steps of the segmenter. Raises ``DataError`` without test or training tiles, ``ConfigError`` for one scene
+    or numbers that cannot be.
     """
-    _require_numbers((1,), (1,), seeds, 0, 1)
-    store = TileStore.open(Path(data))
+    ratios, fractions, steps = _size(ratios, fractions, steps, curve=curve, quick=quick)
+    _require_numbers(ratios, fractions, seeds, 0, steps)
+    store = TileStore.open(Path(data)).showing()
     split, _ = _test_split(store, splits, False)
-    ids = np.concatenate([store.ids(name) for name in split.split("+")]).tolist()
-    scenes = len({store.rows[tile_id].scene for tile_id in ids})
+    test_ids = np.concatenate([store.ids(name) for name in split.split("+")])
+    _require_training_tiles(store)
+    scenes = len({store.rows[tile_id].scene for tile_id in test_ids.tolist()})
     has_run = (Path(out) / REPORT_JSON).is_file()
-    return plan_lines(seeds, scenes, len(ids), spread_of(Path(out)) if has_run else PUBLISHED)
+    trainings = seeds * len(set(fractions)) * len(arms_of(ratios))
+    held_out = len(set(test_ids.tolist()) | set(store.ids("val").tolist()))
+    settings = SegmenterSettings(steps=steps)
+    settings = replace(settings, crop_px=min(settings.crop_px, store.size_px))
+    seconds = training_seconds(store, train, settings, held_out=held_out, device=chosen_device(device))
+    lines = plan_lines(seeds, scenes, len(test_ids), spread_of(Path(out)) if has_run else PUBLISHED)
+    return [*lines, time_line(trainings, steps, seconds)]
+
+
+def _size(
+    ratios: Sequence[float], fractions: Sequence[float], steps: int, *, curve: bool, quick: bool
+) -> tuple[Sequence[float], Sequence[float], int]:
+    """Ratios, fractions and steps of an experiment for a curve, or of a quick one."""
+    if curve:
+        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], CURVE
+    if quick:
+        ratios, fractions = [min(ratios, key=lambda ratio: abs(ratio - 1))], sorted({min(fractions), max(fractions)})
+        steps = max(1, steps // 4)
+    return ratios, fractions, steps
+
+
+def _require_training_tiles(store: TileStore) -> np.ndarray:
+    train_ids = store.ids("train")
+    if not len(train_ids):
+        raise DataError(f"{store.path}: no tile in split train.")
+    return train_ids
 
 
 def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:

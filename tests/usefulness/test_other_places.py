@@ -1,0 +1,94 @@
+"""Images of the weights' own places beside few real tiles: their roofs and masks, the tiles' histograms, and what is said of it."""
+
+import numpy as np
+import pytest
+
+from conftest import make_grid, write_tiff
+from made_runs import make_run
+from material_runs import TOWN, refiner
+from orthoforge.cli import main
+from orthoforge.errors import ConfigError
+from orthoforge.tiles.prepare import prepare
+from orthoforge.trained_generator import load_generator
+from orthoforge.usefulness.other_places import tiles_of_other_places
+from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
+
+DARK, BRIGHT = (20, 30, 90), (160, 170, 230)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Training tiles of heath: those of heath1 are dark, those of heath2 bright. heath7 and heath9 are held out."""
+    root = tmp_path_factory.mktemp("tiles")
+    for name, colour in (("heath1", DARK), ("heath2", BRIGHT), ("heath7", DARK), ("heath9", DARK)):
+        noise = np.random.default_rng(int(name[-1])).normal(0, 4, (*TOWN.shape, 3))
+        image = np.clip(colour + noise, 0, 255).astype(np.uint8)
+        for kind, pixels in (("images", image), ("gt", TOWN.astype(np.uint8) * 255)):
+            write_tiff(root / "data" / kind / f"{name}.tif", pixels, make_grid(TOWN.shape, gsd_m=0.5))
+    return prepare(root / "data", root / "tiles", gsd=0.5, size=80, split="digits", workers=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    return refiner(tmp_path_factory.mktemp("run"))
+
+
+def of_scene(store, scene):
+    return np.array([i for i in store.ids("train").tolist() if store.rows[i].scene == scene])
+
+
+def test_images_have_the_histograms_of_the_subset_and_masks_of_the_library(store, run, tmp_path):
+    generator = load_generator(run)
+    for scene, colour in (("heath1", DARK), ("heath2", BRIGHT)):
+        made = tiles_of_other_places(generator, store, of_scene(store, scene)[:2], tmp_path, most=6, seed=0)
+        images, masks = zip(*(made.tile(i) for i in range(len(made.rows))), strict=True)
+        assert len(images) == 6
+        np.testing.assert_allclose(np.mean(images, axis=(0, 1, 2)), colour, atol=25)
+        assert {row.place for row in made.rows} == {"place0", "place1"}
+        assert len({mask.tobytes() for mask in masks}) == 6
+        assert not {mask.tobytes() for mask in masks} & {store.tile(i)[1].tobytes() for i in range(len(store.rows))}
+        assert all(row.split == "train" for row in made.rows)
+
+
+def test_what_is_there_is_kept_and_another_seed_makes_others(store, run, tmp_path):
+    generator, ids = load_generator(run), of_scene(store, "heath1")[:1]
+    made = tiles_of_other_places(generator, store, ids, tmp_path, most=2, seed=0)
+    stamp = (made.path / "store.json").stat().st_mtime_ns
+    again = tiles_of_other_places(generator, store, ids, tmp_path, most=2, seed=0)
+    assert (again.path, (again.path / "store.json").stat().st_mtime_ns) == (made.path, stamp)
+    other = tiles_of_other_places(generator, store, ids, tmp_path, most=2, seed=1)
+    assert other.path != made.path
+    assert (other.tile(0)[1] != made.tile(0)[1]).any()
+
+
+def test_the_source_says_what_its_images_show_and_depends_on_the_subset(store, run, tmp_path):
+    options = {"device": "cpu", "allow_leaks": False}
+    source = open_source(run, store, [], other_places=True, **options)
+    plain = open_source(run, store, [], **options)
+    assert source.identity != plain.identity
+    assert source.facts["other_places"]
+    assert source.facts["weights_saw"] == ["place0", "place1"]
+    assert any("place0, place1, by masks from there, with the histograms" in text for text in source.warnings)
+    assert source.generator.refinement == 1
+    pool = pool_of(source, store, store.ids("train"), tmp_path)
+    assert pool.depends_on_subset
+    made, ids = pool.of(of_scene(store, "heath2"), 0)
+    assert len(ids) == len(made.rows) == 128
+
+
+def test_what_cannot_be_is_refused(store, run, tmp_path):
+    options = {"device": "cpu", "allow_leaks": False}
+    with pytest.raises(ConfigError, match=r"--own-material takes .* Choose one"):
+        open_source(run, store, [], own_material=True, other_places=True, **options)
+    with pytest.raises(ConfigError, match="tiles are ready-made"):
+        open_source(store.path, store, [], other_places=True, **options)
+    with pytest.raises(ConfigError, match=r"none that --other-places could use.* orthoforge-material"):
+        open_source(make_run(tmp_path / "run", store), store, [], other_places=True, **options)
+
+
+def test_the_command_takes_them(store, run, tmp_path, capsys):
+    words = ["utility", str(run), "--data", str(store.path), "--out", str(tmp_path / "out"), "--other-places", "--ratios", "1"]
+    assert main([*words, "--fractions", "1", "--seeds", "1", "--steps", "1"]) == 0
+    page = (tmp_path / "out" / "utility.html").read_text("utf-8")
+    assert "with the histograms of the fraction" in page
+    assert "real + synthetic 1:1" in capsys.readouterr().out
