@@ -502,7 +502,7 @@ def test_out_of_memory_gives_advice_with_the_numbers(trainers, tiles, tmp_path):
     trainer = trainers.run(hungry, tiles, tmp_path / "run", headroom_bytes=600_000_000)
     assert trainer.code == 7, trainer.text
     assert "error: out of memory at batch_size 512, crop_px 48, generator_width 64" in trainer.text
-    assert "Try one of --batch-size 256, --crop-px 32, --generator-width 32." in trainer.text
+    assert "Try one of --accumulate 2, --batch-size 256, --crop-px 32, --generator-width 32." in trainer.text
     assert "Traceback" not in trainer.text
     assert load_generator(tmp_path / "run").step == 0, "what was saved before is whole"
 
