@@ -20,6 +20,10 @@ from orthoforge.training.step import read_figures, train_step
 SHORT = tiny(epochs=2, decay_epochs=0, batch_size=4, discriminator_layers=1)
 
 
+# torch.compile looks at tensors where it stops and begins again, and warns of what it does there itself.
+pytestmark = pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf Tensor")
+
+
 @pytest.fixture(scope="module")
 def tiles(tmp_path_factory):
     return make_tiles(tmp_path_factory.mktemp("hardware"))
