@@ -28,10 +28,10 @@ from orthoforge.training.step import train_step
 from orthoforge.training.training import Training
 
 
-def plain_step(width: int) -> Callable[[torch.Tensor, torch.Tensor], None]:
+def plain_step(width: int, device: str = "cpu") -> Callable[[torch.Tensor, torch.Tensor], None]:
     """A training step of the baseline as a tutorial would write it."""
-    generator = build_generator("resnet9", 3, width=width, norm="batch", upsample="transposed")
-    discriminator = build_discriminator(3, width=width)
+    generator = build_generator("resnet9", 3, width=width, norm="batch", upsample="transposed").to(device)
+    discriminator = build_discriminator(3, width=width).to(device)
     optimizer_g = torch.optim.Adam(generator.parameters(), 2e-4, (0.5, 0.999))
     optimizer_d = torch.optim.Adam(discriminator.parameters(), 2e-4, (0.5, 0.999))
 

@@ -96,7 +96,7 @@ def test_land_cover_draws_a_town_from_its_map(tmp_path):
     layers = [tmp_path / "roads.geojson", tmp_path / "water.geojson"]
     out = generate(
         "orthoforge-landcover", tmp_path / "houses.geojson", tmp_path / "town.tif", layers=layers,
-        extent=(300_000, 2_700_000, 300_128, 2_700_128), gsd=1, style="dubai_marina",
+        extent=(300_000, 2_700_000, 300_128, 2_700_128), gsd=1, style="dubai_desert",
     )  # fmt: skip
     with open_raster(out[0]) as raster:
         image = read_image(raster).astype(float).mean(axis=2)

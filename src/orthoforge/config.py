@@ -22,7 +22,7 @@ RECIPES = Path(__file__).parent / "recipes"
 SAFE_TO_CHANGE = frozenset(
     {
         "name", "description", "outcome", "tiles", "starts_from", "epochs", "decay_epochs", "perceptual_weights",
-        "checkpoint_every", "panels_every",
+        "checkpoint_every", "panels_every", "accumulate", "compile",
     }
 )  # fmt: skip
 # Runs are called by these names, and a run's name gets a number, a lock and temporary names beside it.
@@ -84,6 +84,9 @@ class Recipe:
     """Train on so many tiles of each place. They are spread evenly over its scenes and drawn by ``seed``. 0 takes all."""
     batch_size: int = 16
     """Crops in a step, counted over all processes together."""
+    accumulate: int = 1
+    """Gradient accumulation: compute a step's batch in so many parts, one after the other, where it does not fit into memory. The
+    step is the same, to rounding; only batch norm sees each part alone."""
 
     generator: Literal["resnet6", "resnet9", "resunet6", "resunet9", "unet256", "unet512", "modulated"] = "resnet9"
     """The network. ``resnet``: residual, with that number of blocks. ``resunet``: the same with skip connections. ``unet``: that of
@@ -166,8 +169,11 @@ class Recipe:
     ema_decay: float = 0.0
     """Decay in a step of the averaged generator, which is saved and validated. The average is faster at first. 0 turns averaging
     off."""
-    precision: Literal["auto", "bf16", "float32"] = "auto"
-    """bf16 autocast, float32, or ``auto``: bf16 where the hardware computes in it."""
+    precision: Literal["auto", "bf16", "tf32", "float32"] = "auto"
+    """bf16 autocast, float32, or ``auto``: bf16 where the hardware computes in it. tf32: float32 that an NVIDIA GPU multiplies with
+    10 bits of 23."""
+    compile: bool = False
+    """Compile the networks by torch.compile: the first steps take minutes. On a processor it needs a C++ compiler."""
     seed: int = 0
     """Seed of initial weights, order, crops and flips."""
 
@@ -181,7 +187,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         least = {
-            "crop_px": 32, "crops_per_tile": 1, "tiles_per_place": 0, "batch_size": 1, "generator_width": 1,
+            "crop_px": 32, "crops_per_tile": 1, "tiles_per_place": 0, "batch_size": 1, "accumulate": 1, "generator_width": 1,
             "discriminator_width": 1, "discriminator_layers": 1, "lambda_l1": 0, "lambda_colour": 0, "lambda_perceptual": 0,
             "lambda_canvas": 0, "lambda_canvas_features": 0, "lambda_identity": 0, "canvases_per_tile": 1,
             "epochs": 0, "decay_epochs": 0, "step_epochs": 1, "warmup_steps": 0, "ema_decay": 0, "seed": 0, "checkpoint_every": 1,
@@ -196,6 +202,8 @@ class Recipe:
             raise ConfigError("epochs and decay_epochs are both 0; nothing would be trained.")
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f"learning_rate is {self.learning_rate}; it must lie between 0 and 1.")
+        if self.accumulate > self.batch_size:
+            raise ConfigError(f"accumulate is {self.accumulate}; a batch of {self.batch_size} has {self.batch_size} parts at most.")
         for name in ("beta1", "beta2", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
                 raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 0 and below 1.")

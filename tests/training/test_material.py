@@ -170,9 +170,7 @@ def test_what_is_made_of_real_images_stays_as_it_is_and_is_not_judged(tiles, fin
         "canvas_tensor",
         lambda batch, *_, **real: canvases.append((batch, made_of(batch, *_, **real))) or canvases[-1][1],
     )
-    monkeypatch.setattr(
-        step_module, "_game", lambda training, condition: judged.append(len(condition)) or game_of(training, condition)
-    )
+    monkeypatch.setattr(step_module, "_game", lambda training, part: judged.append(part.shown.judged) or game_of(training, part))
     shutil.copytree(finished / "canvases", tmp_path / "run" / "canvases")
     out = train(recipe(lambda_identity=5.0, sees_mask=False, epochs=1, decay_epochs=0), tiles, tmp_path / "run", quiet=True)
     batch, canvas = next((batch, canvas) for batch, canvas in canvases if len(batch.image) == 5)

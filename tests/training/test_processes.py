@@ -48,14 +48,15 @@ def test_both_remember_the_styles_of_all_places(trained):
         assert [len(place.unique(dim=0)) for place in part] == [4, 4], "and the colours of its roofs and its ground"
 
 
-def test_two_processes_do_what_one_does_with_the_same_batch(trained, tmp_path):
+@pytest.mark.parametrize("name", ["grouped", "accumulated"])
+def test_two_processes_do_what_one_does_with_the_same_batch(name, trained, tmp_path):
     run = train(in_any_number(), trained / "tiles", tmp_path / "alone", quiet=True, trackers=())
-    here, there = ([{name: float(text) for name, text in row.items()} for row in rows(of)] for of in (run, trained / "grouped"))
+    here, there = ([{name: float(text) for name, text in row.items()} for row in rows(of)] for of in (run, trained / name))
     assert len(here) == len(there) == 3
     for one, two in zip(here, there, strict=True):
         assert two == pytest.approx(one, rel=1e-4), "losses are means over both halves of a batch"
-    apart = largest_difference(run, trained / "grouped")
-    print(f"largest difference of a tensor after {here[-1]['step']:.0f} steps, two processes against one: {apart:.1e}")
+    apart = largest_difference(run, trained / name)
+    print(f"largest difference of a tensor after {here[-1]['step']:.0f} steps, two processes against one ({name}): {apart:.1e}")
     assert apart < 1e-4
 
 

@@ -356,6 +356,15 @@ def test_bf16_trains_in_bf16_and_saves_float32(tiles, store, batch, finished, tm
     assert half == pytest.approx(whole, rel=0.05)
 
 
+def test_the_discriminator_learns_from_its_own_update_alone(store, batch):
+    training = begun(tiny(beta1=0.0), store)
+    train_step(training, batch)
+    state = training.state
+    for parameter in state.discriminator.parameters():
+        assert parameter.requires_grad
+        assert torch.equal(parameter.grad, state.optimizer_d.state[parameter]["exp_avg"]), "the generator's update adds none"
+
+
 def test_auto_precision_is_one_of_the_two():
     assert resolved_precision("auto") in ("bf16", "float32")
     assert resolved_precision("float32") == "float32"

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -41,5 +42,6 @@ for name, recipe in (("plain", plain), ("styled", small_s(batch_size=4))):
     for _ in range(2):
         train(recipe, tiles, out / name / "chain", resume=True, stop_after=recipe.total_epochs // 2, quiet=True, trackers=())
 train(in_any_number(), tiles, out / "grouped", quiet=True, trackers=())
+train(replace(in_any_number(), accumulate=2), tiles, out / "accumulated", quiet=True, trackers=())
 follow(out / "stopped", stop_at=3)
 train(in_any_number(), tiles, out / "stopped", quiet=True, trackers=())

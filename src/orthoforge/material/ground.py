@@ -144,8 +144,9 @@ class Quilt:
         for count, strip in enumerate(chosen.strips, start=1):
             for layer, of_strip in zip((low, high), strip.layers(self.library), strict=True):
                 layer.reshape(-1, self.library.bands)[strip.at] = of_strip
-            for layer, value in ((source, strip.tile), (number, count), (missing, False)):
-                layer.ravel()[strip.at] = value
+            source.ravel()[strip.at] = strip.tile
+            number.ravel()[strip.at] = count
+            missing.ravel()[strip.at] = False
         for count, piece in enumerate(chosen.pieces, start=len(chosen.strips) + 1):
             at = np.flatnonzero(missing & self._pieces.fits(piece, kinds))
             tone, texture = self._layers(piece, at)

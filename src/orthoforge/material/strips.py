@@ -152,13 +152,14 @@ class Strips:
         rows, cols = rows + top, cols + first
         best, found = 0.0, None
         for one in tried.tolist():
-            turn = float(places.angle[one] - lines.angle[row, col]) + np.pi * (uniform(self.seed, _TURN, *keys, one) < 0.5)
+            turn = float(places.angle[one] - lines.angle[row, col]) + np.pi * bool(uniform(self.seed, _TURN, *keys, one) < 0.5)
             there, shown = self._shown(keys[2], places, one, turn, (rows - row, cols - col), lines, (rows, cols))
             fit = shown.mean() + likely[one]
             if shown.sum() >= _LEAST_PX and (found is None or fit > best):
                 tile = int(self.allowed[places.tile[one]])
                 shift = self.tone_share * (target - places.tone[one])
-                best, found = fit, Strip(tile, (rows * left.shape[1] + cols)[shown], *(way[shown] for way in there), shift, target)
+                row_there, col_there = (way[shown] for way in there)
+                best, found = fit, Strip(tile, (rows * left.shape[1] + cols)[shown], row_there, col_there, shift, target)
         return found
 
     def _shown(
@@ -216,7 +217,7 @@ def _sources(library: Library, tile: int) -> dict[int, _Source]:
         seen = np.abs(tone - smooth(library.images[tile].astype(np.float32), other, _BESIDE_PX)[at]).mean(axis=1)
         found[kind] = _Source(
             lines, off.astype(np.float32), near.astype(np.int32),
-            Places(at[0], np.full(len(middle), own.mean()), *at, lines.angle[at], lines.half[at], seen, tone),
+            Places(at[0], np.full(len(middle), own.mean()), at[0], at[1], lines.angle[at], lines.half[at], seen, tone),
         )  # fmt: skip
     return found
 

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from orthoforge.models.noise import NoiseField
+from orthoforge.models.noise import NoiseField, draw
 
 Norm = Literal["batch", "instance", "group"]
 Upsample = Literal["transposed", "resize"]
@@ -85,7 +85,7 @@ class NoiseDropout(nn.Module):
         if self.noise_fields:
             drawn = torch.cat([field.uniform(self.layer, x.shape, self.stride, x.device) for field in self.noise_fields])
         else:
-            drawn = torch.rand(x.shape, device=x.device)
+            drawn = draw(torch.rand, x.shape, x.device)
         return x * (drawn >= self.probability) / (1 - self.probability)
 
     def extra_repr(self) -> str:

@@ -88,33 +88,36 @@ def gradient_penalty(critic: Callable[[Tensor], Tensor], real: Tensor, fake: Ten
         return (slopes.flatten(start_dim=1).norm(dim=1) - 1).square().mean()
 
 
-def oasis_discriminator(real_logits: Tensor, fake_logits: Tensor, classes: Tensor) -> Tensor:
+def oasis_discriminator(real_logits: Tensor, fake_logits: Tensor, classes: Tensor, batch: Tensor | None = None) -> Tensor:
     """Tell what each cell of a real image shows, and all of a fake one to be fake (Schönfeld et al. 2021, eq. 1, OASIS).
 
     Logits (N, classes + 1, h, w), the last for fake; ``classes`` (N, classes, H, W) is the mask, of which a cell takes the shares.
+    Where these images are a part of a batch, ``batch`` (M, classes, H, W) are all of its masks.
     """
     fake = F.cross_entropy(fake_logits, torch.full_like(fake_logits[:, 0], fake_logits.shape[1] - 1, dtype=torch.long))
-    return _as_the_mask_says(real_logits, classes) + fake
+    return _as_the_mask_says(real_logits, classes, batch) + fake
 
 
-def oasis_generator(fake_logits: Tensor, classes: Tensor) -> Tensor:
+def oasis_generator(fake_logits: Tensor, classes: Tensor, batch: Tensor | None = None) -> Tensor:
     """Let every cell be taken for what the mask says, and for real with that (Schönfeld et al. 2021, eq. 2)."""
-    return _as_the_mask_says(fake_logits, classes)
+    return _as_the_mask_says(fake_logits, classes, batch)
 
 
-def oasis(classes: Tensor) -> GanLoss:
-    """Both sides of OASIS for a batch whose masks are ``classes`` (N, classes, H, W)."""
-    return GanLoss(partial(oasis_discriminator, classes=classes), partial(oasis_generator, classes=classes))
+def oasis(classes: Tensor, batch: Tensor | None = None) -> GanLoss:
+    """Both sides of OASIS for images whose masks are ``classes`` (N, classes, H, W); ``batch`` as the discriminator's has it."""
+    discriminator = partial(oasis_discriminator, classes=classes, batch=batch)
+    return GanLoss(discriminator, partial(oasis_generator, classes=classes, batch=batch))
 
 
-def _as_the_mask_says(logits: Tensor, classes: Tensor) -> Tensor:
+def _as_the_mask_says(logits: Tensor, classes: Tensor, batch: Tensor | None) -> Tensor:
     """Cross entropy with the classes' shares of each cell, each class weighted by the inverse of what it covers of the batch.
 
     As in OASIS, but so that weights are 1 in the mean, and a class that covers less than a fiftieth weighs no more than
     one that covers a fiftieth: in a batch with one roof's corner, that corner would else be half of the loss.
     """
-    shares = F.adaptive_avg_pool2d(classes, (logits.shape[2], logits.shape[3]))
-    covered = shares.mean(dim=(0, 2, 3))
+    side = logits.shape[2], logits.shape[3]
+    shares = F.adaptive_avg_pool2d(classes, side)
+    covered = (shares if batch is None else F.adaptive_avg_pool2d(batch, side)).mean(dim=(0, 2, 3))
     weights = 1 / (covered.clamp(min=_LEAST_COVERED) * (covered > 0).sum())
     told = F.log_softmax(logits, dim=1)[:, :-1]
     return -(shares * weights[:, None, None] * told).sum(dim=1).mean()

@@ -18,7 +18,7 @@ from orthoforge.models.generator import Generator, Shown
 from orthoforge.models.layers import ResizeConv2d
 from orthoforge.models.modulating import modulated, modulated_plainly, noised
 from orthoforge.models.narrowing import Narrowing, Part, Place, cut
-from orthoforge.models.noise import NoiseField, place_noise
+from orthoforge.models.noise import NoiseField, draw, place_noise
 from orthoforge.models.roofs import Buildings
 from orthoforge.models.styles import CODE, Style, StyleBank, StyleEncoder
 
@@ -241,7 +241,7 @@ class Noise(nn.Module):
             fields = [field.moved(row, col) for field in self.noise_fields] if row or col else self.noise_fields
             drawn = torch.cat([field.uniform(self.layer, shape, self.stride, x.device) for field in fields])
         else:
-            drawn = torch.rand(shape, device=x.device)
+            drawn = draw(torch.rand, shape, x.device)
         noise = (drawn - 0.5) * 12**0.5  # of variance 1
         return noised(x, self.weight, noise) if torch.is_grad_enabled() else x + self.weight * noise
 

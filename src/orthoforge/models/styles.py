@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from orthoforge.models.ground import GROUND_SIDE
-from orthoforge.models.noise import NoiseField
+from orthoforge.models.noise import NoiseField, draw
 from orthoforge.models.roofs import COLOURS
 
 CODE = 16
@@ -43,7 +43,7 @@ class StyleEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         code = torch.tanh(self.to_code(self.layers(image).mean(dim=(2, 3))))
-        return code + BLUR * torch.randn_like(code) if self.training else code
+        return code + BLUR * draw(torch.randn, code.shape, code.device, code.dtype) if self.training else code
 
 
 class StyleBank(nn.Module):

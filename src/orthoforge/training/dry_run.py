@@ -17,7 +17,14 @@ from orthoforge.progress import duration, typical
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import epoch_batches, steps_an_epoch, training_ids
 from orthoforge.training.fitting import notes_on_tiles, require_fit
-from orthoforge.training.hardware import memory_advice, most_memory, new_fabric, resolved_precision
+from orthoforge.training.hardware import (
+    arithmetic_of,
+    memory_advice,
+    most_memory,
+    new_fabric,
+    require_compiler,
+    resolved_precision,
+)
 from orthoforge.training.material import canvas_of, library_of
 from orthoforge.training.progress import Progress
 from orthoforge.training.resuming import begun_at, bytes_of_run
@@ -75,16 +82,18 @@ class Estimate:
     def lines(self) -> list[str]:
         """For a terminal."""
         recipe, left = self.recipe, self.epochs_left
+        parts = f", each batch of {recipe.batch_size} in {recipe.accumulate} parts" * (recipe.accumulate > 1)
+        lower = f"; lower with --accumulate N, which computes a batch of {recipe.batch_size} in N parts"
         epochs = f"{recipe.total_epochs} epochs" + (f", of which {left} are left" if left < recipe.total_epochs else "")
         canvases = f"; before them {duration(self.canvases * self.canvas_s)} for {self.canvases} canvases" * bool(self.canvases)
         needed = f"{_gb(self.run_bytes)} for checkpoints" + f", {_gb(self.canvas_bytes)} for canvases" * bool(self.canvas_bytes)
         return [
             f"{recipe.name} on {self.device}, in {recipe.precision}",
-            f"steps   {self.steps}: {self.tiles} tiles, {self.steps_an_epoch} steps an epoch, {epochs}",
+            f"steps   {self.steps}: {self.tiles} tiles, {self.steps_an_epoch} steps an epoch, {epochs}{parts}",
             f"time    about {duration(self.seconds)}: {duration(self.epoch_s)} an epoch{canvases}",
             f"        measured here: {duration(self.step_s)} a step (of {self.tried_steps} tried), "
             f"{duration(self.validation_s)} a validation",
-            f"memory  {self.memory}",
+            f"memory  {self.memory}{lower * (recipe.accumulate < recipe.batch_size)}",
             f"disk    {needed}; {_gb(self.free_bytes)} are free",
             *(f"note: {note}" for note in self.notes),
             "Nothing was written. Leave --dry-run out to train.",
@@ -112,7 +121,9 @@ def dry_run(
     require_fit(recipe, store, fabric.world_size)
     done, has_weights = begun_at(out, init_from, resume=resume)
     composed = _Composed(store, library_of(store, recipe), recipe.seed) if recipe.material else None
-    with memory_advice(recipe), torch.random.fork_rng(devices=[]):
+    if recipe.compile:
+        require_compiler(fabric.device)
+    with memory_advice(recipe, fabric.world_size), arithmetic_of(recipe), torch.random.fork_rng(devices=[]):
         training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), out)
         if composed is not None:
             training = replace(training, material=Material(packing.pack(composed.library), composed))

@@ -29,6 +29,9 @@ def require_fit(recipe: Recipe, store: TileStore, processes: int) -> None:
         )
     if recipe.batch_size % processes:
         raise ConfigError(f"batch_size is {recipe.batch_size}; on {processes} processes it must be a multiple of {processes}.")
+    share = recipe.batch_size // processes
+    if recipe.accumulate > share:
+        raise ConfigError(f"accumulate is {recipe.accumulate}; each process has {share} crops of a batch.")
     for split in ("train", "val"):
         if not len(store.ids(split)):
             raise DataError(

@@ -1,22 +1,26 @@
-"""Devices, precision and processes."""
+"""Devices, precision, compilation and processes."""
 
 import contextlib
 import logging
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
 from orthoforge.devices import chosen_device
-from orthoforge.errors import OutOfMemoryError, is_out_of_memory
+from orthoforge.errors import ConfigError, OutOfMemoryError, is_out_of_memory
 
 # The least address space that any training takes beyond what is imported. With less, torch's libraries may die without a word.
 _LEAST_SPACE = 512 * 2**20
+_FIRST_WITH_TF32 = (8, 0)  # compute capability
+
+Network = TypeVar("Network", bound=torch.nn.Module)
 
 
 def require_address_space() -> None:
@@ -55,11 +59,19 @@ def new_fabric(recipe: Recipe, device: str = "auto") -> Fabric:
     return fabric
 
 
-def resolved_precision(precision: Literal["auto", "bf16", "float32"], device: str = "auto") -> Literal["bf16", "float32"]:
-    """``bf16`` or ``float32`` for ``auto``: bf16 where the device multiplies in it."""
-    if precision != "auto":
+def resolved_precision(
+    precision: Literal["auto", "bf16", "tf32", "float32"], device: str = "auto"
+) -> Literal["bf16", "tf32", "float32"]:
+    """``bf16`` or ``float32`` for ``auto``: bf16 where the device multiplies in it. ``ConfigError`` for tf32 where it does not."""
+    if precision in ("bf16", "float32"):
         return precision
     kind = chosen_device(device).partition(":")[0]
+    if precision == "tf32":
+        if kind != "cuda" or torch.cuda.get_device_capability() < _FIRST_WITH_TF32:
+            raise ConfigError(
+                f"precision is tf32, which NVIDIA GPUs from Ampere on compute in; {kind} does not. Choose auto, bf16 or float32."
+            )
+        return precision
     if kind == "mps":
         return "float32"
     if kind == "cuda":
@@ -67,6 +79,46 @@ def resolved_precision(precision: Literal["auto", "bf16", "float32"], device: st
     cpu_info = Path("/proc/cpuinfo")
     flags = cpu_info.read_text() if cpu_info.is_file() else ""
     return "bf16" if "amx_bf16" in flags or "avx512_bf16" in flags else "float32"
+
+
+@contextlib.contextmanager
+def arithmetic_of(recipe: Recipe) -> Iterator[None]:
+    """Within, NVIDIA GPUs compute as the recipe's precision says; afterwards as before. Elsewhere nothing changes.
+
+    TF32 is allowed for what bf16 leaves in float32, and not for ``float32``, where cuDNN would take it unasked. Crops are all of
+    one size, so cuDNN measures once how it convolves them fastest.
+    """
+    may_be_tf32 = recipe.precision != "float32"
+    switches: tuple[tuple[Any, str, bool], ...] = (
+        (torch.backends.cuda.matmul, "allow_tf32", may_be_tf32),
+        (torch.backends.cudnn, "allow_tf32", may_be_tf32),
+        (torch.backends.cudnn, "benchmark", True),
+    )
+    before = [getattr(backend, name) for backend, name, _ in switches]
+    for backend, name, value in switches:
+        setattr(backend, name, value)
+    try:
+        yield
+    finally:
+        for (backend, name, _), value in zip(switches, before, strict=True):
+            setattr(backend, name, value)
+
+
+def require_compiler(device: torch.device) -> None:
+    """``ConfigError`` where torch.compile cannot work: it is tried on one operation, which takes up to a minute."""
+    try:
+        compiled(torch.nn.ReLU())(torch.zeros(8, device=device))
+    except (RuntimeError, ImportError, OSError, subprocess.SubprocessError) as error:
+        needed = "a C++ compiler (g++ or clang++, or the one that CXX names)" if device.type == "cpu" else "Triton and a C compiler"
+        why = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        raise ConfigError(
+            f"--compile cannot work here: torch.compile needs {needed}, and says: {why:.200} Install it, or leave --compile out."
+        ) from error
+
+
+def compiled(network: Network) -> Network:
+    """``network`` by torch.compile: code for each size of a batch, whichever comes first, and noise is drawn as before."""
+    return cast(Network, torch.compile(network, dynamic=False, options={"fallback_random": True}))
 
 
 def any_process(fabric: Fabric, asked: bool) -> bool:
@@ -93,8 +145,12 @@ def mean_over_processes(fabric: Fabric, values: torch.Tensor) -> torch.Tensor:
 
 
 @contextlib.contextmanager
-def memory_advice(recipe: Recipe) -> Iterator[None]:
-    """Turn 'out of memory' inside the block into an ``OutOfMemoryError`` with the numbers and smaller ones to try."""
+def memory_advice(recipe: Recipe, processes: int = 1) -> Iterator[None]:
+    """Turn 'out of memory' inside the block into an ``OutOfMemoryError`` with the numbers and others to try.
+
+    Gradient accumulation is named first: it changes no step.
+    """
+    share = recipe.batch_size // processes
     try:
         yield
     except (RuntimeError, MemoryError) as error:
@@ -102,12 +158,15 @@ def memory_advice(recipe: Recipe) -> Iterator[None]:
             raise
         least = {"batch_size": 1, "crop_px": 32, "generator_width": 1}
         given = {name: getattr(recipe, name) for name in least}
-        smaller = {name: max(least[name], value // 2) for name, value in given.items() if value > least[name]}
+        parts = f", accumulate {recipe.accumulate}" * (recipe.accumulate > 1)
+        more = {"accumulate": min(2 * recipe.accumulate, share)} if recipe.accumulate < share else {}
+        halved = {name: max(least[name], value // 2) for name, value in given.items() if value > least[name]}
+        smaller = more | {name: value for name, value in halved.items() if name != "batch_size" or value >= recipe.accumulate}
         if "crop_px" in smaller:
             smaller["crop_px"] -= smaller["crop_px"] % recipe.crop_multiple_px
             smaller = {name: value for name, value in smaller.items() if value}
         raise OutOfMemoryError(
-            f"out of memory at {', '.join(f'{name} {value}' for name, value in given.items())}. "
+            f"out of memory at {', '.join(f'{name} {value}' for name, value in given.items())}{parts}. "
             f"Try one of {', '.join(f'--{name} {value}'.replace('_', '-') for name, value in smaller.items())}."
         ) from error
 

@@ -17,7 +17,14 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.trackers import require_trackers
 from orthoforge.training.batches import steps_an_epoch, training_ids
 from orthoforge.training.fitting import notes_on_tiles, require_fit, require_sound
-from orthoforge.training.hardware import circumstances, memory_advice, new_fabric, resolved_precision
+from orthoforge.training.hardware import (
+    arithmetic_of,
+    circumstances,
+    memory_advice,
+    new_fabric,
+    require_compiler,
+    resolved_precision,
+)
 from orthoforge.training.loop import run_epochs
 from orthoforge.training.material import material_of
 from orthoforge.training.resuming import begun_at, resume_or_begin, roll_back
@@ -85,7 +92,10 @@ def train(
     require_sound(store, fabric, say)
     # One process writes; the others only compute.
     locked = _locked(out) if fabric.is_global_zero else contextlib.nullcontext()
-    with memory_advice(recipe), freed_memory_kept(), stop, locked:
+    if recipe.compile:
+        say("compiling the networks: the first steps take minutes")
+        require_compiler(fabric.device)
+    with memory_advice(recipe, fabric.world_size), arithmetic_of(recipe), freed_memory_kept(), stop, locked:
         training = Training(
             fabric, recipe, store, TrainingState(fabric, recipe, store), out, stop, say, trackers, shows_progress=is_told
         )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 from torch.optim import Adam, Optimizer
 
 from orthoforge.checkpoint_files import Checkpoint
@@ -21,6 +22,7 @@ from orthoforge.models.styles import bank_of
 from orthoforge.networks import new_discriminator, new_generator
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.averaging import STYLE_BANKS, Average
+from orthoforge.training.hardware import compiled
 from orthoforge.training.known_classes import require_classes
 from orthoforge.training.places import places_of
 from orthoforge.training.progress import Progress
@@ -84,6 +86,8 @@ class TrainingState:
             )  # fmt: skip
             self.features = folded(features).to(fabric.device)
         channels = self.features.channels if self.features is not None else []
+        if recipe.compile and self.features is not None:
+            self.features = compiled(self.features)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(recipe.seed)
             self.generator = new_generator(recipe, store.classes, len(places_of(store)), store.bands)
@@ -226,7 +230,9 @@ def _set_up(fabric: Fabric, network: nn.Module, recipe: Recipe) -> tuple[Adam, n
     # One pass over all weights in place of ten for each of them.
     fused = fabric.device.type in ("cpu", "cuda")
     optimizer = Adam(network.parameters(), lr=recipe.learning_rate, betas=(recipe.beta1, recipe.beta2), fused=fused)
-    run_network, run_optimizer = fabric.setup(network, optimizer)
+    # Heads of spectral norm are small, and their weights are kept for both passes of an update, which a compiler does not see.
+    has_spectral_norm = any(parametrize.is_parametrized(module) for module in network.modules())
+    run_network, run_optimizer = fabric.setup(compiled(network) if recipe.compile and not has_spectral_norm else network, optimizer)
     return optimizer, run_network, Steps(optimizer, run_optimizer)
 
 

@@ -1,8 +1,10 @@
 """One step of both networks."""
 
 import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial, reduce
+from functools import cache, partial, reduce
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +13,10 @@ from torch.nn.utils import get_total_norm, parametrize
 from orthoforge.errors import DivergedError
 from orthoforge.models.conditions import class_maps
 from orthoforge.models.losses import GAN_LOSSES, GanLoss, colour_l1, gradient_penalty, l1, oasis, over_scales
+from orthoforge.models.noise import draw
 from orthoforge.models.perceptual import feature_l1
 from orthoforge.tiles.store import Batch
+from orthoforge.training.accumulation import Part, Shown, computed, exchange_gradients, parts_of, unmoved
 from orthoforge.training.batches import buildings_on, canvas_tensor, to_tensors
 from orthoforge.training.hardware import mean_over_processes
 from orthoforge.training.state import STEP, Steps
@@ -21,30 +25,25 @@ from orthoforge.training.unread import UnreadStep
 
 _UNCHANGED = 4  # with ``lambda_identity`` one image of so many has its real one for a canvas
 GRADIENT_PENALTY_WEIGHT = 10.0  # Gulrajani et al. 2017, for all their experiments
+_Make = Callable[[Part], "_Images"]
 
 
 @dataclass(frozen=True)
 class _Images:
-    """What both networks are shown in a step; images are (N, B, H, W)."""
+    """What was generated of a part of the batch; images are (N, B, H, W)."""
 
-    condition: Tensor
-    real: Tensor
+    shown: Shown
     fake: Tensor
-    own: int
-    """So many fakes, the first ones, have the style of their own real image and are compared with it."""
-    unchanged: int
-    """So many fakes, the first ones, are made of their real image as a canvas; nobody judges whether these are real."""
-    canvas: Tensor | None
-    """What the fakes refine, in [-1, 1]."""
     features: tuple[list[Tensor], list[Tensor]] | None
     """Of the fakes and of the real ones, where the discriminator judges by these."""
 
     @property
     def judged(self) -> tuple[Tensor, Tensor] | tuple[list[Tensor], list[Tensor]]:
         """What the discriminator is shown: the fakes that are to be taken for real, and as many real ones."""
+        unchanged = self.shown.unchanged
         if self.features is None:
-            return self.fake[self.unchanged :], self.real[self.unchanged :]
-        fake, real = ([layer[self.unchanged :] for layer in layers] for layers in self.features)
+            return self.fake[unchanged:], self.shown.real[unchanged:]
+        fake, real = ([layer[unchanged:] for layer in layers] for layers in self.features)
         return fake, real
 
 
@@ -59,9 +58,12 @@ def train_step(training: Training, batch: Batch) -> None:
     state, skipped = training.state, dict[str, Tensor]()
     state.seed_torch(STEP, training.fabric.global_rank)
     state.set_learning_rates()
-    images = _make_images(training, batch)
-    losses = {} if state.train_discriminator is None else _update_discriminator(training, images, skipped)
-    losses |= _update_generator(training, images, skipped)
+    parts = parts_of(_shown(training, batch), training.recipe.accumulate)
+    make: _Make = partial(_make_images, training)
+    if len(parts) == 1:
+        make = cache(make)  # once for both networks
+    losses = {} if state.train_discriminator is None else _update_discriminator(training, parts, make, skipped)
+    losses |= _update_generator(training, parts, make, skipped)
     state.average()
     values = torch.stack([value.detach().float() for value in (*losses.values(), *skipped.values())])
     state.count_step(UnreadStep(state.progress.step + 1, batch.tile_ids, tuple(losses), tuple(skipped), values))
@@ -92,8 +94,8 @@ def read_figures(training: Training) -> dict[str, float]:
     return losses
 
 
-def _make_images(training: Training, batch: Batch) -> _Images:
-    """The batch's real images, and one generated image for each of its masks."""
+def _shown(training: Training, batch: Batch) -> Shown:
+    """What both networks are shown of a batch."""
     recipe, state, device = training.recipe, training.state, training.fabric.device
     condition, real = to_tensors(batch, training.store, device)
     unchanged = len(real) // _UNCHANGED if recipe.lambda_identity else 0
@@ -102,63 +104,114 @@ def _make_images(training: Training, batch: Batch) -> _Images:
     # Of the masks as they lie on the host: on a GPU they would have to be waited for.
     buildings = None if colours is None or canvas is not None else buildings_on(colours, batch, training.store, device)
     own, told = state.generator.shown(condition, real, canvas, buildings)
-    fake = state.train_generator(condition, **told)
-    judged_by_features = state.train_discriminator is not None and recipe.discriminator == "projected"
-    features = _features(training, fake, real) if judged_by_features else None
-    return _Images(condition, real, fake, own, unchanged, None if canvas is None else torch.tanh(canvas), features)
+    return Shown(condition, real, told, own, unchanged, None if canvas is None else torch.tanh(canvas))
 
 
-def _update_discriminator(training: Training, images: _Images, skipped: dict[str, Tensor]) -> dict[str, Tensor]:
+def _make_images(training: Training, part: Part) -> _Images:
+    """A generated image for each mask of a part of the batch."""
+    state, shown = training.state, part.shown
+    fake = state.train_generator(shown.condition, **shown.told)
+    judged_by_features = state.train_discriminator is not None and training.recipe.discriminator == "projected"
+    return _Images(shown, fake, _features(training, fake, shown.real) if judged_by_features else None)
+
+
+def _update_discriminator(training: Training, parts: list[Part], make: _Make, skipped: dict[str, Tensor]) -> dict[str, Tensor]:
     """Teach the discriminator to tell real images from fakes; returns its losses, and notes whether it was ``skipped``."""
-    state, condition = training.state, images.condition[images.unchanged :]
+    state, fabric = training.state, training.fabric
     assert state.train_discriminator is not None and state.step_d is not None
-    fake, real = images.judged
-    fake = [layer.detach() for layer in fake] if isinstance(fake, list) else fake.detach()
-    with parametrize.cached():  # spectral norms are taken once for both
-        judged = state.train_discriminator(condition, real), state.train_discriminator(condition, fake)
-    loss, losses = over_scales(_game(training, condition).discriminator, *judged), {}
+    losses = dict[str, Tensor]()
+    state.step_d.zero_grad()
+    for part in parts:
+        with computed(fabric, part, state.train_generator, state.train_discriminator):
+            with torch.set_grad_enabled(part.is_all), unmoved(state.generator, when=not part.is_all):
+                images = make(part)
+            if terms := _discriminator_terms(training, part, images):
+                loss = reduce(torch.add, terms.values())
+                fabric.backward(loss)
+                _add(losses, {f"loss_d_{name}": term for name, term in terms.items() if name != "gan"} | {"loss_d": loss})
+    skipped["discriminator"] = _step_if_finite(training, state.train_discriminator, state.step_d, parts)
+    return losses
+
+
+def _discriminator_terms(training: Training, part: Part, images: _Images) -> dict[str, Tensor]:
+    """The terms of the discriminator's loss that a part of the batch has, each as it weighs in the batch."""
+    state, shown = training.state, part.shown
+    assert state.train_discriminator is not None and state.discriminator is not None
+    terms: dict[str, Tensor] = {}
+    if of_judged := part.weight("judged"):
+        condition = shown.condition[shown.unchanged :]
+        fake, real = images.judged
+        fake = [layer.detach() for layer in fake] if isinstance(fake, list) else fake.detach()
+        with unmoved(state.discriminator, when=not part.is_first_judged), parametrize.cached():  # spectral norms: once for both
+            judged = state.train_discriminator(condition, real), state.train_discriminator(condition, fake)
+        terms["gan"] = of_judged * over_scales(_game(training, part).discriminator, *judged)
     if training.recipe.gan_loss == "wgan-gp":
         # The plain network: run by Fabric it would compute in bf16 again, too coarse for a gradient's gradient.
-        assert state.discriminator is not None
-        mix = torch.rand(len(images.real), 1, 1, 1, device=images.real.device)
-        penalty = gradient_penalty(partial(state.discriminator, images.condition), images.real, images.fake, mix)
-        losses["loss_d_penalty"] = GRADIENT_PENALTY_WEIGHT * penalty
-        loss = loss + losses["loss_d_penalty"]
-    state.step_d.zero_grad()
-    training.fabric.backward(loss)
-    skipped["discriminator"] = _step_if_finite(state.train_discriminator, state.step_d)
-    return losses | {"loss_d": loss}
+        mix = draw(torch.rand, torch.Size((len(shown), 1, 1, 1)), shown.real.device)
+        penalty = gradient_penalty(partial(state.discriminator, shown.condition), shown.real, images.fake, mix)
+        terms["penalty"] = GRADIENT_PENALTY_WEIGHT * part.weight("all") * penalty
+    return terms
 
 
-def _update_generator(training: Training, images: _Images, skipped: dict[str, Tensor]) -> dict[str, Tensor]:
+def _update_generator(training: Training, parts: list[Part], make: _Make, skipped: dict[str, Tensor]) -> dict[str, Tensor]:
     """Teach the generator to be taken for real, and to come close to what it is compared with; returns as the other does."""
-    recipe, state, fake, own = training.recipe, training.state, images.fake, images.own
-    terms: dict[str, Tensor] = {}
-    if state.train_discriminator is not None:
-        condition = images.condition[images.unchanged :]
-        terms["gan"] = over_scales(_game(training, condition).generator, state.train_discriminator(condition, images.judged[0]))
-    if images.unchanged:
-        terms["identity"] = recipe.lambda_identity * l1(fake[: images.unchanged], images.real[: images.unchanged])
-    if recipe.lambda_l1:
-        terms["l1"] = recipe.lambda_l1 * l1(fake[:own], images.real[:own])
-    if recipe.lambda_colour:
-        terms["colour"] = recipe.lambda_colour * colour_l1(fake[:own], images.real[:own])
-    if recipe.lambda_perceptual:
-        # Those that the discriminator saw, or made only now, when its own graph is gone.
-        features = images.features or _features(training, fake, images.real)
-        compared = ([layer[:own] for layer in layers] for layers in features)
-        terms["perceptual"] = recipe.lambda_perceptual * feature_l1(*compared)
-    if images.canvas is not None:
-        terms |= _canvas_terms(training, images, images.canvas)
-    loss = reduce(torch.add, terms.values())
+    state, fabric = training.state, training.fabric
+    losses = dict[str, Tensor]()
     state.step_g.zero_grad()
-    training.fabric.backward(loss)  # D collects gradients here too; its zero_grad above drops them
-    skipped["generator"] = _step_if_finite(state.train_generator, state.step_g)
-    return {"loss_g": loss} | {f"loss_g_{name}": term for name, term in terms.items()}
+    for part in parts:
+        with computed(fabric, part, state.train_generator, state.train_discriminator):
+            terms = _generator_terms(training, part, make(part))
+            if terms:
+                loss = reduce(torch.add, terms.values())
+                fabric.backward(loss)
+                _add(losses, {"loss_g": loss} | {f"loss_g_{name}": term for name, term in terms.items()})
+    skipped["generator"] = _step_if_finite(training, state.train_generator, state.step_g, parts)
+    return losses
+
+
+def _generator_terms(training: Training, part: Part, images: _Images) -> dict[str, Tensor]:
+    """The terms of the generator's loss that a part of the batch has, each as it weighs in the batch."""
+    recipe, state, shown, fake = training.recipe, training.state, part.shown, images.fake
+    own, unchanged = shown.own, shown.unchanged
+    of_own, of_unchanged, of_judged = (part.weight(kind) for kind in ("own", "unchanged", "judged"))
+    terms: dict[str, Tensor] = {}
+    if state.train_discriminator is not None and of_judged:
+        assert state.discriminator is not None
+        with unmoved(state.discriminator, when=not part.is_first_judged), _untaught(training):
+            logits = state.train_discriminator(shown.condition[unchanged:], images.judged[0])
+        terms["gan"] = of_judged * over_scales(_game(training, part).generator, logits)
+    if of_unchanged:
+        terms["identity"] = recipe.lambda_identity * of_unchanged * l1(fake[:unchanged], shown.real[:unchanged])
+    if recipe.lambda_l1 and of_own:
+        terms["l1"] = recipe.lambda_l1 * of_own * l1(fake[:own], shown.real[:own])
+    if recipe.lambda_colour and of_own:
+        terms["colour"] = recipe.lambda_colour * of_own * colour_l1(fake[:own], shown.real[:own])
+    if recipe.lambda_perceptual and of_own:
+        # Those that the discriminator saw, or made only now, when its own graph is gone.
+        features = images.features or _features(training, fake, shown.real)
+        compared = ([layer[:own] for layer in layers] for layers in features)
+        terms["perceptual"] = recipe.lambda_perceptual * of_own * feature_l1(*compared)
+    if shown.canvas is not None:
+        terms |= {name: part.weight("all") * term for name, term in _canvas_terms(training, images, shown.canvas).items()}
+    return terms
+
+
+@contextmanager
+def _untaught(training: Training) -> Iterator[None]:
+    """Within, the discriminator passes on gradients to what it is shown, and collects none for itself."""
+    network, run = training.state.discriminator, training.state.train_discriminator
+    assert network is not None and run is not None
+    network.requires_grad_(False)
+    try:
+        # Several processes would wait for gradients that do not come.
+        with training.fabric.no_backward_sync(run):  # type: ignore[arg-type]  # Fabric runs it
+            yield
+    finally:
+        network.requires_grad_(True)
 
 
 def _canvas_terms(training: Training, images: _Images, canvas: Tensor) -> dict[str, Tensor]:
-    """What ties an image to the canvas that it refines: colours of cells, and features."""
+    """What ties images to the canvases that they refine: colours of cells, and features."""
     recipe, features = training.recipe, training.state.features
     terms: dict[str, Tensor] = {}
     if recipe.lambda_canvas:
@@ -173,6 +226,11 @@ def _canvas_terms(training: Training, images: _Images, canvas: Tensor) -> dict[s
     return terms
 
 
+def _add(losses: dict[str, Tensor], of_part: dict[str, Tensor]) -> None:
+    for name, loss in of_part.items():
+        losses[name] = losses[name] + loss.detach() if name in losses else loss.detach()
+
+
 def _features(training: Training, fake: Tensor, real: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """What the perceptual loss's network sees in both; no gradient flows to ``real``."""
     features = training.state.features
@@ -183,14 +241,19 @@ def _features(training: Training, fake: Tensor, real: Tensor) -> tuple[list[Tens
         return features(fake), wanted
 
 
-def _game(training: Training, condition: Tensor) -> GanLoss:
-    """Both sides of the recipe's adversarial loss."""
-    name = training.recipe.gan_loss
-    return oasis(class_maps(condition, training.store.class_count)) if name == "oasis" else GAN_LOSSES[name]
+def _game(training: Training, part: Part) -> GanLoss:
+    """Both sides of the recipe's adversarial loss, of the images of a part of the batch that are judged."""
+    name, class_count = training.recipe.gan_loss, training.store.class_count
+    if name != "oasis":
+        return GAN_LOSSES[name]
+    of_part, of_batch = (class_maps(shown.condition[shown.unchanged :], class_count) for shown in (part.shown, part.whole))
+    return oasis(of_part, None if part.is_all else of_batch)  # classes weigh by what they cover of all of it
 
 
-def _step_if_finite(network: nn.Module, optimizer: Steps) -> Tensor:
+def _step_if_finite(training: Training, network: nn.Module, optimizer: Steps, parts: list[Part]) -> Tensor:
     """Take the optimizer's step, or skip it where gradients overflowed, as instance norm's do on empty masks; whether it did."""
+    if len(parts) > 1:
+        exchange_gradients(training.fabric, network)
     gradients = [parameter.grad for parameter in network.parameters() if parameter.grad is not None]
     skipped = ~torch.isfinite(get_total_norm(gradients))
     optimizer.step_unless(skipped)

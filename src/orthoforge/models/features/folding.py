@@ -105,9 +105,10 @@ class _Convolution(nn.Module):
 
 
 def _only_looks(x: Tensor) -> bool:
-    """Whether oneDNN's own operations do: they know neither gradients nor autocast."""
+    """Whether oneDNN's own operations do: they know neither gradients nor autocast, and are not compiled."""
     is_learnt_from = torch.is_grad_enabled() and x.requires_grad
-    return x.device.type == "cpu" and not is_learnt_from and not torch.is_autocast_enabled("cpu")
+    by_itself = x.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and not torch.compiler.is_compiling()
+    return by_itself and not is_learnt_from
 
 
 def _step(convolution: nn.Module, norm: nn.Module, *, clamped: bool) -> nn.Module:
