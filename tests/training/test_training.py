@@ -1,5 +1,6 @@
 """What a step computes, what a training leaves behind, and that it learns."""
 
+import contextlib
 import itertools
 import math
 from pathlib import Path
@@ -91,7 +92,7 @@ def state_of(generator, discriminator, rate=0.1):
     state = SimpleNamespace(
         progress=Progress(), train_generator=generator, train_discriminator=discriminator, step_g=step_g, step_d=step_d,
         average=lambda: None, features=None, set_learning_rates=lambda: None, unread=[],
-        seed_torch=lambda *stream: None, generator=generator,
+        seed_torch=lambda *stream: None, generator=generator, discriminator=discriminator,
     )  # fmt: skip
     state.count_step = state.unread.append
     return state
@@ -103,7 +104,10 @@ def train_step(training, batch):
     return read_figures(training)
 
 
-FABRIC = SimpleNamespace(device=torch.device("cpu"), backward=lambda loss: loss.backward(), global_rank=0, world_size=1)
+FABRIC = SimpleNamespace(
+    device=torch.device("cpu"), backward=lambda loss: loss.backward(), global_rank=0, world_size=1,
+    no_backward_sync=lambda network: contextlib.nullcontext(),
+)  # fmt: skip
 TWO_TILES = SimpleNamespace(class_count=None, describe=str)
 
 
