@@ -71,6 +71,7 @@ def test_material_is_small_and_says_whose_roofs_and_ground_it_shows():
 def test_land_cover_is_small_and_says_whose_images_it_holds():
     folder, generator = bundled_folder("orthoforge-landcover"), load_generator("orthoforge-landcover")
     assert sum(path.stat().st_size for path in folder.iterdir()) < 12e6
+    assert "Humans in the Loop" in generator.attribution and "OpenAerialMap" in generator.attribution
     assert generator.styles == ("dubai_desert", "dubai_lake", "dubai_marina", "dubai_shore")
     assert set(generator.library.place_names) == set(generator.styles)
     assert generator.classes.names[:5] == ("land", "building", "road", "vegetation", "water")

@@ -1,5 +1,6 @@
 """The augmentation experiment: what arms are shown, what differences mean, and that nothing leaks or is lost."""
 
+import hashlib
 import itertools
 import json
 import re
@@ -545,6 +546,20 @@ def test_a_plan_says_how_long_the_trainings_take(town, tmp_path):
     said = plan(town.path, tmp_path, ratios=[1], fractions=[0.5, 1.0], seeds=2, steps=60_000, train=train)[-1]
     assert said.startswith("28 trainings of 60000 steps take about ")
     assert re.search(r"about [\d.]+ h on this machine", said)
+
+
+def test_a_plan_tests_on_validation_tiles_where_that_is_allowed(tmp_path):
+    store = make_town(tmp_path, seed=0)
+    rows = tuple(row for row in store.rows if row.split != "test")
+    text = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
+    (store.path / "manifest.jsonl").write_text(text)
+    body = json.loads((store.path / "store.json").read_text())
+    body["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
+    (store.path / "store.json").write_text(json.dumps(body))
+    with pytest.raises(DataError, match="no tile in split test"):
+        plan(store.path, tmp_path / "out", train=train_by_colour)
+    said = plan(store.path, tmp_path / "out", allow_leaks=True, train=train_by_colour)
+    assert said[0].startswith(f"{len(store.ids('val'))} test tiles of ")
 
 
 def test_a_quick_plan_and_one_for_a_curve_count_their_own_trainings(town, tmp_path):

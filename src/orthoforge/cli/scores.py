@@ -140,7 +140,7 @@ def utility(
     if plan:
         lines = experiment.plan(
             data, out, ratios=ratios, fractions=fractions, seeds=seeds, splits=splits, steps=steps, device=said_device(device),
-            curve=curve, quick=quick,
+            curve=curve, quick=quick, allow_leaks=allow_leaks,
         )  # fmt: skip
         print("\n".join(lines))
         return

@@ -182,6 +182,7 @@ def plan(
     device: str = "auto",
     curve: bool = False,
     quick: bool = False,
+    allow_leaks: bool = False,
     train: Train = train_segmenter,
 ) -> list[str]:
     """What an experiment on these tiles could show and how long it takes, in lines for a terminal. Nothing is written.
@@ -193,7 +194,7 @@ def plan(
     ratios, fractions, steps = _size(ratios, fractions, steps, curve=curve, quick=quick)
     _require_numbers(ratios, fractions, seeds, 0, steps)
     store = TileStore.open(Path(data)).showing()
-    split, _ = _test_split(store, splits, False)
+    split, _ = _test_split(store, splits, allow_leaks)
     test_ids = np.concatenate([store.ids(name) for name in split.split("+")])
     _require_training_tiles(store)
     scenes = len({store.rows[tile_id].scene for tile_id in test_ids.tolist()})
