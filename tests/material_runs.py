@@ -1,16 +1,20 @@
 """Runs of a small generator that refines material, untrained: it gives its canvas back, nearly."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from conftest import make_grid, write_tiff
 from orthoforge.checkpoint_files import save_checkpoint
 from orthoforge.config import load_recipe, recipe_values
 from orthoforge.masks.classes import Classes, plain_classes
 from orthoforge.material.library import Library
 from orthoforge.material.packing import pack
 from orthoforge.networks import new_generator
+from orthoforge.tiles.prepare import prepare
+from orthoforge.tiles.store import TileStore
 
 SIZE = 112
 
@@ -48,3 +52,11 @@ def refiner(
     state = {"recipe": recipe_values(recipe), "progress": {"step": 0, "epoch": 0}, "tiles": tiles}
     save_checkpoint(folder / "weights" / "last", model=network.state_dict(), train={}, state=state, material=pack(library))
     return folder
+
+
+def tiles_of_towns(root: Path, images: Mapping[str, np.ndarray]) -> TileStore:
+    """Tiles of 80 px of scenes that show ``TOWN``, split by the digit in which their names end. ``images`` are float."""
+    for name, image in images.items():
+        for kind, pixels in (("images", np.clip(image, 0, 255).astype(np.uint8)), ("gt", TOWN.astype(np.uint8) * 255)):
+            write_tiff(root / "data" / kind / f"{name}.tif", pixels, make_grid(TOWN.shape, gsd_m=0.5))
+    return prepare(root / "data", root / "tiles", gsd=0.5, size=80, split="digits", workers=1)

@@ -1,9 +1,12 @@
 """The proof's bookkeeping: places split by scene, places put together, rows that are kept, and the table."""
 
 import json
+import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from bench.proof.arms import run_arms
 from bench.proof.new_place import FREE, ORACLE, SYNTHETIC
 from bench.proof.noisy_labels import with_noise
 from bench.proof.places import PLACES, scenes_of
@@ -212,3 +215,19 @@ def test_few_labels_are_told_beyond_what_costs_nothing_and_beyond_tiles_of_other
     beside = by["a, 6 tiles and weights of other places, beside tiles of other places", "made"]
     assert (beside["best_baseline"], beside["difference"]) == ("others", pytest.approx(0.01))
     assert "beside tiles of other places" in markdown(rows)
+
+
+def test_finished_arms_are_kept_and_none_is_begun_after_the_time(tmp_path, capsys):
+    store = as_tiles([Pair(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8))], tmp_path / "store", place="a")
+    case = SimpleNamespace(target=store, place="a", folder=tmp_path / "runs" / "a", seed=1)
+    made = []
+
+    def sees_nothing(of):
+        made.append(of.seed)
+        return lambda images: np.zeros(images.shape[:3], np.uint8)
+
+    run_arms([case], {"real": sees_nothing, "real 1:1": sees_nothing}, ends_at=time.monotonic() + 60)
+    run_arms([case], {"real": sees_nothing, "real 1:1": sees_nothing, "third": sees_nothing}, ends_at=time.monotonic() - 1)
+    assert made == [1, 1]
+    assert sorted(path.name for path in case.folder.glob("arms/*")) == ["real-1-1_1.json", "real_1.json"]
+    assert "The time is over" in capsys.readouterr().out

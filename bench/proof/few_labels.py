@@ -11,31 +11,28 @@ tiles, seeds, ratio and steps were fixed before their first training. Called aga
 """
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from bench.proof.new_place import TARGETS, Tiles, labelled_tiles
+from bench.proof.arms import Tiles, finished, run_arms, trained
+from bench.proof.new_place import TARGETS, labelled_tiles
 from bench.proof.places import PLACES, tiles_of
 from bench.proof.rows import Row, keep, rows_of_few_labels
 from bench.proof.settings import STEPS
 from bench.proof.table import RESULTS, write_table
 from bench.proof.unlabelled import as_tiles, pairs_of, with_histograms
-from orthoforge.files import new_file
 from orthoforge.measures.segmenter.augmentation import Augmentation
-from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings, train_segmenter
+from orthoforge.measures.segmenter.segmentation import Segmenter
 from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
-from orthoforge.usefulness.design import Arm, arm_sample, real_subset
+from orthoforge.usefulness.design import Arm, real_subset
 from orthoforge.usefulness.other_places import tiles_of_other_places
 from orthoforge.usefulness.synthetic_tiles import MOST_TILES
-from orthoforge.usefulness.utility import held_out_counts
 
 FEW = (6, 22)
 FIRST_SEED = 1
@@ -60,12 +57,7 @@ class Case:
 
     def trained(self, arm: Arm, other: Tiles | None = None, augmentation: Augmentation = "flips") -> Segmenter:
         """A segmenter of the few tiles, with ``other`` ones as its arm says."""
-        settings = SegmenterSettings(steps=STEPS, seed=self.seed)
-        sample = arm_sample(
-            arm, self.own, other or self.own, steps=STEPS, batch_size=settings.batch_size, crop_px=settings.crop_px,
-            seed=self.seed, augmentation=augmentation,
-        )  # fmt: skip
-        return train_segmenter(sample, settings)
+        return trained(arm, self.own, other or self.own, seed=self.seed, augmentation=augmentation)
 
     @cached_property
     def of_other_places(self) -> Tiles:
@@ -111,7 +103,8 @@ def main() -> None:
     options = parser.parse_args()
     if options.hours:
         ends_at = time.monotonic() + 3600 * options.hours
-        _run(options.data, options.state, options.places, options.tiles, options.seeds, ends_at)
+        cases = _cases(options.data, options.state, options.places, options.tiles, options.seeds)
+        run_arms(cases, ARMS, ends_at)
         return
     keep([row for tiles in FEW for row in collect(tiles, options.data, options.state)], RESULTS)
     write_table()
@@ -121,38 +114,17 @@ def _runs(state: Path, tiles: int) -> Path:
     return state / "few-labels" / str(tiles)
 
 
-def _run(data: Path, state: Path, places: list[str], tiles: int, seeds: int, ends_at: float) -> None:
+def _cases(data: Path, state: Path, places: list[str], tiles: int, seeds: int) -> Iterator[Case]:
     labelled, runs = labelled_tiles(data, state), _runs(state, tiles)
     for seed in range(FIRST_SEED, FIRST_SEED + seeds):
         for place in places:
-            case = Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, tiles, seed)
-            for name, make in ARMS.items():
-                file = runs / place / "arms" / f"{name.replace(' ', '-').replace(':', '-')}_{seed}.json"
-                if file.is_file():
-                    continue
-                if time.monotonic() > ends_at:
-                    print("The time is over; call it again to go on.", flush=True)
-                    return
-                began, counted = time.monotonic(), partial(held_out_counts, make(case), case.target)
-                outcome: dict[str, Any] = {
-                    "arm": name, "seed": seed, "scenes": counted(case.target.ids("test")),
-                    "validation": counted(case.target.ids("val")),
-                }  # fmt: skip
-                with new_file(file) as partial_file:
-                    partial_file.write_text(json.dumps(outcome), encoding="utf-8")
-                hit, union = np.array(list(outcome["scenes"].values())).sum(axis=(0, 1))[:2]
-                print(f"{place}, seed {seed}, {name}: IoU {hit / union:.3f} after {time.monotonic() - began:.0f} s", flush=True)
+            yield Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, tiles, seed)
 
 
 def collect(tiles: int, data: Path, state: Path) -> list[Row]:
     """The rows of the places of which all arms are there, with the seeds that all of them have."""
-    found: dict[str, dict[str, dict[int, object]]] = {}
-    for path in sorted(_runs(state, tiles).glob("*/arms/*.json")):
-        outcome = json.loads(path.read_text("utf-8"))
-        found.setdefault(path.parents[1].name, {}).setdefault(outcome["arm"], {})[outcome["seed"]] = outcome
-    complete = {place: arms for place, arms in found.items() if set(arms) == set(ARMS)}
+    complete, tested = finished(_runs(state, tiles), list(ARMS), data, state)
     sha256 = load_generator("orthoforge-material").sha256
-    tested = {place: len(tiles_of(PLACES[place], data, state / "places").ids("test")) for place in complete}
     return rows_of_few_labels(
         complete, tested, free=list(FREE), other=OTHER_PLACES, generated=GENERATED, weights=sha256, tiles=tiles, steps=STEPS
     )

@@ -11,16 +11,16 @@ with histogram matching were added when the first seed of two places had shown i
 """
 
 import argparse
-import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.proof.arms import Tiles, finished, run_arms, trained
 from bench.proof.places import GSD_M, PLACES, tiles_of
 from bench.proof.rows import Row, keep, rows_without_labels
 from bench.proof.settings import STEPS
@@ -34,20 +34,17 @@ from bench.proof.unlabelled import (
     with_histograms,
     with_spectra,
 )
-from orthoforge.files import new_file
-from orthoforge.measures.segmenter.segmentation import Segmenter, SegmenterSettings, train_segmenter
+from orthoforge.measures.segmenter.segmentation import Segmenter
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import balanced_subset
 from orthoforge.trained_generator import load_generator
-from orthoforge.usefulness.design import Arm, arm_sample
-from orthoforge.usefulness.utility import held_out_counts
+from orthoforge.usefulness.design import Arm
 
 LABELLED = ("banepa_core", "zanzibar", "kampala", "dhaka")
 TARGETS = ("rf_arid", "barnarp", "rf_east_europe_green", "rf_hazy_purple")
 UNLABELLED = 48
 """So many training tiles of the new place are looked at."""
-Tiles = tuple[TileStore, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -63,12 +60,8 @@ class Case:
     def trained(self, *, more: Tiles | None = None, own: Tiles | None = None) -> Segmenter:
         """A segmenter of the labelled tiles, or of its ``own`` alone; half of its crops are of ``more``."""
         real = own or (self.labelled, self.labelled.ids("train"))
-        settings = SegmenterSettings(steps=STEPS, seed=self.seed)
-        sample = arm_sample(
-            Arm("mixed", 1.0) if more else Arm("strong"), real, more or real, steps=STEPS, batch_size=settings.batch_size,
-            crop_px=settings.crop_px, seed=self.seed, augmentation="strong",
-        )  # fmt: skip
-        return train_segmenter(sample, settings)
+        arm = Arm("mixed", 1.0) if more else Arm("strong")
+        return trained(arm, real, more or real, seed=self.seed, augmentation="strong")
 
     @cached_property
     def first(self) -> Segmenter:
@@ -154,7 +147,7 @@ def main() -> None:
     options = parser.parse_args()
     ends_at, runs = time.monotonic() + 3600 * options.hours, options.state / "new-places"
     if options.hours:
-        _run(options.data, options.state, runs, options.seeds, ends_at)
+        run_arms(_cases(options.data, options.state, runs, options.seeds), ARMS, ends_at)
     keep(collect(runs, options.data, options.state), RESULTS)
     write_table()
 
@@ -172,42 +165,17 @@ def labelled_tiles(data: Path, state: Path) -> TileStore:
     return prepare(scenes, state / "labelled" / "tiles", gsd=GSD_M, size=224, workers=1)
 
 
-def _run(data: Path, state: Path, runs: Path, seeds: int, ends_at: float) -> None:
+def _cases(data: Path, state: Path, runs: Path, seeds: int) -> Iterator[Case]:
     labelled = labelled_tiles(data, state)
     for seed in range(seeds):
         for place in TARGETS:
-            case = Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, seed)
-            for name, make in ARMS.items():
-                file = runs / place / "arms" / f"{name.replace(' ', '-')}_{seed}.json"
-                if file.is_file():
-                    continue
-                if time.monotonic() > ends_at:
-                    print("The time is over; call it again to go on.", flush=True)
-                    return
-                began = time.monotonic()
-                outcome = _outcome(case, name, make(case))
-                with new_file(file) as partial_file:
-                    partial_file.write_text(json.dumps(outcome), encoding="utf-8")
-                hit, union = np.array(list(outcome["scenes"].values())).sum(axis=(0, 1))[:2]
-                print(f"{place}, seed {seed}, {name}: IoU {hit / union:.3f} after {time.monotonic() - began:.0f} s", flush=True)
-
-
-def _outcome(case: Case, name: str, segmenter: Segmenter) -> dict[str, Any]:
-    counted = partial(held_out_counts, segmenter, case.target)
-    return {
-        "arm": name, "seed": case.seed, "scenes": counted(case.target.ids("test")), "validation": counted(case.target.ids("val")),
-    }  # fmt: skip
+            yield Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, seed)
 
 
 def collect(runs: Path, data: Path, state: Path) -> list[Row]:
     """The rows of the places of which all arms are there, with the seeds that all of them have."""
-    found: dict[str, dict[str, dict[int, Any]]] = {}
-    for path in sorted(runs.glob("*/arms/*.json")):
-        outcome = json.loads(path.read_text("utf-8"))
-        found.setdefault(path.parents[1].name, {}).setdefault(outcome["arm"], {})[outcome["seed"]] = outcome
-    complete = {place: arms for place, arms in found.items() if set(arms) == set(ARMS)}
+    complete, tested = finished(runs, list(ARMS), data, state)
     sha256 = load_generator("orthoforge-material").sha256
-    tested = {place: len(tiles_of(PLACES[place], data, state / "places").ids("test")) for place in complete}
     return rows_without_labels(complete, tested, free=list(FREE), oracle=ORACLE, weights=sha256, tiles=UNLABELLED, steps=STEPS)
 
 

@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from conftest import make_grid, write_tiff
 from made_runs import make_run
-from material_runs import TOWN, refiner
+from material_runs import TOWN, refiner, tiles_of_towns
 from orthoforge.cli import main
 from orthoforge.errors import ConfigError
-from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
 from orthoforge.usefulness.other_places import tiles_of_other_places
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
@@ -19,13 +17,9 @@ DARK, BRIGHT = (20, 30, 90), (160, 170, 230)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """Training tiles of heath: those of heath1 are dark, those of heath2 bright. heath7 and heath9 are held out."""
-    root = tmp_path_factory.mktemp("tiles")
-    for name, colour in (("heath1", DARK), ("heath2", BRIGHT), ("heath7", DARK), ("heath9", DARK)):
-        noise = np.random.default_rng(int(name[-1])).normal(0, 4, (*TOWN.shape, 3))
-        image = np.clip(colour + noise, 0, 255).astype(np.uint8)
-        for kind, pixels in (("images", image), ("gt", TOWN.astype(np.uint8) * 255)):
-            write_tiff(root / "data" / kind / f"{name}.tif", pixels, make_grid(TOWN.shape, gsd_m=0.5))
-    return prepare(root / "data", root / "tiles", gsd=0.5, size=80, split="digits", workers=1)
+    noise = np.random.default_rng(0).normal(0, 4, (*TOWN.shape, 3))
+    colours = {"heath1": DARK, "heath2": BRIGHT, "heath7": DARK, "heath9": DARK}
+    return tiles_of_towns(tmp_path_factory.mktemp("tiles"), {name: colour + noise for name, colour in colours.items()})
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from conftest import make_grid, write_tiff
+from conftest import write_tiff
 from made_runs import make_run
-from material_runs import TOWN, refiner
+from material_runs import TOWN, refiner, tiles_of_towns
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.tiles.prepare import prepare
 from orthoforge.tiles.subset import training_on
@@ -19,13 +19,11 @@ BLUE, YELLOW = (60, 70, 120), (150, 140, 60)
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     """Training tiles of heath: those of heath1 have blue ground, those of heath2 and heath3 yellow. heath9 tests."""
-    root = tmp_path_factory.mktemp("tiles")
+    images = {}
     for name, ground in (("heath1", BLUE), ("heath2", YELLOW), ("heath3", YELLOW), ("heath9", (0, 0, 0))):
         noise = np.random.default_rng(int(name[-1])).normal(0, 4, (*TOWN.shape, 1))
-        image = np.clip(np.where(TOWN[..., None], (120, 120, 120), ground) + noise, 0, 255).astype(np.uint8)
-        for kind, pixels in (("images", image), ("gt", TOWN.astype(np.uint8) * 255)):
-            write_tiff(root / "data" / kind / f"{name}.tif", pixels, make_grid(TOWN.shape, gsd_m=0.5))
-    return prepare(root / "data", root / "tiles", gsd=0.5, size=80, split="digits", workers=1)
+        images[name] = np.where(TOWN[..., None], (120, 120, 120), ground) + noise
+    return tiles_of_towns(tmp_path_factory.mktemp("tiles"), images)
 
 
 @pytest.fixture(scope="module")

@@ -160,15 +160,11 @@ def generate(
     # Who calls with a generator that is open has chosen its look and size, and knows no command.
     is_open = isinstance(run, TrainedGenerator)
     generator = run if isinstance(run, TrainedGenerator) else Run.open(run).generator(devices[0])
+    generator = generator.composing(
+        material_from=material_from, refinement=refinement, histograms_from=histograms_from, sun=sun
+    )  # fmt: skip
     if material_from is not None:
-        generator = generator.with_material(material_from)
         say_material(generator)
-    if refinement is not None:
-        generator = generator.with_refinement(refinement)
-    if histograms_from is not None:
-        generator = generator.with_histograms(histograms_from)
-    if sun is not None:
-        generator = generator.with_sun(sun)
     if backend != "torch":
         generator = generator.on_backend(backend)
     if variants < 1:

@@ -36,8 +36,7 @@ def library_masks(generator: TrainedGenerator, folder: Path, seed: int) -> Given
         )
     paths = []
     for number in range(len(library)):
-        own = library.masks[number].astype(np.uint8) * 255 if library.classes is None else library.classes[number]
-        mask = _Mask(turned_mask(own, number, seed))
+        mask = _Mask(turned_mask(library.mask_values(number), number, seed))
         path = folder / f"{library.place_names[library.places[number]]}_{number}.tif"
         tags = {} if generator.gsd_m is None else {PIXEL_SIZE_TAG: f"{generator.gsd_m:g}"}
         write_mask(path, mask, generator.classes if library.classes is not None else None, tags=tags)

@@ -93,15 +93,9 @@ def plan_of(
     require_inside(found.pairs, [real_path(folder) for folder in (*folders, *ours)])
     opened = Run.open(run)
     devices = chosen_devices(device)
-    generator = opened.generator(devices[0])
-    if material_from is not None:
-        generator = generator.with_material(material_from)
-    if refinement is not None:
-        generator = generator.with_refinement(refinement)
-    if histograms_from is not None:
-        generator = generator.with_histograms(histograms_from)
-    if sun is not None:
-        generator = generator.with_sun(sun)
+    generator = opened.generator(devices[0]).composing(
+        material_from=material_from, refinement=refinement, histograms_from=histograms_from, sun=sun
+    )
     if variants > 1 and not generator.is_noisy:
         raise ConfigError(
             f"the network of {generator.recipe.name} has no noise: its {variants} variants of a mask would be one image. Leave "

@@ -107,6 +107,10 @@ class Library:
                 found.append(kind)
         return tuple(found)
 
+    def mask_values(self, tile: int) -> np.ndarray:
+        """(S, S) uint8: a tile's mask as a generator is given it, 0 and 255, or its classes."""
+        return self.masks[tile].astype(np.uint8) * 255 if self.classes is None else self.classes[tile]
+
     # What follows is made tile by tile, when it is asked for: an image takes tiles of one place, and few of those.
 
     @once_for_each

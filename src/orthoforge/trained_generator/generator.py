@@ -344,6 +344,22 @@ class TrainedGenerator:
         view.sun = None if azimuth is None else require_azimuth(azimuth)
         return view
 
+    def composing(
+        self,
+        *,
+        material_from: str | Path | TileStore | None = None,
+        refinement: float | None = None,
+        histograms_from: str | Path | TileStore | None = None,
+        sun: float | None = None,
+    ) -> "TrainedGenerator":
+        """With all that was asked of its canvases, in the order in which it has to be: ``with_material``, ``with_refinement``,
+        ``with_histograms``, ``with_sun``. Raises what they raise.
+        """
+        given = self if material_from is None else self.with_material(material_from)
+        given = given if refinement is None else given.with_refinement(refinement)
+        given = given if histograms_from is None else given.with_histograms(histograms_from)
+        return given if sun is None else given.with_sun(sun)
+
     def to(self, device: str) -> "TrainedGenerator":
         """A copy on another device. On another than the processor PyTorch computes it."""
         moved = copy.copy(self)

@@ -45,8 +45,7 @@ def tiles_of_other_places(
     for copy in range(count):
         number = order[copy % len(order)]
         place = library.place_names[library.places[number]]
-        values = library.masks[number].astype(np.uint8) * 255 if library.classes is None else library.classes[number]
-        mask = partial(_turned, values, store.size_px, (number, seed, copy))
+        mask = partial(_turned, library.mask_values(number), store.size_px, (number, seed, copy))
         # What a row says of ground is that of a tile of the subset: these images lie nowhere.
         row = own.rows[train[copy % len(train)]]
         wanted.append(Wanted(f"{place}-other-{copy}", replace(row, place=place), mask, _SEEDS_APART * seed + copy))
