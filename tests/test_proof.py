@@ -2,6 +2,7 @@
 
 import json
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -218,8 +219,9 @@ def test_few_labels_are_told_beyond_what_costs_nothing_and_beyond_tiles_of_other
 
 
 def test_finished_arms_are_kept_and_none_is_begun_after_the_time(tmp_path, capsys):
-    store = as_tiles([Pair(np.zeros((32, 32, 3), np.uint8), np.zeros((32, 32), np.uint8))], tmp_path / "store", place="a")
-    case = SimpleNamespace(target=store, place="a", folder=tmp_path / "runs" / "a", seed=1)
+    store = as_tiles([Pair(np.zeros((32, 32, 3), np.uint8), np.full((32, 32), 255, np.uint8))], tmp_path / "store", place="a")
+    tested = replace(store, rows=tuple(replace(row, split="test") for row in store.rows))
+    case = SimpleNamespace(target=tested, place="a", folder=tmp_path / "runs" / "a", seed=1)
     made = []
 
     def sees_nothing(of):
