@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--weights", default="orthoforge-landcover")
     parser.add_argument("--out", type=Path, default=PICTURES)
     options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
     generator = load_generator(options.weights)
     rows = []
     with tempfile.TemporaryDirectory() as work:
