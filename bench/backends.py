@@ -1,26 +1,38 @@
-"""How fast each backend is on the processor, and how far its images are from PyTorch's.
+"""How fast each backend is on the processor, how far its images are from PyTorch's, and whether they score as well.
 
-    python -m bench.backends [--run orthoforge-s] [--size 512] [--rounds 7] [--threads 1 2]
+    python -m bench.backends [--run orthoforge-s] [--size 512] [--rounds 7] [--threads 1 2] [--compiled] [--tiles TILES --scored 60]
 
 Backends take turns in one process. ``time of the processor`` counts only what the process itself computed, so that a busy machine
-disturbs it less. OpenVINO in bf16 is no backend of ``generate``: it is printed to show what a level costs.
+disturbs it less. OpenVINO in bf16 and both engines in eight bits are no backends of ``generate``: they show what levels cost.
+Eight bits need ``--tiles``, prepared ones: those that train give the ranges. Of the others each backend makes an image, and the
+kernel distance (x 1000) of these images to the tiles is its score.
 """
 
 import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from orthoforge.backends.elsewhere import computed_by, converted
-from orthoforge.backends.engines import _OpenVino
+from orthoforge.backends.choosing import MOST_LEVELS
+from orthoforge.backends.elsewhere import computed_by, computed_by_torch, converted
+from orthoforge.backends.engines import _OpenVino, open_engine
 from orthoforge.backends.names import installed, missing
+from orthoforge.exporting.int8 import calibrated, kept_out, with_network
+from orthoforge.measures.realism.distances import _kernel_distances, kernel_distance, resample
+from orthoforge.measures.realism.features import LiteFeatures
+from orthoforge.models.conditions import encode_image
+from orthoforge.runs import TileImages
+from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import TrainedGenerator, load_generator
 from orthoforge.trained_generator.backend import channels_of
+
+GOAL = 2.5
 
 
 def houses(size: int) -> np.ndarray:
@@ -31,15 +43,25 @@ def houses(size: int) -> np.ndarray:
     return mask
 
 
-def backends(generator: TrainedGenerator) -> dict[str, TrainedGenerator]:
-    """The generator on each backend, and in bf16."""
-    found = {name: generator.on_backend(name) for name in installed()}
-    if not missing("openvino"):
-        model, noise = converted(generator.network, channels=channels_of(generator.saved), bands=generator.bands)
-        in_bf16 = generator.on_backend("torch")
-        in_bf16.network = computed_by(generator.network, _OpenVino(model, torch.get_num_threads(), "bf16"), noise)
-        found["openvino, bf16"] = in_bf16  # type: ignore[index]
-    return found  # type: ignore[return-value]
+def backends(generator: TrainedGenerator, store: TileStore | None, *, compiled: bool) -> dict[str, TrainedGenerator]:
+    """The generator on each backend, compiled, in bf16, and in eight bits whose ranges are those of tiles."""
+    found: dict[str, TrainedGenerator] = {name: generator.on_backend(name) for name in installed()}
+    if compiled:
+        network = computed_by_torch(generator.network)
+        network.forward = torch.compile(network.forward, dynamic=False)
+        found["torch, compiled"] = with_network(generator, network)
+    if missing("openvino"):
+        return found
+    model, noise = converted(generator.network, channels=channels_of(generator.saved), bands=generator.bands)
+    threads = torch.get_num_threads()
+    found["openvino, bf16"] = with_network(generator, computed_by(generator.network, _OpenVino(model, threads, "bf16"), noise))
+    if store is not None:
+        int8 = calibrated(model, generator, noise, store)
+        for name in ("onnx", "openvino"):
+            found[f"{name}, int8"] = with_network(
+                generator, computed_by(generator.network, open_engine(name, int8, threads), noise)
+            )
+    return found
 
 
 def table(calls: dict[str, Callable[[], np.ndarray]], rounds: int) -> None:
@@ -57,27 +79,69 @@ def table(calls: dict[str, Callable[[], np.ndarray]], rounds: int) -> None:
             call()
             wall[name].append(time.perf_counter() - began)
             own[name].append(time.process_time() - before)
-    medians = {name: (statistics.median(wall[name]), statistics.median(own[name])) for name in calls}
-    for name, (seconds, computed) in medians.items():
+    for name in calls:
+        faster = [spread([a / b for a, b in zip(taken["torch"], taken[name], strict=True)]) for taken in (wall, own)]
         off = f"{apart[name].max():3d} levels at most, {(apart[name] > 1).mean():7.3%} of values above one"
-        times = f"{medians['torch'][0] / seconds:5.2f} and {medians['torch'][1] / computed:5.2f} times"
-        print(f"  {name:16} {seconds:7.3f} s, time of the processor {computed:6.3f} s: {times} PyTorch's; {off}", flush=True)
+        seconds = f"{statistics.median(wall[name]):7.3f} s, time of the processor {statistics.median(own[name]):6.3f} s"
+        print(f"  {name:16} {seconds}: {faster[0]} by the clock and {faster[1]} by CPU times as fast as PyTorch; {off}", flush=True)
+    alike = [name for name in calls if apart[name].max() <= MOST_LEVELS]
+    best = max(alike, key=lambda name: statistics.median(own["torch"]) / statistics.median(own[name]))
+    ratio = statistics.median(own["torch"]) / statistics.median(own[best])
+    verdict = "reached" if ratio >= GOAL else "MISSED"
+    print(f"  fastest by CPU of those that are PyTorch's to a level: {best}, {ratio:.2f} times; goal {GOAL}: {verdict}", flush=True)
+
+
+def spread(ratios: list[float]) -> str:
+    return f"{statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})"
+
+
+def scores(found: dict[str, TrainedGenerator], store: TileStore, most: int) -> None:
+    """Print how far the images of each are from real tiles that did not train, and how much further than PyTorch's."""
+    tile_ids = kept_out(store)[:most]
+    eyes = LiteFeatures().network()
+
+    def seen(images: Iterable[np.ndarray]) -> np.ndarray:
+        return np.concatenate([eyes.embed(encode_image(torch.tensor(one)[None])).numpy() for one in images])
+
+    real = seen(store.tile(tile_id)[0] for tile_id in tile_ids)
+    groups = [str(tile_id) for tile_id in tile_ids]
+    drawn = resample(groups, groups, together=True)
+    assert drawn is not None, "there are several tiles"
+    made = {name: seen(TileImages(one).of_tile(store, tile_id, 0) for tile_id in tile_ids) for name, one in found.items()}
+    print(
+        f"kernel distance (x 1000) to {len(tile_ids)} tiles that did not train, and 95 % intervals of what it is beyond PyTorch's"
+    )
+    resampled = {name: _kernel_distances(looks, real, drawn, drawn.x, drawn.y) for name, looks in made.items()}
+    for name, looks in made.items():
+        distance = kernel_distance(looks, real)
+        more = distance - kernel_distance(made["torch"], real)
+        low, high = np.nanpercentile(resampled[name] - resampled["torch"], (2.5, 97.5))
+        verdict = "WORSE" if low > 0 else "not worse"
+        print(
+            f"  {name:16} {1e3 * distance:7.2f}, {1e3 * more:+.2f} ({1e3 * low:+.2f} to {1e3 * high:+.2f}): {verdict}", flush=True
+        )
 
 
 def main() -> None:
-    """Print a table for each number of threads."""
+    """Print a table for each number of threads, then the scores."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", default="orthoforge-s")
     parser.add_argument("--size", type=int, default=512)
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
+    parser.add_argument("--compiled", action="store_true", help="also PyTorch's compiler, which takes minutes")
+    parser.add_argument("--tiles", type=Path)
+    parser.add_argument("--scored", type=int, default=60)
     options = parser.parse_args()
     mask = houses(options.size)
+    store = TileStore.open(options.tiles) if options.tiles else None
     for threads in options.threads:
         torch.set_num_threads(threads)
-        generator = load_generator(options.run)
-        print(f"{options.run}, mask of {options.size} px to image, {threads} threads, load {os.getloadavg()[0]:.1f}")
-        table({name: partial(one, mask, seed=0) for name, one in backends(generator).items()}, options.rounds)
+        found = backends(load_generator(options.run), store, compiled=options.compiled)
+        print(f"{options.run}, mask of {options.size} px to image, {threads} threads, load {os.getloadavg()[0]:.1f}", flush=True)
+        table({name: partial(one, mask, seed=0) for name, one in found.items()}, options.rounds)
+    if store is not None:
+        scores(found, store, options.scored)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
 
 Two floors. Arithmetic: the step's operations, counted, at the speed of a large convolution here (3×3, 256 channels, 64 px, 4
 images). Bytes: what each operation reads and writes, at the speed of copying 256 MB here; what stays in a cache takes less. Seconds
-are of CPU, of rounds in turns, because other work slows all alike. Then the operations that take longest (torch.profiler).
+are of CPU, of rounds in turns, because other work slows all alike. Then the operations that take longest, by CPU seconds as well:
+the clock of torch.profiler counts what other processes do.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import itertools
 import statistics
 import tempfile
 import time
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,16 +39,22 @@ COPIED_BYTES = 256 * 2**20
 SHOWN_OPERATIONS = 14
 
 
-class Bytes(TorchDispatchMode):
-    """Within, the bytes that operations read and write are summed; views move none."""
+class Operations(TorchDispatchMode):
+    """Within, of each operation: how often it is called, its CPU seconds, and of all the bytes that they read and write; views move
+    none."""
 
-    total = 0
+    def __init__(self) -> None:
+        super().__init__()
+        self.moved, self.calls, self.seconds = 0, Counter[str](), defaultdict[str, float](float)
 
     def __torch_dispatch__(self, operation: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None) -> Any:
+        began = time.thread_time()
         made = operation(*args, **(kwargs or {}))
+        self.seconds[str(operation)] += time.thread_time() - began
+        self.calls[str(operation)] += 1
         if not operation.is_view:
             tensors = {id(each): each for each in tree_leaves((args, kwargs, made)) if isinstance(each, torch.Tensor)}
-            self.total += sum(tensor.nbytes for tensor in tensors.values())
+            self.moved += sum(tensor.nbytes for tensor in tensors.values())
         return made
 
 
@@ -105,25 +113,22 @@ def main(argv: list[str] | None = None) -> None:
             counted()
         of_step = float(counter.get_total_flops())
         step = a_step(store, options.recipe, precision)
-        with Bytes() as moved:
+        with Operations() as done:
             step()
         for call in (convolve, copy):
             call()
         rounds = [[cpu_s(call) for call in (step, convolve, copy)] for _ in range(options.rounds)]
         step_s, convolution_s, copy_s = map(statistics.median, zip(*rounds, strict=True))
-        floors = of_step / (operations / convolution_s), moved.total / (copied / copy_s)
+        floors = of_step / (operations / convolution_s), done.moved / (copied / copy_s)
         print(
             f"{options.recipe}, {precision}, {options.threads} threads, {options.rounds} rounds: a step takes {step_s:.2f} s of CPU"
         )
         print(f"  arithmetic  {of_step / 1e9:6.1f} GFLOP at {operations / convolution_s / 1e9:6.0f} GFLOP/s: {floors[0]:.2f} s")
-        print(f"  bytes       {moved.total / 1e9:6.1f} GB    at {copied / copy_s / 1e9:6.1f} GB/s:    {floors[1]:.2f} s")
+        print(f"  bytes       {done.moved / 1e9:6.1f} GB    at {copied / copy_s / 1e9:6.1f} GB/s:    {floors[1]:.2f} s")
         print(f"  gap         {step_s / max(floors):.1f} times the larger floor, {step_s / sum(floors):.1f} times their sum")
-        with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profiler:
-            step()
-    taken = sorted(profiler.key_averages(), key=lambda event: -event.self_cpu_time_total)
-    total = sum(event.self_cpu_time_total for event in taken)
-    for event in taken[:SHOWN_OPERATIONS]:
-        print(f"  {event.self_cpu_time_total / total:6.1%}  {event.count:5d} times  {event.key}")
+    total = sum(done.seconds.values())
+    for name, seconds in sorted(done.seconds.items(), key=lambda item: -item[1])[:SHOWN_OPERATIONS]:
+        print(f"  {seconds / total:6.1%}  {done.calls[name]:5d} times  {name}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,12 @@
 """CPU time of a training step, beside the same step of another checkout, in turns.
 
     python -m bench.steps --against PATH [--recipe orthoforge-s] [--rounds 12] [--precision auto] [--threads 1]
+                          [--batch N] [--compile]
 
 Two processes, one of each checkout, take the same steps on the same crops in turns. Medians of CPU seconds, and the median ratio:
-other work on the machine slows both alike. Nothing but the package is taken from the other checkout.
+other work on the machine slows both alike. Nothing but the package is taken from the other checkout. ``--batch`` takes fewer images
+than the recipe has in a batch. With ``--compile`` the networks here are compiled, and there they are not: ``--against .`` says what
+that brings, and after how long.
 """
 
 import argparse
@@ -13,13 +16,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parents[1]
 BATCHES = 3
 
 
-def work(tiles: str, recipe_name: str, precision: str, threads: int) -> None:
+def work(tiles: str, recipe_name: str, precision: str, threads: int, batch_size: int, compiles: bool) -> None:
     """Take a step for each line of standard input, and print the CPU seconds of it."""
     import contextlib
 
@@ -35,6 +39,7 @@ def work(tiles: str, recipe_name: str, precision: str, threads: int) -> None:
 
     torch.set_num_threads(threads)
     recipe, store = load_recipe(recipe_name, precision=precision), TileStore.open(tiles)
+    recipe = replace(recipe, batch_size=batch_size or recipe.batch_size, compile=compiles)
     fabric = hardware.new_fabric(recipe)
     training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), Path("run"))
     batches = [batch for batch, _ in zip(epoch_batches(training), range(BATCHES), strict=False)]
@@ -72,25 +77,34 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=12)
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--batch", type=int, default=0)
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args()
 
     from bench import small_store
 
     with tempfile.TemporaryDirectory() as folder:
         store = small_store(Path(folder), size_px=288)
-        words = str(store.path), options.recipe, options.precision, str(options.threads)
-        processes = [started(checkout.resolve(), *words) for checkout in (options.against, HERE)]
-        rounds = [[step_s(process) for process in processes] for _ in range(options.rounds + 2)][2:]  # the first two warm up
+        words = str(store.path), options.recipe, options.precision, str(options.threads), str(options.batch)
+        sides = (options.against, False), (HERE, options.compile)
+        processes = [started(checkout.resolve(), *words, str(int(compiles))) for checkout, compiles in sides]
+        began = time.monotonic()
+        for process in (*processes, *processes):  # to warm up
+            step_s(process)
+        if options.compile:
+            print(f"the first two steps of both took {time.monotonic() - began:.0f} s of clock, compilation included", flush=True)
+        rounds = [[step_s(process) for process in processes] for _ in range(options.rounds)]
         for process in processes:
             process.communicate()
     other, own = map(statistics.median, zip(*rounds, strict=True))
     ratios = [first / second for first, second in rounds]
-    print(f"{options.recipe}, {options.precision}, {options.threads} threads: {other:.3f} s there, {own:.3f} s here, of CPU a step")
+    batch = f", batches of {options.batch}" if options.batch else ""
+    print(f"{options.recipe}{batch}, {options.precision}, {options.threads} threads: {other:.3f} s there, {own:.3f} s here, of CPU")
     print(f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--work"]:
-        work(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]))
+        work(sys.argv[2], sys.argv[3], sys.argv[4], int(sys.argv[5]), int(sys.argv[6]), sys.argv[7] == "1")
     else:
         main()

@@ -6,7 +6,17 @@ import pytest
 import torch
 from torch import nn
 
-from orthoforge.models.layers import NoiseDropout, Norm, ResizeConv2d, group_count, has_bias, init_weights, norm_layer
+from orthoforge.models.layers import (
+    NoiseDropout,
+    Norm,
+    ReflectionPad2d,
+    ResizeConv2d,
+    group_count,
+    has_bias,
+    init_weights,
+    norm_layer,
+    reflected,
+)
 
 KINDS = (*get_args(Norm), "none")
 
@@ -124,3 +134,19 @@ def test_on_the_meta_device_nothing_is_drawn(monkeypatch):
     assert all(parameter.is_meta for parameter in network.parameters())
     with pytest.raises(TypeError):
         init_weights(nn.Conv2d(1, 2, 3))
+
+
+@pytest.mark.parametrize("pad", [ReflectionPad2d(2), lambda x: reflected(x, 2)])
+def test_autocast_pads_what_a_convolution_takes_and_in_its_type(pad):
+    x = torch.randn(1, 2, 5, 6, requires_grad=True)
+    expected = nn.ReflectionPad2d(2)(x)
+    assert torch.equal(pad(x), expected)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert nn.ReflectionPad2d(2)(x).dtype == torch.float32, "or there is nothing to win"
+        padded = pad(x)
+        assert torch.is_autocast_enabled("cpu")
+    assert padded.dtype == torch.bfloat16
+    assert torch.equal(padded, expected.bfloat16())
+    padded.sum().backward()
+    assert x.grad.dtype == torch.float32
+    assert x.grad.sum() == padded.numel()

@@ -5,6 +5,7 @@ import copy
 import pytest
 import torch
 
+from orthoforge.models import modulated
 from orthoforge.models.conditions import encode_canvas
 from orthoforge.models.ground import GROUND_SIDE
 from orthoforge.models.modulated import BLOCKS, MARGIN, REACH, STRIDE, ModulatedGenerator, Modulation, Noise
@@ -284,14 +285,13 @@ def test_without_weight_the_seed_changes_nothing_and_with_it_every_image_of_a_ba
     torch.testing.assert_close(first, second, atol=1e-6, rtol=0)
 
 
-def test_what_is_padded_is_cut_off_evenly(network):
+def test_what_is_padded_is_cut_off_evenly(network, monkeypatch):
     """A condition symmetric about its middle is padded alike on both sides: without noise so is what the encoder sees."""
     assert MARGIN % STRIDE == 0, "or the noise would not lie on the grid of the deepest cells"
-    seen = []
-    handle = network.stem.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    seen, stems = [], network._stems
+    monkeypatch.setattr(network, "_stems", lambda told: seen.append(told[:, :3]) or stems(told))
     condition = condition_of(32, 48)
     made(network, condition)
-    handle.remove()
     assert torch.equal(seen[0][..., MARGIN:-MARGIN, MARGIN:-MARGIN], condition)
     assert torch.equal(seen[0][..., MARGIN:-MARGIN, :MARGIN], condition[..., 1 : MARGIN + 1].flip(3)), "by reflection"
 
@@ -350,18 +350,63 @@ def test_what_refines_without_its_mask_makes_the_same_of_every_mask():
         assert torch.equal(one, other) != sees_mask
 
 
+class LeavingAll:
+    """A ``Narrowing`` that narrows nothing."""
+
+    def __init__(self, part, blocks):
+        pass
+
+    def place(self, level):
+        return 0, 0
+
+    def whole(self, maps, level):
+        return maps
+
+    finer = whole
+
+
+def test_in_training_what_is_cut_off_is_not_made_and_the_network_learns_the_same(monkeypatch):
+    network, seen = network_of().double().train(), []
+    place_noise(network, NoiseField(5, 3, 70))
+    network.head.register_forward_pre_hook(lambda _, given: seen.append(tuple(given[0].shape[2:])))
+    condition, colours = (condition_of(96, 64, batch=2, seed=seed).double() for seed in (0, 1))
+    learnt = []
+    for narrowing in (modulated.Narrowing, LeavingAll):
+        monkeypatch.setattr(modulated, "Narrowing", narrowing)
+        torch.manual_seed(0)
+        network.zero_grad()
+        image = network(condition, reference=colours, colours=colours)
+        image.square().mean().backward()
+        learnt.append([image.detach(), *(parameter.grad for parameter in network.parameters())])
+    assert seen == [(98, 66), (128, 96)]
+    for one, other in zip(*learnt, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-12)
+
+
+def test_gradients_lie_in_memory_as_their_maps_do():
+    narrow = modulated.Narrowing((slice(20, 30), slice(16, 40)), BLOCKS)
+    maps = torch.randn(2, 4, 64, 64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    for cut, of in ((narrow.whole(maps, 0), maps), (narrow.finer(maps, 0), maps)):
+        (gradient,) = torch.autograd.grad(cut, of, torch.ones_like(cut))
+        assert cut.is_contiguous(memory_format=torch.channels_last)
+        assert gradient.is_contiguous(memory_format=torch.channels_last)
+        assert gradient.sum() == cut.numel()
+
+
 @pytest.mark.parametrize("part", [(slice(0, 1), slice(0, 1)), (slice(37, 90), slice(150, 151)), (slice(200, 224), slice(0, 224))])
-def test_a_part_is_that_of_the_whole_and_what_lies_around_it_is_not_made(network, part):
+def test_a_part_is_that_of_the_whole_and_what_lies_around_it_is_not_made(network, part, monkeypatch):
     condition, style = condition_of(224, 224), style_of()
     place_noise(network, NoiseField(5, 3, 70))
     sizes, hooks = [], [network.head.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[2:]))]
     hooks += [stage.register_forward_pre_hook(lambda _, given: sizes.append(given[0].shape[2:])) for stage in network.decoder]
     with torch.inference_mode():
-        whole, made = network(condition, style), network(condition, style, part=part)
+        made = network(condition, style, part=part)
+        monkeypatch.setattr(modulated, "Narrowing", LeavingAll)
+        whole = network(condition, style)
     for hook in hooks:
         hook.remove()
     torch.testing.assert_close(made, whole[..., part[0], part[1]], rtol=0, atol=1e-4)  # a level is 8e-3
-    of_whole, of_part = sizes[:5], sizes[5:]
+    of_part, of_whole = sizes[:5], sizes[5:]
     assert of_part[-1] == tuple(side.stop - side.start + 2 for side in part)
     assert all(one[0] * one[1] <= other[0] * other[1] for one, other in zip(of_part, of_whole, strict=True))
 

@@ -210,10 +210,15 @@ def test_a_training_in_parts_that_is_resumed_is_one_that_was_not_stopped(tiles, 
     assert_same_run(chain, one)
     assert "accumulate: 2\n" in (one / "args.yaml").read_text()
     whole = train(small_s(), tiles, tmp_path / "whole", quiet=True)
-    for row, of_whole in zip(rows(one), rows(whole), strict=True):
-        assert {name: float(text) for name, text in row.items()} == pytest.approx(
-            {name: float(text) for name, text in of_whole.items()}, rel=0.02
-        )
+    first, of_first = ({name: float(text) for name, text in rows(run)[0].items()} for run in (one, whole))
+    assert first == pytest.approx(of_first, rel=1e-3)
+    # Rounding grows with each step, and scores of a few tiny images feel it first.
+    later, of_later = (
+        [{name: float(text) for name, text in row.items() if name.startswith("loss")} for row in rows(run)] for run in (one, whole)
+    )
+    assert len(later) == 2
+    for losses, of_whole in zip(later, of_later, strict=True):
+        assert losses == pytest.approx(of_whole, rel=2e-3)
 
 
 def test_a_run_may_go_on_in_other_parts(tiles, tmp_path, monkeypatch, capsys):

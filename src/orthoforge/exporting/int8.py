@@ -30,14 +30,18 @@ def quantised(model: bytes, generator: TrainedGenerator, noise: Sequence[NoiseLa
     """The graph in eight bits, its ranges those of training tiles. ``ConfigError`` where its scores are worse by more than the
     interval."""
     store = TileStore.open(Path(tiles))
-    training, kept = store.ids("train")[:CALIBRATED_ON].tolist(), _kept_out(store)
-    given = _recorded(model, generator, noise, store, training)
-    int8 = _static(model, given)
+    kept = kept_out(store)
+    int8 = calibrated(model, generator, noise, store)
     threads = torch.get_num_threads()
-    rival = _with(generator, computed_by(generator.network, open_engine("onnx", int8, threads), list(noise)))
+    rival = with_network(generator, computed_by(generator.network, open_engine("onnx", int8, threads), list(noise)))
     ours, theirs = TileImages(generator), TileImages(rival)
     require_equal(partial(ours.of_tile, store, seed=0), partial(theirs.of_tile, store, seed=0), store, kept)
     return int8
+
+
+def calibrated(model: bytes, generator: TrainedGenerator, noise: Sequence[NoiseLayer], store: TileStore) -> bytes:
+    """The graph in eight bits, its ranges those of training tiles; nobody has looked at its images."""
+    return _static(model, _recorded(model, generator, noise, store, store.ids("train")[:CALIBRATED_ON].tolist()))
 
 
 def require_equal(
@@ -66,7 +70,7 @@ def require_equal(
         )
 
 
-def _kept_out(store: TileStore) -> list[int]:
+def kept_out(store: TileStore) -> list[int]:
     """Tiles of the other splits."""
     ids = [*store.ids("test").tolist(), *store.ids("val").tolist()][:SCORED_ON]
     if len(ids) < LEAST_SCORED:
@@ -86,13 +90,13 @@ def _recorded(
         given.append(dict(inputs))
         return engine(inputs)
 
-    images = TileImages(_with(generator, computed_by(generator.network, recording, list(noise))))
+    images = TileImages(with_network(generator, computed_by(generator.network, recording, list(noise))))
     for tile_id in tile_ids:
         images.of_tile(store, tile_id, 0)
     return given
 
 
-def _with(generator: TrainedGenerator, network: torch.nn.Module) -> TrainedGenerator:
+def with_network(generator: TrainedGenerator, network: torch.nn.Module) -> TrainedGenerator:
     """The generator with another network at work."""
     other = copy.copy(generator)
     other.network = network

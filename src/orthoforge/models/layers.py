@@ -49,6 +49,25 @@ def group_count(channels: int) -> int:
     return max((groups for groups in range(1, GROUPS) if channels % groups == 0 and channels // groups >= 4), default=1)
 
 
+def reflected(x: Tensor, px: int) -> Tensor:
+    """``x`` (N, C, H, W), padded on all sides by reflection, in the type that a convolution takes.
+
+    Autocast would have it padded in float32: there and back three passes more, and as many of its gradients.
+    """
+    kind = x.device.type
+    if not torch.is_autocast_enabled(kind):
+        return F.pad(x, (px,) * 4, mode="reflect")
+    with torch.autocast(kind, enabled=False):
+        return F.pad(x.to(torch.get_autocast_dtype(kind)), (px,) * 4, mode="reflect")
+
+
+class ReflectionPad2d(nn.ReflectionPad2d):
+    """Before a convolution: ``reflected``."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return reflected(x, self.padding[0])
+
+
 class ResizeConv2d(nn.Conv2d):
     """Nearest-neighbour resizing by 2 and a 3×3 convolution with zero padding, in one (Odena et al. 2016).
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_canvas
 from orthoforge.models.generator import Generator, Shown
-from orthoforge.models.layers import ResizeConv2d
-from orthoforge.models.modulating import modulated, modulated_plainly, noised
+from orthoforge.models.layers import ResizeConv2d, reflected
+from orthoforge.models.modulating import SLOPE, modulated, modulated_plainly, noised
 from orthoforge.models.narrowing import Narrowing, Part, Place, cut
 from orthoforge.models.noise import NoiseField, draw, place_noise
 from orthoforge.models.roofs import Buildings
@@ -72,7 +72,7 @@ class ModulatedGenerator(Generator):
         self.stem = _Convolution(in_channels, widths[0])
         self.colour_stem = _Convolution(out_channels, widths[0])
         self.down = nn.ModuleList(_Convolution(inside, outside, stride=2) for inside, outside in pairwise(widths))
-        self.deepest = nn.Sequential(nn.LeakyReLU(0.2), _Convolution(widths[-1], widths[-1]))
+        self.deepest = nn.Sequential(nn.Identity(), _Convolution(widths[-1], widths[-1]))  # checkpoints call it deepest.1
         decoder: list[nn.Module] = []
         for level in range(len(widths) - 1, 0, -1):
             decoder.append(Stage(widths[level], widths[level - 1], blocks=BLOCKS[level], level=level))
@@ -107,22 +107,29 @@ class ModulatedGenerator(Generator):
         assert colours is not None, "a reference comes with its colours, and what is refined with its canvas"
         condition = condition if self.sees_mask else torch.zeros_like(condition)
         # What is made nearest to the border is never shown: convolutions have to invent what lies beyond, and it would look it.
-        condition, colours = (F.pad(maps, (MARGIN,) * 4, mode="reflect") for maps in (condition, colours))
-        seen = [self.stem(condition) + self.colour_stem(colours)]  # (N, W, H, W), and so much more on each side
+        told = F.pad(torch.cat([condition, colours], dim=1), (MARGIN,) * 4, mode="reflect")
+        colours = told[:, condition.shape[1] :]
+        seen = [F.leaky_relu(self._stems(told), SLOPE)]  # (N, W, H, W), and so much more on each side
         for halve in self.down:
-            seen.append(halve(F.leaky_relu(seen[-1], 0.2)))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
+            seen.append(F.leaky_relu(halve(seen[-1]), SLOPE))  # (N, 2W, H/2, W/2), … (N, 12W, H/16, W/16)
         rows, cols = (slice(side.start + MARGIN, side.stop + MARGIN) for side in part or (slice(0, height), slice(0, width)))
-        narrow = Narrowing(None if part is None else (rows, cols), BLOCKS)
+        narrow = Narrowing((rows, cols), BLOCKS)  # else two thirds of the finest map of a crop of 96 px would be made to be cut off
         x = narrow.whole(self.deepest(seen[-1]), len(BLOCKS) - 1)
         seen = [narrow.whole(maps, level) for level, maps in enumerate(seen)]
         for level, stage in zip(range(len(BLOCKS) - 1, 0, -1), self.decoder, strict=True):
-            x = narrow.finer(stage(x, F.leaky_relu(seen.pop(), 0.2), code, narrow.place(level)), level - 1)
-        x = self.last(self.last_noise(x, narrow.place(0)), F.leaky_relu(seen.pop(), 0.2), code)
+            x = narrow.finer(stage(x, seen.pop(), code, narrow.place(level)), level - 1)
+        x = self.last(self.last_noise(x, narrow.place(0)), seen.pop(), code)
         # A roof and the ground begin as their colours; what is learned is the rest.
         colours = narrow.whole(colours, 0)
         image = torch.tanh(self.head(x) + self.colour_weight * colours)
         image = near_hues(image, torch.tanh(colours)) if self.refines else image
         return cut(image, (rows, cols), narrow.place(0))
+
+    def _stems(self, told: Tensor) -> Tensor:
+        """What both stems make of condition and colours, side by side in ``told``, in one convolution."""
+        assert self.stem.bias is not None and self.colour_stem.bias is not None
+        weight = torch.cat([self.stem.weight, self.colour_stem.weight], dim=1)
+        return self.stem.of(told, weight, self.stem.bias + self.colour_stem.bias)
 
     @property
     def follows_buildings(self) -> bool:
@@ -269,11 +276,14 @@ def near_hues(image: Tensor, canvas: Tensor) -> Tensor:
 
 
 class _Convolution(nn.Conv2d):
-    """3×3, padded by reflection. Under autocast it pads what the convolution takes, in half of the bytes."""
+    """3×3, padded by reflection."""
 
     def __init__(self, inside: int, outside: int, *, stride: int = 1) -> None:
         super().__init__(inside, outside, 3, stride=stride, padding=1, padding_mode="reflect")
 
     def forward(self, x: Tensor) -> Tensor:
-        kind = x.device.type
-        return super().forward(x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x)
+        return self.of(x, self.weight, self.bias)
+
+    def of(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """``x`` convolved as this one does it, by other weights."""
+        return F.conv2d(reflected(x, 1), weight, bias, self.stride)

@@ -7,6 +7,7 @@ most of the work would be.
 from collections.abc import Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 Part = tuple[slice, slice]
@@ -14,31 +15,28 @@ Place = tuple[int, int]
 
 
 class Narrowing:
-    """Cuts maps at each resolution, of which 0 is the finest, to what ``part`` of the image (rows, columns) is made of; ``None``
-    leaves all as it is.
+    """Cuts maps at each resolution, of which 0 is the finest, to what ``part`` of the image (rows, columns) is made of.
 
     The image is a 3×3 convolution of the finest map. Each map comes from the next coarser one, of half its size, in which it sees
     a cell beside its own, after so many of ``blocks`` there, of two 3×3 convolutions each.
     """
 
-    def __init__(self, part: Part | None, blocks: Sequence[int]) -> None:
-        self._parts = None if part is None else list(zip(*(needed(side, blocks) for side in part), strict=True))
+    def __init__(self, part: Part, blocks: Sequence[int]) -> None:
+        self._parts = list(zip(*(needed(side, blocks) for side in part), strict=True))
 
     def place(self, level: int) -> Place:
         """The cell (row, column) of the whole map at which the narrow one begins."""
-        if self._parts is None:
-            return 0, 0
         rows, cols = self._parts[level]
         return rows.start, cols.start
 
     def whole(self, maps: Tensor, level: int) -> Tensor:
         """Of maps (N, C, H, W) that are whole. A copy, so that the rest of them is freed."""
-        return maps if self._parts is None else cut(maps, self._parts[level]).clone(memory_format=torch.channels_last)
+        return copied(maps, self._parts[level])
 
     def finer(self, maps: Tensor, level: int) -> Tensor:
         """Of maps that were made of narrow ones of half the size."""
         row, col = self.place(level + 1)
-        return maps if self._parts is None else cut(maps, self._parts[level], (2 * row, 2 * col))
+        return cut(maps, self._parts[level], (2 * row, 2 * col))
 
 
 def needed(part: slice, blocks: Sequence[int]) -> list[slice]:
@@ -52,6 +50,16 @@ def needed(part: slice, blocks: Sequence[int]) -> list[slice]:
 
 
 def cut(maps: Tensor, part: Part, place: Place = (0, 0)) -> Tensor:
-    """``part`` of maps (N, C, H, W) of which the first cell (row, column) lies at ``place``."""
+    """``part`` of maps (N, C, H, W) of which the first cell (row, column) lies at ``place``; a copy of it where gradients pass."""
+    if torch.is_grad_enabled() and maps.requires_grad:
+        return copied(maps, part, place)  # gradients of a view would be laid out anew, channels first
     rows, cols = (slice(side.start - at, side.stop - at) for side, at in zip(part, place, strict=True))
     return maps[..., rows, cols]
+
+
+def copied(maps: Tensor, part: Part, place: Place = (0, 0)) -> Tensor:
+    """A copy of the same. It lies in memory as ``maps`` do, channels last where they do, and so do its gradients."""
+    (top, bottom), (left, right) = (
+        (side.start - at, min(side.stop - at, size) - size) for side, at, size in zip(part, place, maps.shape[2:], strict=True)
+    )
+    return F.pad(maps, (-left, right, -top, bottom))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from orthoforge.models.generator import Generator
-from orthoforge.models.layers import Norm, ResizeConv2d, Upsample, has_bias, norm_layer
+from orthoforge.models.layers import Norm, ReflectionPad2d, ResizeConv2d, Upsample, has_bias, norm_layer
 
 STRIDE = 4  # two halvings
 
@@ -35,7 +35,7 @@ class ResNetGenerator(Generator):
         self.skips = skips
         w = width
         self.stem = nn.Sequential(
-            nn.ReflectionPad2d(3), nn.Conv2d(in_channels, w, 7, bias=has_bias(norm)), norm_layer(norm, w), nn.ReLU(True)
+            ReflectionPad2d(3), nn.Conv2d(in_channels, w, 7, bias=has_bias(norm)), norm_layer(norm, w), nn.ReLU(True)
         )
         self.down1 = _down(w, 2 * w, norm)
         self.down2 = _down(2 * w, 4 * w, norm)
@@ -43,7 +43,7 @@ class ResNetGenerator(Generator):
         concatenated = 2 if skips else 1
         self.up2 = _up(concatenated * 4 * w, 2 * w, norm, upsample)
         self.up1 = _up(concatenated * 2 * w, w, norm, upsample)
-        self.head = nn.Sequential(nn.ReflectionPad2d(3), nn.Conv2d(concatenated * w, out_channels, 7), nn.Tanh())
+        self.head = nn.Sequential(ReflectionPad2d(3), nn.Conv2d(concatenated * w, out_channels, 7), nn.Tanh())
 
     def forward(self, condition: Tensor) -> Tensor:
         height, width = condition.shape[2:]
@@ -63,8 +63,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels), nn.ReLU(True),
-            nn.ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels),
+            ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels), nn.ReLU(True),
+            ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:

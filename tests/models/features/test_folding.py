@@ -6,7 +6,7 @@ from torch import nn
 
 from orthoforge.models.features import folding
 from orthoforge.models.features.efficientnet import InvertedBottleneck
-from orthoforge.models.features.folding import folded
+from orthoforge.models.features.folding import convolved_by_channel, folded
 from orthoforge.models.perceptual import load_features
 
 LAYERS = ("stem", "stage2", "stage5", "stage7", "head")
@@ -53,3 +53,31 @@ def test_what_it_was_given_is_not_written_over(plain):
         second = fast(images)
     assert torch.equal(images, before)
     assert all(torch.equal(one, other) for one, other in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("kind", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("kernel", "sides"), [(3, (9, 12)), (5, (13, 8)), (3, (3, 4))])
+def test_convolutions_by_channel_pass_on_the_gradients_that_they_should(kernel, sides, kind):
+    torch.manual_seed(0)
+    x, weight, bias = (torch.randn(shape).to(kind) for shape in ((2, 4, *sides), (4, 1, kernel, kernel), (4,)))
+    x = x.contiguous(memory_format=torch.channels_last).requires_grad_()
+    expected = nn.functional.conv2d(x, weight, bias, stride=2, groups=4)
+    found = convolved_by_channel(x, weight, bias)
+    assert torch.equal(found, expected)
+    incoming = torch.randn_like(expected)
+    slopes = [torch.autograd.grad(made, x, incoming)[0] for made in (expected, found)]
+    torch.testing.assert_close(*slopes)
+    assert slopes[1].is_contiguous(memory_format=torch.channels_last)
+
+
+def test_features_that_are_learnt_from_convolve_by_channel(plain, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(folding, "convolved_by_channel", lambda *given: sizes.append(len(given[1])) or convolved_by_channel(*given))
+    fast, images = folded(plain), smooth(1, 64, 64)
+    with torch.no_grad():
+        expected = fast(images)
+    assert not sizes
+    found = fast(images.requires_grad_())
+    assert sizes == [96, 144, 240, 672], "of the four stages that halve the map"
+    for one, other in zip(found, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=1e-4 * float(other.abs().max()))

@@ -88,11 +88,15 @@ class SameConv2d(nn.Conv2d):
         super().__init__(inside, outside, kernel, stride=stride, padding=padding, groups=groups, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        return super().forward(self.padded(x))
+
+    def padded(self, x: Tensor) -> Tensor:
+        """``x`` as a convolution of its stride takes it; at stride 1 itself, which the convolution pads."""
         (kernel, _), (stride, _) = self.kernel_size, self.stride
-        if stride > 1:
-            total = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[:1:-1]]  # W, H
-            x = F.pad(x, [part for both in total for part in (both // 2, both - both // 2)])
-        return super().forward(x)
+        if stride == 1:
+            return x
+        total = [max((-(-side // stride) - 1) * stride + kernel - side, 0) for side in x.shape[:1:-1]]  # W, H
+        return F.pad(x, [part for both in total for part in (both // 2, both - both // 2)])
 
 
 def _norm(channels: int) -> nn.BatchNorm2d:
