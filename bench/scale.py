@@ -1,14 +1,17 @@
 """How time, memory, disk and requests grow with scenes, tiles, pixels and workers, and what that makes of larger areas.
 
     python -m bench.scale [--picture docs/pictures/scale.svg] [--gpu-euros 3] [--core-euros 0.04] [--teraflops 20] [--quick]
+    python -m bench.scale --requests
 
 Measured on small areas, each point in a process of its own: CPU seconds of one thread (a busy machine changes them little), how
 much memory grows at its peak, bytes on the disk, and requests that a local S3 gets. A line is laid through each row of points, by
 least squares: what comes once, and what each further one costs. Figures of larger areas are that line continued, and the
-operations of the network are counted; neither was measured there.
+operations of the network are counted; neither was measured there. Requests are those of small scenes, which share shards, and of
+scenes of 5000² px, which have shards of their own that are sent in parts; the latter are continued.
 """
 
 import argparse
+import contextlib
 import io
 import logging
 import math
@@ -42,6 +45,7 @@ from orthoforge.tiles.store import TileStore
 from orthoforge.trained_generator import load_generator
 
 RUN, BUCKET = "orthoforge-s", "town"
+LARGE = "prepare from S3 to S3: scenes of 5000² px"
 GSD_M, SCENE_PX = 0.3, 5000
 # Square kilometres of land, and scenes of 5 000² px that cover them.
 AREAS = {"Inria": 180 * (SCENE_PX * GSD_M / 1000) ** 2, "a country (Germany)": 357_600.0, "all land": 148.9e6}
@@ -84,15 +88,18 @@ def main() -> None:
     parser.add_argument("--core-euros", type=float, default=0.04, help="of an hour of a core")
     parser.add_argument("--teraflops", type=float, default=20.0, help="that the network is taken to reach on a GPU")
     parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--requests", action="store_true", help="count these alone")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        rows = measured(Path(folder), quick=options.quick)
+        rows = requests(Path(folder), quick=options.quick) if options.requests else measured(Path(folder), quick=options.quick)
     for name, points in rows.items():
         print(f"\n{name}")
         for point in points:
             asked = f", {point.requests} requests" if point.requests else ""
             room = f"{point.memory_mb:6.0f} MB of memory, {point.disk_mb:7.2f} MB on the disk"
             print(f"  {point.x:10.4g}  {point.cpu_s:7.2f} s CPU, {room}{asked}")
+    if options.requests:
+        return
     flops = operations_a_pixel()
     print(f"\n{RUN}: {flops / 1e3:.0f} thousand operations a pixel, counted")
     continued(rows, flops, gpu_euros=options.gpu_euros, core_euros=options.core_euros, teraflops=options.teraflops)
@@ -133,8 +140,17 @@ def measured(folder: Path, *, quick: bool) -> dict[str, list[Point]]:
     rows["generate: one mask, million pixels"] = [
         apart(side**2 / 1e6, out := folder / f"g{side}.tif", partial(generate, RUN, [path], out)) for side, path in masks.items()
     ]
-    rows["prepare from S3 to S3: scenes of 256² px"] = list(asked_of_s3(folder, (1, 4) if quick else (1, 2, 4, 8, 16)))
-    return rows
+    return rows | requests(folder, quick=quick)
+
+
+def requests(folder: Path, *, quick: bool) -> dict[str, list[Point]]:
+    """The same of requests; x is a count of scenes."""
+    large = {1: 1300, 2: 1300} if quick else {1: SCENE_PX, 2: SCENE_PX}
+    with local_s3(folder) as count:
+        return {
+            "prepare from S3 to S3: scenes of 256² px": [count(scenes, 256) for scenes in ((1, 4) if quick else (1, 2, 4, 8, 16))],
+            LARGE: [count(scenes, side) for scenes, side in large.items()],
+        }
 
 
 def count_of(tiles: Path) -> int:
@@ -163,8 +179,11 @@ def tell(command: Callable[[], object], to: Connection) -> None:
         to.send((time.process_time() - began, memory_mb("VmHWM") - before))
 
 
-def asked_of_s3(folder: Path, counts: Sequence[int]) -> Iterator[Point]:
-    """How many requests `prepare` makes of a local S3, from the first listing to the last object."""
+@contextlib.contextmanager
+def local_s3(folder: Path) -> Iterator[Callable[[int, int], Point]]:
+    """Counts how many requests `prepare` makes of a local S3, from the first listing to the last object, for so many scenes of a
+    side.
+    """
     from moto.server import ThreadedMotoServer
 
     logger, lines = logging.getLogger("werkzeug"), io.StringIO()
@@ -177,19 +196,24 @@ def asked_of_s3(folder: Path, counts: Sequence[int]) -> Iterator[Point]:
     os.environ |= SECRETS | {"AWS_ENDPOINT_URL": f"http://{host}:{port}", "ORTHOFORGE_CACHE": str(folder / "cache")}
     urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/{BUCKET}", b"", method="PUT")).close()
     client = client_of(Address("s3", BUCKET, ""))
-    for count in counts:
-        data = pairs_of_rectangles(folder / f"s3-{count}", count, 256)
+
+    def count(scenes: int, side: int) -> Point:
+        name = f"{scenes}-of-{side}"
+        data = pairs_of_rectangles(folder / f"s3-{name}", scenes, side)
         for path in data.rglob("*.tif"):
-            client.put(f"data{count}/{path.relative_to(data)}", path)
+            client.put(f"data-{name}/{path.relative_to(data)}", path)
         lines.seek(0)
         lines.truncate()
         began = time.process_time()
         with silent():
+            size = "128" if side < SCENE_PX else "256"
             code = cli.main(
-                ["prepare", f"s3://{BUCKET}/data{count}", f"s3://{BUCKET}/tiles{count}", "--gsd", str(GSD_M), "--size", "128"]
+                ["prepare", f"s3://{BUCKET}/data-{name}", f"s3://{BUCKET}/tiles-{name}", "--gsd", str(GSD_M), "--size", size]
             )
         assert code == 0, code
-        yield Point(count, time.process_time() - began, 0, size_mb(data), len(re.findall(r"HTTP/1", lines.getvalue())))
+        return Point(scenes, time.process_time() - began, 0, size_mb(data), len(re.findall(r"HTTP/1", lines.getvalue())))
+
+    yield count
     server.stop()
 
 
@@ -206,7 +230,7 @@ def continued(rows: Mapping[str, list[Point]], flops: float, *, gpu_euros: float
     by_px = {name: rows[f"{name}, million pixels"] for name in ("prepare: one scene", "generate: one mask")}
     cut, drawn = (Line.through([p.x for p in points], [p.cpu_s for p in points]) for points in by_px.values())
     stored, written = (Line.through([p.x for p in points], [p.disk_mb for p in points]) for points in by_px.values())
-    asked = rows["prepare from S3 to S3: scenes of 256² px"]
+    asked = rows[LARGE]
     requests = Line.through([p.x for p in asked], [p.requests for p in asked])
     print("\na million pixels more, and a scene more:")
     print(f"  prepare   {cut.each:.3f} s of a core + {cut.once:.2f} s a scene, {stored.each:.2f} MB of tiles")
@@ -249,7 +273,7 @@ def draw(rows: Mapping[str, list[Point]], path: Path) -> None:
     """A panel for each row: CPU seconds with the line through them, and memory; of S3 the requests."""
     mpl.rcParams["svg.hashsalt"] = "orthoforge"
     figure = Figure(figsize=(10, 6), layout="constrained", facecolor="white")
-    for axes, (name, points) in zip(figure.subplots(2, 3).flat, rows.items(), strict=True):
+    for axes, (name, points) in zip(figure.subplots(2, 3).flat, ((one, rows[one]) for one in rows if one != LARGE), strict=True):
         what, _, unit = name.rpartition(": ")
         xs = [point.x for point in points]
         is_of_s3 = any(point.requests for point in points)

@@ -2,21 +2,23 @@
 
     python -m bench.scenes seams [--size 1536]          random weights, every network and norm
     python -m bench.scenes statistics RUN MASK          a trained run with instance or group norm
-    python -m bench.scenes memory [--sizes 5000 10000 20000] [--recipe tiny] [--width 8]
+    python -m bench.scenes memory [--sizes 5000 10000 20000] [--recipe tiny] [--width 8 | --run orthoforge-s --backend torch]
     python -m bench.scenes places RUN MASK… [--out FOLDER]   masks or footprints: do size, transform and CRS come back exactly
 
 A seam is measured against the same scene generated in one piece: the mean step across the blocks' borders, beside the mean step
 between the same pixels there. 1.00 is no seam. Beside it what plain tiles would give, each normalised by itself and without a
-margin.
+margin. Beside memory stand the shares of a scene's time that pass while the network computes: of the clock, and of the process's
+CPU time (of the thread that asks the network, so with one thread: OMP_NUM_THREADS=1).
 """
 
 import argparse
+import contextlib
 import itertools
-import re
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -27,11 +29,12 @@ from rasterio.crs import CRS
 from rio_cogeo.cogeo import cog_validate
 
 from bench.generation import peak_kib, untrained_run
-from orthoforge.config import load_recipe
+from orthoforge.config import Recipe, load_recipe
 from orthoforge.generation import generate
 from orthoforge.generation.scene import Scene, blocks_of
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_mask
+from orthoforge.models.generator import Generator
 from orthoforge.trained_generator import TrainedGenerator, load_generator
 from orthoforge.vectors import is_footprints
 
@@ -158,28 +161,53 @@ def _spread(count: int, size: int) -> list[Window]:
     return [Window(row, col, 256, 256) for row in edges for col in edges]
 
 
-def memory(sizes: list[int], name: str, width: int) -> None:
-    """Print peak memory and time of whole scenes, each in a process of its own."""
-    recipe = load_recipe(name, generator_width=width)
+def memory(sizes: list[int], recipe: Recipe, given: str | None, backend: str) -> None:
+    """Print peak memory and time of whole scenes, each in a process of its own: of a run, or of a network that nobody trained."""
+    what = given or f"{recipe.generator} of width {recipe.generator_width}"
     print(
-        f"generate, {recipe.generator} of width {width}: peak memory of the process, time for a million pixels, size of the GeoTIFF"
+        f"generate, {what}, {backend}: peak memory of the process, time for a million pixels, size of the GeoTIFF, of the network"
     )
     with tempfile.TemporaryDirectory() as folder:
-        run = untrained_run(Path(folder) / "run", recipe)
+        run = given or str(untrained_run(Path(folder) / "run", recipe))
         for size in sizes:
             mask = _large_mask(Path(folder) / f"mask{size}.tif", size)
-            words = [sys.executable, "-m", "bench.scenes", "measure", str(run), str(mask)]
+            words = [sys.executable, "-m", "bench.scenes", "measure", run, str(mask), "--backend", backend]
             done = subprocess.run(words, capture_output=True, text=True, check=True)
-            peak_mb, seconds, size_mb = map(float, re.findall(r"[\d.]+", done.stdout.splitlines()[-1]))
-            print(f"{size:6d}²  {peak_mb:6.0f} MB  {seconds / size**2 * 1e6:.2f} s  {size_mb:6.0f} MB", flush=True)
+            peak_mb, size_mb, clock_s, cpu_s, of_clock_s, of_cpu_s = map(float, done.stdout.splitlines()[-1].split())
+            million = size**2 / 1e6
+            taken = f"{clock_s / million:.2f} s, {cpu_s / million:.2f} s of CPU"
+            shares = f"{of_clock_s / clock_s:.0%} of the clock, {of_cpu_s / cpu_s:.0%} of CPU"
+            print(f"{size:6d}²  {peak_mb:6.0f} MB  {taken}  {size_mb:6.0f} MB  {shares}", flush=True)
 
 
-def measure(run: str, mask: Path) -> None:
-    """In a fresh process: generate one scene; print peak MB, seconds, MB of the file."""
-    began_at = time.monotonic()
-    (path,) = generate(run, [mask], mask.with_name(f"image-{mask.name}"))
-    print(peak_kib() / 1e3, time.monotonic() - began_at, path.stat().st_size / 1e6)
+def measure(run: str, mask: Path, backend: str) -> None:
+    """In a fresh process: generate one scene; print peak MB, MB of the file, clock and CPU seconds, and those of the network."""
+    began, before = time.perf_counter(), time.process_time()
+    with timed_networks() as spent:
+        (path,) = generate(run, [mask], mask.with_name(f"image-{mask.name}"), backend=backend)
+    print(peak_kib() * 1.024e-3, path.stat().st_size / 1e6, time.perf_counter() - began, time.process_time() - before, *spent)
     path.unlink()
+
+
+@contextlib.contextmanager
+def timed_networks() -> Iterator[list[float]]:
+    """Clock seconds, and CPU seconds of the thread, that calls of networks take, in sum."""
+    spent = [0.0, 0.0]
+    plain = Generator.__call__
+
+    def timed(network: Generator, *given: object, **named: object) -> object:
+        began, before = time.perf_counter(), time.thread_time()
+        try:
+            return plain(network, *given, **named)
+        finally:
+            spent[0] += time.perf_counter() - began
+            spent[1] += time.thread_time() - before
+
+    Generator.__call__ = timed  # type: ignore[method-assign]
+    try:
+        yield spent
+    finally:
+        del Generator.__call__
 
 
 def places(run: str, masks: list[Path], out: Path) -> None:
@@ -220,18 +248,21 @@ def main() -> None:
     parser.add_argument("--sizes", type=int, nargs="+", default=[5000, 10000, 20000])
     parser.add_argument("--recipe", default="tiny")
     parser.add_argument("--width", type=int, default=8)
+    parser.add_argument("--run")
+    parser.add_argument("--backend", default="torch")
     parser.add_argument("--out", type=Path, default=Path("scenes-out"))
     options = parser.parse_args()
     if options.what == "places":
         places(options.paths[0], [Path(path) for path in options.paths[1:]], options.out)
     if options.what == "measure":
-        measure(options.paths[0], Path(options.paths[1]))
+        measure(options.paths[0], Path(options.paths[1]), options.backend)
     if options.what == "statistics":
         statistics(options.paths[0], Path(options.paths[1]), options.size)
     if options.what in (None, "seams"):
         seams(options.size)
     if options.what in (None, "memory"):
-        memory(options.sizes, options.recipe, options.width)
+        recipe = load_recipe(options.recipe, generator_width=options.width)
+        memory(options.sizes, recipe, options.run, options.backend)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""S3 as moto serves it here: tiles of 118 pairs and the image of a 5000² scene, killed in each phase: ``python -m bench.stores``.
+"""S3 as moto serves it here: tiles of 118 pairs and the image of a 5000² scene, from and to a bucket, killed in each phase.
 
-After each kill every object under a final name must be whole: its bytes are those of a run on this machine. At the end all of
-them must be there, and no credential in what was printed, kept or written.
+    python -m bench.stores [tiles] [scene] [--run orthoforge-s] [--backend torch] [--pairs 118] [--side 5000]
+
+After each kill every object under a final name must be whole: its bytes are those of a run on this machine, of a STAC item all but
+its time. At the end all of them must be there, and no credential in what was printed, kept or written here or there. Without
+``--run`` a small network that nobody trained makes the image.
 """
 
 import argparse
 import hashlib
+import json
 import logging
 import os
 import signal
@@ -33,7 +37,10 @@ PHASES = ("bringing", "working", "sending")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", default=["tiles", "scene"])
+    parser.add_argument("--run", help="that makes the image")
+    parser.add_argument("--backend", default="torch")
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--side", type=int, default=SCENE_PX)
     asked = parser.parse_args()
@@ -50,17 +57,20 @@ def main() -> None:
             "AWS_SECRET_ACCESS_KEY": SECRETS[1], "AWS_REGION": "us-east-1", "ORTHOFORGE_CACHE": str(folder / "cache"),
         }  # fmt: skip
         urllib.request.urlopen(urllib.request.Request(f"http://{host}:{port}/{BUCKET}", b"", method="PUT")).close()
-        run, mask = material(folder, asked.pairs, asked.side)
-        whole = ["--gsd", "0.3", "--size", "128", "--split", "random"]
-        trial(folder, "tiles", ["prepare", folder / "data", folder / "tiles", *whole],
-              ["prepare", f"s3://{BUCKET}/data", f"s3://{BUCKET}/tiles", *whole])  # fmt: skip
-        trial(folder, "scene.tif", ["generate", run, mask, "--out", folder / "scene.tif"],
-              ["generate", run, f"s3://{BUCKET}/masks/scene.tif", "--out", f"s3://{BUCKET}/scene.tif"])  # fmt: skip
+        mask = material(folder, asked.pairs if "tiles" in asked.parts else 0, asked.side)
+        if "tiles" in asked.parts:
+            whole = ["--gsd", "0.3", "--size", "128", "--split", "random"]
+            trial(folder, "tiles", ["prepare", folder / "data", folder / "tiles", *whole],
+                  ["prepare", f"s3://{BUCKET}/data", f"s3://{BUCKET}/tiles", *whole])  # fmt: skip
+        if "scene" in asked.parts:
+            words = ["generate", asked.run or untrained(folder / "run"), "--backend", asked.backend]
+            trial(folder, "scene.tif", [*words, mask, "--out", folder / "scene.tif"],
+                  [*words, f"s3://{BUCKET}/masks/scene.tif", "--out", f"s3://{BUCKET}/scene.tif"])  # fmt: skip
     server.stop()
 
 
-def material(folder: Path, pairs: int, side: int) -> tuple[Path, Path]:
-    """Pairs and a mask, here and in the bucket, and a run that nobody trained."""
+def material(folder: Path, pairs: int, side: int) -> Path:
+    """Pairs and a mask, here and in the bucket; the mask's path."""
     rng = np.random.default_rng(0)
     client = client_of(Address("s3", BUCKET, ""))
     grid = Grid(50_000, 50_000, Affine(0.3, 0, 500_000, 0, -0.3, 5_000_000), CRS.from_epsg(32633))
@@ -79,7 +89,7 @@ def material(folder: Path, pairs: int, side: int) -> tuple[Path, Path]:
     put(folder / "scene-mask.tif", buildings(rng, side), grid.window(Window(0, 0, side, side)), "masks/scene.tif")
     (folder / "masks").mkdir()
     (folder / "scene-mask.tif").rename(folder / "masks" / "scene.tif")
-    return untrained(folder / "run"), folder / "masks" / "scene.tif"
+    return folder / "masks" / "scene.tif"
 
 
 def untrained(run: Path) -> Path:
@@ -116,20 +126,31 @@ def trial(folder: Path, what: str, here: list, there: list) -> None:
         broken += sum(wanted.get(name) != digest for name, digest in found.items())
         shown = f"{killed[-1]}, {len(found)} of {len(wanted)} objects there, all whole: {not broken}"
         print(f"{what}: killed while {phase}: {shown}", flush=True)
+    left = kept(folder)
     began = time.monotonic()
     process = command(there if killed[-1] else [*there, "--overwrite"], subprocess.PIPE)  # it was faster than the kill
     printed += process.communicate()[0]
     assert process.returncode == 0, printed
     seconds = time.monotonic() - began
     print(f"{what}: the same command ends well: {objects(what) == wanted}; {local_s:.0f} s here, {seconds:.0f} s the last time")
-    kept = (
-        b"".join(path.read_bytes() for path in (folder / "cache").rglob("*") if path.is_file())
-        if (folder / "cache").exists()
-        else b""
-    )
-    left = list((folder / "cache" / "stores").iterdir())
-    seen = sum(secret in printed or secret.encode() in kept for secret in SECRETS)
-    print(f"{what}: credentials seen: {seen}; folders left here: {len(left)}; objects half written: {broken}", flush=True)
+    places = {"printed": [printed.encode()], "kept after kills": left, "kept at the end": kept(folder), "in the bucket": stored()}
+    seen = [place for place, texts in places.items() for text in texts for secret in SECRETS if secret.encode() in text]
+    folders = len(list((folder / "cache" / "stores").iterdir()))
+    searched = ", ".join(f"{sum(map(len, texts)) / 1e6:.1f} MB {place}" for place, texts in places.items())
+    print(f"{what}: credentials seen: {len(seen)} {seen or ''}(searched: {searched})")
+    print(f"{what}: folders left here: {folders}; objects half written: {broken}", flush=True)
+
+
+def kept(folder: Path) -> list[bytes]:
+    """The files that commands left on this machine, beside inputs and results of the local run."""
+    return [path.read_bytes() for path in (folder / "cache").rglob("*") if path.is_file()]
+
+
+def stored() -> list[bytes]:
+    """All objects of the bucket, and their names."""
+    client = client_of(Address("s3", BUCKET, ""))
+    names = [one["path"] for one in client.list().collect()]
+    return ["\n".join(names).encode(), *(bytes(client.get(name).bytes()) for name in names)]
 
 
 def command(words: list, stream: int | None = None) -> "subprocess.Popen[str]":
@@ -165,20 +186,38 @@ def watched(process: "subprocess.Popen[str]", reached: Callable[[], bool]) -> st
 
 
 def objects(what: str) -> dict[str, str]:
-    """What lies in the bucket under the final name, by checksum."""
+    """What lies in the bucket under the final name, and beside an image, by checksum."""
     client = client_of(Address("s3", BUCKET, ""))
-    names = [one["path"] for one in client.list().collect() if one["path"] == what or one["path"].startswith(f"{what}/")]
-    return {name: hashlib.sha256(bytes(client.get(name).bytes())).hexdigest() for name in names}
+    item = item_of(what)
+    names = [one["path"] for one in client.list().collect() if one["path"] in (what, item) or one["path"].startswith(f"{what}/")]
+    return {name: digest(bytes(client.get(name).bytes()), is_item=name == item) for name in names}
 
 
 def content(path: Path) -> dict[str, str]:
     """The same of this machine."""
     if path.is_file():
-        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest()}
+        item = path.with_name(item_of(path.name))
+        return {path.name: digest(path.read_bytes()), item.name: digest(item.read_bytes(), is_item=True)}
     files = [
         one for one in path.rglob("*") if one.is_file() and not any(part.startswith(".") for part in one.relative_to(path).parts)
     ]
-    return {f"{path.name}/{one.relative_to(path).as_posix()}": hashlib.sha256(one.read_bytes()).hexdigest() for one in files}
+    return {f"{path.name}/{one.relative_to(path).as_posix()}": digest(one.read_bytes()) for one in files}
+
+
+def item_of(what: str) -> str:
+    """The STAC item beside an image; no name of a folder of tiles."""
+    return str(Path(what).with_suffix(".json"))
+
+
+def digest(found: bytes, *, is_item: bool = False) -> str:
+    """A checksum; of a STAC item that of all but its time, and none where it is cut short."""
+    if is_item:
+        try:
+            item = json.loads(found)
+        except ValueError:
+            return "cut short"
+        found = json.dumps(item | {"properties": item["properties"] | {"datetime": None}}, sort_keys=True).encode()
+    return hashlib.sha256(found).hexdigest()
 
 
 if __name__ == "__main__":

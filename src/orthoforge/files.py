@@ -28,6 +28,7 @@ from orthoforge.errors import DataError, LockedError, OutputExistsError, Resourc
 PARTIAL = ".partial"
 # What zipfile raises for archives that are damaged, encrypted or packed by a method that Python does not know.
 ZIP_ERRORS = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, NotImplementedError, RuntimeError)
+_UNSENT = ".unsent"
 _LONGEST_NAME = 255  # bytes, on every common file system
 # What a disk says that knows no locks (NFS without lockd, some FUSE and SMB mounts), and one that forces no folder onto the medium.
 _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -140,6 +141,16 @@ def lock(path: Path, *, wait: str = "") -> Iterator[None]:
 def lock_file(path: Path) -> Path:
     """The file of ``path``'s lock. It is there while the lock is held, and after a kill until the next holder removes it."""
     return _beside(path, ".lock")
+
+
+def mark_unsent(folder: Path) -> None:
+    """What lies below ``folder`` is on its way to an object store: a file that is finished here is not finished there."""
+    (folder / _UNSENT).touch()
+
+
+def is_unsent(path: Path) -> bool:
+    """Whether ``path`` lies in a folder that was marked so."""
+    return any((parent / _UNSENT).exists() for parent in path.absolute().parents)
 
 
 def _acquired(path: Path, lock_path: Path, *, wait: str) -> BaseFileLock:
@@ -294,6 +305,11 @@ def no_such_file(path: Path) -> str:
     names = [file.name for file in path.parent.iterdir() if file.is_file()]
     close = difflib.get_close_matches(path.name, names, n=1)
     return f"{path}: no such file.{f' Did you mean {close[0]}?' if close else ''}"
+
+
+def no_folder(path: Path) -> str:
+    """``PATH: no such folder``, or what else is there."""
+    return f"{path}: {'a file, and not a folder' if path.exists() else 'no such folder'}"
 
 
 def is_file_name(name: str) -> bool:

@@ -100,6 +100,19 @@ def test_who_heard_sigterm_before_hears_it_after():
     assert (ended.returncode, ended.stdout) == (0, "heard\n"), ended.stderr
 
 
+def test_a_ray_that_does_not_start_is_said_in_a_sentence(monkeypatch):
+    def init(address, **_):
+        raise ConnectionError("none here") if address == "auto" else Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(ray, "init", init)
+    with (
+        pytest.raises(ResourceError, match=r"no Ray cluster answers.* Ray says: The current node timed out"),
+        team_on("ray", here=Here()),
+    ):
+        pass
+
+
 def results(team, work, items):
     return [answer.result() for answer in team.answers(work, items)]
 

@@ -10,6 +10,7 @@ import pytest
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from orthoforge.cli import main
 from orthoforge.errors import ConfigError, DataError, OutputExistsError, ResourceError
+from orthoforge.generation import batch
 from orthoforge.geo.rasters import read_tags
 from orthoforge.stores import Stores, address_of, client, fetching, sending
 from orthoforge.stores.record import Record
@@ -139,6 +140,37 @@ def test_an_image_from_and_to_a_bucket(bucket, tmp_path, capsys):
     assert main([*to_bucket, "--overwrite", "--variants", "1"]) == 0
     (tmp_path / "again.tif").write_bytes(bucket.content("images")["image.tif"])
     assert read_tags(tmp_path / "again.tif")["MASK"] == "town.tif"
+
+
+@pytest.mark.parametrize("out", ["images/image.tif", "images"])
+def test_an_image_that_could_not_be_sent_is_sent_by_the_same_command(bucket, tmp_path, capsys, monkeypatch, out):
+    bucket.client.put("masks/image.tif", write_tiff(tmp_path / "town.tif", make_mask(64), make_grid(64)).read_bytes())
+    command = ["generate", str(save_run(tmp_path / "run")), f"{bucket}/masks/image.tif", "--out", f"{bucket}/{out}", "--seed"]
+    with monkeypatch.context() as patch:
+        patch.setattr(sending, "client_of", lambda address: Failing(client.client_of(address), "images/image.tif"))
+        assert main([*command, "3"]) == 7
+    assert set(bucket.content("images")) == {"image.json"}
+    with monkeypatch.context() as patch:
+        patch.setattr(batch, "_write_scene", None)  # would fail if it were called
+        capsys.readouterr()
+        assert main([*command, "4"]) == 4
+        assert "exists, made with another seed. Pass --overwrite" in capsys.readouterr().err
+        assert main([*command, "3"]) == 0
+    assert "1 image was there already and is kept" in capsys.readouterr().err
+    assert set(bucket.content("images")) == {"image.json", "image.tif"}
+    assert not list((tmp_path / "cache" / "stores").iterdir())
+
+
+class Failing:
+    """A client that cannot put one of its objects."""
+
+    def __init__(self, inner, key):
+        self.head, self.list, self._inner, self._key = inner.head, inner.list, inner, key
+
+    def put(self, key, file):
+        if key == self._key:
+            raise ConnectionResetError("gone")
+        return self._inner.put(key, file)
 
 
 def test_errors_name_the_address(bucket, tmp_path, capsys):

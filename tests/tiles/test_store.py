@@ -100,6 +100,15 @@ def test_tiles_of_many_scenes_keep_no_files_open(path, monkeypatch):
     assert len(few._shards) == 2
 
 
+def test_a_file_is_not_called_a_folder_that_is_missing(tmp_path):
+    file = tmp_path / "mask.tif"
+    file.write_bytes(b"")
+    with pytest.raises(DataError, match=r"mask\.tif: a file, and not a folder\. Tiles are made by orthoforge prepare"):
+        TileStore.open(file)
+    with pytest.raises(DataError, match="nowhere: no such folder"):
+        TileStore.open(tmp_path / "nowhere")
+
+
 def test_no_store_there(tmp_path):
     with pytest.raises(DataError, match=r"no tile store \(no store\.json\).*orthoforge prepare"):
         TileStore.open(tmp_path)

@@ -132,10 +132,11 @@ class OnRay:
                 self._ray.init(address="auto", **quiet)
             except ConnectionError:
                 self._ray.init(address="local", num_cpus=len(os.sched_getaffinity(0)), include_dashboard=False, **quiet)
-        except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        except Exception as error:  # Ray raises that itself where a machine is too busy to start in 30 s
             raise ResourceError(
                 f"{self._address or 'ray'}: no Ray cluster answers, or one of another version of Ray or Python, or one that asks "
-                "for a token (RAY_AUTH_MODE=token). Is it started (`ray start`), and its port reached from here? Ray says: "
+                "for a token (RAY_AUTH_MODE=token). Is it started (`ray start`), and its port reached from here? A machine that "
+                "is too busy starts none. Ray says: "
                 f"{' '.join(str(error).split())[:300]}"
             ) from error
 

@@ -12,7 +12,7 @@ import torch
 from orthoforge.cluster import Here, Need, team_on
 from orthoforge.devices import chosen_devices
 from orthoforge.errors import ConfigError
-from orthoforge.files import require_free_space, require_place
+from orthoforge.files import is_unsent, require_free_space, require_place
 from orthoforge.generation.beside import IMAGES, Beside, require_numbered
 from orthoforge.generation.blocks import alone, bytes_done, discard, generate_blocks, pixels_of, work_folder
 from orthoforge.generation.chosen_styles import EACH, Style, say_looks, say_material, seeds_of, styled, styles_of, tags_of
@@ -279,8 +279,8 @@ def _require_writable(
                 require_place(path)
             if not options.overwrite:
                 own = {"MODEL_SHA256": generator.sha256, "SEED": str(seed + variant)}
-                begun = is_begun(path, signed=options.sign is not None)
-                is_made(path, own if several or begun else {"MODEL_SHA256": ""})
+                goes_on = several or is_begun(path, signed=options.sign is not None) or is_unsent(path)
+                is_made(path, own if goes_on else {"MODEL_SHA256": ""})
 
 
 def _generate_mask(

@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self, overload
 
 from orthoforge.errors import ConfigError, OrthoforgeError, OutputExistsError
-from orthoforge.files import lock
+from orthoforge.files import lock, mark_unsent
 from orthoforge.stores.addresses import Address, address_of
 from orthoforge.stores.fetching import fetch
 from orthoforge.stores.record import Record
@@ -107,6 +107,7 @@ class Stores:
         if address.scheme == "https":
             raise ConfigError(f"{address}: nothing can be written there. Write to s3://, gs:// or az://, or to this machine.")
         staged = self._place(address, "write")
+        mark_unsent(staged.folder)
         if not overwrite and holds_others(address, Record(staged.folder / _SENT)):
             raise OutputExistsError(f"{address} exists. Pass --overwrite to replace it, or choose another name.")
         self._written.append(staged)

@@ -18,6 +18,7 @@ import numpy as np
 
 from orthoforge.bands import RGB, shown_bands
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.files import no_folder
 from orthoforge.masks.classes import Classes, class_count
 from orthoforge.tiles.forms import SettingsForm, StoreForm, store_body
 from orthoforge.tiles.manifest import (
@@ -269,7 +270,7 @@ def _read_body(path: Path) -> StoreForm:
     file = path / STORE
     if not file.is_file():
         if not path.is_dir():
-            raise DataError(f"{path}: no such folder. Tiles are made by orthoforge prepare.")
+            raise DataError(f"{no_folder(path)}. Tiles are made by orthoforge prepare.")
         raise DataError(f"{path}: no tile store (no {STORE}). Make one, or finish an interrupted one, with orthoforge prepare.")
     body = store_body(_read(file), file)
     version = body["format"]
