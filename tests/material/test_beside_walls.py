@@ -39,6 +39,52 @@ def test_what_lies_beside_walls_comes_along(size):
     assert np.abs(farther - GROUND).mean() < 20
 
 
+def ring_of(colour):
+    """Paints ground of a tone of each tile, and what ``colour`` (3,) says of it for three pixels around the building."""
+
+    def paint(number, mask, image):
+        tone = np.array([(190, 130, 80), (60, 90, 50)][number % 2])
+        image[~mask] = tone
+        image[ndimage.binary_dilation(mask, iterations=3) & ~mask] = colour(tone)
+
+    return paint
+
+
+def beside(paint, seed):
+    mask = town((30, 40, 24, 30))
+    off_px = ndimage.distance_transform_edt(~mask)
+    return canvas_of(mask, library_of([HOUSE] * 6, paint), seed)[off_px == 2]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_wall_keeps_its_colour_on_other_ground(seed):
+    assert np.abs(beside(ring_of(lambda tone: (150, 150, 150)), seed) - 150).mean() < 10
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_shade_on_other_ground_is_its_shade_and_not_black(seed):
+    shade = beside(ring_of(lambda tone: 0.4 * tone), seed)
+    assert shade.min(axis=0).min() > 12
+    assert np.ptp(shade.mean(axis=0)) > 10  # of the ground's colour
+
+
+def test_a_sloping_wall_is_no_row_of_dashes():
+    rows, cols = np.mgrid[:90, :120]
+    mask = (np.abs(rows - 45 + 0.3 * (cols - 60)) < 13) & (np.abs(cols - 60) < 22)
+
+    def paint(number, mask, image):
+        image[mask] = (200, 60, 50)
+        image[ndimage.binary_dilation(mask, iterations=4) & ~mask] = (20, 30, 20)
+
+    composer, whole = Composer.of(library_of([HOUSE] * 6, paint), Houses.of(mask), seed=0), Window(0, 0, *mask.shape)
+    red = composer.canvas(whole).image[..., 0].astype(float)
+    cover = composer.edges.covered(composer.edges.drawn(composer.buildings.ids(whole), whole), whole)
+    # A pixel whose middle lies inside of the outline shows as much more of the roof as it is covered more.
+    outside, inside = ((cover > least) & (cover < least + 0.13) & (np.abs(cols - 60) < 16) for least in (0.37, 0.5))
+    more = cover[inside].mean() - cover[outside].mean()
+    assert red[inside].mean() - red[outside].mean() < 1.3 * more * (200 - 20)
+
+
 def test_a_real_neighbour_does_not_come_along():
     def neighbour(number, mask, image):
         mask[20:44, 56:80] = True  # six pixels off

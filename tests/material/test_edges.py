@@ -70,7 +70,26 @@ def test_where_houses_touch_no_ground_shows():
     edges, ids = edges_of(mask)
     assert len(np.unique(ids)) == 3
     part = slice(14, 26), slice(20, 44)
-    assert np.array_equal(edges.drawn(ids, WHOLE)[part] > 0, mask[part])
+    drawn = edges.drawn(ids, WHOLE)
+    assert set(np.unique(drawn[part])) == {1, 2}
+    assert edges.covered(drawn, WHOLE)[part].min() > 0.99
+
+
+@pytest.mark.parametrize("broken_by", [2, 3])  # such a crack parts two houses, or nothing
+def test_a_broken_crack_is_no_row_of_dots(broken_by):
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[10:40, 8:56] = True
+    for row in range(12, 38):
+        mask[row, 28 + row // 4] = row % 4 < broken_by
+    assert covered(mask)[12:38, 12:52].min() > 0.99
+
+
+def test_an_alley_of_two_pixels_stays():
+    mask = np.zeros((SIZE, SIZE), bool)
+    mask[10:30, 8:56] = True
+    mask[:, 31:33] = False
+    edges, ids = edges_of(mask)
+    assert not edges.drawn(ids, WHOLE)[12:28, 31:33].any()
 
 
 def test_a_hut_of_a_few_pixels_is_there():

@@ -6,6 +6,12 @@ _STREAM = 11
 _SHIFT_SHARE = 0.25
 
 
+def mirrored_to(mask: np.ndarray, size_px: int) -> np.ndarray:
+    """A square mask (S, S), gone on with as in a mirror below and on the right where it is smaller than ``size_px``."""
+    more = max(0, size_px - len(mask))
+    return np.pad(mask, ((0, more), (0, more)), mode="symmetric")
+
+
 def turned_mask(mask: np.ndarray, *key: int) -> np.ndarray:
     """A copy of a square mask that is no copy to the eye: turned or mirrored, and shifted, mirrored at the edge.
 

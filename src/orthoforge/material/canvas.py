@@ -16,6 +16,7 @@ from orthoforge.material.edges import LARGEST_PX, Edges
 from orthoforge.material.ground import Quilt
 from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
+from orthoforge.material.more_ground import more_ground
 from orthoforge.material.pieces import ANY, Wanted
 from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.roofs import BESIDE_PX, LaidRoof, Roofs
@@ -24,10 +25,9 @@ from orthoforge.material.shapes import shape_of
 from orthoforge.material.sun import sunlit
 from orthoforge.material.wings import nearest_wing, wings_of
 
-VERSION = 9  # raised when the same tiles, mask and seed give another canvas
+VERSION = 10  # raised when the same tiles, mask and seed give another canvas
 Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
-_EAVES_PX = 3.0  # a roof is laid so far beyond its outline: masks are cut at whole pixels, and cracks between houses have none
 _HEIGHT = 300
 
 
@@ -43,8 +43,9 @@ class Canvas:
 class _ShownRoof:
     """What the roofs of a building show from ``place`` (row, column) on, where it is the ``nearest`` (h, w) bool.
 
-    It stands on its ``own`` (h, w). ``image`` (h, w, B) float32 are roofs and some pixels more, ``texture`` (h, w, B) what lies
-    beside the walls, of which ``seen`` (h, w) is to be seen. They are pixels of ``tile`` (h, w).
+    It stands on its ``own`` (h, w). ``image`` (h, w, B) float32 are roofs, which go on beyond their walls; what lies
+    beside the walls is ``texture`` (h, w, B) and ``toned`` (h, w) of the tone of the ground, of which ``seen`` (h, w) is to be
+    seen. They are pixels of ``tile`` (h, w).
     """
 
     place: tuple[int, int]
@@ -52,6 +53,7 @@ class _ShownRoof:
     own: np.ndarray
     image: np.ndarray
     texture: np.ndarray
+    toned: np.ndarray
     seen: np.ndarray
     tile: np.ndarray
 
@@ -66,6 +68,7 @@ class _Laid:
     near: np.ndarray
     image: np.ndarray
     texture: np.ndarray
+    toned: np.ndarray
     seen: np.ndarray
     tile: np.ndarray
 
@@ -93,7 +96,8 @@ class Composer:
     _shown: dict[int, _ShownRoof] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.quilt = Quilt(self.library, self.allowed, self.seed, self._wanted)
+        self.more = more_ground(self.library, self.allowed)
+        self.quilt = Quilt(self.more.library, self.more.allowed, self.seed, self._wanted)
         self.roofs = Roofs(self.library, self.allowed, self.seed, self.turned)
         self.edges = Edges(self.buildings, self._own)
 
@@ -149,14 +153,14 @@ class Composer:
         """The canvas of a window of the mask, counted from its first pixel."""
         around = _grown(window, REACH_PX)
         ids = self.edges.drawn(self._ids(around), self._absolute(around))
-        tone, texture, source = self.quilt.lay(self._absolute(around))
+        tone, texture, copied = self.quilt.lay(self._absolute(around))
         ground = shaded(tone + texture, self._shadow(ids), self.light)
         roofs = self._roofs_laid(ids, around)
-        seen = roofs.seen[..., None]
-        ground += seen * (tone + softened(roofs.texture, *between(roofs.near)) - ground)
+        beside = softened(roofs.toned[..., None] * tone + roofs.texture, *between(roofs.near))
+        ground = _under_roofs(ground + roofs.seen[..., None] * (beside - ground), ids > 0)
         alpha = (self.edges.covered(ids, self._absolute(around)) * (roofs.near > 0))[..., None]
         image = ground + alpha * (roofs.image - ground)
-        source = np.where((ids > 0) | (roofs.seen > 0.5), roofs.tile, source)
+        source = np.where((ids > 0) | (roofs.seen > 0.5), roofs.tile, self.more.origin[copied])
         inner = slice(REACH_PX, -REACH_PX), slice(REACH_PX, -REACH_PX)
         return Canvas(np.clip(np.rint(image[inner]), 0, 255).astype(np.uint8), source[inner])
 
@@ -174,7 +178,7 @@ class Composer:
         """The roofs of all buildings of a window, and what lies beside them."""
         bands, tile = self.library.bands, np.zeros(ids.shape, np.int32)
         image, texture = (np.zeros((*ids.shape, bands), np.float32) for _ in range(2))
-        near, seen = np.zeros(ids.shape, np.int32), np.zeros(ids.shape, np.float32)
+        near, toned, seen = np.zeros(ids.shape, np.int32), *(np.zeros(ids.shape, np.float32) for _ in range(2))
         if ids.any():
             distance, (rows, cols) = ndimage.distance_transform_edt(ids == 0, return_indices=True)
             near = np.where(distance < BESIDE_PX, ids[rows, cols], 0)
@@ -182,7 +186,7 @@ class Composer:
         for number, box in enumerate(ndimage.find_objects(near), start=1):
             if box is None:
                 continue
-            wings, place = self._roof(number - 1), (first.row + box[0].start, first.col + box[1].start)
+            wings, place = self.roofs_on(number - 1), (first.row + box[0].start, first.col + box[1].start)
             nearest, own = near[box] == number, ids[box] == number
             if not wings:
                 near[box][nearest] = 0
@@ -194,31 +198,35 @@ class Composer:
                     self._shown[number - 1] = shown
             for of_all, its in ((image, shown.image), (texture, shown.texture)):
                 np.copyto(of_all[box], its, where=nearest[..., None])
-            for of_all, its in ((seen, shown.seen), (tile, shown.tile)):
+            for of_all, its in ((toned, shown.toned), (seen, shown.seen), (tile, shown.tile)):
                 np.copyto(of_all[box], its, where=nearest)
-        return _Laid(near, image, texture, seen, tile)
+        return _Laid(near, image, texture, toned, seen, tile)
 
     def _shown_roof(self, wings: list[LaidRoof], place: tuple[int, int], nearest: np.ndarray, own: np.ndarray) -> _ShownRoof:
         """What a building's wings show where it is the ``nearest`` (h, w), from ``place`` on."""
         (top, left), shape = place, nearest.shape
         image, texture = (np.zeros((*shape, self.library.bands), np.float32) for _ in range(2))
-        seen, tile = np.zeros(shape, np.float32), np.zeros(shape, np.int32)
-        off_px = ndimage.distance_transform_edt(~own).astype(np.float32)
+        toned, seen, tile = np.zeros(shape, np.float32), np.zeros(shape, np.float32), np.zeros(shape, np.int32)
+        distance, at_wall = ndimage.distance_transform_edt(~own, return_indices=True)
+        off_px = distance.astype(np.float32)
         wing_of = nearest_wing([wing.target for wing in wings], *np.mgrid[top : top + shape[0], left : left + shape[1]])
         for index, wing in enumerate(wings):
             mine = nearest & (wing_of == index)
             tile[mine] = wing.roof.tile
-            for part, covers in _parts(mine & (off_px <= _EAVES_PX)):
+            for part, covers in _parts(mine & own):
                 window = Window(top + part[0].start, left + part[1].start, *covers.shape)
-                np.copyto(image[part], self.roofs.lay(wing, window, covers & own[part]), where=covers[..., None])
+                np.copyto(image[part], self.roofs.lay(wing, window, covers), where=covers[..., None])
             for part, beside in _parts(mine & (off_px > 0)):
                 window = Window(top + part[0].start, left + part[1].start, *beside.shape)
-                its_texture, its_share = self.roofs.lay_beside(wing, window, off_px[part])
+                its_texture, *its_shares = self.roofs.lay_beside(wing, window, off_px[part])
                 np.copyto(texture[part], its_texture, where=beside[..., None])
-                np.copyto(seen[part], its_share, where=beside)
-        return _ShownRoof(place, nearest, own, softened(image, *between(wing_of)), texture, seen, tile)
+                for share, its in zip((toned, seen), its_shares, strict=True):
+                    np.copyto(share[part], its, where=beside)
+        # Pixels that the outline crosses show the roof at its wall, on which side soever their middles lie.
+        image = softened(image[tuple(at_wall)], *between(wing_of))
+        return _ShownRoof(place, nearest, own, image, texture, toned, seen, tile)
 
-    def _roof(self, building: int) -> list[LaidRoof]:
+    def roofs_on(self, building: int) -> list[LaidRoof]:
         """The roofs of a building's wings, in absolute pixels."""
         if building not in self._laid:
             wings = self._wings(building)
@@ -298,6 +306,14 @@ def _renumbered(kept: Mapping[int, Kept], numbers: Mapping[int, int]) -> dict[in
 def _parts(of: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarray]]:
     """The box around what is true of (h, w) bool and that part of it; none where nothing is."""
     return [(box, of[box]) for box in ndimage.find_objects(of.astype(np.int8))]
+
+
+def _under_roofs(ground: np.ndarray, built: np.ndarray) -> np.ndarray:
+    """The ground (h, w, B), which goes on below what is ``built`` (h, w) as it lies beside it: pixels that an outline crosses show
+    some of it."""
+    if built.all() or not built.any():
+        return ground
+    return ground[tuple(ndimage.distance_transform_edt(built, return_distances=False, return_indices=True))]
 
 
 def _grown(window: Window, by: int) -> Window:

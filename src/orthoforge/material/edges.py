@@ -36,7 +36,8 @@ class Edges:
         self.outlines |= {now: before.outlines[then] for then, now in numbers.items() if then in before.outlines}
 
     def drawn(self, ids: np.ndarray, window: Window) -> np.ndarray:
-        """``ids`` (h, w) of a window in absolute pixels, each building inside of its outline. Where two touch, they do."""
+        """``ids`` (h, w) of a window in absolute pixels, each building inside of its outline. Where two touch, they do, also across
+        a crack."""
         drawn, touching = ids.copy(), _touching(ids)
         for number in _numbers(ids):
             outline = self._outline(number - 1)
@@ -46,7 +47,7 @@ class Edges:
             inside = shapely.contains_xy(outline, *np.meshgrid(cols + 0.5, rows + 0.5))
             drawn[box][(ids[box] == number) & ~inside & ~touching[box]] = 0
             drawn[box][inside & (ids[box] == 0)] = number
-        return drawn
+        return _without_cracks(drawn)
 
     def covered(self, ids: np.ndarray, window: Window) -> np.ndarray:
         """(h, w) float32: how much of each pixel roofs cover, where ``ids`` are those that are ``drawn``."""
@@ -75,7 +76,7 @@ class Edges:
             outline = None
             if max(height, width) <= LARGEST_PX:
                 more = self._cut_off(row, col, height, width)
-                outline = outline_of(np.pad(self.own(building), more, mode="edge"))
+                outline = outline_of(np.pad(_whole(self.own(building)), more, mode="edge"))
                 outline = outline and affinity.translate(outline, col - more[1][0], row - more[0][0])
             self.outlines[building] = outline
             shapely.prepare(outline)
@@ -116,6 +117,22 @@ def _touching(ids: np.ndarray) -> np.ndarray:
     """(h, w) bool: where two buildings are so near that nothing lies between them."""
     most = ndimage.maximum_filter(ids, _TOUCH_PX)
     return (most > 0) & (ndimage.minimum_filter(np.where(ids > 0, ids, _FAR), _TOUCH_PX) != most)
+
+
+def _without_cracks(ids: np.ndarray) -> np.ndarray:
+    """``ids`` (h, w) without cracks between buildings, which belong to the nearest."""
+    cracks = _whole(ids > 0) & (ids == 0)
+    if not cracks.any():
+        return ids
+    rows, cols = ndimage.distance_transform_edt(ids == 0, return_distances=False, return_indices=True)
+    return np.where(cracks, ids[rows, cols], ids)
+
+
+def _whole(built: np.ndarray) -> np.ndarray:
+    """What is ``built`` (h, w), without cracks and holes of a pixel: a mask has broken lines between houses, which would be rows of
+    dots."""
+    ground = np.pad(~built, 2, constant_values=True)
+    return ~ndimage.binary_opening(ground, np.ones((2, 2), bool))[2:-2, 2:-2]
 
 
 def _numbers(ids: np.ndarray) -> list[int]:

@@ -28,6 +28,7 @@ _CUT_PX = 3.0  # pixels of a roof whose sources lie farther apart have a cut bet
 _AROUND_PX = 3
 BESIDE_PX, _FADING_PX = 10.0, 5.0  # so far off its walls a roof brings what lies beside its building, and there it fades
 _OFF_PX = 2.5  # by which the distances off walls may differ
+_SOIL = 15.0  # levels; what differs more from the tone of the ground, in the sun or in the shade, is something else
 _GAPS = 2.0  # how much a roof is disliked that does not fill its rectangle
 _PLAIN = 1.0  # how much a varied roof is disliked where it has to be repeated
 _EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have; also on buildings larger than _LARGE_PX2
@@ -270,9 +271,10 @@ class Roofs:
             image = share * image + (1 - share) * smooth(image, good, LOW_PX / 2, laid.roof.colour + laid.shift)
         return image[_AROUND_PX:-_AROUND_PX, _AROUND_PX:-_AROUND_PX]
 
-    def lay_beside(self, laid: LaidRoof, window: Window, off_px: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def lay_beside(self, laid: LaidRoof, window: Window, off_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What lies beside the roof's own building, for the pixels (h, w) of a window that are ``off_px`` (h, w) off the walls: its
-        texture (h, w, B) float32, and from 0 to 1 how much of it is to be seen, (h, w).
+        texture (h, w, B) float32, and from 0 to 1, (h, w) each, how much of the ground's tone belongs below it and how much of both
+        is to be seen.
 
         Where its own building has neighbours, or is of another outline, nothing is.
         """
@@ -282,13 +284,13 @@ class Roofs:
         fits = (there > 0) & (np.abs(there - off_px) <= _OFF_PX)
         seen = np.clip(2 * ndimage.gaussian_filter(fits.astype(np.float32), 1.0, truncate=2) - 1, 0, 1)
         seen *= np.clip((BESIDE_PX - off_px) / _FADING_PX, 0, 1)
-        tone = self.library.layers(tile)[0]
-        texture = [
-            ndimage.map_coordinates(band, at, order=3, prefilter=False, mode="mirror")
-            - ndimage.map_coordinates(tone[..., index].astype(np.float32), at, order=1, mode="nearest")
-            for index, band in enumerate(self._spline(tile))
+        shown = [ndimage.map_coordinates(band, at, order=3, prefilter=False, mode="mirror") for band in self._spline(tile)]
+        tone = [
+            ndimage.map_coordinates(band.astype(np.float32), at, order=1, mode="nearest")
+            for band in np.moveaxis(self.library.layers(tile)[0], 2, 0)
         ]
-        return np.stack(texture, axis=-1), seen
+        toned = _toned(np.stack(shown), np.stack(tone))
+        return np.stack([colour - toned * of_ground for colour, of_ground in zip(shown, tone, strict=True)], axis=-1), toned, seen
 
     def trimmed(self) -> "Roofs":
         """The same, without what it remembers of tiles where that has become much."""
@@ -313,6 +315,16 @@ class Roofs:
                 [ndimage.spline_filter(band, order=3, output=np.float32, mode="mirror") for band in bands]
             )
         return self._splines[tile]
+
+
+def _toned(shown: np.ndarray, tone: np.ndarray) -> np.ndarray:
+    """(h, w) from 0 to 1: how much of the ``tone`` of the ground (B, h, w) there is in what is ``shown`` (B, h, w).
+
+    All in the sun, and in the shade as much as it leaves. In walls and leaves, of another colour, there is none.
+    """
+    light = np.clip((shown * tone).sum(axis=0) / np.maximum((tone**2).sum(axis=0), 1), 0, 1)
+    off = ((shown - light * tone) ** 2).mean(axis=0)
+    return light * np.exp(-off / (2 * _SOIL**2))
 
 
 def _apart(angles: np.ndarray | list[float], angle: float) -> np.ndarray:

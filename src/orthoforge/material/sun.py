@@ -32,6 +32,10 @@ class Turn(NamedTuple):
         return (-own if self.mirrored else own) + 90.0 * self.quarters
 
 
+_TURNS = tuple(Turn(quarters, mirrored) for mirrored in (False, True) for quarters in range(4))
+_SAME = _TURNS[0]
+
+
 class Sunlit(NamedTuple):
     """A ``library`` whose tiles were turned, and by how many radians clockwise roofs of each of its places are to be turned
     ``further`` (P,), so that their light comes from where it was asked for."""
@@ -67,12 +71,20 @@ def sunlit(library: Library, azimuth: float, places: Iterable[int]) -> Sunlit:
     return Sunlit(turned, further)
 
 
+def turns_by_sun(own: float | None) -> list[tuple[Turn, float]]:
+    """All turns of tiles in which the sun stands at the azimuth ``own``, and by how many degrees it then stands elsewhere, nearest
+    first. Where no sun is seen it stands nowhere else."""
+    return [(_SAME, 0.0), *((turn, 0.0) for turn in _TURNS if turn != _SAME)] if own is None else _by_missing(own, own)
+
+
 def _nearest(own: float, asked: float) -> tuple[Turn, float]:
     """The turn that brings the sun from one azimuth nearest to another, and how many degrees are missing then."""
-    turns = [Turn(quarters, mirrored) for mirrored in (False, True) for quarters in range(4)]
-    missing = [(asked - turn.azimuth(own) + FULL_CIRCLE / 2) % FULL_CIRCLE - FULL_CIRCLE / 2 for turn in turns]
-    best = int(np.argmin(np.abs(missing)))
-    return turns[best], missing[best]
+    return _by_missing(own, asked)[0]
+
+
+def _by_missing(own: float, asked: float) -> list[tuple[Turn, float]]:
+    missing = [(turn, (asked - turn.azimuth(own) + FULL_CIRCLE / 2) % FULL_CIRCLE - FULL_CIRCLE / 2) for turn in _TURNS]
+    return sorted(missing, key=lambda one: abs(one[1]))
 
 
 def _turned(library: Library, turns: Mapping[int, Turn]) -> Library:
