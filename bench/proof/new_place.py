@@ -1,6 +1,6 @@
 """A place without labels: what its images are good for, beside labelled tiles of other places.
 
-    python -m bench.proof.new_place DATA STATE [--hours 2] [--seeds 3]
+    python -m bench.proof.new_place DATA STATE [--hours 2] [--seeds 3] [--places rf_arid ...]
     python -m bench.proof.new_place DATA STATE --hours 0    what is finished into bench/results/proof.json and docs/utility.md
 
 The labelled tiles are those of four other places. Each segmenter takes the same number of steps, with strong augmentation; where
@@ -68,7 +68,7 @@ class Case:
         """The segmenter of the labelled tiles, which is the same for all new places."""
         kept = self.folder.parent / f"labelled-{self.seed}"
         if not (kept / "segmenter.json").is_file():
-            self.trained().save(kept)
+            self.trained().save(kept, overwrite=True)
         return Segmenter.load(kept)
 
     @cached_property
@@ -144,10 +144,11 @@ def main() -> None:
     parser.add_argument("state", type=Path)
     parser.add_argument("--hours", type=float, default=2.0)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--places", nargs="+", default=list(TARGETS), help="these alone")
     options = parser.parse_args()
     ends_at, runs = time.monotonic() + 3600 * options.hours, options.state / "new-places"
     if options.hours:
-        run_arms(_cases(options.data, options.state, runs, options.seeds), ARMS, ends_at)
+        run_arms(_cases(options.data, options.state, runs, options), ARMS, ends_at)
     keep(collect(runs, options.data, options.state), RESULTS)
     write_table()
 
@@ -165,10 +166,10 @@ def labelled_tiles(data: Path, state: Path) -> TileStore:
     return prepare(scenes, state / "labelled" / "tiles", gsd=GSD_M, size=224, workers=1)
 
 
-def _cases(data: Path, state: Path, runs: Path, seeds: int) -> Iterator[Case]:
+def _cases(data: Path, state: Path, runs: Path, options: argparse.Namespace) -> Iterator[Case]:
     labelled = labelled_tiles(data, state)
-    for seed in range(seeds):
-        for place in TARGETS:
+    for seed in range(options.seeds):
+        for place in options.places:
             yield Case(labelled, tiles_of(PLACES[place], data, state / "places"), place, runs / place, seed)
 
 

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,9 +12,10 @@ from conftest import make_dataset, make_grid, make_image, make_mask, write_tiff
 from made_runs import make_run
 from material_runs import TOWN, refiner
 from orthoforge import SyntheticPairs
-from orthoforge.errors import DataError, OutputExistsError
+from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.growing import grow
+from orthoforge.growing.planning import OF_LIBRARY
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
 from orthoforge.tiles.prepare import prepare
@@ -183,3 +185,68 @@ def test_what_grows_has_the_histograms_of_tiles(tmp_path):
         assert np.abs(read_image(raster).reshape(-1, 3).astype(int) - (40, 60, 160)).max() <= 1
     with pytest.raises(OutputExistsError):
         grow(run, tmp_path / "data", tmp_path / "more", **options)  # in the run's own colours
+
+
+def blue_tiles(folder, size, *, gsd_m):
+    """Tiles of six scenes of one colour in ``folder / "data"``, a tile a scene."""
+    grid = make_grid((size, size), gsd_m=gsd_m)
+    for name in NAMES:
+        write_tiff(folder / f"data/images/{name}.tif", np.full((size, size, 3), (40, 60, 160), np.uint8), grid)
+        write_tiff(folder / f"data/masks/{name}.tif", TOWN[:size, :size].astype(np.uint8) * 255, grid)
+    return prepare(folder / "data", folder / "tiles", gsd=gsd_m, size=size, split="digits", workers=1)
+
+
+def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_path):
+    """What brought most beside few labelled tiles: their masks and material, in the histograms of these tiles."""
+    store = blue_tiles(tmp_path, 112, gsd_m=0.3)
+    options = {"tiles": store.path, "ratio": 0.5}
+    made = grow("orthoforge-material", tmp_path / "data", tmp_path / "more", **options)
+    assert made.added == made.wanted == 3
+    places = load_generator("orthoforge-material").library.place_names
+    assert {row["mask"]["kind"] for row in made.rows} == {"library"}
+    assert {row["place"] for row in made.rows} <= set(places)
+    assert any("0.12 IoU" in note and "twenty" in note for note in made.notes)
+    row = made.rows[0]
+    path = made.path / f"images/{row['name']}.tif"
+    assert read_tags(path)["HISTOGRAMS_FROM"] == store.fingerprint
+    with open_raster(path) as raster:
+        assert raster.grid.gsd_m() == pytest.approx(0.3)
+        assert np.abs(read_image(raster).reshape(-1, 3).astype(int) - (40, 60, 160)).max() <= 1
+    again = grow("orthoforge-material", tmp_path / "data", tmp_path / "twice", **options)
+    assert [one["mask"] for one in again.rows] == [one["mask"] for one in made.rows]
+    cut = prepare(made.path, tmp_path / "cut", gsd=0.3, size=112, split="digits", workers=1)
+    assert len(cut.ids("train")) == len(store.ids("train")) + 3 * 4  # of 224 px, cut at 112
+    of_theirs = grow(
+        "orthoforge-material", tmp_path / "data", tmp_path / "own", material_from=store.path, least_agreement=0, **options
+    )
+    assert {row["mask"]["kind"] for row in of_theirs.rows} == {"real"}
+
+
+def test_the_gain_that_a_note_names_is_the_one_that_was_measured():
+    rows = json.loads((Path(__file__).parents[2] / "bench/results/proof.json").read_text("utf-8"))["rows"]
+    arm, setting = "real + synthetic 1:1, other places", "4 places, 6 tiles and weights of other places"
+    measured = next(row["difference"] for row in rows if row["arm"] == arm and row["setting"] == setting)
+    assert f"brought {measured:.2f} IoU" in OF_LIBRARY
+
+
+def test_weights_without_a_library_have_no_masks_to_grow(plain, tmp_path):
+    store = prepare(plain, tmp_path / "tiles", size=32, split="digits")
+    run = make_run(tmp_path / "run", store)
+    with pytest.raises(ConfigError, match="no library whose masks could be taken"):
+        grow(run, plain, tmp_path / "more", masks="library")
+
+
+def test_pairs_of_the_library_make_tiles_of_coarser_ground_too(tmp_path):
+    store = blue_tiles(tmp_path, 144, gsd_m=0.5)
+    made = grow("orthoforge-material", tmp_path / "data", tmp_path / "more", tiles=store.path, ratio=0.2)
+    cut = prepare(made.path, tmp_path / "cut", gsd=0.5, size=144, split="digits", workers=1)
+    assert len(cut.ids("train")) > len(store.ids("train")), "a pair of 224 px of 0.3 m is smaller than a tile of 144 px of 0.5 m"
+
+
+def test_a_folder_called_library_comes_first(plain, tmp_path, monkeypatch):
+    store = prepare(plain, tmp_path / "tiles", size=32, split="digits")
+    run = make_run(tmp_path / "run", store)
+    write_tiff(tmp_path / "library/own1.tif", np.eye(32, dtype=np.uint8) * 255, None)
+    monkeypatch.chdir(tmp_path)
+    made = grow(run, plain, tmp_path / "more", masks="library", ratio=0.2, least_agreement=0)
+    assert {row["mask"]["kind"] for row in made.rows} == {"given"}

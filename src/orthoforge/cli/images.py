@@ -138,7 +138,7 @@ def grow(
     out: Out,
     ratio: float = 1.0,
     variants: int = 1,
-    masks: Literal["real", "transform", "recombine", "streets"] | Path = "real",
+    masks: Literal["real", "transform", "recombine", "streets", "library"] | Path | None = None,
     split: Literal["digits", "inria"] | None = None,
     least_agreement: float | None = None,
     tiles: Path | None = None,
@@ -173,13 +173,14 @@ def grow(
         out: Folder for the larger data set, also in an object store.
         ratio: Number of synthetic pairs for each real pair that trains.
         variants: Number of images for each mask. More than one needs a network with noise.
-        masks: Where masks come from. real: the training masks again. transform, recombine or streets: forged from them. Or
-            a folder of masks.
+        masks: Where masks come from. real: the training masks again. transform, recombine or streets: forged from them. library:
+            those of the weights' own material. Or a folder of masks. When left out: library for orthoforge-material with --tiles
+            and without --material-from, else real.
         split: Which scenes train, by their numbers. For weights without tiles, where --tiles is not given. For a run whose tiles
             are gone: the rule that it was trained by.
         least_agreement: A segmenter looks for the mask in each image. Reject an image in which it recognises less than this
-            share of what it recognises in real ones. 0 leaves the segmenter out. When left out: 0.5, but 0 for weights that come
-            without tiles, where --tiles is not given.
+            share of what it recognises in real ones. 0 leaves the segmenter out. When left out: 0.5, but 0 for masks of the
+            library, and for weights that come without tiles, where --tiles is not given.
         tiles: Tiles that `orthoforge prepare` cut from DATA. They say which scenes train, and the segmenter learns from them. For
             weights that come without tiles, such as orthoforge-s. Those of the run when left out.
         material_from: Tiles of your own, a folder made by `orthoforge prepare`, which may be that of --tiles. Weights of
@@ -187,7 +188,8 @@ def grow(
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
             When left out, 0 with --material-from, else 1.
         histograms_from: Tiles of your own, which may be those of --tiles. Images of weights of orthoforge-material then have the
-            histograms of these tiles: roofs and ground of the weights in the colours of your place.
+            histograms of these tiles: roofs and ground of the weights in the colours of your place. With masks of the library,
+            those of --tiles when left out.
         sun: For weights with material: the azimuth of the sun, in degrees clockwise from north. Roofs, ground and shadows are
             then lit from there. When left out, it stands where it does in the material.
         seed: Seed of masks, order and noise.

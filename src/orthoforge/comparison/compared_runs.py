@@ -10,7 +10,7 @@ from orthoforge.bands import unseen_bands
 from orthoforge.checkpoint_state import Tiles
 from orthoforge.checkpoints import classes_of, run_folder
 from orthoforge.errors import CheckpointError, ConfigError, DataError, OrthoforgeError
-from orthoforge.files import real_path
+from orthoforge.files import no_folder, real_path
 from orthoforge.run_files import ArgsTiles, RunArgs, read_args, read_results
 from orthoforge.runs import Run, unfinished
 from orthoforge.tiles.manifest import STORE
@@ -178,7 +178,7 @@ def _labels(found: Sequence[ComparedRun]) -> list[str]:
 def _stores_at(data: Path) -> list[Path]:
     """``data`` itself, or the stores in it."""
     if not data.is_dir():
-        raise DataError(f"{data}: no such folder. --data is a folder of tiles made by orthoforge prepare, or a folder of several.")
+        raise DataError(f"{no_folder(data)}. --data is a folder of tiles made by orthoforge prepare, or a folder of several.")
     stores = [data] if (data / STORE).is_file() else sorted(path.parent for path in data.glob(f"*/{STORE}"))
     if not stores:
         raise DataError(f"{data}: holds no tiles (no {STORE}, and none in the folders in it). Make them with orthoforge prepare.")

@@ -8,6 +8,7 @@ import numpy as np
 
 from orthoforge.errors import DataError
 from orthoforge.evaluation.subject import ImageSet, Subject
+from orthoforge.files import no_folder
 from orthoforge.geo.rasters import DRIVERS, Raster, open_raster, read_image
 from orthoforge.masks.reader import MaskReader
 from orthoforge.tiles.store import TileStore
@@ -104,7 +105,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     """The rasters of a folder by name without suffix, sorted. ``DataError`` when there is none, or two share a stem."""
     files: dict[str, Path] = {}
     if not folder.is_dir():
-        raise DataError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}.")
+        raise DataError(f"{no_folder(folder)}.")
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() not in DRIVERS or path.name.startswith(".") or path.is_dir():
             continue

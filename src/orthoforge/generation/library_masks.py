@@ -10,7 +10,7 @@ from orthoforge.errors import ConfigError
 from orthoforge.generation.given_masks import GivenMasks
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import PIXEL_SIZE_TAG
-from orthoforge.masks.turned import turned_mask
+from orthoforge.masks.turned import mirrored_to, turned_mask
 from orthoforge.masks.writing import write_mask
 from orthoforge.trained_generator import TrainedGenerator
 
@@ -28,20 +28,33 @@ def library_masks(generator: TrainedGenerator, folder: Path, seed: int) -> Given
 
     ``ConfigError`` for a generator without a library.
     """
-    library = generator.library
-    if library is None:
+    masks = [library_mask(generator, number, folder, seed) for number in range(library_size(generator))]
+    return GivenMasks(tuple(path for path, _ in masks), places=tuple(place for _, place in masks))
+
+
+def library_size(generator: TrainedGenerator) -> int:
+    """How many tiles the generator's library has. ``ConfigError`` where it has no library."""
+    if generator.library is None:
         raise ConfigError(
             f"{generator.recipe.name} has no library whose masks could be taken. Name masks of your own, or weights of "
             "orthoforge-material."
         )
-    paths = []
-    for number in range(len(library)):
-        mask = _Mask(turned_mask(library.mask_values(number), number, seed))
-        path = folder / f"{library.place_names[library.places[number]]}_{number}.tif"
-        tags = {} if generator.gsd_m is None else {PIXEL_SIZE_TAG: f"{generator.gsd_m:g}"}
-        write_mask(path, mask, generator.classes if library.classes is not None else None, tags=tags)
-        paths.append(path)
-    return GivenMasks(tuple(paths), places=tuple(library.place_names[place] for place in library.places))
+    return len(generator.library)
+
+
+def library_mask(generator: TrainedGenerator, number: int, folder: Path, seed: int, *, least_px: int = 0) -> tuple[Path, str]:
+    """Write the mask of a tile of the library, turned or mirrored and shifted by ``seed``, into ``folder``; its path and its place.
+
+    It is ``least_px`` wide and high at least, mirrored at its edges. What is there is replaced.
+    """
+    library = generator.library
+    assert library is not None
+    place, values = library.place_names[library.places[number]], library.mask_values(number)
+    mask = _Mask(turned_mask(mirrored_to(values, least_px), number, seed))
+    tags = {} if generator.gsd_m is None else {PIXEL_SIZE_TAG: f"{generator.gsd_m:g}"}
+    path = folder / f"{place}_{number}.tif"
+    write_mask(path, mask, generator.classes if library.classes is not None else None, tags=tags, overwrite=True)
+    return path, place
 
 
 @dataclass(frozen=True)

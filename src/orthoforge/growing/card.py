@@ -32,6 +32,7 @@ _HOW = {
     "transform": "real training masks, changed geometrically",
     "recombine": "footprints of real training masks, put together to new blocks",
     "streets": "streets and parcels drawn from measurements of real training masks",
+    "library": "masks of the weights' own material, turned and shifted",
 }
 
 
@@ -138,6 +139,8 @@ def _table(rows: Sequence[Mapping[str, Any]], ground: Ground) -> str:
 
 
 def _split_words(rule: str | None, settings: Mapping[str, Any]) -> str:
+    if settings["masks"] == "library":
+        return "They are of the tiles that the material was taken from: of other places, or of training tiles."
     if settings["masks"] not in _HOW:
         return "None of them is the mask of a real scene that does not train, or shows its ground."
     by = [f"the rule `{rule}`"] * bool(rule) + ["the manifest of the run's tiles"] * bool(settings["tiles"])

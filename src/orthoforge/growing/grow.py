@@ -19,7 +19,7 @@ from orthoforge.growing.candidates import Maker, asked_for, fill
 from orthoforge.growing.card import write_card
 from orthoforge.growing.judging import Judge, judge_of
 from orthoforge.growing.labelling import add_labels
-from orthoforge.growing.mask_streams import How, Stream, forged_streams, given_stream, real_streams, shares
+from orthoforge.growing.mask_streams import Forged, How, Stream, forged_streams, given_stream, library_stream, real_streams, shares
 from orthoforge.growing.naming import Names
 from orthoforge.growing.planning import Plan, Reading, plan_of
 from orthoforge.growing.records import CandidateRow, Counts, Rule, Summary
@@ -59,7 +59,7 @@ def grow(
     *,
     ratio: float = 1.0,
     variants: int = 1,
-    masks: How | str | Path = "real",
+    masks: How | str | Path | None = None,
     split: Rule | None = None,
     least_agreement: float | None = None,
     tiles: str | Path | None = None,
@@ -90,21 +90,24 @@ def grow(
     How files are read, and where the real pairs lie, is said as in ``prepare``; ``real_masks`` is the folder of their masks. What
     is left out is as the tiles of the run were cut.
 
-    Masks come only from the ground that ``run`` was trained on: real ones again, ones forged from them (``transform``,
-    ``recombine``, ``streets``), or those of a folder. The tiles of the run say which scenes train; without them the rule ``split``
-    does. Images are made at the resolution of the run and written on the grid of the mask.
+    Masks come only from the ground that ``run`` was trained on: real ones again (``real``), ones forged from them
+    (``transform``, ``recombine``, ``streets``), those of the weights' own material (``library``), or those of a folder. When left
+    out, they are ``library`` for weights of buildings with material that came without tiles, where ``tiles`` is given and
+    ``material_from`` is not; else ``real``. The tiles of the run say which scenes train; without them the rule ``split`` does.
+    Images are made at the resolution of the run and written on the grid of the mask.
 
-    A segmenter that learned from the training tiles of the run looks for the mask in each image. It rejects an image in which it
-    recognises less than ``least_agreement`` × what it recognises in real ones. Others are made in its place, three times as many as
-    wanted at most. 0 leaves the segmenter out. The default is 0.5. It is 0 for weights that came without tiles, and a note then
-    says so. ``segmenter`` changes its training. ``out/synthetic.jsonl`` lists kept and rejected pairs, and
-    ``out/README.md`` is the data card.
+    A segmenter that learned from the training tiles of the run looks for the mask in each image. It rejects an image in which
+    it recognises less than ``least_agreement`` × what it recognises in real ones. Others are made in its place, three times as
+    many as wanted at most. 0 leaves the segmenter out. The default is 0.5. It is 0 for weights that came without tiles, and for
+    masks of the library, and a note then says so. ``segmenter`` changes its training. ``out/synthetic.jsonl`` lists kept and
+    rejected pairs, and ``out/README.md`` is the data card.
 
     ``tiles`` are tiles that were prepared of ``data``, for weights that came without any: they say which scenes train, and the
     segmenter learns from them. Of a run of your own they are its tiles, where these lie elsewhere now.
 
     ``material_from`` are tiles whose roofs and ground images are composed of, without training, as in ``generate``. The weights are
-    then those of ``orthoforge-material``. ``refinement``, ``histograms_from`` and ``sun`` are as in ``generate``.
+    then those of ``orthoforge-material``. ``refinement``, ``histograms_from`` and ``sun`` are as in ``generate``. With masks
+    of the library, ``histograms_from`` is ``tiles`` when left out.
 
     ``labels`` (``coco``, ``yolo``, ``instances``) are written for other programs beside all pairs, real ones too
     (``labels.LabelFolder``). A finished data set that lacks them gets them, and is not grown again.
@@ -142,12 +145,10 @@ def grow(
             reading=reading, where=where, drawn=drawn, segmenter=segmenter or SegmenterSettings(), device=device,
         )  # fmt: skip
         with team_on(on, here=Here()) as team:
-            return _grow(plan, out, folder or plan.pairs[0].image.parent, masks, labels, team, overwrite=overwrite)
+            return _grow(plan, out, folder or plan.pairs[0].image.parent, labels, team, overwrite=overwrite)
 
 
-def _grow(
-    plan: Plan, out: Path, data: Path, masks: How | str | Path, labels: Sequence[LabelFormat], team: Team, *, overwrite: bool
-) -> Grown:
+def _grow(plan: Plan, out: Path, data: Path, labels: Sequence[LabelFormat], team: Team, *, overwrite: bool) -> Grown:
     staging = Staging(out, plan.settings, plan.former)
     with lock(out):
         if staging.begin(overwrite=overwrite):
@@ -156,7 +157,7 @@ def _grow(
             add_labels(plan, staging, grown.rows, labels)
             return grown
         try:
-            summary = None if staging.is_ready else _assemble(plan, staging, data, masks, team)
+            summary = None if staging.is_ready else _assemble(plan, staging, data, team)
         except OrthoforgeError:
             staging.give_up()
             raise
@@ -170,13 +171,13 @@ def _grow(
     return grown
 
 
-def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path, team: Team) -> Summary:
+def _assemble(plan: Plan, staging: Staging, data: Path, team: Team) -> Summary:
     """The whole data set in the work folder; returns what is to be said of it."""
     settings, generator, reader = plan.settings, plan.generator, plan.reader
     ground = training_ground(data, plan.pairs, plan.store, settings["split"], reader, staging.work / "cuts", settings["seed"])
     total = max(1, math.floor(settings["ratio"] * sum(ground.training.values()) + 0.5))
     quotas = {place: quota for place, quota in shares(total, ground.training).items() if quota}
-    streams = _streams(plan, ground, quotas, masks, staging.work / "forged", total)
+    streams = _streams(plan, ground, quotas, staging.work, total)
     _require_space(plan, ground, quotas, staging.out)
     judge = _judge(plan, staging)
     folders_of_out = [staging.data / part for part in (plan.places.images, plan.places.masks)]
@@ -221,7 +222,8 @@ def _assemble(plan: Plan, staging: Staging, data: Path, masks: str | Path, team:
     return {"counts": counts, "real_iou": judge.real_iou if judge else None, "notes": notes}
 
 
-def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], masks: str | Path, folder: Path, total: int) -> list[Stream]:
+def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], work: Path, total: int) -> list[Stream]:
+    masks, seed = plan.settings["masks"], plan.settings["seed"]
     variants, noisy = plan.settings["variants"], plan.generator.is_noisy
     if masks == "real":
         lacking = [place for place, quota in quotas.items() if not noisy and quota > len(ground.sources[place])]
@@ -233,9 +235,19 @@ def _streams(plan: Plan, ground: Ground, quotas: Mapping[str, int], masks: str |
                 "streets, or a smaller --ratio."
             )
         return real_streams(ground, quotas, variants, noisy=noisy)
-    if masks in get_args(How):
-        return forged_streams(ground, quotas, variants, masks, folder, plan.reader, plan.settings["seed"])  # type: ignore[arg-type]
+    if masks in get_args(Forged):
+        return forged_streams(ground, quotas, variants, masks, work / "forged", plan.reader, seed)  # type: ignore[arg-type]
+    if masks == "library":
+        return [library_stream(plan.generator, work / "library", total, variants, least_px=_tile_px(plan), seed=seed)]
     return [given_stream(Path(masks), ground, total, variants, plan.generator, plan.reader)]
+
+
+def _tile_px(plan: Plan) -> int:
+    """The side of the user's tiles in pixels of the generator: a smaller mask would not make one."""
+    if plan.store is None:
+        return 0
+    theirs, ours = plan.store.gsd_m, plan.generator.gsd_m
+    return math.ceil(plan.store.size_px * theirs / ours) if theirs and ours else plan.store.size_px
 
 
 def _judge(plan: Plan, staging: Staging) -> Judge | None:

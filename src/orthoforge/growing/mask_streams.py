@@ -10,8 +10,10 @@ from typing import Literal
 import numpy as np
 
 from orthoforge.errors import DataError
+from orthoforge.files import no_folder
 from orthoforge.forging.forge import forge
 from orthoforge.forging.places import rasters_in
+from orthoforge.generation.library_masks import library_mask, library_size
 from orthoforge.geo.areas import Areas, meetings
 from orthoforge.geo.grid import Grid, require_north_up
 from orthoforge.geo.rasters import open_raster, read_tags
@@ -24,7 +26,7 @@ from orthoforge.scenes.sources import Pair, natural_key
 from orthoforge.trained_generator import TrainedGenerator
 
 Forged = Literal["transform", "recombine", "streets"]
-How = Literal["real", "transform", "recombine", "streets"]
+How = Literal["real", "transform", "recombine", "streets", "library"]
 # A filter that rejects two of three would ask for three times the images; more is a matter for another training.
 MOST_TRIES = 3
 
@@ -100,10 +102,29 @@ def given_stream(
     return Stream("", quota, itertools.islice(itertools.cycle(masks), tries))
 
 
+def library_stream(generator: TrainedGenerator, folder: Path, quota: int, variants: int, *, least_px: int, seed: int) -> Stream:
+    """Masks of the generator's own material in an order of chance, turned otherwise each time that they come again.
+
+    They are written into ``folder``, ``least_px`` wide and high at least. ``ConfigError`` for a generator without a library.
+    """
+    order = np.random.default_rng(seed).permutation(library_size(generator)).tolist()
+    tries = MOST_TRIES * math.ceil(quota / variants)
+
+    def masks() -> Iterator[NewMask]:
+        for turn in range(tries):
+            number, of_round = order[turn % len(order)], seed + turn // len(order)
+            path, place = library_mask(generator, number, folder / str(of_round), of_round, least_px=least_px)
+            origin: Origin = {"kind": "library", "place": place, "number": number, "seed": of_round}
+            tags = {"MASK_ORIGIN": "library", "SOURCE_SCENES": f"{place} {number} of the weights' material"}
+            yield NewMask(path, place, Scale(1.0, generator.gsd_m), origin, tags)
+
+    return Stream("", quota, masks())
+
+
 def mask_files(folder: Path) -> list[Path]:
     """The rasters of a folder, in natural order. ``DataError`` when there is none."""
     if not folder.is_dir():
-        raise DataError(f"{folder}: no such folder. --masks is real, transform, recombine, streets, or a folder of masks.")
+        raise DataError(f"{no_folder(folder)}. --masks is real, transform, recombine, streets, library, or a folder of masks.")
     found = rasters_in(folder)
     if not found:
         raise DataError(f"{folder}: no mask in this folder (GeoTIFF, PNG or JPEG).")

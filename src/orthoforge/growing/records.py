@@ -16,12 +16,15 @@ class SceneOrigin(TypedDict):
 
 
 class Origin(TypedDict):
-    """Where a mask comes from. ``kind`` is ``real`` (with a scene and window), ``given`` (with a file), or how it was forged."""
+    """Where a mask comes from. ``kind`` is ``real`` (with a scene and window), ``given`` (with a file), ``library`` (a number of a
+    place of the weights' own material), or how it was forged."""
 
     kind: str
     scene: NotRequired[str]
     window: NotRequired[list[int] | None]
     file: NotRequired[str]
+    place: NotRequired[str]
+    number: NotRequired[int]
     sources: NotRequired[list[SceneOrigin]]
     seed: NotRequired[int]
     parameters: NotRequired[Parameters]

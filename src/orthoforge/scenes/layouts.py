@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orthoforge.errors import ConfigError, DataError
-from orthoforge.files import readable
+from orthoforge.files import no_folder, readable
 from orthoforge.geo.rasters import DRIVERS
 
 # In small letters, in the order in which they are looked for.
@@ -100,7 +100,7 @@ def require_folder(data: Path) -> None:
     with readable(data):
         there = data.is_dir()
     if not there:
-        raise DataError(f"{data}: {'not a folder' if data.exists() else 'no such folder'}. {ACCEPTED}")
+        raise DataError(f"{no_folder(data)}. {ACCEPTED}")
 
 
 def rasters_of(folder: Path) -> list[Path]:

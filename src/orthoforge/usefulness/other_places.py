@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from orthoforge.masks.turned import turned_mask
+from orthoforge.masks.turned import mirrored_to, turned_mask
 from orthoforge.tiles import manifest
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.subset import training_on
@@ -54,6 +54,4 @@ def tiles_of_other_places(
 
 def _turned(values: np.ndarray, size_px: int, key: tuple[int, ...]) -> np.ndarray:
     """A copy of a library's mask that is no copy to the eye, as large as the real tiles."""
-    grow = max(0, size_px - len(values))
-    turned = turned_mask(np.pad(values, ((0, grow), (0, grow)), mode="symmetric"), *key)
-    return np.ascontiguousarray(turned[:size_px, :size_px])
+    return np.ascontiguousarray(turned_mask(mirrored_to(values, size_px), *key)[:size_px, :size_px])
