@@ -1,12 +1,13 @@
 """A few labelled tiles of a place, and weights that know other places: what their images bring beside these tiles.
 
-    python -m bench.proof.few_labels DATA STATE [--hours 2] [--seeds 3] [--tiles 6]
+    python -m bench.proof.few_labels DATA STATE [--hours 2] [--seeds 3] [--tiles 6] [--places rf_arid ...] [--arms ...]
     python -m bench.proof.few_labels DATA STATE --hours 0    what is finished into bench/results/proof.json and docs/utility.md
 
 The segmenter has six real tiles of a place that the weights never saw. Beside them, one for one, it is given images that
 ``orthoforge-material`` makes of the masks and the material of its own four places, in the histograms of the six: what ``utility
 --other-places`` does. What costs nothing are the six tiles alone, in four ways. A further arm takes real tiles of those four places
-in the same histograms: who has such tiles needs no generator. Seed 0 of two places chose the arm, so seeds begin with 1. Places,
+in the same histograms: who has such tiles needs no generator. The last arm is the generator's without its network: the canvases as
+they are. Seed 0 of two places chose the arm, so seeds begin with 1. Places,
 tiles, seeds, ratio and steps were fixed before their first training. Called again, it goes on where it was.
 """
 
@@ -67,12 +68,10 @@ class Case:
         store = as_tiles(matched, self.folder / f"matched-{self.seed}", place=self.place)
         return store, store.ids("train")
 
-    @cached_property
-    def generated(self) -> Tiles:
+    def generated(self, refinement: float) -> Tiles:
         """Images of the weights' own masks and material, in the histograms of the few."""
-        store = tiles_of_other_places(
-            load_generator("orthoforge-material"), *self.own, self.folder / "generated", most=MOST_TILES, seed=self.seed
-        )
+        generator = load_generator("orthoforge-material").with_refinement(refinement)
+        store = tiles_of_other_places(generator, *self.own, self.folder / "generated", most=MOST_TILES, seed=self.seed)
         return store, np.arange(len(store.rows))
 
 
@@ -84,10 +83,12 @@ FREE: Mapping[str, Callable[[Case], Segmenter]] = {
 }
 """What costs nothing."""
 OTHER_PLACES, GENERATED = "real + real tiles of other places 1:1", "real + synthetic 1:1, other places"
+COMPOSED = f"{GENERATED}, refinement 0"
 ARMS: Mapping[str, Callable[[Case], Segmenter]] = {
     **FREE,
     OTHER_PLACES: lambda case: case.trained(Arm("mixed", 1.0), case.of_other_places),
-    GENERATED: lambda case: case.trained(Arm("mixed", 1.0), case.generated),
+    GENERATED: lambda case: case.trained(Arm("mixed", 1.0), case.generated(1.0)),
+    COMPOSED: lambda case: case.trained(Arm("mixed", 1.0), case.generated(0.0)),
 }
 
 
@@ -100,11 +101,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tiles", type=int, default=FEW[0], help="that the segmenter has of its place")
     parser.add_argument("--places", nargs="+", default=list(TARGETS))
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="that are trained now")
     options = parser.parse_args()
     if options.hours:
         ends_at = time.monotonic() + 3600 * options.hours
         cases = _cases(options.data, options.state, options.places, options.tiles, options.seeds)
-        run_arms(cases, ARMS, ends_at)
+        run_arms(cases, {arm: ARMS[arm] for arm in options.arms}, ends_at)
         return
     keep([row for tiles in FEW for row in collect(tiles, options.data, options.state)], RESULTS)
     write_table()

@@ -5,11 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from made_library import make_library, make_town
+from scipy import ndimage
 
 from conftest import examples
 from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
 from orthoforge.material.canvas import Composer
+from orthoforge.material.library import Library
 
 TOWN = make_town()
 LIBRARY = make_library()
@@ -91,6 +93,18 @@ def test_the_source_says_where_a_pixel_is_from():
 def test_no_piece_of_ground_is_all_there_is():
     source = composer(np.zeros((600, 600), bool)).canvas(Window(0, 0, 600, 600)).source
     assert np.bincount(source.ravel(), minlength=len(LIBRARY)).max() < 0.5 * source.size
+
+
+def test_ground_is_nowhere_smeared_where_tiles_have_little_of_it():
+    random = np.random.default_rng(0)
+    image = np.where(np.arange(112) < 86, 200, 120) + random.normal(0, 8, (4, 112, 112))
+    masks = np.broadcast_to(np.arange(112) < 86, image.shape).copy()
+    masks[:, 100:] = False
+    images = np.repeat(np.clip(image, 0, 255).astype(np.uint8)[..., None], 3, axis=3)
+    library = Library(images, masks, np.zeros(4, int), ("town",), tuple("abcd"))
+    shown = composer(np.zeros((300, 300), bool), library=library).canvas(Window(0, 0, 300, 300)).image[..., 0].astype(float)
+    detail = ndimage.generic_filter(shown, np.std, 7)
+    assert (detail < 2).mean() < 0.01
 
 
 def test_ground_between_houses_is_from_between_houses():

@@ -194,6 +194,18 @@ def test_the_darkest_corners_do_not_set_the_depth_of_shade():
     assert light.ratio == pytest.approx(0.6, abs=0.02)
 
 
+@pytest.mark.parametrize("seen", [(60, 76, 52), (70, 50, 60), (50, 60, 70)])
+def test_shade_is_as_blue_as_the_ground_or_bluer(seen):
+    masks = np.zeros((2, 80, 80), bool)
+    masks[:, 30:50, 30:50] = True
+    images = np.full((2, 80, 80, 3), 140, np.uint8)
+    shade = (shifted(masks, 6, 0) | shifted(masks, 3, 0)) & ~masks
+    images[shade] = seen  # as much of it is leaves
+    ratio = light_of(images, masks, ~masks & ~shade, shade).ratio
+    assert (np.diff(ratio) >= -1e-9).all()
+    assert ratio.mean() == pytest.approx(np.mean(seen) / 140, abs=0.01)
+
+
 def test_what_is_dark_already_is_not_shaded_again():
     light = Light((1.0, 0.0), 8, np.full(3, 0.5), np.full(3, 40.0), np.full(3, 100.0))
     image = np.array([[[100.0] * 3, [50.0] * 3, [20.0] * 3]], np.float32)
