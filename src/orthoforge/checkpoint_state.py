@@ -92,6 +92,7 @@ class Form:
     tiles: Tiles
     checksums: Checksums
     versions: dict[str, object] = field(default_factory=dict)  # not in pretrained folders
+    refinement: Annotated[float, Field(ge=0, le=1)] | None = None  # in pretrained folders alone, where it is not the usual one
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ class CheckpointState(Form):
     """A checkpoint's state, or a pretrained folder's.
 
     ``recipe`` are its fields as they were written: a recipe of another version may have others (``checkpoints.recipe_of``).
-    ``versions`` is what it was trained with and on.
+    ``versions`` is what it was trained with and on. ``refinement`` is the share of its network's changes that a canvas gets unless
+    another is asked for.
     """
 
     recorded: Mapping[str, object] = field(kw_only=True, repr=False)

@@ -80,6 +80,13 @@ class SavedGenerator:
         return tuple(self.state.tiles.places) if self.network.styles is not None else ()
 
     @property
+    def refinement(self) -> float:
+        """The share of its network's changes that a canvas gets unless another is asked for. Of material that was given to it the
+        network never saw anything, and changes nothing."""
+        usual = 0.0 if self.state.tiles.material else 1.0
+        return usual if self.state.refinement is None else self.state.refinement
+
+    @property
     def attribution(self) -> str:
         """Whom to name for the tiles that it was trained on and, where it was given material of others, for that."""
         own, given = self.state.tiles.attribution, self.state.tiles.material

@@ -152,6 +152,12 @@ def test_of_many_tiles_some_of_each_scene_are_taken_and_their_number_is_told(gen
     assert "material: 2 tiles of heath, mead;" in capsys.readouterr().err
 
 
+def test_it_is_kept_with_the_refinement_that_was_asked_for(generator, given, store, tmp_path):
+    assert load_generator(given.with_refinement(1).save_pretrained(tmp_path / "all-material")).refinement == 1
+    half = load_generator(generator.with_refinement(0.5).save_pretrained(tmp_path / "half-material"))
+    assert (half.refinement, half.with_material(store).refinement) == (0.5, 0)
+
+
 def test_it_can_be_kept(given, tmp_path):
     folder = given.save_pretrained(tmp_path / "heath-material", name="heath-material")
     again = load_generator(folder)

@@ -18,6 +18,7 @@ from orthoforge.generation.outputs import is_made, synthetic_tags
 from orthoforge.generation.scene import Scene
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import read_tags
+from orthoforge.hub import publish
 from orthoforge.material.packing import pack
 from orthoforge.trained_generator import TrainedGenerator, load_generator
 
@@ -197,6 +198,30 @@ def test_the_library_goes_along_when_it_is_published(generator, tmp_path):
     assert again.material == generator.material
     assert "material.zip" in (folder / "README.md").read_text()
     assert np.abs(again(TOWN, seed=3).astype(int) - generator(TOWN, seed=3)).max() <= 3  # weights are kept as float16
+
+
+@pytest.mark.parametrize("share", [0, 0.25, 1])
+def test_a_published_folder_says_how_much_its_network_changes_by_default(run, generator, share, tmp_path):
+    folder = publish(run, tmp_path / "town-material", refinement=share)
+    published = load_generator(folder)
+    assert published.refinement == share
+    again = published.save_pretrained(tmp_path / "again-material")
+    assert load_generator(again).refinement == share
+    assert load_generator(published.with_refinement(0.5).save_pretrained(tmp_path / "half-material")).refinement == 0.5
+    said = {0: "by default the network changes nothing of the canvas", 0.25: "by default images get 25% of what", 1: ""}[share]
+    assert said in (folder / "README.md").read_text()
+    canvas = generator.told(TOWN, seed=3).values
+    assert (published(TOWN, seed=3) == canvas).all() == (share == 0)
+    mask = write_tiff(tmp_path / "town.tif", TOWN.astype(np.uint8), make_grid(TOWN.shape, gsd_m=0.5))
+    tags = read_tags(generate(published, [mask], tmp_path / "made.tif")[0])
+    assert tags.get("REFINEMENT") == {0: "0", 0.25: "0.25", 1: None}[share]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])
+def test_a_folder_is_not_published_with_what_is_no_share(run, share, tmp_path):
+    with pytest.raises(ConfigError, match="a share from 0"):
+        publish(run, tmp_path / "town-material", refinement=share)
+    assert not (tmp_path / "town-material").exists()
 
 
 def test_tags_and_stac_item_say_whose_pixels_an_image_holds(generator, run, tmp_path):

@@ -534,6 +534,12 @@ def test_publish_refuses_before_it_writes(run, tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_refines_nothing_is_published_without_a_refinement(run, tmp_path):
+    with pytest.raises(ConfigError, match="refines no canvas"):
+        publish(run, tmp_path / "town-s", refinement=0.5)
+    assert not (tmp_path / "town-s").exists()
+
+
 def test_the_wheel_holds_bundled_weights_and_templates(tmp_path, run):
     project = tmp_path / "project"
     project.mkdir()

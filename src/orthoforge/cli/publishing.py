@@ -16,6 +16,7 @@ def publish(
     name: str | None = None,
     card: Path | None = None,
     push: str | None = None,
+    refinement: float | None = None,
     full_precision: bool = False,
     overwrite: bool = False,
 ) -> None:
@@ -31,6 +32,8 @@ def publish(
         name: Name of the model. That of the folder when left out.
         card: YAML file with what only people know: sources, licences, scores, limits.
         push: Also upload it to this repository of the Hugging Face hub, owner/name.
+        refinement: For weights with material: how much their network may change what was composed of it unless `generate` is told
+            otherwise, from 0 (nothing) to 1.
         full_precision: Keep weights as float32, which is twice as large. Without it they are float16.
         overwrite: Replace a folder that was published before.
     """
@@ -43,7 +46,10 @@ def publish(
             "file of --card, by a line such as `license: Apache-2.0`.",
             file=sys.stderr,
         )
-    print(publish(run, out, name=name, card=facts, push=push, full_precision=full_precision, overwrite=overwrite))
+    folder = publish(
+        run, out, name=name, card=facts, push=push, refinement=refinement, full_precision=full_precision, overwrite=overwrite
+    )
+    print(folder)
     if push:
         print(f"uploaded to {push}")
 

@@ -40,6 +40,7 @@ def publish(
     name: str | None = None,
     card: CardFacts | str | Path | None = None,
     push: str | None = None,
+    refinement: float | None = None,
     full_precision: bool = False,
     overwrite: bool = False,
 ) -> Path:
@@ -47,8 +48,9 @@ def publish(
 
     ``run`` is a run folder or a checkpoint. ``name`` is the name of the model, that of the folder unless given. ``card`` holds what
     only people know: sources, licence, scores, limits. It is ``CardFacts`` or the path of a YAML file. ``push`` is a repository
-    ``owner/name`` of the Hugging Face hub. Errors are those of ``save_pretrained`` and ``push_to_hub``; a missing extra is said
-    before anything is written.
+    ``owner/name`` of the Hugging Face hub. ``refinement``, for weights with material, is the share of its network's changes that
+    images get unless another is asked for (``TrainedGenerator.with_refinement``). Errors are those of ``save_pretrained`` and
+    ``push_to_hub``; a missing extra is said before anything is written.
 
     Examples:
         >>> from orthoforge import load_generator, publish
@@ -61,7 +63,7 @@ def publish(
         remote.require_repository_name(push)
         remote.require_client(f"uploading to {push}")
         facts = dataclasses.replace(facts, repository=push)
-    save_pretrained(run, out, half=not full_precision, card=facts, name=name, overwrite=overwrite)
+    save_pretrained(run, out, half=not full_precision, card=facts, name=name, refinement=refinement, overwrite=overwrite)
     if push is not None:
         push_to_hub(Path(out), push)
     return Path(out)
@@ -74,16 +76,18 @@ def save_pretrained(
     half: bool = True,
     card: CardFacts | str | Path | None = None,
     name: str | None = None,
+    refinement: float | None = None,
     overwrite: bool = False,
 ) -> Path:
     """Write a generator, or that of a run, as a pretrained folder that ``load_generator`` reads; returns ``folder``.
 
     With ``half``, weights are kept as float16 where their values fit into it; they come back as float32. Paths of this machine are
-    left out. The folder appears when it is whole and was read back; killed before, nothing of that name is there.
+    left out. ``refinement`` is the share of its network's changes that images get by default, where it is another one than the
+    generator's. The folder appears when it is whole and was read back; killed before, nothing of that name is there.
 
     Raises ``OutputExistsError`` when ``folder`` exists (with ``overwrite``, only when it holds other things than a pretrained
-    folder does), ``ConfigError`` for a name or facts that cannot be, or a generator that was made for one scene or style,
-    ``CheckpointError`` for a damaged run, ``ResourceError`` for a full disk.
+    folder does), ``ConfigError`` for a name, facts or a refinement that cannot be, or a generator that was made for one scene or
+    style, ``CheckpointError`` for a damaged run, ``ResourceError`` for a full disk.
     """
     folder = Path(folder)
     require_place(folder, folder=True)
@@ -93,6 +97,8 @@ def save_pretrained(
         args = _args(checkpoint)
         generator = read_generator(checkpoint)
     _require_all_styles(generator)
+    if refinement is not None:
+        generator = _refined_by(generator, refinement)
     facts = _facts(card)
     name = name or folder.resolve().name
     if not re.fullmatch(NAME_PATTERN, name):
@@ -181,6 +187,7 @@ def _config(
         "progress": {key: progress[key] for key in ("epoch", "step") if key in progress},
         "tiles": generator.state.part("tiles"),
         "checksums": checksums,
+        **({} if generator.state.refinement is None else {"refinement": generator.state.refinement}),
     }
 
 
@@ -197,6 +204,7 @@ def _properties(generator: SavedGenerator, size: int, *, half: bool) -> dict[str
         "seed": "changes the image" if is_noisy(generator.network) else "changes nothing: one image a mask",
         "styles": ", ".join(_styles(generator)),
         "kept of tiles" if generator.state.tiles.material else "kept of training tiles": _kept(generator),
+        "refinement": _refinement(generator),
         "trained for": f"{generator.step} steps",
         "made from weights": f"SHA-256 `{generator.sha256}`",
         "software": f"Orthoforge {version('orthoforge')}",
@@ -229,6 +237,30 @@ def _kept(generator: SavedGenerator) -> str:
     ground = f"a thumbnail of its ground, {GROUND_SIDE} × {GROUND_SIDE} cells of {GROUND_CELL} px, whose layout images follow"
     kinds = ["colours of its roofs"] * colours.roofs + [ground] * colours.ground
     return f"of each look, {' and '.join(kinds)}" if kinds else ""
+
+
+def _refined_by(generator: SavedGenerator, refinement: float) -> SavedGenerator:
+    """The generator with another default. ``ConfigError`` where it refines no canvas, or for no share."""
+    if generator.material is None:
+        raise ConfigError(f"{generator.recipe.name} refines no canvas, so there is no share of it. Leave the refinement out.")
+    if not 0 <= refinement <= 1:
+        raise ConfigError(f"refinement is {refinement:g}; it is a share from 0 (the canvas as it is) to 1 (all of the changes).")
+    state = dataclasses.replace(generator.state, refinement=None)
+    usual = dataclasses.replace(generator, state=state)
+    return (
+        usual
+        if refinement == usual.refinement
+        else dataclasses.replace(usual, state=dataclasses.replace(state, refinement=refinement))
+    )
+
+
+def _refinement(generator: SavedGenerator) -> str:
+    """What the card says of how much the network changes canvases; nothing where it makes all or changes all."""
+    share = generator.refinement
+    if generator.library is None or share == 1:
+        return ""
+    by_default = "the network changes nothing" if share == 0 else f"images get {share:.0%} of what the network would change"
+    return f"by default {by_default} of the canvas of real roofs and ground; `--refinement 1`, `with_refinement(1)` asks for all"
 
 
 def _given(generator: SavedGenerator) -> str:

@@ -73,8 +73,7 @@ class TrainedGenerator:
         self.gsd_m, self.bands, self.attribution = saved.gsd_m, saved.bands, saved.attribution
         self.classes, self.styles, self.step = saved.classes, saved.styles, saved.step
         self.material, self.material_sha256, self.library = saved.material, saved.material_sha256, saved.library
-        # Of material that was given to it the network never saw anything.
-        self.refinement = 0.0 if saved.state.tiles.material else 1.0
+        self.refinement = saved.refinement
         self.sun: float | None = None
         self.backend: BackendName = "torch"
         self.looks: Looks | None = None
@@ -393,7 +392,10 @@ class TrainedGenerator:
         return names.version_of(self.backend)
 
     def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
-        """Write the generator as a pretrained folder. ``options`` are those of ``orthoforge.hub.save_pretrained``."""
+        """Write the generator as a pretrained folder, with its refinement. ``options`` are those of
+        ``orthoforge.hub.save_pretrained``."""
+        if self.library is not None:
+            options.setdefault("refinement", self.refinement)
         return hub.save_pretrained(replace(self.saved, network=self.network), folder, **options)
 
     @staticmethod

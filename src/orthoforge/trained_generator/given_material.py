@@ -105,7 +105,8 @@ def _told(state: CheckpointState, library: Library, store: TileStore, material: 
     given = {"fingerprint": store.fingerprint, "attribution": store.attribution}
     tiles = {**state.part("tiles"), "places": list(library.place_names), "material": given}
     checksums = {**state.part("checksums"), MATERIAL: hashlib.sha256(material).hexdigest()}
-    return require_state(json.dumps({**state.recorded, "tiles": tiles, "checksums": checksums}).encode(), Path(STATE))
+    told = {**state.recorded, "tiles": tiles, "checksums": checksums, "refinement": None}
+    return require_state(json.dumps(told).encode(), Path(STATE))
 
 
 def _remember(network: Generator, library: Library, crop_px: int) -> None:
