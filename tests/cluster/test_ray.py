@@ -7,7 +7,6 @@ import sys
 import textwrap
 import threading
 import time
-from collections import Counter
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ import pytest
 from conftest import make_dataset, make_grid, make_mask, make_pair, write_tiff
 from made_runs import make_run
 from orthoforge import cli
-from orthoforge.cluster import Here, Need, on_ray, tasks, team_on, there
+from orthoforge.cluster import Here, Need, on_ray, team_on, there
 from orthoforge.errors import DataError, LockedError, ResourceError
 from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.files import lock
@@ -65,7 +64,7 @@ def one_worker_dies(monkeypatch, tmp_path):
     """The first worker that renames a finished file dies instead; the file with its process's number."""
     died = tmp_path / "died"
 
-    def outcomes(sent, items, at):
+    def task(sent, item, at):
         from orthoforge import files
 
         def die(*_):
@@ -79,11 +78,11 @@ def one_worker_dies(monkeypatch, tmp_path):
 
         replace, files.os.replace = os.replace, die
         try:
-            yield from tasks.outcomes(sent, items, at)  # in a worker: its own
+            return on_ray._task(sent, item, at)  # in a worker: its own
         finally:
             files.os.replace = replace
 
-    monkeypatch.setattr(tasks, "outcomes", outcomes)
+    monkeypatch.setattr(on_ray, "_task", task)
     return died
 
 
@@ -272,58 +271,9 @@ def _interrupt_when(path):
 
 
 def test_a_task_that_kills_every_worker_is_given_up(cluster, monkeypatch):
-    monkeypatch.setattr(tasks, "MOST_DEATHS", 1)
+    monkeypatch.setattr(on_ray, "MOST_DEATHS", 1)
     with team_on("ray", here=Here()) as team, pytest.raises(ResourceError, match="lost a task 1 times"):
         results(team, lambda number: os.kill(os.getpid(), signal.SIGKILL), [0])
-
-
-def task_of(number):
-    return ray.get_runtime_context().get_task_id(), os.getpid(), number
-
-
-def test_short_items_share_tasks_and_all_workers_have_some(cluster):
-    with team_on("ray", here=Here()) as team:
-        found = results(team, task_of, range(200))
-    assert [number for *_, number in found] == list(range(200))
-    of_tasks = Counter(task for task, *_ in found)
-    assert len(of_tasks) < 50 and max(of_tasks.values()) > 8
-    assert min(Counter(process for _, process, _ in found).values()) > 20
-
-
-def test_items_that_take_longer_than_thought_do_not_keep_their_task_to_themselves(cluster, monkeypatch):
-    def slow_at_last(number):
-        time.sleep(0.6 if number >= 24 else 0)
-        return task_of(number)
-
-    with team_on("ray", here=Here()) as team:
-        found = results(team, slow_at_last, range(40))
-    slow = Counter(task for task, _, number in found if number >= 24)
-    assert max(slow.values()) <= 2, "a task ends when a second is over"
-    assert len({process for _, process, number in found if number >= 24}) == 2
-
-
-def test_one_that_fails_or_kills_its_workers_is_named_alone_and_nothing_is_done_twice(cluster, tmp_path):
-    def noted(number):
-        with open(tmp_path / "log", "a") as log:
-            log.write(f"{number}\n")
-        if number == 50:
-            raise DataError("the fiftieth")
-        if number == 60:
-            time.sleep(0.3)  # what was finished before is heard
-            os.kill(os.getpid(), signal.SIGKILL)
-        return number
-
-    with team_on("ray", here=Here()) as team:
-        answers = list(team.answers(noted, range(100)))
-    for number, answer in enumerate(answers):
-        if number not in (50, 60):
-            assert answer.result() == number
-    with pytest.raises(DataError, match="the fiftieth"):
-        answers[50].result()
-    with pytest.raises(ResourceError, match="lost a task 4 times"):
-        answers[60].result()
-    done = Counter(map(int, (tmp_path / "log").read_text().split()))
-    assert done == {number: 4 if number == 60 else 1 for number in range(100)}
 
 
 def test_a_worker_waits_for_one_whose_command_was_killed(tmp_path, monkeypatch):

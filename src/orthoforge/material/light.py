@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
+from scipy.optimize import isotonic_regression
 
 _DIRECTIONS = 24
 _RING_PX = (3, 5, 7)
@@ -59,11 +60,19 @@ def light_of(images: np.ndarray, masks: np.ndarray, open_ground: np.ndarray, sha
     lit = np.maximum(np.median(images[open_ground], axis=0), 1)
     ratio = middle / lit
     ratio = ratio.mean() * np.clip(ratio / ratio.mean(), 1 / _TINT, _TINT)  # beside walls grow leaves, which tint no shade
+    if bands == 3:
+        ratio = _rising(ratio)
     floor = floor.mean() * lit / lit.mean()
     distance = np.concatenate(
         [ndimage.distance_transform_edt(~mask)[dark] for mask, dark in zip(masks, shade, strict=True) if dark.any()]
     )
     return Light(direction, float(np.clip(2 * np.median(distance), 3, SHADE_REACH_PX)), np.clip(ratio, 0.35, 0.9), floor, lit)
+
+
+def _rising(ratio: np.ndarray) -> np.ndarray:
+    """The nearest values (B,), by least squares, of which none is below the one before it: what lights shade is the sky, which is
+    blue, so that of bands from long waves to short ones a shorter one loses no more."""
+    return isotonic_regression(ratio).x
 
 
 def _beside_walls(brightness: np.ndarray, masks: np.ndarray, ground: np.ndarray, angle: float) -> float:
