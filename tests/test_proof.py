@@ -11,7 +11,7 @@ from bench.proof.arms import run_arms
 from bench.proof.new_place import FREE, ORACLE, SYNTHETIC
 from bench.proof.noisy_labels import with_noise
 from bench.proof.places import PLACES, scenes_of
-from bench.proof.rows import _pooled, keep, rows_of_few_labels, rows_without_labels
+from bench.proof.rows import _pooled, keep, rows_of_few_labels, rows_of_two, rows_without_labels
 from bench.proof.settings import SETTINGS
 from bench.proof.table import markdown
 from bench.proof.unlabelled import Pair, as_tiles, pairs_of, seen_by, with_histograms, with_spectra
@@ -190,19 +190,21 @@ def test_what_a_segmenter_sees_is_the_mean_of_four_turns_without_specks(tmp_path
     assert store.gsd_m == pytest.approx(0.3)
 
 
-def test_few_labels_are_told_beyond_what_costs_nothing_and_beyond_tiles_of_other_places():
-    def outcomes(arm, scores, validation):
-        held = counts([validation])[0].tolist()
-        return {
-            seed: {"arm": arm, "scenes": dict(enumerate(counts([score])[0].tolist())), "validation": {"a": held[0]}}
-            for seed, score in enumerate(scores, 1)
-        }
+def by_seed(arm, scores, validation):
+    """The outcomes of an arm, by seed from 1 on, with these IoU in every test scene."""
+    held = counts([validation])[0].tolist()
+    return {
+        seed: {"arm": arm, "scenes": dict(enumerate(counts([score])[0].tolist())), "validation": {"a": held[0]}}
+        for seed, score in enumerate(scores, 1)
+    }
 
+
+def test_few_labels_are_told_beyond_what_costs_nothing_and_beyond_tiles_of_other_places():
     arms = {
-        "real": outcomes("real", [0.50, 0.52], 0.5),
-        "real, no flips": outcomes("real, no flips", [0.54, 0.52], 0.6),
-        "others": outcomes("others", [0.60, 0.64], 0.7),
-        "made": outcomes("made", [0.62, 0.64], 0.7),
+        "real": by_seed("real", [0.50, 0.52], 0.5),
+        "real, no flips": by_seed("real, no flips", [0.54, 0.52], 0.6),
+        "others": by_seed("others", [0.60, 0.64], 0.7),
+        "made": by_seed("made", [0.62, 0.64], 0.7),
     }
     rows = rows_of_few_labels(
         {"a": arms, "b": arms}, {"a": 8, "b": 9}, free=["real", "real, no flips"], other="others", generated="made",
@@ -216,6 +218,19 @@ def test_few_labels_are_told_beyond_what_costs_nothing_and_beyond_tiles_of_other
     beside = by["a, 6 tiles and weights of other places, beside tiles of other places", "made"]
     assert (beside["best_baseline"], beside["difference"]) == ("others", pytest.approx(0.01))
     assert "beside tiles of other places" in markdown(rows)
+
+
+def test_two_ways_to_make_the_same_pairs_are_compared_by_the_seeds_that_both_have():
+    first = {"made": by_seed("made", [0.62, 0.64], 0.7), "composed": by_seed("composed", [0.65, 0.65], 0.7)}
+    second = {"made": by_seed("made", [0.50], 0.7), "composed": by_seed("composed", [0.51, 0.9], 0.7)}
+    rows = rows_of_two(
+        {"a": first, "b": second}, {"a": 8, "b": 9}, one="composed", other="made", setting="x", weights="w", tiles=6, steps=200
+    )
+    found = {(row["place"], row["arm"]): (row["seeds"], row["difference"]) for row in rows}
+    assert found["a", "composed"] == (2, pytest.approx(0.02))
+    assert found["2 places", "composed"] == (1, pytest.approx((0.03 + 0.01) / 2))
+    assert found["2 places", "made"] == (1, None)
+    assert "2 places, 6 tiles and weights of other places, x: 1 seed, 17 test tiles" in markdown(rows)
 
 
 def test_finished_arms_are_kept_and_none_is_begun_after_the_time(tmp_path, capsys):

@@ -79,5 +79,5 @@ def finished(runs: Path, arms: Sequence[str], data: Path, state: Path) -> tuple[
     for path in sorted(runs.glob("*/arms/*.json")):
         outcome = json.loads(path.read_text("utf-8"))
         found.setdefault(path.parents[1].name, {}).setdefault(outcome["arm"], {})[outcome["seed"]] = outcome
-    complete = {place: of_place for place, of_place in found.items() if set(of_place) == set(arms)}
+    complete = {place: {arm: of_place[arm] for arm in arms} for place, of_place in found.items() if set(arms) <= set(of_place)}
     return complete, {place: len(tiles_of(PLACES[place], data, state / "places").ids("test")) for place in complete}

@@ -7,7 +7,7 @@ The segmenter has six real tiles of a place that the weights never saw. Beside t
 ``orthoforge-material`` makes of the masks and the material of its own four places, in the histograms of the six: what ``utility
 --other-places`` does. What costs nothing are the six tiles alone, in four ways. A further arm takes real tiles of those four places
 in the same histograms: who has such tiles needs no generator. The last arm is the generator's without its network: the canvases as
-they are. Seed 0 of two places chose the arm, so seeds begin with 1. Places,
+they are, and is compared with the generator's alone. Seed 0 of two places chose the arm, so seeds begin with 1. Places,
 tiles, seeds, ratio and steps were fixed before their first training. Called again, it goes on where it was.
 """
 
@@ -23,7 +23,7 @@ import numpy as np
 from bench.proof.arms import Tiles, finished, run_arms, trained
 from bench.proof.new_place import TARGETS, labelled_tiles
 from bench.proof.places import PLACES, tiles_of
-from bench.proof.rows import Row, keep, rows_of_few_labels
+from bench.proof.rows import Row, keep, rows_of_few_labels, rows_of_two
 from bench.proof.settings import STEPS
 from bench.proof.table import RESULTS, write_table
 from bench.proof.unlabelled import as_tiles, pairs_of, with_histograms
@@ -88,8 +88,12 @@ ARMS: Mapping[str, Callable[[Case], Segmenter]] = {
     **FREE,
     OTHER_PLACES: lambda case: case.trained(Arm("mixed", 1.0), case.of_other_places),
     GENERATED: lambda case: case.trained(Arm("mixed", 1.0), case.generated(1.0)),
+}
+BOTH_WAYS: Mapping[str, Callable[[Case], Segmenter]] = {
+    GENERATED: ARMS[GENERATED],
     COMPOSED: lambda case: case.trained(Arm("mixed", 1.0), case.generated(0.0)),
 }
+"""With the network and without it."""
 
 
 def main() -> None:
@@ -101,12 +105,12 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--tiles", type=int, default=FEW[0], help="that the segmenter has of its place")
     parser.add_argument("--places", nargs="+", default=list(TARGETS))
-    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=ARMS, help="that are trained now")
+    parser.add_argument("--arms", nargs="+", default=list(ARMS), choices=[*ARMS, COMPOSED], help="that are trained now")
     options = parser.parse_args()
     if options.hours:
         ends_at = time.monotonic() + 3600 * options.hours
         cases = _cases(options.data, options.state, options.places, options.tiles, options.seeds)
-        run_arms(cases, {arm: ARMS[arm] for arm in options.arms}, ends_at)
+        run_arms(cases, {arm: (ARMS | BOTH_WAYS)[arm] for arm in options.arms}, ends_at)
         return
     keep([row for tiles in FEW for row in collect(tiles, options.data, options.state)], RESULTS)
     write_table()
@@ -127,8 +131,12 @@ def collect(tiles: int, data: Path, state: Path) -> list[Row]:
     """The rows of the places of which all arms are there, with the seeds that all of them have."""
     complete, tested = finished(_runs(state, tiles), list(ARMS), data, state)
     sha256 = load_generator("orthoforge-material").sha256
-    return rows_of_few_labels(
+    rows = rows_of_few_labels(
         complete, tested, free=list(FREE), other=OTHER_PLACES, generated=GENERATED, weights=sha256, tiles=tiles, steps=STEPS
+    )
+    both, tested = finished(_runs(state, tiles), list(BOTH_WAYS), data, state)
+    return rows + rows_of_two(
+        both, tested, one=COMPOSED, other=GENERATED, setting="with the network or without", weights=sha256, tiles=tiles, steps=STEPS
     )
 
 

@@ -221,6 +221,28 @@ def rows_of_few_labels(
     return rows
 
 
+def rows_of_two(
+    found: Mapping[str, Mapping[str, Mapping[int, Any]]], tested: Mapping[str, int], *, one: str, other: str, setting: str,
+    weights: str, tiles: int, steps: int,
+) -> list[Row]:  # fmt: skip
+    """Rows of two ways to make the same synthetic pairs, ``one`` against the ``other``: of each place, and of all with the same
+    seeds."""
+    places = [_Place(name, arms, weights, tested[name]) for name, arms in found.items()]
+    rows: list[Row] = []
+    for some in [*([place] for place in places), *([places] if len(places) > 1 else [])]:
+        if not (seeds := _seeds(some)):
+            continue
+        name = some[0].name if len(some) == 1 else f"{len(some)} places"
+        scores = _validation_scores(some, seeds)
+        common = {
+            "setting": f"{name}, {tiles} tiles and weights of other places, {setting}", "place": name, "tiles": tiles,
+            "masks": "library", "steps": steps, "is_chosen": False, "weights": weights,
+            "to_plain": None, "to_plain_seeds_interval": None, "to_plain_scenes_interval": None,
+        }  # fmt: skip
+        rows += [_row(arm, some, seeds, other, other) | common | {"validation_iou": scores[arm]} for arm in (other, one)]
+    return rows
+
+
 def _seeds(places: Sequence[_Place]) -> list[int]:
     """Those that all arms have."""
     return sorted(set.intersection(*(set(of_seed) for place in places for of_seed in place.arms.values())))
