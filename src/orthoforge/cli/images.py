@@ -71,7 +71,8 @@ def generate(
             images of the roofs and the ground of these tiles, without training. Only the training split is used. The styles
             are the places of the tiles.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
-            When left out, 0 with --material-from, for the network never saw your ground (docs/utility.md), else 1.
+            When left out: 0 with --material-from, for the network never saw your ground; else what the weights say, 0 of
+            orthoforge-material (docs/pretrained.md); 1 of a run.
         histograms_from: Tiles of your own, a folder made by `orthoforge prepare`. Images of weights of orthoforge-material then
             have the histograms of these tiles: roofs and ground of the weights in the colours of your place. Each image has
             those of one tile of the training split, drawn by its seed.
@@ -186,7 +187,7 @@ def grow(
         material_from: Tiles of your own, a folder made by `orthoforge prepare`, which may be that of --tiles. Weights of
             orthoforge-material then compose images of the roofs and the ground of these tiles, without training.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
-            When left out, 0 with --material-from, else 1.
+            When left out: 0 with --material-from; else what the weights say, 0 of orthoforge-material; 1 of a run.
         histograms_from: Tiles of your own, which may be those of --tiles. Images of weights of orthoforge-material then have the
             histograms of these tiles: roofs and ground of the weights in the colours of your place. With masks of the library,
             those of --tiles when left out.

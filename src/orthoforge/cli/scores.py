@@ -124,7 +124,7 @@ def utility(
             each fraction. For weights with material, where few real tiles are at hand.
         masks: The masks for --own-material. turned: those of the tiles of the fraction, turned and shifted. forged: new ones.
         refinement: For weights with material: how much the network may change what was composed of it, from 0 (nothing) to 1.
-            When left out, 0 with --own-material, else 1.
+            When left out: 0 with --own-material; else what the weights say, 0 of orthoforge-material; 1 of a run.
         device: auto (a GPU where there is one, else the processor), cpu, cuda, cuda:1 or mps.
         curve: Take one ratio, and 1/8, 1/4, 1/2 and all of the real tiles: what would the next 50 labels bring?
         plan: Print the smallest gain that so many seeds can show on these test tiles, and the hours that the trainings take. It

@@ -100,7 +100,7 @@ def open_source(
 
     With ``own_material`` the generator will be given the tiles of each fraction in place of its own material (``own_tiles``), with
     ``other_places`` their histograms alone (``tiles_of_other_places``).
-    ``refinement`` is that of a generator with material; 0 by default with ``own_material``, else 1.
+    ``refinement`` is that of a generator with material; by default 0 with ``own_material``, else its own.
     Raises ``DataError`` when (without ``allow_leaks``) a held-out tile was trained on, or its mask is among those of the ready
     tiles; ``ConfigError`` when the masks are of another kind or, of a generator, of another resolution, or when it has no material
     and one of these is asked for; ``CheckpointError``.

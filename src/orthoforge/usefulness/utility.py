@@ -80,8 +80,8 @@ def utility(
     with material is given the real tiles of each fraction in place of its own, and ``masks`` made of theirs
     (``own_material.own_tiles``). With ``other_places`` its images are of its own material and masks, in the histograms of the
     fraction's real tiles (``other_places.tiles_of_other_places``). ``refinement`` is the share of its network's changes that they
-    get, by default none of own material, else all (``TrainedGenerator.with_refinement``). ``curve`` takes the ratio nearest to 1
-    and the fractions ``CURVE``, to tell what further labels would bring (``learning_curve``).
+    get, by default none of own material, else what the generator does by itself (``TrainedGenerator.with_refinement``). ``curve``
+    takes the ratio nearest to 1 and the fractions ``CURVE``, to tell what further labels would bring (``learning_curve``).
 
     All arms are tested on the tiles of ``splits`` in ``data`` (``test``, ``val`` or both: the segmenter is steered by neither).
     Each is compared with training on the same real tiles, turned and mirrored, paired by seed. The seeds are ``seeds`` numbers from
