@@ -197,14 +197,14 @@ def plan(
     split, _ = _test_split(store, splits, allow_leaks)
     test_ids = np.concatenate([store.ids(name) for name in split.split("+")])
     _require_training_tiles(store)
-    scenes = len({store.rows[tile_id].scene for tile_id in test_ids.tolist()})
-    has_run = (Path(out) / REPORT_JSON).is_file()
+    scenes = _require_scenes(store, split)
+    spread = spread_of(Path(out)) if (Path(out) / REPORT_JSON).is_file() else PUBLISHED
     trainings = seeds * len(set(fractions)) * len(arms_of(ratios))
     held_out = len(set(test_ids.tolist()) | set(store.ids("val").tolist()))
     settings = SegmenterSettings(steps=steps)
     settings = replace(settings, crop_px=min(settings.crop_px, store.size_px))
     seconds = training_seconds(store, train, settings, held_out=held_out, device=chosen_device(device))
-    lines = plan_lines(seeds, scenes, len(test_ids), spread_of(Path(out)) if has_run else PUBLISHED)
+    lines = plan_lines(seeds, scenes, len(test_ids), spread)
     return [*lines, time_line(trainings, steps, seconds)]
 
 
@@ -225,6 +225,22 @@ def _require_training_tiles(store: TileStore) -> np.ndarray:
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
     return train_ids
+
+
+def _scenes_in(store: TileStore, splits: Sequence[str]) -> int:
+    return len({store.rows[tile_id].scene for name in splits for tile_id in store.ids(name).tolist()})
+
+
+def _require_scenes(store: TileStore, split: str) -> int:
+    """How many scenes the tiles of ``split`` (as ``_test_split`` says it) are of; two at least."""
+    scenes = _scenes_in(store, split.split("+"))
+    if scenes < 2:
+        both = _scenes_in(store, ("val", "test"))
+        more = f"Pass --splits val test to test on {both} scenes, or prepare the tiles from" if both > 1 else "Prepare the tiles from"
+        raise ConfigError(
+            f"{store.path}: all tiles in split {split} are of one scene, and an interval takes two scenes or more. {more} more scenes."
+        )
+    return scenes
 
 
 def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
@@ -255,10 +271,10 @@ def _test_split(store: TileStore, splits: Sequence[str], allow_leaks: bool) -> t
     if all(len(store.ids(name)) for name in splits):
         return "+".join(name for name in ("val", "test") if name in splits), warnings
     if not allow_leaks or not len(store.ids("val")):
+        instead = ", or pass --allow-leaks to test on split val" if len(store.ids("val")) else ""
         raise DataError(
             f"{store.path}: no tile in split {' or in '.join(splits)}, and nothing else may judge. Prepare the tiles with "
-            "--split blocks (from more scenes, or smaller, where a place is too small for three splits), or pass --allow-leaks to "
-            "test on split val."
+            f"--split blocks (from more scenes, or smaller, where a place is too small for three splits){instead}."
         )
     warnings.append("There are no test tiles. Split val tests, on which other choices may rest; --allow-leaks was given.")
     return "val", warnings
