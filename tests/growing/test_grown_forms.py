@@ -243,6 +243,18 @@ def test_pairs_of_the_library_make_tiles_of_coarser_ground_too(tmp_path):
     assert len(cut.ids("train")) > len(store.ids("train")), "a pair of 224 px of 0.3 m is smaller than a tile of 144 px of 0.5 m"
 
 
+def test_tiles_of_other_scenes_are_named_as_the_tiles_and_not_as_those_of_a_run(plain, tmp_path):
+    store = blue_tiles(tmp_path, 64, gsd_m=0.3)
+    elsewhere = make_dataset(tmp_path / "elsewhere", ["b1", "b2"], 32, crs=None)
+    for data, words in (
+        (elsewhere, rf"none of its scenes is among those of the tiles {store.path}, .* that those tiles were cut from"),
+        (plain, rf"is not the mask that the tiles {store.path} were cut from, .* Grow the data set that those tiles were cut from"),
+    ):
+        with pytest.raises(DataError, match=words) as told:
+            grow("orthoforge-material", data, tmp_path / "more", tiles=store.path)
+        assert "the run" not in str(told.value)
+
+
 def test_a_folder_called_library_comes_first(plain, tmp_path, monkeypatch):
     store = prepare(plain, tmp_path / "tiles", size=32, split="digits")
     run = make_run(tmp_path / "run", store)

@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 
+from conftest import make_dataset
 from made_runs import make_run
 from material_runs import TOWN, refiner, tiles_of_towns
 from orthoforge.cli import main
 from orthoforge.errors import ConfigError
+from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
 from orthoforge.usefulness.other_places import tiles_of_other_places
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
@@ -68,6 +70,18 @@ def test_the_source_says_what_its_images_show_and_depends_on_the_subset(store, r
     assert pool.depends_on_subset
     made, ids = pool.of(of_scene(store, "heath2"), 0)
     assert len(ids) == len(made.rows) == 128
+
+
+def test_what_is_not_known_of_weights_is_not_said_of_a_run(store, run, tmp_path):
+    said = open_source("orthoforge-material", tiles_of_03_m(tmp_path), [], device="cpu", allow_leaks=False).warnings
+    assert any("Whether the weights learnt from ground of the test tiles is not known" in text for text in said)
+    assert not any("run" in text for text in said)
+    assert any("Whether the run learnt" in text for text in open_source(run, store, [], device="cpu", allow_leaks=False).warnings)
+
+
+def tiles_of_03_m(folder):
+    make_dataset(folder / "data", [f"a{number}" for number in range(4)], 64)
+    return prepare(folder / "data", folder / "tiles", gsd=0.3, size=64, split="digits", workers=1)
 
 
 def test_what_cannot_be_is_refused(store, run, tmp_path):

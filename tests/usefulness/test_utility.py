@@ -570,7 +570,9 @@ def test_a_plan_for_one_test_scene_is_refused_at_once_and_names_the_way_out(tmp_
     split_anew(store, lambda row: {val: "val", test: "test"}.get(row.scene, "train"))
     with pytest.raises(ConfigError, match=r"tiles in split test are of one scene.* Pass --splits val test to test on 2 scenes"):
         plan(store.path, tmp_path / "out", train=never)
-    assert plan(store.path, tmp_path / "out", splits=("val", "test"), train=train_by_colour)[0].startswith("8 test tiles of 2 scenes")
+    assert plan(store.path, tmp_path / "out", splits=("val", "test"), train=train_by_colour)[0].startswith(
+        "8 test tiles of 2 scenes"
+    )
     split_anew(store, lambda row: "test" if row.scene == test else "train")
     with pytest.raises(ConfigError, match=r"of one scene, .*or more. Prepare the tiles from more scenes.$"):
         plan(store.path, tmp_path / "out", train=never)

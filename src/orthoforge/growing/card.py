@@ -143,7 +143,7 @@ def _split_words(rule: str | None, settings: Mapping[str, Any]) -> str:
         return "They are of the tiles that the material was taken from: of other places, or of training tiles."
     if settings["masks"] not in _HOW:
         return "None of them is the mask of a real scene that does not train, or shows its ground."
-    by = [f"the rule `{rule}`"] * bool(rule) + ["the manifest of the run's tiles"] * bool(settings["tiles"])
+    by = [f"the rule `{rule}`"] * bool(rule) + ["the manifest of the tiles"] * bool(settings["tiles"])
     return f"By {' and '.join(by)}, no mask of a validation or test scene was used."
 
 
@@ -161,6 +161,6 @@ def _filter_words(settings: Mapping[str, Any], real_iou: float | None, rows: Seq
     found = f" Of those that were kept, the median is {np.median(agreements):.2f}." if agreements else ""
     found += f" {unjudged} of them have no building in their mask, so there was nothing to recognise." if unjudged else ""
     return (
-        f"a segmenter, trained on the run's real training tiles, has an IoU of {real_iou:.2f} on real images of other ground. "
+        f"a segmenter, trained on real training tiles, has an IoU of {real_iou:.2f} on real images of other ground. "
         f"A pair whose image gives it less than {least:g} × that = {least * real_iou:.2f} against its mask was rejected.{found}"
     )

@@ -119,9 +119,10 @@ def open_source(
                 f"cut a folder of synthetic images/ and masks/ into tiles with `orthoforge prepare {path} TILES` and name those."
             )
         run = Run.open(path)
+        who = "the weights" if run.is_pretrained else "the run"
         generator, ground = run.generator(device), run.ground_on(store, held_out)
     else:
-        path, generator, ground = None, synthetic, None
+        path, who, generator, ground = None, "the generator", synthetic, None
     if generator.bands != store.bands:
         raise ConfigError(
             f"{path or 'the generator'}: makes images of {generator.bands} bands; those in {store.path} have {store.bands}."
@@ -136,9 +137,8 @@ def open_source(
         )
     if ground and ground.tiles and not allow_leaks:
         raise DataError(
-            f"{path}: the run was trained on {ground.tiles} of the {len(held_out)} held-out tiles (such as {ground.example}), so "
-            "its images would carry them into training. Take a run that was trained without them, or pass --allow-leaks, which the "
-            "report will say."
+            f"{path}: was trained on {ground.tiles} of the {len(held_out)} held-out tiles (such as {ground.example}), so its images "
+            "would carry them into training. Take one that was trained without them, or pass --allow-leaks, which the report will say."
         )
     if own_material and other_places:
         raise ConfigError(
@@ -176,12 +176,14 @@ def open_source(
             "the fraction's own real tiles. Who has labelled tiles of other places can match their histograms without a generator."
         )
     if ground and ground.tiles:
-        warnings.append(f"The run was trained on {ground.tiles} of the held-out tiles; --allow-leaks was given.")
+        warnings.append(f"{who.capitalize()} learnt from {ground.tiles} of the held-out tiles; --allow-leaks was given.")
     if ground is None or ground.tiles is None:
-        warnings.append("Whether the run was trained on ground of the test tiles is not known: its own tiles are not there.")
+        warnings.append(
+            f"Whether {who} learnt from ground of the test tiles is not known: the tiles of that training are not there."
+        )
     if ground and ground.same_store and not (own_material or other_places):
         warnings.append(
-            "The run was trained on all training tiles. At a fraction of them, its images carry what it learnt from the others too."
+            f"{who.capitalize()} learnt from all training tiles. At a fraction of them, images carry what came from the others too."
         )
     return Source(generator.showing(store.shown), None, facts, tuple(warnings))
 

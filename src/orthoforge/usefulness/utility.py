@@ -236,7 +236,9 @@ def _require_scenes(store: TileStore, split: str) -> int:
     scenes = _scenes_in(store, split.split("+"))
     if scenes < 2:
         both = _scenes_in(store, ("val", "test"))
-        more = f"Pass --splits val test to test on {both} scenes, or prepare the tiles from" if both > 1 else "Prepare the tiles from"
+        more = (
+            f"Pass --splits val test to test on {both} scenes, or prepare the tiles from" if both > 1 else "Prepare the tiles from"
+        )
         raise ConfigError(
             f"{store.path}: all tiles in split {split} are of one scene, and an interval takes two scenes or more. {more} more scenes."
         )
