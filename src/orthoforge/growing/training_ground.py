@@ -180,8 +180,8 @@ def _require_the_same(pair: Pair, rows: Sequence[TileRow], grid: Grid, store: Ti
         if share is None or abs(share - row.building_share) <= _SAME_SHARE:
             return
     raise DataError(
-        f"{pair.name}: {pair.mask} is not the mask that the tiles {store.path} were cut from, so whether its ground trains cannot be "
-        "told. Grow the data set that those tiles were cut from."
+        f"{pair.name}: {pair.mask} is not the mask that the tiles {store.path} were cut from, so whether its ground trains cannot "
+        "be told. Grow the data set that those tiles were cut from."
     )
 
 
@@ -200,7 +200,7 @@ def _nothing_trains(
         return f"{data}: all of its pairs are synthetic; new ones are made from real masks only. Name the data set they came from."
     if store is not None and not any(pair.name in rows for pair in real):
         return (
-            f"{data}: none of its scenes is among those of the tiles {store.path}, so which of them train is unknown. Name the data "
-            "set that those tiles were cut from."
+            f"{data}: none of its scenes is among those of the tiles {store.path}, so which of them train is unknown. Name the "
+            "data set that those tiles were cut from."
         )
     return f"{data}: none of its scenes trains{f' by the rule of {rule}' if rule else ''}, so there is no mask that may be used."

@@ -240,7 +240,8 @@ def _require_scenes(store: TileStore, split: str) -> int:
             f"Pass --splits val test to test on {both} scenes, or prepare the tiles from" if both > 1 else "Prepare the tiles from"
         )
         raise ConfigError(
-            f"{store.path}: all tiles in split {split} are of one scene, and an interval takes two scenes or more. {more} more scenes."
+            f"{store.path}: all tiles in split {split} are of one scene, and an interval takes two scenes or more. {more} more "
+            "scenes."
         )
     return scenes
 
