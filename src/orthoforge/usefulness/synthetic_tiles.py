@@ -138,8 +138,8 @@ def open_source(
     if ground and ground.tiles and not allow_leaks:
         raise DataError(
             f"{path}: was trained on {ground.tiles} of the {len(held_out)} held-out tiles (such as {ground.example}), so its "
-            "images would carry them into training. Take one that was trained without them, or pass --allow-leaks, which the report "
-            "will say."
+            "images would carry them into training. Take one that was trained without them, or pass --allow-leaks, which the "
+            "report will say."
         )
     if own_material and other_places:
         raise ConfigError(
