@@ -78,10 +78,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Pool:
-    """Synthetic tiles. ``of(subset, seed)`` is a store, and the ids in it that an arm may draw whose real tiles are ``subset``."""
+    """Synthetic tiles. ``of(subset, seed)`` is a store, and the ids in it that an arm may draw whose real tiles are ``subset``.
+
+    ``makes_anew``: the images of each subset and seed are made when they are first asked for, which takes its time.
+    """
 
     of: Callable[[np.ndarray, int], tuple[TileStore, np.ndarray]]
     depends_on_subset: bool
+    makes_anew: bool = False
 
 
 def open_source(
@@ -209,14 +213,14 @@ def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Pat
             made = own_tiles(generator, store, subset, folder, masks=masks, most=MOST_TILES, seed=seed)
             return made, np.arange(len(made.rows))
 
-        return Pool(own, True)
+        return Pool(own, True, makes_anew=True)
     if source.facts.get("other_places"):
 
         def others(subset: np.ndarray, seed: int) -> tuple[TileStore, np.ndarray]:
             made = tiles_of_other_places(generator, store, subset, folder, most=MOST_TILES, seed=seed)
             return made, np.arange(len(made.rows))
 
-        return Pool(others, True)
+        return Pool(others, True, makes_anew=True)
     places = len({store.rows[tile_id].place for tile_id in train_ids.tolist()})
     chosen = balanced_subset(store.rows, train_ids, tiles_per_place=-(-MOST_TILES // places), seed=0)
     made = make_tiles(generator, store, _twice(store, chosen), folder)

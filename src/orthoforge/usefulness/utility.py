@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from orthoforge.usefulness.paired_statistics import iou
 from orthoforge.usefulness.planning import PUBLISHED, plan_lines, spread_of
 from orthoforge.usefulness.result import design_warnings, result_of
 from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
-from orthoforge.usefulness.timing import time_line, training_seconds
+from orthoforge.usefulness.timing import TimeLeft, time_line, training_seconds
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400
@@ -319,6 +319,8 @@ class _Tried:
     test_ids: np.ndarray
     val_ids: np.ndarray
     device: str
+    making: dict[tuple[float, int], float] = field(default_factory=dict)
+    """Seconds until the synthetic tiles of a fraction and seed were there, when they were first asked for."""
 
     def subset(self, job: Job) -> np.ndarray:
         """The real tiles of a job."""
@@ -326,18 +328,22 @@ class _Tried:
 
     def synthetic(self, job: Job) -> tuple[TileStore, np.ndarray]:
         """The synthetic tiles that a job may draw: a store and the ids in it."""
-        return self.pool.of(self.subset(job), job.seed)
+        began = time.monotonic()
+        tiles = self.pool.of(self.subset(job), job.seed)
+        self.making.setdefault(_set_of(job), time.monotonic() - began)
+        return tiles
 
 
 def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outcome]:
     """The outcome of each job: read where it is finished, else trained, tested and kept."""
     done: dict[Job, Outcome] = {}
-    spent: list[float] = []
     # Synthetic tiles that do not depend on the real ones make the same training at every fraction.
     alone = {job: job.arm.kind == "synthetic" and not tried.pool.depends_on_subset for job in jobs}
     same = {job: replace(job, fraction=1.0) if alone[job] else job for job in jobs}
     distinct = list(dict.fromkeys(same.values()))
     missing = sum(not (folder / job.file).is_file() for job in distinct)
+    to_make = _sets_to_make(distinct, folder) if tried.pool.makes_anew else set()
+    left = TimeLeft(missing, len(to_make))
     if missing < len(distinct):
         _say(f"{len(distinct) - missing} of {len(distinct)} trainings are finished and kept")
     if missing:
@@ -349,15 +355,28 @@ def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outc
             outcome = _train_and_test(job, tried)
             with new_file(file) as partial:
                 partial.write_text(json.dumps(outcome), encoding="utf-8")
-            spent.append(time.monotonic() - began)
-            left = (missing - len(spent)) * float(np.mean(spent))
+            seconds = time.monotonic() - began
+            is_first = _set_of(job) in to_make and not job.arm.is_free
+            left.finished(seconds, tried.making[_set_of(job)] if is_first else None)
+            to_make -= {_set_of(job)} if is_first else set()
             score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)[..., :2]))
             _say(
                 f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:.3g} % of the real tiles, seed {job.seed}: "
-                f"IoU {score:.3f} after {spent[-1]:.0f} s; about {left / 60:.0f} min left"
+                f"IoU {score:.3f} after {seconds:.0f} s; {left}"
             )
         done[job] = json.loads(file.read_text("utf-8"))
     return {job: done[other] for job, other in same.items()}
+
+
+def _set_of(job: Job) -> tuple[float, int]:
+    """What the synthetic images of a job depend on, where they are made anew."""
+    return job.fraction, job.seed
+
+
+def _sets_to_make(jobs: Sequence[Job], folder: Path) -> set[tuple[float, int]]:
+    """The sets of images that none of the finished trainings has used."""
+    synthetic = [job for job in jobs if not job.arm.is_free]
+    return {_set_of(job) for job in synthetic} - {_set_of(job) for job in synthetic if (folder / job.file).is_file()}
 
 
 def _train_and_test(job: Job, tried: _Tried) -> Outcome:
