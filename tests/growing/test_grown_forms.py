@@ -198,12 +198,13 @@ def blue_tiles(folder, size, *, gsd_m):
     return prepare(folder / "data", folder / "tiles", gsd=gsd_m, size=size, split="digits", workers=1)
 
 
-def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_path):
+def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_path, capsys):
     """What brought most beside few labelled tiles: their masks and material, in the histograms of these tiles."""
     store = blue_tiles(tmp_path, 112, gsd_m=0.3)
     options = {"tiles": store.path, "ratio": 0.5}
     made = grow("orthoforge-material", tmp_path / "data", tmp_path / "more", **options)
     assert made.added == made.wanted == 3
+    assert "3 pairs by masks of the material of " in capsys.readouterr().out
     places = load_generator("orthoforge-material").library.place_names
     assert {row["mask"]["kind"] for row in made.rows} == {"library"}
     assert {row["place"] for row in made.rows} <= set(places)

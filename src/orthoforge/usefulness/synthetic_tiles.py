@@ -8,7 +8,7 @@ from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 
-from orthoforge.checkpoints import names_generator
+from orthoforge.checkpoints import meant, names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.geo.grid import other_scale
 from orthoforge.masks.turned import turned_mask
@@ -119,8 +119,9 @@ def open_source(
             return _ready(path, store, held_out, allow_leaks)
         if not names_generator(path):
             raise CheckpointError(
-                f"{path}: neither a run (no weights/last) nor tiles (no {manifest.STORE}). Name a run of `orthoforge train`, or "
-                f"cut a folder of synthetic images/ and masks/ into tiles with `orthoforge prepare {path} TILES` and name those."
+                f"{path}: neither a run (no weights/last) nor tiles (no {manifest.STORE}). {meant(path)}Name a run of "
+                "`orthoforge train`, or cut a folder of synthetic images/ and masks/ into tiles with "
+                f"`orthoforge prepare {path} TILES` and name those."
             )
         run = Run.open(path)
         who = "the weights" if run.is_pretrained else "the run"
