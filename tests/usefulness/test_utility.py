@@ -684,7 +684,7 @@ def test_with_a_run_and_one_training_by_the_packages_own_segmenter(hamlet, tmp_p
         "synthetic first",
     ]  # fmt: skip
     assert result["verdict"].startswith("Undecided")
-    assert any("trained on all training tiles" in text for text in result["warnings"])
+    assert any("learnt from all training tiles" in text for text in result["warnings"])
     assert TileStore.open(tmp_path / "out" / "synthetic").settings["generator_sha256"] == result["synthetic"]["sha256"]
     said = capsys.readouterr().out
     assert said.index("7 trainings of a segmenter, 1 steps each") < said.index("1 of 7: ")
