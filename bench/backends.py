@@ -21,10 +21,10 @@ import torch
 
 from orthoforge.backends.choosing import MOST_LEVELS
 from orthoforge.backends.elsewhere import computed_by, computed_by_torch, converted
-from orthoforge.backends.engines import _OpenVino, open_engine
+from orthoforge.backends.engines import OpenVino, open_engine
 from orthoforge.backends.names import installed, missing
 from orthoforge.exporting.int8 import calibrated, kept_out, with_network
-from orthoforge.measures.realism.distances import _kernel_distances, kernel_distance, resample
+from orthoforge.measures.realism.distances import kernel_distance, kernel_distances, resample
 from orthoforge.measures.realism.features import LiteFeatures
 from orthoforge.models.conditions import encode_image
 from orthoforge.runs import TileImages
@@ -54,7 +54,7 @@ def backends(generator: TrainedGenerator, store: TileStore | None, *, compiled: 
         return found
     model, noise = converted(generator.network, channels=channels_of(generator.saved), bands=generator.bands)
     threads = torch.get_num_threads()
-    found["openvino, bf16"] = with_network(generator, computed_by(generator.network, _OpenVino(model, threads, "bf16"), noise))
+    found["openvino, bf16"] = with_network(generator, computed_by(generator.network, OpenVino(model, threads, "bf16"), noise))
     if store is not None:
         int8 = calibrated(model, generator, noise, store)
         for name in ("onnx", "openvino"):
@@ -111,7 +111,7 @@ def scores(found: dict[str, TrainedGenerator], store: TileStore, most: int) -> N
     print(
         f"kernel distance (x 1000) to {len(tile_ids)} tiles that did not train, and 95 % intervals of what it is beyond PyTorch's"
     )
-    resampled = {name: _kernel_distances(looks, real, drawn, drawn.x, drawn.y) for name, looks in made.items()}
+    resampled = {name: kernel_distances(looks, real, drawn, drawn.x, drawn.y) for name, looks in made.items()}
     for name, looks in made.items():
         distance = kernel_distance(looks, real)
         more = distance - kernel_distance(made["torch"], real)

@@ -7,6 +7,7 @@ import os
 import random
 import resource
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ import torch
 
 from orthoforge import checkpoint_files, checkpoints
 from orthoforge.checkpoint_files import load_checkpoint, save_checkpoint
-from orthoforge.checkpoints import MODEL, STATE, TRAIN, newest_checkpoint
+from orthoforge.checkpoints import MODEL, STATE, TRAIN, checkpoint_folder, newest_checkpoint
 from orthoforge.config import Recipe
 from orthoforge.errors import CheckpointError, ResourceError
 from orthoforge.networks import new_generator
@@ -304,3 +305,11 @@ def test_a_write_that_fails_half_way(tmp_path):
 def test_a_folder_that_cannot_be_written(tmp_path):
     with small_disk(tmp_path / "disk", 1_000_000, read_only=True) as disk, pytest.raises(ResourceError, match="cannot be written"):
         save_run(disk)
+
+
+def test_a_name_with_a_typo_gets_the_nearest_name_of_weights(tmp_path):
+    with pytest.raises(CheckpointError, match=r"Did you mean orthoforge-material\? Is it a run"):
+        checkpoint_folder(Path("orthoforge-materail"))
+    with pytest.raises(CheckpointError) as told:
+        checkpoint_folder(tmp_path / "run7")
+    assert "Did you mean" not in str(told.value)

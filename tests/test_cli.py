@@ -10,15 +10,16 @@ import orthoforge
 from conftest import make_dataset, make_grid, make_mask, write_tiff
 from orthoforge import cli, errors
 from orthoforge.cli import COMMANDS, GOES_ON, main
-from orthoforge.cli.data import MATERIAL_GSD_M
 from orthoforge.config import FIELD_NAMES, load_recipe, recipe_names, recipe_values
 from orthoforge.errors import CODES, OrthoforgeError, exit_code, http_status
 from orthoforge.forging.places import real_masks
+from orthoforge.geo.cog import write_raster
 from orthoforge.geo.pixel_sizes import PixelSizes
-from orthoforge.geo.rasters import open_raster, read_mask
+from orthoforge.geo.rasters import open_raster, read_image, read_mask
 from orthoforge.pretrained import bundled_names
 from orthoforge.run_files import write_args
 from orthoforge.runs import Run
+from orthoforge.tiles.material import MATERIAL_GSD_M
 from orthoforge.training import session
 
 
@@ -273,6 +274,25 @@ def test_prepare_names_the_commands_that_may_come_next(capsys, tmp_path, gsd, fi
     way = f"orthoforge generate orthoforge-material forged/masks --out images --material-from {tiles} --style each --keep-mask\n"
     assert (way in said) is fits
     assert Run.open("orthoforge-material").state.tiles.gsd_m == MATERIAL_GSD_M
+
+
+def synthetic(path):
+    """Write the image anew, with the tag of one that was made."""
+    with open_raster(path) as raster:
+        pixels, grid = read_image(raster), raster.grid
+    write_raster(path, pixels, grid, tags={"SYNTHETIC": "YES"}, overwrite=True)
+
+
+def test_prepare_offers_no_material_of_synthetic_images(capsys, tmp_path):
+    data = make_dataset(tmp_path / "data", ["a1", "a2", "a3"], 128)
+    synthetic(data / "images" / "a3.tif")
+    assert run("prepare", data, tmp_path / "grown", "--gsd", 0.3, "--size", 32) == 0
+    said = capsys.readouterr().out
+    assert "next: orthoforge train orthoforge-s" in said and "--material-from" not in said
+    for name in ("a1", "a2"):
+        synthetic(data / "images" / f"{name}.tif")
+    assert run("prepare", data, tmp_path / "made", "--gsd", 0.3, "--size", 32) == 0
+    assert f"next: orthoforge utility {tmp_path / 'made'} --data REAL-TILES --out useful\n" in capsys.readouterr().out
 
 
 def test_a_missing_pixel_size_is_refused_in_the_same_words(capsys, tmp_path):

@@ -11,6 +11,7 @@ A pretrained folder, which ``orthoforge.hub`` writes, is read as a checkpoint to
 hubs expect, and there is no ``train.safetensors``. ``orthoforge.checkpoint_files`` writes checkpoints and reads them whole.
 """
 
+import difflib
 import hashlib
 import json
 from collections.abc import Mapping
@@ -113,8 +114,14 @@ def newest_checkpoint(run: Path) -> Path:
     if run.exists() and bundled_folder(str(run)):
         hint = "What lies here under that name hides the weights that come with orthoforge: rename it, or work in another folder."
     elif not run.exists() and bundled_names():
-        hint += f" Weights that come with orthoforge: {', '.join(bundled_names())}."
+        hint = f"{meant(run)}{hint} Weights that come with orthoforge: {', '.join(bundled_names())}."
     raise CheckpointError(f"{run}: no checkpoint here (looked for weights/last). {hint}")
+
+
+def meant(path: Path) -> str:
+    """'Did you mean orthoforge-material? ' for a name close to that of weights in the package, where nothing of it is there."""
+    close = [] if path.exists() else difflib.get_close_matches(str(path), bundled_names(), n=1)
+    return f"Did you mean {close[0]}? " if close else ""
 
 
 def checkpoint_folder(run: Path) -> Path:

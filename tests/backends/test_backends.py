@@ -104,8 +104,8 @@ def test_a_scene_s_own_statistics_reach_the_engine(tmp_path):
 
 def test_the_engine_is_asked_and_copies_of_the_generator_share_it(generator, elsewhere, monkeypatch):
     asked = []
-    plain = engines._OpenVino.__call__
-    monkeypatch.setattr(engines._OpenVino, "__call__", lambda self, inputs: asked.append(id(self)) or plain(self, inputs))
+    plain = engines.OpenVino.__call__
+    monkeypatch.setattr(engines.OpenVino, "__call__", lambda self, inputs: asked.append(id(self)) or plain(self, inputs))
     elsewhere["openvino"](some_mask(48, 48))
     elsewhere["openvino"].with_style("aba")(some_mask(48, 48))
     assert len(asked) == 2 and len(set(asked)) == 1

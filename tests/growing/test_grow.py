@@ -322,7 +322,7 @@ def test_classes(tmp_path):
     with pytest.raises(ConfigError, match="forges masks of buildings; this run was trained on classes"):
         grow(run, tmp_path / "data", tmp_path / "other", masks="streets")
     make_dataset(tmp_path / "buildings", NAMES)
-    with pytest.raises(DataError, match=r"none of its scenes is among those of the run's tiles"):
+    with pytest.raises(DataError, match=r"none of its scenes is among those of the tiles"):
         grow(run, tmp_path / "buildings", tmp_path / "other", least_agreement=0)
 
 
@@ -361,7 +361,7 @@ def test_another_scene_of_the_same_name_is_no_training_ground(town, tmp_path):
     data, _, run = town
     other = shutil.copytree(data, tmp_path / "data")
     write_scene(other, "austin3", NAMES.index("austin3"), seed=77)
-    with pytest.raises(DataError, match=r"austin3: .* is not the mask that the run's tiles were cut from"):
+    with pytest.raises(DataError, match=r"austin3: .* is not the mask that the tiles .*tiles were cut from"):
         grow(run, other, tmp_path / "more", least_agreement=0)
 
 

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from orthoforge import SyntheticPairs
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.geo.rasters import open_raster, read_image, read_mask, read_tags
 from orthoforge.growing import grow
+from orthoforge.growing.library_words import library_words
 from orthoforge.growing.planning import OF_LIBRARY
 from orthoforge.scenes.checks import check
 from orthoforge.scenes.sources import find_pairs
@@ -196,12 +198,13 @@ def blue_tiles(folder, size, *, gsd_m):
     return prepare(folder / "data", folder / "tiles", gsd=gsd_m, size=size, split="digits", workers=1)
 
 
-def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_path):
+def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_path, capsys):
     """What brought most beside few labelled tiles: their masks and material, in the histograms of these tiles."""
     store = blue_tiles(tmp_path, 112, gsd_m=0.3)
     options = {"tiles": store.path, "ratio": 0.5}
     made = grow("orthoforge-material", tmp_path / "data", tmp_path / "more", **options)
     assert made.added == made.wanted == 3
+    assert "3 pairs by masks of the material of " in capsys.readouterr().out
     places = load_generator("orthoforge-material").library.place_names
     assert {row["mask"]["kind"] for row in made.rows} == {"library"}
     assert {row["place"] for row in made.rows} <= set(places)
@@ -212,6 +215,10 @@ def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_pa
     with open_raster(path) as raster:
         assert raster.grid.gsd_m() == pytest.approx(0.3)
         assert np.abs(read_image(raster).reshape(-1, 3).astype(int) - (40, 60, 160)).max() <= 1
+    card = (made.path / "README.md").read_text("utf-8")
+    assert "no split of the real pairs is behind them" in card and "The real pairs may be split in any way" in card
+    assert "histograms are of training tiles by `prepare --split digits`" in card and places[0] in card
+    assert not any(words in card for words in ("{", "split that the generator was trained with", "not new places"))
     again = grow("orthoforge-material", tmp_path / "data", tmp_path / "twice", **options)
     assert [one["mask"] for one in again.rows] == [one["mask"] for one in made.rows]
     cut = prepare(made.path, tmp_path / "cut", gsd=0.3, size=112, split="digits", workers=1)
@@ -220,6 +227,24 @@ def test_by_default_weights_of_the_package_grow_pairs_of_their_own_places(tmp_pa
         "orthoforge-material", tmp_path / "data", tmp_path / "own", material_from=store.path, least_agreement=0, **options
     )
     assert {row["mask"]["kind"] for row in of_theirs.rows} == {"real"}
+
+
+@pytest.mark.parametrize(
+    ("material", "real", "of"),
+    [
+        (("dhaka", "a"), ("austin",), "other places"),
+        (("dhaka", "a"), ("Dhaka",), "unknown"),
+        (("dhaka", "tiles"), ("dhaka",), "these tiles"),
+        (("dhaka", "a", "tiles"), ("dhaka",), "these tiles"),
+    ],
+)
+def test_a_card_says_of_masks_of_the_material_whether_a_split_is_behind_them(material, real, of):
+    place, fingerprint, *given = material
+    tiles = SimpleNamespace(fingerprint=fingerprint, material=SimpleNamespace(fingerprint=given[0]) if given else None)
+    generator = SimpleNamespace(styles=(place,), saved=SimpleNamespace(state=SimpleNamespace(tiles=tiles)))
+    words = library_words(generator, {"tiles": "tiles"}, SimpleNamespace(real_pairs=dict.fromkeys(real, 1)))
+    assert words.of == of
+    assert ("no split" in words.masks) == (of == "other places")
 
 
 def test_the_gain_that_a_note_names_is_the_one_that_was_measured():
@@ -241,6 +266,18 @@ def test_pairs_of_the_library_make_tiles_of_coarser_ground_too(tmp_path):
     made = grow("orthoforge-material", tmp_path / "data", tmp_path / "more", tiles=store.path, ratio=0.2)
     cut = prepare(made.path, tmp_path / "cut", gsd=0.5, size=144, split="digits", workers=1)
     assert len(cut.ids("train")) > len(store.ids("train")), "a pair of 224 px of 0.3 m is smaller than a tile of 144 px of 0.5 m"
+
+
+def test_tiles_of_other_scenes_are_named_as_the_tiles_and_not_as_those_of_a_run(plain, tmp_path):
+    store = blue_tiles(tmp_path, 64, gsd_m=0.3)
+    elsewhere = make_dataset(tmp_path / "elsewhere", ["b1", "b2"], 32, crs=None)
+    for data, words in (
+        (elsewhere, rf"none of its scenes is among those of the tiles {store.path}, .* that those tiles were cut from"),
+        (plain, rf"is not the mask that the tiles {store.path} were cut from, .* Grow the data set that those tiles were cut from"),
+    ):
+        with pytest.raises(DataError, match=words) as told:
+            grow("orthoforge-material", data, tmp_path / "more", tiles=store.path)
+        assert "the run" not in str(told.value)
 
 
 def test_a_folder_called_library_comes_first(plain, tmp_path, monkeypatch):

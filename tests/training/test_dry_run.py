@@ -1,5 +1,6 @@
 """``train --dry-run``: right numbers, measured on real steps, and no trace; and what is said of a store that is too small."""
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from orthoforge import run_files
 from orthoforge.cli import main
 from orthoforge.config import recipe_values
 from orthoforge.plain_yaml import dump_yaml
+from orthoforge.tiles.material import MATERIAL_GSD_M
 from orthoforge.tiles.store import TileStore
 from orthoforge.training import dry_run as dry_run_module
 from orthoforge.training import fitting, train
@@ -107,7 +109,11 @@ def test_train_warns_of_a_store_that_is_too_small_and_says_what_to_do(tiles, tmp
     train(tiny(epochs=1, decay_epochs=0), tiles, tmp_path / "run")
     said = capsys.readouterr().out
     assert f"3 steps are too few for images to use (8 crops an epoch in batches of 3, 1 epoch; at least {LEAST_STEPS}" in said
-    assert "--epochs 134." in said and "--init-from RUN" in said and f"--material-from {tiles}" in said
+    assert "--epochs 134." in said and "--init-from RUN" in said and "--material-from" not in said
+    store = TileStore.open(tiles)
+    for gsd_m, is_offered in ((MATERIAL_GSD_M, True), (store.gsd_m, False)):
+        (note,) = notes_on_tiles(tiny(epochs=1, decay_epochs=0), replace(store, gsd_m=gsd_m), from_scratch=True)
+        assert (f"--material-from {tiles}" in note) == is_offered
 
 
 def test_a_finished_run_and_trained_weights_are_not_warned_of(tiles, tmp_path, monkeypatch, capsys):

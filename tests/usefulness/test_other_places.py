@@ -1,13 +1,19 @@
 """Images of the weights' own places beside few real tiles: their roofs and masks, the tiles' histograms, and what is said of it."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
+from conftest import make_dataset
 from made_runs import make_run
 from material_runs import TOWN, refiner, tiles_of_towns
 from orthoforge.cli import main
 from orthoforge.errors import ConfigError
+from orthoforge.tiles.prepare import prepare
 from orthoforge.trained_generator import load_generator
+from orthoforge.usefulness import synthetic_tiles
+from orthoforge.usefulness import utility as utility_module
 from orthoforge.usefulness.other_places import tiles_of_other_places
 from orthoforge.usefulness.synthetic_tiles import open_source, pool_of
 
@@ -68,6 +74,48 @@ def test_the_source_says_what_its_images_show_and_depends_on_the_subset(store, r
     assert pool.depends_on_subset
     made, ids = pool.of(of_scene(store, "heath2"), 0)
     assert len(ids) == len(made.rows) == 128
+
+
+def test_what_is_not_known_of_weights_is_not_said_of_a_run(store, run, tmp_path):
+    said = open_source("orthoforge-material", tiles_of_03_m(tmp_path), [], device="cpu", allow_leaks=False).warnings
+    assert any("Whether the weights learnt from ground of the test tiles is not known" in text for text in said)
+    assert not any("run" in text for text in said)
+    assert any("Whether the run learnt" in text for text in open_source(run, store, [], device="cpu", allow_leaks=False).warnings)
+
+
+def tiles_of_03_m(folder):
+    make_dataset(folder / "data", [f"a{number}" for number in range(4)], 64)
+    return prepare(folder / "data", folder / "tiles", gsd=0.3, size=64, split="digits", workers=1)
+
+
+def test_the_time_left_counts_the_images_that_are_still_to_be_made(store, run, tmp_path, monkeypatch, capsys):
+    """A set of images takes 600 s here, a training 60 s, on a clock of its own."""
+    now = [0.0]
+
+    def made(generator, tiles, subset, folder, *, most, seed):
+        if (subset.tobytes(), seed) not in there:
+            there.add((subset.tobytes(), seed))
+            now[0] += 600
+        return store
+
+    def train(sample, settings, **_):
+        now[0] += 60
+        return lambda images: np.zeros(images.shape[:3], np.uint8)
+
+    there = set()
+    monkeypatch.setattr(utility_module, "time", SimpleNamespace(monotonic=lambda: now[0], process_time=lambda: 0.0))
+    monkeypatch.setattr(synthetic_tiles, "tiles_of_other_places", made)
+    words = {"other_places": True, "ratios": (1,), "fractions": (0.5, 1.0), "seeds": 1, "steps": 1, "train": train}
+    utility_module.utility(run, store.path, tmp_path / "out", **words)
+    left = [line.split("; ")[1] for line in capsys.readouterr().out.splitlines() if " left" in line]
+    assert left[0] == "about 13 min left, and the making of 2 sets of images on top"  # 13 trainings
+    assert left[3] == "about 10 min left, and the making of 2 sets of images on top"
+    assert left[4] == "about 19 min left"  # 9 trainings and the other set
+    assert left[6] == "about 17 min left" and left[-1] == "about 0 s left"
+    first = next((tmp_path / "out" / "arms").glob("synthetic-first_1_0.json"))
+    first.unlink()
+    utility_module.utility(run, store.path, tmp_path / "out", **words)
+    assert "about 0 s left" in capsys.readouterr().out  # its images are there
 
 
 def test_what_cannot_be_is_refused(store, run, tmp_path):

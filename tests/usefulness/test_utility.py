@@ -548,14 +548,52 @@ def test_a_plan_says_how_long_the_trainings_take(town, tmp_path):
     assert re.search(r"about [\d.]+ h on this machine", said)
 
 
-def test_a_plan_tests_on_validation_tiles_where_that_is_allowed(tmp_path):
-    store = make_town(tmp_path, seed=0)
-    rows = [replace(row, split="buffer" if row.split == "test" else row.split) for row in store.rows]
+def split_anew(store, split_of):
+    """The store with each row in the split that ``split_of(row)`` says."""
+    rows = [replace(row, split=split_of(row)) for row in store.rows]
     text = "".join(json.dumps(row.to_json()) + "\n" for row in rows)
     (store.path / "manifest.jsonl").write_text(text)
     body = json.loads((store.path / "store.json").read_text())
     body["fingerprint"] = hashlib.sha256(text.encode()).hexdigest()
     (store.path / "store.json").write_text(json.dumps(body))
+    return TileStore.open(store.path)
+
+
+def never(*_, **__):
+    raise AssertionError("a segmenter was trained before it was told that the plan cannot be")
+
+
+def test_a_plan_for_one_test_scene_is_refused_at_once_and_names_the_way_out(tmp_path):
+    store = make_town(tmp_path, seed=0, scenes=4)
+    val = next(row.scene for row in store.rows if row.split == "val")
+    test = next(row.scene for row in store.rows if row.split == "test")
+    split_anew(store, lambda row: {val: "val", test: "test"}.get(row.scene, "train"))
+    with pytest.raises(ConfigError, match=r"tiles in split test are of one scene.* Pass --splits val test to test on 2 scenes"):
+        plan(store.path, tmp_path / "out", train=never)
+    assert plan(store.path, tmp_path / "out", splits=("val", "test"), train=train_by_colour)[0].startswith(
+        "8 test tiles of 2 scenes"
+    )
+    split_anew(store, lambda row: "test" if row.scene == test else "train")
+    with pytest.raises(ConfigError, match=r"of one scene, .*or more. Prepare the tiles from more scenes.$"):
+        plan(store.path, tmp_path / "out", train=never)
+
+
+def test_a_plan_beside_a_pilot_that_tells_nothing_is_refused_at_once(town, tmp_path):
+    entry = {"standard_error": None, "n": 1, "bootstrap_interval": None}
+    (tmp_path / "utility.json").write_text(json.dumps({"by_fraction": [{"difference": entry}], "data": {"test_scenes": 1}}))
+    with pytest.raises(DataError, match="tells nothing of how differences spread"):
+        plan(town.path, tmp_path, train=never)
+
+
+def test_tiles_without_any_to_test_on_are_not_offered_what_is_refused_again(tmp_path):
+    store = split_anew(make_town(tmp_path, seed=0, scenes=4), lambda row: "train")
+    for allow in (False, True):
+        with pytest.raises(DataError, match=r"nothing else may judge. Prepare the tiles .*three splits\).$"):
+            plan(store.path, tmp_path / "out", allow_leaks=allow, train=never)
+
+
+def test_a_plan_tests_on_validation_tiles_where_that_is_allowed(tmp_path):
+    store = split_anew(make_town(tmp_path, seed=0), lambda row: "buffer" if row.split == "test" else row.split)
     with pytest.raises(DataError, match="no tile in split test"):
         plan(store.path, tmp_path / "out", train=train_by_colour)
     said = plan(store.path, tmp_path / "out", allow_leaks=True, train=train_by_colour)
@@ -646,8 +684,8 @@ def test_with_a_run_and_one_training_by_the_packages_own_segmenter(hamlet, tmp_p
         "synthetic first",
     ]  # fmt: skip
     assert result["verdict"].startswith("Undecided")
-    assert any("trained on all training tiles" in text for text in result["warnings"])
+    assert any("learnt from all training tiles" in text for text in result["warnings"])
     assert TileStore.open(tmp_path / "out" / "synthetic").settings["generator_sha256"] == result["synthetic"]["sha256"]
     said = capsys.readouterr().out
     assert said.index("7 trainings of a segmenter, 1 steps each") < said.index("1 of 7: ")
-    assert "min left" in said
+    assert " left" in said

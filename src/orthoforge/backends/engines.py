@@ -35,7 +35,7 @@ def _openvino_core() -> Any:
 def open_engine(name: BackendName, model: bytes, threads: int) -> Backend:
     """The engine ``onnx`` or ``openvino`` with a model in ONNX. It computes in float32, as PyTorch does."""
     assert name != "torch", "PyTorch computes its own network"
-    return _OnnxRuntime(model, threads) if name == "onnx" else _OpenVino(model, threads)
+    return _OnnxRuntime(model, threads) if name == "onnx" else OpenVino(model, threads)
 
 
 class _Shared:
@@ -59,7 +59,7 @@ class _OnnxRuntime(_Shared):
         return image
 
 
-class _OpenVino(_Shared):
+class OpenVino(_Shared):
     """Compiled for any size at first. What comes a second time in one size, as blocks of a scene do, is compiled for that size,
     which is a quarter faster (bench/backends.py).
     """

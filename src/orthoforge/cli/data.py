@@ -11,9 +11,6 @@ from orthoforge.stores import Stores
 if TYPE_CHECKING:
     from orthoforge.tiles.store import TileStore
 
-MATERIAL_GSD_M = 0.3
-"""Metres a pixel of the weights ``orthoforge-material``."""
-
 
 def check(
     data: Positional[Path | None] = None,
@@ -147,11 +144,14 @@ def prepare(
 
 
 def _after_prepare(store: "TileStore", tiles: Path) -> str:
-    """The commands that may come next: a training, and where weights of the package fit the tiles, the way without one."""
-    from orthoforge.geo.grid import other_scale
+    """The commands that may come next: a training, and where weights of the package fit the tiles, the way without one. Tiles of
+    synthetic images alone train no generator: what they are worth is measured."""
+    from orthoforge.tiles.material import suits_weights_of_the_package
 
+    if all(row.synthetic for row in store.rows):
+        return f"next: orthoforge utility {tiles} --data REAL-TILES --out useful"
     train = f"next: orthoforge train orthoforge-s --data {tiles} --out runs/first"
-    if store.classes or store.bands != 3 or other_scale(store.gsd_m, MATERIAL_GSD_M):
+    if not suits_weights_of_the_package(store):
         return train
     return (
         f"{train}\nor without training: orthoforge forge {tiles} --out forged, then\n  orthoforge generate orthoforge-material "

@@ -196,7 +196,9 @@ def generate(
         looks = {one: styled(generator, one) for one in dict.fromkeys(styles)}
         if not is_open:
             _say_barely_trained(generator)
-            if not given.places:
+            if given.places:
+                print(f"{len(sources)} masks of the material of {', '.join(dict.fromkeys(given.places))}", flush=True)
+            else:
                 say_looks(looks[styles[0]][0], sources, style, seeds, variants)
         reader = reader_for(generator, given, threshold, palette, building, pixel_size)
         options = Options(

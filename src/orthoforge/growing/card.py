@@ -14,6 +14,7 @@ from orthoforge.bands import shown_bands
 from orthoforge.files import new_file
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import open_raster, read_image
+from orthoforge.growing.library_words import LibraryWords, library_words
 from orthoforge.growing.naming import Places
 from orthoforge.growing.training_ground import Ground
 from orthoforge.masks.reader import MaskReader
@@ -32,8 +33,12 @@ _HOW = {
     "transform": "real training masks, changed geometrically",
     "recombine": "footprints of real training masks, put together to new blocks",
     "streets": "streets and parcels drawn from measurements of real training masks",
-    "library": "masks of the weights' own material, turned and shifted",
+    "library": "masks of the weights' material, turned and shifted",
 }
+_LIMIT = (
+    "The generator knows only the ground that it was trained on. It may repeat what it saw there: the synthetic pairs add variety, "
+    "not new places."
+)
 
 
 def write_card(
@@ -56,6 +61,7 @@ def write_card(
     write_sheet(folder / SHEET, [places.pair(folder, row["name"]) for row in shown], reader.copies)
     total = sum(ground.real_pairs.values()) + len(accepted)
     rule = settings["split"]
+    library = library_words(generator, settings, ground) if settings["masks"] == "library" else None
     text = _TEMPLATE.read_text(encoding="utf-8").format(
         title=title,
         added=len(accepted),
@@ -73,7 +79,7 @@ def write_card(
         gsd=f"trained at {generator.gsd_m:.3g} m a pixel" if generator.gsd_m else "trained at several or unknown resolutions",
         sha256=generator.sha256,
         how=_HOW.get(settings["masks"], f"given as files in `{settings['masks']}`"),
-        split=_split_words(rule, settings),
+        split=_split_words(rule, settings, library),
         filter=_filter_words(settings, real_iou, rows),
         seed=settings["seed"],
         variants=f"{settings['variants']} images a mask" if settings["variants"] > 1 else "one image a mask",
@@ -81,7 +87,8 @@ def write_card(
         notes="\n".join(f"> {note}\n" for note in notes).strip(),
         attribution=generator.attribution
         or "The run names no source of its training images (`prepare --attribution` was not given). Ask whoever trained it.",
-        same_split=_same_split(settings),
+        same_split=_same_split(settings, library),
+        ground_limit=library.limit if library and library.of == "other places" else _LIMIT,
     )
     with new_file(folder / CARD, overwrite=True) as partial:
         partial.write_text(text.replace("\n\n\n", "\n\n"), encoding="utf-8")
@@ -138,18 +145,23 @@ def _table(rows: Sequence[Mapping[str, Any]], ground: Ground) -> str:
     return "\n".join(f"| {' | '.join(map(str, row))} |" for row in counts)
 
 
-def _split_words(rule: str | None, settings: Mapping[str, Any]) -> str:
-    if settings["masks"] == "library":
-        return "They are of the tiles that the material was taken from: of other places, or of training tiles."
+def _split_words(rule: str | None, settings: Mapping[str, Any], library: LibraryWords | None) -> str:
+    if library:
+        return library.masks
     if settings["masks"] not in _HOW:
         return "None of them is the mask of a real scene that does not train, or shows its ground."
-    by = [f"the rule `{rule}`"] * bool(rule) + ["the manifest of the run's tiles"] * bool(settings["tiles"])
+    by = [f"the rule `{rule}`"] * bool(rule) + ["the manifest of the tiles"] * bool(settings["tiles"])
     return f"By {' and '.join(by)}, no mask of a validation or test scene was used."
 
 
-def _same_split(settings: Mapping[str, Any]) -> str:
-    method = settings["tiles_split"] or settings["split"]
-    return f"`prepare --split {method}`. With another one, masks that are held back there may have been used here."
+def _same_split(settings: Mapping[str, Any], library: LibraryWords | None) -> str:
+    command = f"`prepare --split {settings['tiles_split'] or settings['split']}`"
+    if library and library.of == "other places":
+        return library.split(command if "histograms" in settings else None)
+    return (
+        f"Use the split that the generator was trained with: {command}. With another one, masks that are held back there may have "
+        "been used here."
+    )
 
 
 def _filter_words(settings: Mapping[str, Any], real_iou: float | None, rows: Sequence[Mapping[str, Any]]) -> str:
@@ -161,6 +173,6 @@ def _filter_words(settings: Mapping[str, Any], real_iou: float | None, rows: Seq
     found = f" Of those that were kept, the median is {np.median(agreements):.2f}." if agreements else ""
     found += f" {unjudged} of them have no building in their mask, so there was nothing to recognise." if unjudged else ""
     return (
-        f"a segmenter, trained on the run's real training tiles, has an IoU of {real_iou:.2f} on real images of other ground. "
+        f"a segmenter, trained on real training tiles, has an IoU of {real_iou:.2f} on real images of other ground. "
         f"A pair whose image gives it less than {least:g} × that = {least * real_iou:.2f} against its mask was rejected.{found}"
     )

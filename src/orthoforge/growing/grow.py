@@ -195,6 +195,8 @@ def _assemble(plan: Plan, staging: Staging, data: Path, team: Team) -> Summary:
     notes = [*plan.notes, *(judge.notes if judge else ())]
     names = Names(pair.name for pair in plan.pairs)
     seeds = itertools.count(settings["seed"])
+    if settings["masks"] == "library":
+        print(f"{total} pairs by masks of the material of {', '.join(generator.styles)}", flush=True)
     maker = Maker.of(plan, staging, judge, is_far=team.is_far)
     with Progress("synthetic").task("pairs", total, done=sum(row["accepted"] for row in staging.log.values())) as step:
         for stream in streams:

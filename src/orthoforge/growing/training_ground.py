@@ -1,7 +1,7 @@
 """The ground that a run was trained on: the only one whose masks may give new pairs.
 
-Where the run's tiles are at hand, their manifest says which windows of which scenes train. Where they are not, a rule by the
-scene's number may say it. A scene of which nothing is known is no source.
+Where tiles are at hand, those of the run or those that ``--tiles`` names, their manifest says which windows of which scenes train.
+Where they are not, a rule by the scene's number may say it. A scene of which nothing is known is no source.
 """
 
 import random
@@ -83,11 +83,7 @@ def training_ground(
     for pair in real:
         sources: list[Source] = []
         if pair.name in by_rule:
-            sources = (
-                _whole(pair, reader, cuts)
-                if store is None
-                else _of_tiles(pair, rows.get(pair.name, ()), store.size_px, reader, cuts)
-            )
+            sources = _whole(pair, reader, cuts) if store is None else _of_tiles(pair, rows.get(pair.name, ()), store, reader, cuts)
         if sources:
             found[pair.place_key].append(sources)
         if not sources or sources[0].window:
@@ -144,7 +140,7 @@ def _whole(pair: Pair, reader: MaskReader, cuts: Path, scale: Scale | None = Non
     return [Source(pair.name, pair.place_key, path, None, grid.height * grid.width, scale)]
 
 
-def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskReader, cuts: Path) -> list[Source]:
+def _of_tiles(pair: Pair, rows: Sequence[TileRow], store: TileStore, reader: MaskReader, cuts: Path) -> list[Source]:
     """The scene, when all its tiles train; else the rectangles of those that do, largest first."""
     training = [row for row in rows if row.split == "train"]
     if not training:
@@ -152,10 +148,10 @@ def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskRea
     with open_raster(pair.image) as image, open_raster(pair.mask) as mask:
         require_north_up(pair.mask, mask.grid)
         grid = reader.pixel_sizes.applied(mask.grid if image.grid.crs is None else image.grid, pair.mask)
-        _require_the_same(pair, training, grid, size_px, reader)
+        _require_the_same(pair, training, grid, store, reader)
     gsds = [row.gsd_m for row in training if row.gsd_m is not None]
     window = training[0].window
-    scale = Scale((window.height + window.width) / 2 / size_px, float(np.mean(gsds)) if len(gsds) == len(training) else None)
+    scale = Scale((window.height + window.width) / 2 / store.size_px, float(np.mean(gsds)) if len(gsds) == len(training) else None)
     if len(training) == len(rows):
         return _whole(pair, reader, cuts, scale)
     cells = np.zeros((grid.height // window.height, grid.width // window.width), bool)
@@ -174,18 +170,18 @@ def _of_tiles(pair: Pair, rows: Sequence[TileRow], size_px: int, reader: MaskRea
     return sources
 
 
-def _require_the_same(pair: Pair, rows: Sequence[TileRow], grid: Grid, size_px: int, reader: MaskReader) -> None:
-    """Raise ``DataError`` when the run's tiles were cut from another scene of this name."""
+def _require_the_same(pair: Pair, rows: Sequence[TileRow], grid: Grid, store: TileStore, reader: MaskReader) -> None:
+    """Raise ``DataError`` when the tiles were cut from another scene of this name."""
     row = max(rows, key=lambda row: min(row.building_share, 1 - row.building_share))  # the one that tells most
     window = row.window
     inside = window.row + window.height <= grid.height and window.col + window.width <= grid.width
-    if inside and grid.window(window).resized(size_px, size_px) == row.grid:
+    if inside and grid.window(window).resized(store.size_px, store.size_px) == row.grid:
         share = reader.building_share(pair.mask, window)
         if share is None or abs(share - row.building_share) <= _SAME_SHARE:
             return
     raise DataError(
-        f"{pair.name}: {pair.mask} is not the mask that the run's tiles were cut from, so whether its ground was trained on cannot "
-        "be told. Grow the data set that the run was trained on."
+        f"{pair.name}: {pair.mask} is not the mask that the tiles {store.path} were cut from, so whether its ground trains cannot "
+        "be told. Grow the data set that those tiles were cut from."
     )
 
 
@@ -204,7 +200,7 @@ def _nothing_trains(
         return f"{data}: all of its pairs are synthetic; new ones are made from real masks only. Name the data set they came from."
     if store is not None and not any(pair.name in rows for pair in real):
         return (
-            f"{data}: none of its scenes is among those of the run's tiles ({store.path}), so which of them train is unknown. Name "
-            "the data set that those tiles were cut from."
+            f"{data}: none of its scenes is among those of the tiles {store.path}, so which of them train is unknown. Name the "
+            "data set that those tiles were cut from."
         )
     return f"{data}: none of its scenes trains{f' by the rule of {rule}' if rule else ''}, so there is no mask that may be used."

@@ -142,6 +142,9 @@ def building_value(classes: Classes | None) -> int | None:
     return BUILDING if classes is None else classes.building
 
 
+NAME_THEM = "Say what they are with --palette FILE, or add them to that file."
+
+
 def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:
     """Raise ``DataError`` naming the commonest colours or values that a palette lacks, and the share of ``pixels`` they have."""
     if not unknown:
@@ -151,7 +154,7 @@ def require_known(path: object, unknown: Counter[Code], pixels: int) -> None:
     named = ", ".join(f"{list(code) if kind == 'colours' else code[0]} in {percent(n / pixels)}" for code, n in commonest)
     more = len(unknown) - _SHOWN_COLOURS
     tail = f" and {more} more {kind}, {percent(unknown.total() / pixels)} in all" if more > 0 else ""
-    raise DataError(f"{path}: {kind} that are not in the palette: {named} of pixels{tail}. Add them to the palette file.")
+    raise DataError(f"{path}: {kind} that are not in the palette: {named} of pixels{tail}. {NAME_THEM}")
 
 
 def _packed(rgb: np.ndarray) -> np.ndarray:

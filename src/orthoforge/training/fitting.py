@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 
 from orthoforge.config import Recipe
 from orthoforge.errors import ConfigError, DataError
+from orthoforge.tiles.material import suits_weights_of_the_package
 from orthoforge.tiles.store import TileStore
 from orthoforge.training.batches import crops_an_epoch, training_ids
 
@@ -89,7 +90,7 @@ def _too_few_steps(recipe: Recipe, store: TileStore) -> str | None:
         f"Train longer: {longer}.",
         f"Or begin with trained weights: --init-from {trained if bundled_fit else 'RUN'}.",
     ]
-    if store.classes is None:
+    if suits_weights_of_the_package(store):
         ways.append(
             "Or train nothing, and give your tiles' roofs and ground to trained weights: orthoforge generate orthoforge-material "
             f"MASKS --out IMAGES --material-from {store.path}"

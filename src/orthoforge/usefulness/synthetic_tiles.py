@@ -8,7 +8,7 @@ from typing import Literal, NotRequired, TypedDict
 
 import numpy as np
 
-from orthoforge.checkpoints import names_generator
+from orthoforge.checkpoints import meant, names_generator
 from orthoforge.errors import CheckpointError, ConfigError, DataError
 from orthoforge.geo.grid import other_scale
 from orthoforge.masks.turned import turned_mask
@@ -78,10 +78,14 @@ class Source:
 
 @dataclass(frozen=True)
 class Pool:
-    """Synthetic tiles. ``of(subset, seed)`` is a store, and the ids in it that an arm may draw whose real tiles are ``subset``."""
+    """Synthetic tiles. ``of(subset, seed)`` is a store, and the ids in it that an arm may draw whose real tiles are ``subset``.
+
+    ``makes_anew``: the images of each subset and seed are made when they are first asked for, which takes its time.
+    """
 
     of: Callable[[np.ndarray, int], tuple[TileStore, np.ndarray]]
     depends_on_subset: bool
+    makes_anew: bool = False
 
 
 def open_source(
@@ -115,13 +119,15 @@ def open_source(
             return _ready(path, store, held_out, allow_leaks)
         if not names_generator(path):
             raise CheckpointError(
-                f"{path}: neither a run (no weights/last) nor tiles (no {manifest.STORE}). Name a run of `orthoforge train`, or "
-                f"cut a folder of synthetic images/ and masks/ into tiles with `orthoforge prepare {path} TILES` and name those."
+                f"{path}: neither a run (no weights/last) nor tiles (no {manifest.STORE}). {meant(path)}Name a run of "
+                "`orthoforge train`, or cut a folder of synthetic images/ and masks/ into tiles with "
+                f"`orthoforge prepare {path} TILES` and name those."
             )
         run = Run.open(path)
+        who = "the weights" if run.is_pretrained else "the run"
         generator, ground = run.generator(device), run.ground_on(store, held_out)
     else:
-        path, generator, ground = None, synthetic, None
+        path, who, generator, ground = None, "the generator", synthetic, None
     if generator.bands != store.bands:
         raise ConfigError(
             f"{path or 'the generator'}: makes images of {generator.bands} bands; those in {store.path} have {store.bands}."
@@ -136,8 +142,8 @@ def open_source(
         )
     if ground and ground.tiles and not allow_leaks:
         raise DataError(
-            f"{path}: the run was trained on {ground.tiles} of the {len(held_out)} held-out tiles (such as {ground.example}), so "
-            "its images would carry them into training. Take a run that was trained without them, or pass --allow-leaks, which the "
+            f"{path}: was trained on {ground.tiles} of the {len(held_out)} held-out tiles (such as {ground.example}), so its "
+            "images would carry them into training. Take one that was trained without them, or pass --allow-leaks, which the "
             "report will say."
         )
     if own_material and other_places:
@@ -176,12 +182,14 @@ def open_source(
             "the fraction's own real tiles. Who has labelled tiles of other places can match their histograms without a generator."
         )
     if ground and ground.tiles:
-        warnings.append(f"The run was trained on {ground.tiles} of the held-out tiles; --allow-leaks was given.")
+        warnings.append(f"{who.capitalize()} learnt from {ground.tiles} of the held-out tiles; --allow-leaks was given.")
     if ground is None or ground.tiles is None:
-        warnings.append("Whether the run was trained on ground of the test tiles is not known: its own tiles are not there.")
+        warnings.append(
+            f"Whether {who} learnt from ground of the test tiles is not known: the tiles of that training are not there."
+        )
     if ground and ground.same_store and not (own_material or other_places):
         warnings.append(
-            "The run was trained on all training tiles. At a fraction of them, its images carry what it learnt from the others too."
+            f"{who.capitalize()} learnt from all training tiles. At a fraction of them, images carry what came from the others too."
         )
     return Source(generator.showing(store.shown), None, facts, tuple(warnings))
 
@@ -206,14 +214,14 @@ def pool_of(source: Source, store: TileStore, train_ids: np.ndarray, folder: Pat
             made = own_tiles(generator, store, subset, folder, masks=masks, most=MOST_TILES, seed=seed)
             return made, np.arange(len(made.rows))
 
-        return Pool(own, True)
+        return Pool(own, True, makes_anew=True)
     if source.facts.get("other_places"):
 
         def others(subset: np.ndarray, seed: int) -> tuple[TileStore, np.ndarray]:
             made = tiles_of_other_places(generator, store, subset, folder, most=MOST_TILES, seed=seed)
             return made, np.arange(len(made.rows))
 
-        return Pool(others, True)
+        return Pool(others, True, makes_anew=True)
     places = len({store.rows[tile_id].place for tile_id in train_ids.tolist()})
     chosen = balanced_subset(store.rows, train_ids, tiles_per_place=-(-MOST_TILES // places), seed=0)
     made = make_tiles(generator, store, _twice(store, chosen), folder)

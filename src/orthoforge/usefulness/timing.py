@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -45,6 +45,36 @@ def training_seconds(
     longer, a_tile = timed(_MORE)
     a_step = max(0.0, longer - once) / (_MORE - _FEW)
     return once + a_step * (settings.steps - _FEW) + a_tile * held_out
+
+
+@dataclass
+class TimeLeft:
+    """How long what is left will take: ``trainings`` of it, and ``sets`` of images that a generator still has to make.
+
+    Both are told from those that this call has finished: their seconds are in ``trained`` and ``made``.
+    """
+
+    trainings: int
+    sets: int
+    trained: list[float] = field(default_factory=list)
+    made: list[float] = field(default_factory=list)
+
+    def finished(self, seconds: float, making: float | None) -> None:
+        """One more training, which took so long; ``making`` of that went into its images, where it was the first to need them."""
+        self.trainings -= 1
+        self.trained.append(seconds - (making or 0.0))
+        if making is not None:
+            self.sets -= 1
+            self.made.append(making)
+
+    def __str__(self) -> str:
+        seconds = self.trainings * float(np.mean(self.trained))
+        if not self.sets:
+            return f"about {duration(seconds)} left"
+        if self.made:
+            return f"about {duration(seconds + self.sets * float(np.mean(self.made)))} left"
+        images = f"{self.sets} sets of images" if self.sets > 1 else "a set of images"
+        return f"about {duration(seconds)} left, and the making of {images} on top"
 
 
 def time_line(trainings: int, steps: int, seconds: float) -> str:

@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from orthoforge.usefulness.paired_statistics import iou
 from orthoforge.usefulness.planning import PUBLISHED, plan_lines, spread_of
 from orthoforge.usefulness.result import design_warnings, result_of
 from orthoforge.usefulness.synthetic_tiles import Pool, open_source, pool_of
-from orthoforge.usefulness.timing import time_line, training_seconds
+from orthoforge.usefulness.timing import TimeLeft, time_line, training_seconds
 
 REPORT_JSON, REPORT_HTML = "utility.json", "utility.html"
 STEPS = 400
@@ -197,14 +197,14 @@ def plan(
     split, _ = _test_split(store, splits, allow_leaks)
     test_ids = np.concatenate([store.ids(name) for name in split.split("+")])
     _require_training_tiles(store)
-    scenes = len({store.rows[tile_id].scene for tile_id in test_ids.tolist()})
-    has_run = (Path(out) / REPORT_JSON).is_file()
+    scenes = _require_scenes(store, split)
+    spread = spread_of(Path(out)) if (Path(out) / REPORT_JSON).is_file() else PUBLISHED
     trainings = seeds * len(set(fractions)) * len(arms_of(ratios))
     held_out = len(set(test_ids.tolist()) | set(store.ids("val").tolist()))
     settings = SegmenterSettings(steps=steps)
     settings = replace(settings, crop_px=min(settings.crop_px, store.size_px))
     seconds = training_seconds(store, train, settings, held_out=held_out, device=chosen_device(device))
-    lines = plan_lines(seeds, scenes, len(test_ids), spread_of(Path(out)) if has_run else PUBLISHED)
+    lines = plan_lines(seeds, scenes, len(test_ids), spread)
     return [*lines, time_line(trainings, steps, seconds)]
 
 
@@ -225,6 +225,25 @@ def _require_training_tiles(store: TileStore) -> np.ndarray:
     if not len(train_ids):
         raise DataError(f"{store.path}: no tile in split train.")
     return train_ids
+
+
+def _scenes_in(store: TileStore, splits: Sequence[str]) -> int:
+    return len({store.rows[tile_id].scene for name in splits for tile_id in store.ids(name).tolist()})
+
+
+def _require_scenes(store: TileStore, split: str) -> int:
+    """How many scenes the tiles of ``split`` (as ``_test_split`` says it) are of; two at least."""
+    scenes = _scenes_in(store, split.split("+"))
+    if scenes < 2:
+        both = _scenes_in(store, ("val", "test"))
+        more = (
+            f"Pass --splits val test to test on {both} scenes, or prepare the tiles from" if both > 1 else "Prepare the tiles from"
+        )
+        raise ConfigError(
+            f"{store.path}: all tiles in split {split} are of one scene, and an interval takes two scenes or more. {more} more "
+            "scenes."
+        )
+    return scenes
 
 
 def _require_numbers(ratios: Sequence[float], fractions: Sequence[float], seeds: int, first_seed: int, steps: int) -> None:
@@ -255,10 +274,10 @@ def _test_split(store: TileStore, splits: Sequence[str], allow_leaks: bool) -> t
     if all(len(store.ids(name)) for name in splits):
         return "+".join(name for name in ("val", "test") if name in splits), warnings
     if not allow_leaks or not len(store.ids("val")):
+        instead = ", or pass --allow-leaks to test on split val" if len(store.ids("val")) else ""
         raise DataError(
             f"{store.path}: no tile in split {' or in '.join(splits)}, and nothing else may judge. Prepare the tiles with "
-            "--split blocks (from more scenes, or smaller, where a place is too small for three splits), or pass --allow-leaks to "
-            "test on split val."
+            f"--split blocks (from more scenes, or smaller, where a place is too small for three splits){instead}."
         )
     warnings.append("There are no test tiles. Split val tests, on which other choices may rest; --allow-leaks was given.")
     return "val", warnings
@@ -300,6 +319,8 @@ class _Tried:
     test_ids: np.ndarray
     val_ids: np.ndarray
     device: str
+    making: dict[tuple[float, int], float] = field(default_factory=dict)
+    """Seconds until the synthetic tiles of a fraction and seed were there, when they were first asked for."""
 
     def subset(self, job: Job) -> np.ndarray:
         """The real tiles of a job."""
@@ -307,18 +328,22 @@ class _Tried:
 
     def synthetic(self, job: Job) -> tuple[TileStore, np.ndarray]:
         """The synthetic tiles that a job may draw: a store and the ids in it."""
-        return self.pool.of(self.subset(job), job.seed)
+        began = time.monotonic()
+        tiles = self.pool.of(self.subset(job), job.seed)
+        self.making.setdefault(_set_of(job), time.monotonic() - began)
+        return tiles
 
 
 def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outcome]:
     """The outcome of each job: read where it is finished, else trained, tested and kept."""
     done: dict[Job, Outcome] = {}
-    spent: list[float] = []
     # Synthetic tiles that do not depend on the real ones make the same training at every fraction.
     alone = {job: job.arm.kind == "synthetic" and not tried.pool.depends_on_subset for job in jobs}
     same = {job: replace(job, fraction=1.0) if alone[job] else job for job in jobs}
     distinct = list(dict.fromkeys(same.values()))
     missing = sum(not (folder / job.file).is_file() for job in distinct)
+    to_make = _sets_to_make(distinct, folder) if tried.pool.makes_anew else set()
+    left = TimeLeft(missing, len(to_make))
     if missing < len(distinct):
         _say(f"{len(distinct) - missing} of {len(distinct)} trainings are finished and kept")
     if missing:
@@ -330,15 +355,28 @@ def _run_all(jobs: Sequence[Job], tried: _Tried, folder: Path) -> dict[Job, Outc
             outcome = _train_and_test(job, tried)
             with new_file(file) as partial:
                 partial.write_text(json.dumps(outcome), encoding="utf-8")
-            spent.append(time.monotonic() - began)
-            left = (missing - len(spent)) * float(np.mean(spent))
+            seconds = time.monotonic() - began
+            is_first = _set_of(job) in to_make and not job.arm.is_free
+            left.finished(seconds, tried.making[_set_of(job)] if is_first else None)
+            to_make -= {_set_of(job)} if is_first else set()
             score = float(iou(np.array(list(outcome["scenes"].values())).sum(axis=0)[..., :2]))
             _say(
                 f"{number} of {len(distinct)}: {job.arm.name}, {100 * job.fraction:.3g} % of the real tiles, seed {job.seed}: "
-                f"IoU {score:.3f} after {spent[-1]:.0f} s; about {left / 60:.0f} min left"
+                f"IoU {score:.3f} after {seconds:.0f} s; {left}"
             )
         done[job] = json.loads(file.read_text("utf-8"))
     return {job: done[other] for job, other in same.items()}
+
+
+def _set_of(job: Job) -> tuple[float, int]:
+    """What the synthetic images of a job depend on, where they are made anew."""
+    return job.fraction, job.seed
+
+
+def _sets_to_make(jobs: Sequence[Job], folder: Path) -> set[tuple[float, int]]:
+    """The sets of images that none of the finished trainings has used."""
+    synthetic = [job for job in jobs if not job.arm.is_free]
+    return {_set_of(job) for job in synthetic} - {_set_of(job) for job in synthetic if (folder / job.file).is_file()}
 
 
 def _train_and_test(job: Job, tried: _Tried) -> Outcome:

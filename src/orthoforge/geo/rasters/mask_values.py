@@ -125,8 +125,8 @@ def read_mask_rgb(raster: Raster, window: Window | None = None) -> np.ndarray:
         return table[raster.read(window)[..., 0]]
     raise DataError(
         f"{raster.path}: mask has {raster.band_count} band{'s' * (raster.band_count > 1)} of {raster.dtype} and no colours. A "
-        "palette of colours is for red, green and blue bands of uint8, or for one band with a colour table. Numbers need "
-        'a palette of values, as in {"Building": 1}.'
+        "palette of colours is for red, green and blue bands of uint8, or for one band with a colour table. Say "
+        'what the numbers are with --palette FILE, a JSON file such as {"Building": 1}.'
     )
 
 

@@ -118,7 +118,7 @@ def kernel_distance(x: np.ndarray, y: np.ndarray) -> float:
     The U-statistic over all pairs (Gretton et al. 2012, eq. 3). 0 on average for two samples of one distribution, so it may be
     negative. Two equal sets give a little less than 0, since a vector is compared with itself across the sets and not within.
     """
-    return float(_kernel_distances(x, y, None, None, None)[0])
+    return float(kernel_distances(x, y, None, None, None)[0])
 
 
 def kernel_distance_of_subsets(x: np.ndarray, y: np.ndarray, *, subsets: int = 100, size: int = 1000, seed: int = 0) -> np.ndarray:
@@ -174,7 +174,7 @@ def kernel_interval(x: np.ndarray, y: np.ndarray, drawn: Resampled) -> tuple[flo
     Pairs within a group that was drawn k times count k times, not k²: counted k² they would be there twice as often as in the sets,
     on average, and tiles of one scene are alike, so every draw would lie above the distance itself.
     """
-    return _interval(_kernel_distances(x, y, drawn, drawn.x, drawn.y))
+    return _interval(kernel_distances(x, y, drawn, drawn.x, drawn.y))
 
 
 def frechet_interval(x: np.ndarray, y: np.ndarray, drawn: Resampled, *, around: float) -> tuple[float, float]:
@@ -242,10 +242,14 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     return apart
 
 
-def _kernel_distances(
+def kernel_distances(
     x: np.ndarray, y: np.ndarray, drawn: Resampled | None, x_draws: np.ndarray | None, y_draws: np.ndarray | None
 ) -> np.ndarray:
-    """(rounds,), or (1,) of the sets themselves."""
+    """Kernel distances of resampled sets, (rounds,), or (1,) of the sets themselves.
+
+    ``x`` (N, D) and ``y`` (M, D) are features, ``x_draws`` (rounds, N) and ``y_draws`` (rounds, M) how often each was drawn.
+    Members of one group of ``drawn`` are not compared with each other. Without all three the sets are taken as they are.
+    """
     x, y = x.astype(np.float64), y.astype(np.float64)
     x_groups = np.arange(len(x)) if drawn is None else drawn.x_groups
     y_groups = np.arange(len(y)) + len(x) if drawn is None else drawn.y_groups
