@@ -1,13 +1,14 @@
 """What Ray costs beside the plain command at 64 small scenes, and what three machines make when one of them goes away.
 
-    python -m bench.cluster [overhead] [nodes] [--commands prepare generate] [--scenes 64] [--workers 2] [--rounds 3]
+    python -m bench.cluster [overhead] [items] [nodes] [--commands prepare generate] [--scenes 64] [--workers 2] [--rounds 3]
 
 Overhead: `prepare` and `generate` by workers of Ray and by as many without it, which have one thread each, in turn. Without Ray
 `prepare` has threads. `generate` has none: there as many processes are each given a part of the masks. Clock time, and CPU time of
 all processes that belong to it, those of Ray too. What Ray's processes take while nobody works is measured first: on a busy machine
 a command waits long, and they go on. All processes live already and have imported what they need: what the first command of a
-cluster waits for is printed beside. Nodes: three raylets of one processor each, on this machine, by Ray's own `Cluster`. One of
-them is killed while images are made; the files must be those of the plain command, to the byte.
+cluster waits for is printed beside. Items: what an item costs that does nothing. Nodes: three raylets of one processor each, on
+this machine, by Ray's own `Cluster`. One of them is killed while images are made; the files must be those of the plain command, to
+the byte.
 """
 
 import argparse
@@ -36,6 +37,7 @@ from ray.cluster_utils import Cluster  # noqa: E402
 
 from bench import pairs_of_rectangles  # noqa: E402
 from bench.quiet import silent  # noqa: E402
+from orthoforge.cluster import Here, team_on  # noqa: E402
 from orthoforge.generation import generate  # noqa: E402
 from orthoforge.tiles.prepare import prepare  # noqa: E402
 
@@ -44,6 +46,7 @@ SIDES_PX = {"prepare": 1024, "generate": 192}
 RUN = "orthoforge-s"
 OPTIONS: dict[str, Any] = {"log_to_driver": False, "logging_level": "error"}
 IDLE_S = 10.0
+ITEMS = (64, 512)
 Command = Callable[[Path, str | None], object]
 
 
@@ -56,7 +59,7 @@ class Taken(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="*", default=["overhead", "nodes"])
+    parser.add_argument("parts", nargs="*", default=["overhead", "items", "nodes"])
     parser.add_argument("--commands", nargs="*", default=list(SIDES_PX))
     parser.add_argument("--scenes", type=int, default=64)
     parser.add_argument(
@@ -66,10 +69,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
     torch.set_num_threads(1)
-    if "overhead" in options.parts:
+    if {"overhead", "items"} & set(options.parts):
         begun = time.perf_counter()
         ray.init(address="local", num_cpus=options.workers, include_dashboard=False, **OPTIONS)
         print(f"a Ray of this machine, {options.workers} workers, started: {time.perf_counter() - begun:.1f} s", flush=True)
+    if "items" in options.parts:
+        items()
     with tempfile.TemporaryDirectory() as folder, processes(options.workers) as pool:
         sides = dict(zip(SIDES_PX, options.px, strict=True))
         data = {name: pairs_of_rectangles(Path(folder) / name, options.scenes, side) for name, side in sides.items()}
@@ -85,6 +90,7 @@ def main() -> None:
                 options.workers,
                 options.rounds,
             )
+        ray.shutdown()
         if "nodes" in options.parts:
             nodes(commands["generate"], Path(folder))
 
@@ -134,7 +140,18 @@ def overhead(commands: dict[str, Command], folder: Path, workers: int, rounds: i
         same = contents(folder / f"{number}-ray-0") == contents(folder / f"{number}-None-0")
         print(f"{name}: {told(taken[None], taken['ray'], idle)}; the first time {first_s:.1f} s", flush=True)
         print(f"{name}: the same files: {'yes' if same else 'NO'}", flush=True)
-    ray.shutdown()
+
+
+def items() -> None:
+    """Print the CPU time of items that do nothing, the second time that so many are worked on."""
+    for count in ITEMS:
+        for _ in range(2):
+            cpu = cpu_s(None)
+            with team_on("ray", here=Here()) as team:
+                for answer in team.answers(abs, range(count)):
+                    answer.result()
+            cpu = cpu_s(None) - cpu
+        print(f"{count} items that do nothing: {1000 * cpu / count:.1f} ms of CPU each", flush=True)
 
 
 def told(plain: list[Taken], far: list[Taken], idle: float) -> str:

@@ -7,6 +7,9 @@ import sys
 import textwrap
 import threading
 import time
+from collections import Counter
+from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,13 +17,13 @@ import pytest
 from conftest import make_dataset, make_grid, make_mask, make_pair, write_tiff
 from made_runs import make_run
 from orthoforge import cli
-from orthoforge.cluster import Here, Need, on_ray, team_on, there
+from orthoforge.cluster import Here, Need, on_ray, tasks, team_on, there
 from orthoforge.errors import DataError, LockedError, ResourceError
 from orthoforge.evaluation.evaluate import evaluate
 from orthoforge.files import lock
 from orthoforge.generation import generate
 from orthoforge.growing import grow
-from orthoforge.tiles import shards
+from orthoforge.tiles import shards, survey
 from orthoforge.tiles.prepare import prepare
 
 ray = pytest.importorskip("ray", reason="the extra ray is not installed")
@@ -45,8 +48,10 @@ def cluster():
 
 @pytest.fixture(scope="module", autouse=True)
 def _several_shards():
+    """Scenes are small here; none is cut before workers are asked."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(shards, "_MEAN_SCENES", 2)
+        patch.setattr(survey, "_AHEAD_BYTES", 0)
         yield
 
 
@@ -64,7 +69,7 @@ def one_worker_dies(monkeypatch, tmp_path):
     """The first worker that renames a finished file dies instead; the file with its process's number."""
     died = tmp_path / "died"
 
-    def task(sent, item, at):
+    def outcomes(sent, items, at):
         from orthoforge import files
 
         def die(*_):
@@ -78,11 +83,11 @@ def one_worker_dies(monkeypatch, tmp_path):
 
         replace, files.os.replace = os.replace, die
         try:
-            return on_ray._task(sent, item, at)  # in a worker: its own
+            yield from tasks.outcomes(sent, items, at)  # in a worker: its own
         finally:
             files.os.replace = replace
 
-    monkeypatch.setattr(on_ray, "_task", task)
+    monkeypatch.setattr(tasks, "outcomes", outcomes)
     return died
 
 
@@ -132,6 +137,23 @@ def test_tiles_are_the_same(cluster, town, tmp_path, capsys):
     made = prepare(data, tmp_path / "tiles", on="ray", **CUT)
     assert content(made.path) == content(store.path)
     assert f"{made.path}: {len(store.rows)} tiles" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("room_scenes", [4, 20])
+def test_small_scenes_that_were_cut_with_their_headers_are_not_opened_again(cluster, town, tmp_path, monkeypatch, room_scenes):
+    data, store, _ = town
+    monkeypatch.setattr(survey, "_AHEAD_BYTES", room_scenes * 4 * 40 * 40 * 4 + 1000)
+    asked = []
+
+    def answers(team, work, items, need):
+        asked.append([one.name for one in items])
+        return [SimpleNamespace(result=partial(work, item)) for item in items]
+
+    monkeypatch.setattr(on_ray.OnRay, "answers", answers)
+    made = prepare(data, tmp_path / "tiles", on="ray", workers=1, **CUT)
+    assert content(made.path) == content(store.path)
+    _looked_at, far = asked
+    assert bool(far) == (room_scenes < len(NAMES)) and len(far) < len(list((made.path / ".records").rglob("*.json"))) - 1
 
 
 def test_a_bad_scene_among_good_ones_is_told_as_here(cluster, tmp_path, capsys):
@@ -222,9 +244,9 @@ def test_a_command_that_was_killed_goes_on_and_nothing_is_lost_or_doubled(cluste
     code = f"""
         import os, signal, sys
         from orthoforge.cluster import on_ray
-        from orthoforge.tiles import shards
+        from orthoforge.tiles import shards, survey
         from orthoforge.tiles.prepare import prepare
-        shards._MEAN_SCENES = 2
+        shards._MEAN_SCENES, survey._AHEAD_BYTES = 2, 0
         taken, take = [], on_ray._Told.result
         def die(answer):
             taken.append(answer)
@@ -271,9 +293,60 @@ def _interrupt_when(path):
 
 
 def test_a_task_that_kills_every_worker_is_given_up(cluster, monkeypatch):
-    monkeypatch.setattr(on_ray, "MOST_DEATHS", 1)
+    monkeypatch.setattr(tasks, "MOST_DEATHS", 1)
     with team_on("ray", here=Here()) as team, pytest.raises(ResourceError, match="lost a task 1 times"):
         results(team, lambda number: os.kill(os.getpid(), signal.SIGKILL), [0])
+
+
+def task_of(number):
+    return ray.get_runtime_context().get_task_id(), os.getpid(), number
+
+
+def test_short_items_share_tasks_and_all_workers_have_some(cluster):
+    with team_on("ray", here=Here()) as team:
+        found = results(team, task_of, range(200))
+    assert [number for *_, number in found] == list(range(200))
+    of_tasks = Counter(task for task, *_ in found)
+    assert len(of_tasks) < 50 and max(of_tasks.values()) > 8
+    assert min(Counter(process for _, process, _ in found).values()) > 20
+
+
+def test_items_that_take_longer_than_thought_do_not_keep_their_task_to_themselves(cluster, monkeypatch):
+    def slow_at_last(number):
+        time.sleep(0.6 if number >= 24 else 0)
+        return task_of(number)
+
+    with team_on("ray", here=Here()) as team:
+        found = results(team, slow_at_last, range(40))
+    slow = Counter(task for task, _, number in found if number >= 24)
+    assert max(slow.values()) <= 2, "a task ends when a second is over"
+    assert len({process for _, process, number in found if number >= 24}) == 2
+
+
+def test_one_that_fails_or_kills_its_workers_is_named_alone_and_nothing_is_done_twice(cluster, tmp_path, monkeypatch):
+    monkeypatch.setattr(tasks, "MOST_DEATHS", 2)
+
+    def noted(number):
+        with open(tmp_path / "log", "a") as log:
+            log.write(f"{number}\n")
+        if number == 50:
+            raise DataError("the fiftieth")
+        if number == 60:
+            time.sleep(0.3)  # what was finished before is heard
+            os.kill(os.getpid(), signal.SIGKILL)
+        return number
+
+    with team_on("ray", here=Here()) as team:
+        answers = list(team.answers(noted, range(100)))
+    for number, answer in enumerate(answers):
+        if number not in (50, 60):
+            assert answer.result() == number
+    with pytest.raises(DataError, match="the fiftieth"):
+        answers[50].result()
+    with pytest.raises(ResourceError, match="lost a task 2 times"):
+        answers[60].result()
+    done = Counter(map(int, (tmp_path / "log").read_text().split()))
+    assert done == {number: 2 if number == 60 else 1 for number in range(100)}
 
 
 def test_a_worker_waits_for_one_whose_command_was_killed(tmp_path, monkeypatch):

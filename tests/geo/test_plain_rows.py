@@ -1,5 +1,6 @@
 """Uncompressed GeoTIFFs are read as they lie in the file, and as GDAL reads them."""
 
+import io
 import struct
 
 import numpy as np
@@ -10,7 +11,7 @@ from rasterio.env import getenv
 from conftest import make_grid, make_image, make_mask, write_tiff
 from orthoforge.errors import DataError
 from orthoforge.geo.grid import Window
-from orthoforge.geo.rasters import READ_OPTIONS, open_quietly, open_raster, plain_rows, reading_many
+from orthoforge.geo.rasters import READ_OPTIONS, open_quietly, open_raster, orientation, plain_rows, reading_many
 
 HEIGHT, WIDTH = 50, 70
 PIXELS = make_image(make_mask((HEIGHT, WIDTH)))
@@ -94,6 +95,27 @@ def test_bits_in_the_other_order_are_turned(tmp_path, fill_order, plain):
         assert raster.has_plain_rows == plain
         np.testing.assert_array_equal(raster.read(), as_gdal_reads(path))
         assert raster.read()[0, 1, 0] == (1 if plain else 128)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("big", [False, True])
+def test_lists_of_numbers_in_a_directory_are_read_wherever_they_lie(order, big):
+    """A TIFF by hand: two numbers of 16 bits inline, three of the longest kind elsewhere, and a list beyond any file."""
+    size, place, kind = (8, "Q", 16) if big else (4, "I", 4)
+    inline = struct.pack(order + "HHHH", 7, 8, 0, 0)[:size]
+    entries = ((273, 3, 2, inline), (278, kind, 3, struct.pack(order + place, 300)), (279, kind, 3, b"\xff" * size))
+    body = b"".join(struct.pack(order + "HH" + place, tag, type_, count) + value for tag, type_, count, value in entries)
+    head = struct.pack(order + "HHHQQ", 43, 8, 0, 16, 3) if big else struct.pack(order + "HIH", 42, 8, 3)
+    stored = struct.pack(order + place * 3, 5, 6, 70_000)
+    file = io.BytesIO(({"<": b"II", ">": b"MM"}[order] + head + body).ljust(300, b"\0") + stored)
+    assert orientation.short_tag(file, 273, 1) == 7
+    np.testing.assert_array_equal(orientation.numbers_of_tag(file, 273, 0, 1), [7, 8])
+    np.testing.assert_array_equal(orientation.numbers_of_tag(file, 278, 1, 2), [6, 70_000])
+    assert orientation.numbers_of_tag(file, 278, 1, 3) is None, "it has three"
+    assert orientation.numbers_of_tag(file, 279, 0, 2) is None
+    assert orientation.numbers_of_tag(file, 280, 0, 0) is None
+    cut = io.BytesIO(file.getvalue()[:-1])
+    assert orientation.numbers_of_tag(cut, 278, 0, 2) is None
 
 
 def test_many_rasters_share_the_options_for_reading(tmp_path):

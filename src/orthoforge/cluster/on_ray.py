@@ -1,4 +1,4 @@
-"""The work done by a Ray cluster: an item is a task, and its function is sent once to each worker."""
+"""The work done by a Ray cluster: a task works on one or several items, and its function is sent once to each worker."""
 
 import contextlib
 import os
@@ -6,31 +6,27 @@ import signal
 import sys
 import threading
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from orthoforge.cluster import there
+from orthoforge.cluster import tasks
+from orthoforge.cluster.pace import MOST_ITEMS, Pace
+from orthoforge.cluster.tasks import Batch, Tasks
 from orthoforge.cluster.team import Answer, Need, in_order
-from orthoforge.cluster.there import Circumstances
+from orthoforge.cluster.there import Circumstances, Outcome
 from orthoforge.errors import ConfigError, ResourceError
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# An item whose workers died so often is given up: it may be what kills them.
-MOST_DEATHS = 4
-# Each worker has one item, and one waits for it on its way.
+# Each worker has one task, and one waits for it on its way.
 _AHEAD = 2
-# Functions that a worker keeps: those of the command's step and of the one before.
-_KEPT = 2
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0", "RAY_DEDUP_LOGS": "0",
     "RAY_enable_metrics_collection": "0",
 }  # fmt: skip
-_works: dict[str, Callable[[Any], Any]] = {}
 
 
 class OnRay:
@@ -46,6 +42,7 @@ class OnRay:
         self._address, self._most = address, most
         self._running: set[Any] = set()
         self._sent: dict[int, tuple[object, Any]] = {}
+        self._paces: dict[int, Pace] = {}
         self._is_ours = False
         self._sigterm: Any = None
 
@@ -75,46 +72,27 @@ class OnRay:
                 signal.signal(signal.SIGTERM, self._sigterm)
 
     def answers(self, work: Callable[[T], R], items: Iterable[T], need: Need = Need()) -> Iterator[Answer[R]]:  # noqa: B008 (immutable)
-        """As ``Team`` says. An item whose worker or machine dies is given to another one."""
+        """As ``Team`` says. Short items share a task. An item whose worker or machine dies is given to another one."""
         with _connected():
             largest, total = self._room()
         cpus = min(need.threads, largest.cpus)
+        streams = not self._ray.util.client.ray.is_connected()  # through ray:// Ray hears one answer a task
         options = {
             "num_cpus": cpus, "num_gpus": need.gpus, "memory": int(min(need.memory_bytes, largest.memory_bytes)) or None,
-            "max_retries": MOST_DEATHS - 1,
+            "max_retries": 0, "num_returns": "streaming" if streams else 1,
         }  # fmt: skip
-        task = self._ray.remote(_task).options(**options)
+        task = self._ray.remote(tasks.outcomes if streams else tasks.outcome_of_one).options(**options)
         at = Circumstances(os.getcwd(), need.threads)
         workers = min(max(1, int(total // cpus)), self._most or sys.maxsize)
+        pace = self._paces.setdefault(id(work), Pace(workers, MOST_ITEMS if streams else 1))
 
-        def begin(item: T) -> Any:
-            with _connected():
-                ref = task.remote([self._put(work)], item, at)  # in a list Ray hands it on as it is
-            self._running.add(ref)
-            return ref
+        def send(some: Sequence[T]) -> Any:
+            return task.remote([self._put(work)], some, at)  # in a list Ray hands it on as it is
 
+        given = Tasks(self._ray, send, pace, self._running, is_one_by_one=self._most is not None)
         at_once = workers if self._most else _AHEAD * workers
-        return (_Told(self, ref) for ref in in_order(items, begin, self._finished, at_once=at_once, workers=workers))
-
-    def taken(self, ref: Any) -> there.Outcome:
-        """What came of a task that is finished."""
-        try:
-            with _connected():
-                outcome: there.Outcome = self._ray.get(ref)
-        except self._ray.exceptions.RayError as error:
-            words = " ".join(str(error).split())
-            raise ResourceError(
-                f"the Ray cluster lost a task {MOST_DEATHS} times, so it was given up. Mostly memory was too small. The "
-                f"same command goes on. Ray says: {words[:400]}"
-            ) from error
-        finally:
-            self._running.discard(ref)
-        return outcome
-
-    def _finished(self, running: set[Any]) -> set[Any]:
-        with _connected():
-            first, rest = self._ray.wait(list(running), num_returns=1)
-            return {*first, *(self._ray.wait(rest, num_returns=len(rest), timeout=0)[0] if rest else [])}
+        batches = in_order(pace.portions(items), given.begin, given.finished, at_once=at_once, workers=workers)
+        return (_Told(outcome) for batch in _heard(batches) for outcome in batch.outcomes)
 
     def _put(self, work: Callable[[T], R]) -> Any:
         """Where the cluster keeps a function with all that it holds; it is sent there once."""
@@ -167,13 +145,12 @@ class _Room:
 
 @dataclass(frozen=True)
 class _Told(Generic[R]):
-    """The answer of a task; taking it says what the worker said."""
+    """What came of an item; taking it says what the worker said."""
 
-    team: OnRay
-    ref: Any
+    outcome: Outcome
 
     def result(self) -> R:
-        outcome = self.team.taken(self.ref)
+        outcome = self.outcome
         sys.stdout.write(outcome.out)
         sys.stderr.write(outcome.err)
         for message, kind in outcome.warned:
@@ -184,17 +161,6 @@ class _Told(Generic[R]):
         return result
 
 
-def _task(sent: list[Any], item: Any, at: Circumstances) -> there.Outcome:
-    """In a worker."""
-    return there.done(partial(_opened, sent[0]), item, at)
-
-
-def _opened(ref: Any) -> Callable[[Any], Any]:
-    """A function that was sent, opened once in this worker."""
-    import ray
-
-    if ref.hex() not in _works:
-        while len(_works) >= _KEPT:
-            del _works[next(iter(_works))]
-        _works[ref.hex()] = ray.get(ref)
-    return _works[ref.hex()]
+def _heard(batches: Iterator[Batch]) -> Iterator[Batch]:
+    with _connected():
+        yield from batches

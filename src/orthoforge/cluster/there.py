@@ -33,6 +33,7 @@ class Outcome:
     """What came of an item in a worker."""
 
     result: Any = None
+    seconds: float = 0.0
     error: Exception | None = None
     out: str = ""
     err: str = ""
@@ -45,7 +46,10 @@ def done(open_work: Callable[[], Callable[[Any], Any]], item: Any, at: Circumsta
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err), warnings.catch_warnings(record=True) as warned:
         try:
             _enter(at)
-            outcome.result = _patient(open_work(), item)
+            work = open_work()
+            begun = time.monotonic()
+            outcome.result = _patient(work, item)
+            outcome.seconds = time.monotonic() - begun
         except OrthoforgeError as error:
             outcome.error = error
         except Exception as error:

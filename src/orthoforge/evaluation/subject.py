@@ -1,6 +1,6 @@
 """What ``evaluate`` scores, and what the report says of it: forms of the images of a run, or of a folder."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypedDict
@@ -27,10 +27,9 @@ class ImageSet:
         return len(self.names)
 
 
-def batches(count: int, size: int) -> Iterator[range]:
+def batches(count: int, size: int) -> list[range]:
     """Numbers from 0 to ``count`` in groups of ``size``."""
-    for begin in range(0, count, size):
-        yield range(begin, min(begin + size, count))
+    return [range(begin, min(begin + size, count)) for begin in range(0, count, size)]
 
 
 @dataclass(frozen=True)

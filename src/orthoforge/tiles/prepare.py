@@ -8,7 +8,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from orthoforge.cluster import Here, Need, Team, team_on
+from orthoforge.cluster import Answer, Here, Need, Team, team_on
 from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
@@ -33,7 +33,7 @@ from orthoforge.tiles.cutting import LEAST_DATA, UnknownPixelSize
 from orthoforge.tiles.manifest import TileRow
 from orthoforge.tiles.scene_tiles import Scene, SceneTiles, stamp
 from orthoforge.tiles.settings import Settings, versions
-from orthoforge.tiles.shards import Shard
+from orthoforge.tiles.shards import Made, Shard
 from orthoforge.tiles.splits import SYNTHETIC_SPLIT, Method, Site, assign_splits, require_numbers
 from orthoforge.tiles.store import TileStore
 from orthoforge.tiles.survey import Ahead, survey_scene
@@ -181,9 +181,10 @@ def _prepare(
     if (tiles / manifest.STORE).is_file() and not overwrite and (finished := _open_finished(tiles, settings, pairs, skip_bad)):
         return finished
     recorded = records.recorded_scenes(tiles)
-    ahead = None if settings.layers or team.is_far else Ahead({scene for ones in recorded.values() for scene in ones})
+    ahead = None if settings.layers else Ahead({scene for ones in recorded.values() for scene in ones})
     read = partial(_survey, settings=settings, ahead=ahead)
-    surveyed = _for_each(pairs, read, here, "reading headers", left_out if skip_bad else None)
+    headers = here.answers(read, pairs, _A_SCENE)
+    surveyed = _for_each(pairs, headers, "reading headers", left_out if skip_bad else None)
     unknown = {name: str(found) for name, found in surveyed.items() if isinstance(found, UnknownPixelSize)}
     scenes = {name: scene for name, scene in surveyed.items() if isinstance(scene, Scene)}
     if unknown and not scenes and not left_out:
@@ -191,13 +192,14 @@ def _prepare(
     require_numbers([name for name, scene in scenes.items() if not scene.synthetic], settings.split)
     planned = shards.plan(list(scenes.values()), settings)
     there = [shard for shard in planned if shard.name in recorded]
-    kept = _for_each(there, partial(_kept, tiles=tiles, settings=settings), team, "looking at finished scenes")
+    looked_at = team.answers(partial(_kept, tiles=tiles, settings=settings), there, _A_SCENE)
+    kept = _for_each(there, looked_at, "looking at finished scenes")
     planned = [replace(shard, kept=kept.get(shard.name, shard.kept)) for shard in planned]
     todo = [shard for shard in planned if not shard.kept.whole]
     _require_space(tiles, todo, settings)
     (tiles / manifest.STORE).unlink(missing_ok=True)  # from here on the folder counts as unfinished
     make = partial(shards.make_shard, tiles=tiles, settings=settings, skip_bad=skip_bad)
-    made = _for_each(todo, make, team, "cutting scenes")
+    made = _for_each(todo, _made(todo, make, here, team), "cutting scenes")
     filled = {shard.name: made[shard.name].told if shard.name in made else _told(shard.kept) for shard in planned}
     left_out |= {name: why for one in made.values() for name, why in one.errors.items()}
     told = {name: tiles_of for one in filled.values() for name, tiles_of in one.items()}
@@ -292,17 +294,20 @@ def _told(kept: records.Kept) -> dict[str, SceneTiles]:
     return {name: told for name, (_, told) in kept.scenes.items()}
 
 
+def _made(todo: Sequence[Shard], make: Callable[[Shard], Made], here: Team, team: Team) -> Iterator[Answer[Made]]:
+    """Shards, in their order. Those that have tiles already, cut while headers were read, are written here."""
+    cut = {shard.name for shard in todo if any(scene.ready for scene in shard.scenes)}
+    far = iter(team.answers(make, [shard for shard in todo if shard.name not in cut], _A_SCENE))
+    near = iter(here.answers(make, [shard for shard in todo if shard.name in cut], _A_SCENE))
+    return (next(near if shard.name in cut else far) for shard in todo)
+
+
 def _for_each(
-    items: Sequence[_Item],
-    work: Callable[[_Item], _Result],
-    team: Team,
-    title: str,
-    left_out: dict[str, str] | None = None,
+    items: Sequence[_Item], answers: Iterable[Answer[_Result]], title: str, left_out: dict[str, str] | None = None
 ) -> dict[str, _Result]:
-    """Results of ``work`` by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
+    """Results by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
     results: dict[str, _Result] = {}
     with Progress().task(title, sum(map(_scene_count, items))) as step:
-        answers = team.answers(work, items, _A_SCENE)
         for item, answer in zip(items, answers, strict=True):  # in order: of several bad scenes the first is named
             try:
                 results[item.name] = answer.result()

@@ -4,12 +4,17 @@ import io
 import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
+
+import numpy as np
 
 from orthoforge.errors import DataError
 from orthoforge.files import readable
 
 _UPRIGHT, _TAG, _SHORT = 1, 274, 3
+# Types of whole numbers in a TIFF, and what a place in the file is by its bytes.
+_WHOLE = {_SHORT: "u2", 4: "u4", 16: "u8"}
+_OFFSETS = {4: "I", 8: "Q"}
 _SHOWN_AS = {
     2: "mirrored", 3: "turned by 180°", 4: "upside down", 5: "mirrored and turned", 6: "turned by 90° to the right",
     7: "mirrored and turned", 8: "turned by 90° to the left",
@@ -53,22 +58,54 @@ def _exif_of_png(file: BinaryIO) -> BinaryIO | None:
 
 def short_tag(file: BinaryIO, wanted: int, otherwise: int) -> int:
     """The number that a tag of the first directory of a TIFF or BigTIFF holds; ``otherwise`` where it is missing or damaged."""
+    found = _entry(file, wanted)
+    return int(struct.unpack_from(found.order + "H", found.value)[0]) if found and found.kind == _SHORT else otherwise
+
+
+def numbers_of_tag(file: BinaryIO, wanted: int, first: int, last: int) -> np.ndarray | None:
+    """Whole numbers ``first`` to ``last`` of a tag that holds a list, (N,) int64; ``None`` where it is missing or too short."""
+    found = _entry(file, wanted)
+    if found is None or found.kind not in _WHOLE or last >= found.length:
+        return None
+    kind = np.dtype(found.order + _WHOLE[found.kind])
+    if found.length * kind.itemsize <= len(found.value):
+        return np.frombuffer(found.value, kind, found.length)[first : last + 1].astype(np.int64)
+    (start,) = struct.unpack(found.order + _OFFSETS[len(found.value)], found.value)
+    wanted_bytes = (last - first + 1) * kind.itemsize
+    try:
+        file.seek(start + first * kind.itemsize)
+    except (OverflowError, ValueError):  # damaged: no file is so long
+        return None
+    stored = file.read(wanted_bytes)
+    return np.frombuffer(stored, kind).astype(np.int64) if len(stored) == wanted_bytes else None
+
+
+class _Entry(NamedTuple):
+    """Of a directory: byte order, type, number of values, and the values or where they lie."""
+
+    order: str
+    kind: int
+    length: int
+    value: bytes
+
+
+def _entry(file: BinaryIO, wanted: int) -> _Entry | None:
+    """The entry of a tag in the first directory of a TIFF or BigTIFF; ``None`` where it is missing or damaged."""
     try:
         file.seek(0)
         order = {b"II": "<", b"MM": ">"}[file.read(2)]
         (version,) = struct.unpack(order + "H", file.read(2))
         if big := version == 43:
             file.read(4)
-        offset_format, count_format, entry_size = ("Q", "Q", 20) if big else ("I", "H", 12)
-        (offset,) = struct.unpack(order + offset_format, file.read(8 if big else 4))
+        size, count_format = (8, "Q") if big else (4, "H")
+        (offset,) = struct.unpack(order + _OFFSETS[size], file.read(size))
         file.seek(offset)
         (count,) = struct.unpack(order + count_format, file.read(8 if big else 2))
         for _ in range(min(count, 2**16)):
-            entry = file.read(entry_size)
-            tag, kind = struct.unpack_from(order + "HH", entry)
+            tag, kind, values = struct.unpack(order + "HH" + _OFFSETS[size], file.read(4 + size))
+            value = file.read(size)
             if tag >= wanted:  # they are in ascending order
-                found = tag == wanted and kind == _SHORT
-                return int(struct.unpack_from(order + "H", entry, entry_size - (8 if big else 4))[0]) if found else otherwise
+                return _Entry(order, kind, values, value) if tag == wanted and len(value) == size else None
     except (KeyError, struct.error, OverflowError, ValueError):
         pass
-    return otherwise
+    return None
