@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -42,7 +44,12 @@ def canvas_of(own, seed=0, library=None):
     return composer.canvas(Window(0, 0, *mask.shape))
 
 
-@pytest.mark.parametrize("seed", range(4))
+def test_halls_have_plain_roofs_whatever_the_seed():
+    library = made_town()
+    assert {laid(library, HALL, seed).roof.tile < 6 for seed in range(30)} == {True}
+
+
+@pytest.mark.parametrize("seed", [0, 1])
 def test_a_hall_has_one_plain_roof(seed):
     shown = canvas_of(HALL, seed)
     roof = shown.image[26:104, 36:134].astype(float)
@@ -57,7 +64,7 @@ def speckled(number, mask, image):
     image[mask] = np.clip(np.random.default_rng(number).normal(140, 8, mask.shape), 0, 255)[mask, None]
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", [0, 1])
 def test_no_part_of_a_hall_is_another_one_again_and_none_is_folded(seed):
     library = library_of([SHED] * 6, speckled)
     roof = canvas_of(HALL, seed, library).image[26:104, 36:134, 0].astype(float)
@@ -66,7 +73,7 @@ def test_no_part_of_a_hall_is_another_one_again_and_none_is_folded(seed):
         repeated = np.fft.ifft2(np.fft.fft2(texture) * np.conj(np.fft.fft2(other))).real / (texture**2).sum()
         if other is texture:
             repeated[:4, :4] = repeated[:4, -3:] = repeated[-3:, :4] = repeated[-3:, -3:] = 0
-        assert np.abs(repeated).max() < 0.3
+        assert np.abs(repeated).max() < 0.18
 
 
 def test_a_hall_is_as_large_as_its_mask_and_its_ridge_lies_in_the_middle():
@@ -97,11 +104,13 @@ def laid(library, own, seed=0):
 
 @pytest.mark.parametrize("own", [np.ones((42, 46), bool), np.ones((24, 90), bool)])
 def test_small_and_narrow_buildings_have_any_roof(own):
-    assert {laid(made_town(), own, seed).roof.tile >= 6 for seed in range(40)} == {False, True}
+    library = made_town()
+    assert {laid(library, own, seed).roof.tile >= 6 for seed in range(40)} == {False, True}
 
 
 def test_where_plain_roofs_are_few_some_halls_have_others():
-    tiles = [laid(made_town((SHED,) + (TEMPLE,) * 6), HALL, seed).roof.tile for seed in range(40)]
+    library = made_town((SHED,) + (TEMPLE,) * 6)
+    tiles = [laid(library, HALL, seed).roof.tile for seed in range(40)]
     assert 0 < tiles.count(0) < 25
 
 
@@ -134,7 +143,7 @@ def test_pieces_cover_a_building_and_lie_in_the_source(target, source, has_ridge
     pieces = pieces_of(target, source, has_ridge)
     assert (pieces[0].start, pieces[0].low, pieces[-1].end) == (0, 0, target)
     assert pieces[-1].low == pieces[-1].high == source - (pieces[-1].end - pieces[-1].start)
-    for before, after in zip(pieces, pieces[1:], strict=False):
+    for before, after in pairwise(pieces):
         assert before.start < after.start <= before.end
     for piece in pieces:
         assert 0 <= piece.low <= piece.high <= source - (piece.end - piece.start)

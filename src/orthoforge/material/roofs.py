@@ -46,6 +46,7 @@ _ENOUGH = 4  # plain roofs has a place for all of its large buildings
 _ACROSS = 3.0
 _FOLIAGE = 4.0  # how much one is disliked that is all leaves
 _SEEN, _SEEN_PX2 = 2.0, 1000.0  # the more so, the larger a building is
+_MOST_LEAFY = 1.0  # so much, and no building of several wings gets it whole
 _LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
 _UNLIKE = 4.0
 _NOT_DEALT = 0.8
@@ -174,8 +175,13 @@ class Roofs:
             np.log(wanted) - np.log([getattr(roof.rectangle, side) for roof in sources])
             for wanted, side in ((around.width, "width"), (around.height, "height"))
         )
-        turned = _apart([self._angle(roof) for roof in sources], around.angle)
-        fits = (alike >= _LEAST_ALIKE) & (turned <= _TURN) & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
+        turned, leafy = _apart([self._angle(roof) for roof in sources], around.angle), leafy * _seen(around)
+        fits = (
+            (alike >= _LEAST_ALIKE)
+            & (leafy <= _MOST_LEAFY)
+            & (turned <= _TURN)
+            & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
+        )
         if not fits.any():
             return []
         off = np.linalg.norm(np.array([self.library.tone(roof.tile) for roof in sources]) - tone, axis=1) / _TONE_SCALE
@@ -244,7 +250,7 @@ class Roofs:
             off = np.linalg.norm(colours - first.colour, axis=1) / _COLOUR_SCALE
             off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
         against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
-        against += about[:, 7] * (1 + _SEEN * max(0.0, np.log(target.width * target.height / _SEEN_PX2)))
+        against += about[:, 7] * _seen(target)
         return self._drawn(sources, against, keys)
 
     def _drawn(self, sources: Sequence[Taken], against: np.ndarray, keys: tuple[int, ...]) -> Taken:
@@ -371,6 +377,11 @@ def _share_of_first(wings: list[Rectangle]) -> float:
 def _apart(angles: np.ndarray | list[float], angle: float) -> np.ndarray:
     """By how many radians directions differ from another one."""
     return np.abs((np.asarray(angles) - angle + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def _seen(target: Rectangle) -> float:
+    """How much more leaves on its roof are disliked, the larger a building is."""
+    return 1 + _SEEN * max(0.0, float(np.log(target.width * target.height / _SEEN_PX2)))
 
 
 def _leafy(roofs: list[Roof]) -> np.ndarray:
