@@ -102,3 +102,24 @@ def test_another_place_on_the_plane_changes_nothing():
     rows, cols = np.mgrid[:SIZE, :SIZE]
     mask = (np.abs(rows - 30 + 0.4 * cols) < 14) & (cols > 8) & (cols < 50)
     assert np.array_equal(covered(mask), covered(mask, origin=(1000, -70)))
+
+
+@pytest.mark.parametrize("slope", [0.1, 0.3])
+def test_houses_that_touch_meet_along_a_line(slope):
+    rows, cols = np.mgrid[:SIZE, :SIZE]
+    line = 31 + slope * (rows - 30)
+    mask = (rows > 8) & (rows < 54) & (cols > 6) & (cols < 58)
+    mask &= (np.abs(cols - line) > 0.6) | (rows % 3 == 0)  # a broken crack
+    edges, ids = edges_of(mask)
+    drawn = edges.drawn(ids, WHOLE)
+    shares = edges.meeting(drawn, WHOLE)
+    assert len(shares) == 2
+    left = (drawn == drawn[20, 10]).astype(float)
+    in_all = np.zeros(mask.shape)
+    for number, (at, share) in shares.items():
+        in_all[at] += share
+        left[at] = share if number == drawn[20, 10] else left[at]
+    assert in_all[in_all > 0] == pytest.approx(1, abs=1e-5)
+    wall = left[14:48, 10:].sum(axis=1)
+    assert np.abs(np.diff(wall) - slope).max() < 0.25  # stairs are a pixel wide
+    assert np.polyfit(np.arange(34), wall, 1)[0] == pytest.approx(slope, abs=0.05)

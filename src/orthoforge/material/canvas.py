@@ -12,7 +12,7 @@ from orthoforge.geo.buildings import Buildings, Read
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import between, softened
-from orthoforge.material.edges import LARGEST_PX, Edges
+from orthoforge.material.edges import LARGEST_PX, MEETING_PX, Edges
 from orthoforge.material.ground import Quilt
 from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
@@ -25,7 +25,7 @@ from orthoforge.material.shapes import shape_of
 from orthoforge.material.sun import sunlit
 from orthoforge.material.wings import nearest_wing, wings_of
 
-VERSION = 10  # raised when the same tiles, mask and seed give another canvas
+VERSION = 11  # raised when the same tiles, mask and seed give another canvas
 Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _HEIGHT = 300
@@ -182,10 +182,11 @@ class Composer:
         if ids.any():
             distance, (rows, cols) = ndimage.distance_transform_edt(ids == 0, return_indices=True)
             near = np.where(distance < BESIDE_PX, ids[rows, cols], 0)
-        first = self._absolute(window)
+        first, laid = self._absolute(window), dict[int, tuple[tuple[slice, slice], _ShownRoof]]()
         for number, box in enumerate(ndimage.find_objects(near), start=1):
             if box is None:
                 continue
+            box = _with_more(box, MEETING_PX, ids.shape)
             wings, place = self.roofs_on(number - 1), (first.row + box[0].start, first.col + box[1].start)
             nearest, own = near[box] == number, ids[box] == number
             if not wings:
@@ -196,10 +197,17 @@ class Composer:
                 shown = self._shown_roof(wings, place, nearest, own)
                 if self.keeps:
                     self._shown[number - 1] = shown
+            laid[number] = box, shown
             for of_all, its in ((image, shown.image), (texture, shown.texture)):
                 np.copyto(of_all[box], its, where=nearest[..., None])
             for of_all, its in ((toned, shown.toned), (seen, shown.seen), (tile, shown.tile)):
                 np.copyto(of_all[box], its, where=nearest)
+        meeting = {number: of for number, of in self.edges.meeting(ids, first).items() if number in laid}
+        for (rows, cols), _ in meeting.values():
+            image[rows, cols] = 0
+        for number, ((rows, cols), share) in meeting.items():
+            box, shown = laid[number]
+            image[rows, cols] += share[:, None] * shown.image[rows - box[0].start, cols - box[1].start]
         return _Laid(near, image, texture, toned, seen, tile)
 
     def _shown_roof(self, wings: list[LaidRoof], place: tuple[int, int], nearest: np.ndarray, own: np.ndarray) -> _ShownRoof:
@@ -306,6 +314,12 @@ def _renumbered(kept: Mapping[int, Kept], numbers: Mapping[int, int]) -> dict[in
 def _parts(of: np.ndarray) -> list[tuple[tuple[slice, slice], np.ndarray]]:
     """The box around what is true of (h, w) bool and that part of it; none where nothing is."""
     return [(box, of[box]) for box in ndimage.find_objects(of.astype(np.int8))]
+
+
+def _with_more(box: tuple[slice, slice], by: int, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    """A box with so many pixels more each way, as far as an array of ``shape`` goes."""
+    rows, cols = (slice(max(0, side.start - by), min(most, side.stop + by)) for side, most in zip(box, shape, strict=True))
+    return rows, cols
 
 
 def _under_roofs(ground: np.ndarray, built: np.ndarray) -> np.ndarray:

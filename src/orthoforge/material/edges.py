@@ -16,7 +16,7 @@ LARGEST_PX = 2048  # longer buildings keep the stairs of the mask
 SOFT_PX = 0.4  # a camera's blur
 _SAMPLES = 4  # each way in a pixel that an outline crosses
 _BEYOND_PX = 4  # so far a building that the mask cuts off is taken to go on
-_TOUCH_PX = 5
+_TOUCH_PX, MEETING_PX = 5, 2
 _EDGE_PX, _EDGE_SLOPE = 1.8, 3.0
 _THIN_PX = 5
 _LEAST_COVER = 0.2  # of a building's pixel
@@ -61,6 +61,42 @@ class Edges:
                 cover[box] += _cover(outline, rows, cols)
         cover = ndimage.gaussian_filter(np.minimum(cover, 1), SOFT_PX, truncate=3)
         return np.where(_touching(ids) | with_stairs[ids], softly(ids > 0), cover)
+
+    def meeting(self, ids: np.ndarray, window: Window) -> dict[int, tuple[tuple[np.ndarray, np.ndarray], np.ndarray]]:
+        """For each building that touches others, by its number in ``ids``, rows and columns of pixels where it does, and how much
+        of each is its own, in sum 1.
+
+        They meet along the line that is as far from the outline of the one as from that of the other.
+        """
+        meets = (ids > 0) & _touching(ids)
+        inside: dict[int, tuple[tuple[np.ndarray, np.ndarray], np.ndarray]] = {}
+        most, second = (np.full(ids.shape, -np.inf, np.float32) for _ in range(2))
+        for number in _numbers(ids[meets]):
+            box, rows, cols = self._box(number - 1, window, beyond=MEETING_PX)
+            is_own = ids[box] == number
+            near = np.nonzero(meets[box] & ndimage.binary_dilation(is_own, iterations=MEETING_PX))
+            at = near[0] + box[0].start, near[1] + box[1].start
+            deep = self._deep(number - 1, rows[near[0]], cols[near[1]], is_own[near])
+            inside[number] = at, deep
+            second[at] = np.maximum(second[at], np.minimum(most[at], deep))
+            most[at] = np.maximum(most[at], deep)
+        shares = {}
+        in_all = np.zeros(ids.shape, np.float32)
+        for number, (at, deep) in inside.items():
+            other = np.where(deep == most[at], second[at], most[at])
+            share = np.clip(0.5 + (deep - other) / 2, 0, 1)
+            shares[number] = at, share
+            in_all[at] += share
+        return {number: (at, share / in_all[at]) for number, (at, share) in shares.items()}
+
+    def _deep(self, building: int, rows: np.ndarray, cols: np.ndarray, is_own: np.ndarray) -> np.ndarray:
+        """(n,) float32: how far inside of a building's outline pixels are; outside of it, below nought."""
+        outline = self._outline(building)
+        if outline is None:
+            return np.where(is_own, 0.5, -0.5).astype(np.float32)
+        points = shapely.points(cols + 0.5, rows + 0.5)
+        within = shapely.contains_xy(outline, cols + 0.5, rows + 0.5)
+        return (shapely.distance(outline.boundary, points) * np.where(within, 1, -1)).astype(np.float32)
 
     def _box(self, building: int, window: Window, beyond: int = 0) -> tuple[tuple[slice, slice], np.ndarray, np.ndarray]:
         """The part of a window that a building's bounds take, and its rows and columns."""

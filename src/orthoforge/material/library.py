@@ -14,6 +14,7 @@ from orthoforge.material.light import Light, light_of
 from orthoforge.material.lines import lines_of
 from orthoforge.material.looks import histograms
 from orthoforge.material.open_ground import open_ground, smooth
+from orthoforge.material.plain_roofs import Plainness, plainness_of
 from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.shapes import shape_of
 from orthoforge.material.wings import wings_of
@@ -26,6 +27,7 @@ _LEAST_ROOF_PX = 80
 _LEAST_FILL = 0.72
 _VARIETY_PX = 1.0
 _LEAST_SHARE = 0.3  # of its building has a wing whose roof is taken
+_LIT = 0.72  # of the brightness of the ground: what is darker may lie in shade
 _LONG = 0.6  # of a kind's pixels lie in lines: roads do, and with them what else has a direction to be seen
 _LOOKED_AT = 8  # tiles, to say so
 
@@ -181,6 +183,14 @@ class Library:
         """The roofs of whole buildings of several wings that the tile's edge does not cut, and the shape of each,
         (CELLS, CELLS) bool."""
         return self._roofs(tile)[1]
+
+    @once_for_each
+    def plain_roofs(self, tile: int) -> list[tuple[Roof, Plainness]]:
+        """Those of ``roofs`` that are plain, so that they may be made as large as is wanted."""
+        image = self.images[tile]
+        lit = [roof for roof in self.roofs(tile) if roof.colour.mean() > _LIT * self.tone(tile).mean()]
+        found = [(roof, plainness_of(image, roof.rectangle, roof.foliage)) for roof in lit]
+        return [(roof, plain) for roof, plain in found if plain]
 
     @once_for_each
     def labels(self, tile: int) -> np.ndarray:

@@ -1,7 +1,9 @@
 """Roofs: for each wing of a building a real one of like size, length and direction, laid on its outline."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -11,9 +13,11 @@ from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import softened
 from orthoforge.material.library import LOW_PX, Library, Roof
 from orthoforge.material.open_ground import smooth
+from orthoforge.material.plain_roofs import ACROSS, ALONG, FLAT, Plainness, inner_sides, upright
+from orthoforge.material.quilted_roofs import Quilted, quilted
 from orthoforge.material.rectangles import Rectangle
 from orthoforge.material.shapes import likeness
-from orthoforge.material.stretching import MOST_STRETCH, Axis, axis_of, slopes_of
+from orthoforge.material.stretching import MOST_STRETCH, Stretched, stretched
 
 REACH_PX = 24  # three times LOW_PX
 _CANDIDATES = 8
@@ -34,27 +38,32 @@ _PLAIN = 1.0  # how much a varied roof is disliked where it has to be repeated
 _EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have; also on buildings larger than _LARGE_PX2
 _EARTHY_SCALE = 25.0
 _LARGE_PX2 = 2500.0
+_LONG_PX, _LONGEST_PX = 60, 1024  # sides of buildings that have one plain roof, where they are that large
+_ALL = 0.85  # of such a building is one rectangle
+_OFF_SCALE = 20.0  # levels off plain, as if turned by 22 degrees
+_ENLARGED, _QUILTED = 0.3, 0.4
+_ENOUGH = 4  # plain roofs has a place for all of its large buildings
+_ACROSS = 3.0
 _FOLIAGE = 4.0  # how much one is disliked that is all leaves
+_SEEN, _SEEN_PX2 = 2.0, 1000.0  # the more so, the larger a building is
+_MOST_LEAFY = 1.0  # so much, and no building of several wings gets it whole
 _LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
 _UNLIKE = 4.0
 _NOT_DEALT = 0.8
-_WALL_PX = 0.8
 _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
-_ROOF, _DEALT = 200, 201
+_ROOF, _DEALT, _PLAIN_ROOF = 200, 201, 202
 _REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
+Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
 class LaidRoof:
-    """A roof on the rectangle ``target``, its colours moved by ``shift`` (B,). Where it is made longer its ridge goes by
-    ``along`` where ``ridge_along``, else by ``across``."""
+    """A roof on the rectangle ``target``, ``made`` as large as that, its colours moved by ``shift`` (B,)."""
 
     roof: Roof
     target: Rectangle
-    along: Axis
-    across: Axis
-    ridge_along: bool
+    made: Stretched | Quilted
     shift: np.ndarray
 
     def source_of(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
@@ -77,19 +86,9 @@ class LaidRoof:
 
     def _shown(self, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the source's rectangle shows at places in the target's, along and across."""
-        along, across = self.along.at(along), self.across.at(across)
-        if self.ridge_along:
-            across = self.across.shown(across, along)
-            along = self.along.shown(along, across)
-        else:
-            along = self.along.shown(along, across)
-            across = self.across.shown(across, along)
-        source = self.roof.rectangle
-        # The source's walls themselves are left out: their pixels show what lies beside them too.
-        inner = [side - min(2 * _WALL_PX, 0.2 * side) for side in (source.width, source.height)]
-        along = (along / self.along.source - 0.5) * inner[0]
-        across = (across / self.across.source - 0.5) * inner[1]
-        return along, across
+        width, height = inner_sides(self.roof.rectangle)
+        along, across = self.made.shown(along, across)
+        return along * width, across * height
 
 
 @dataclass
@@ -133,6 +132,18 @@ class Roofs:
         return np.array([roof.colour for roof in sources]), np.array([self.library.tone(roof.tile) for roof in sources])
 
     @cached_property
+    def _plain_sources(self) -> tuple[list[tuple[Roof, Plainness]], np.ndarray]:
+        """The plain roofs that may be taken, and of each log width, log height, angle, what it is off plain, and if it is cut."""
+        found = [pair for tile in self.allowed.tolist() for pair in self.library.plain_roofs(tile)]
+        seen = [(*self._seen(roof), plain) for roof, plain in found]
+        sources = [(roof, plain.quarter_turned(quarters)) for roof, quarters, plain in seen]
+        rows = [
+            (np.log(roof.rectangle.width), np.log(roof.rectangle.height), self._angle(roof), plain.off, roof.is_cut)
+            for roof, plain in sources
+        ]
+        return sources, np.array(rows).reshape(-1, 5)
+
+    @cached_property
     def _whole_sources(self) -> tuple[list[Roof], np.ndarray, np.ndarray]:
         """The roofs of whole buildings that may be taken, the shape of each, and what leaves speak against it."""
         found = [pair for tile in self.allowed.tolist() for pair in self.library.whole_roofs(tile)]
@@ -164,8 +175,13 @@ class Roofs:
             np.log(wanted) - np.log([getattr(roof.rectangle, side) for roof in sources])
             for wanted, side in ((around.width, "width"), (around.height, "height"))
         )
-        turned = _apart([self._angle(roof) for roof in sources], around.angle)
-        fits = (alike >= _LEAST_ALIKE) & (turned <= _TURN) & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
+        turned, leafy = _apart([self._angle(roof) for roof in sources], around.angle), leafy * _seen(around)
+        fits = (
+            (alike >= _LEAST_ALIKE)
+            & (leafy <= _MOST_LEAFY)
+            & (turned <= _TURN)
+            & (np.maximum(np.abs(longer), np.abs(wider)) <= np.log(MOST_STRETCH))
+        )
         if not fits.any():
             return []
         off = np.linalg.norm(np.array([self.library.tone(roof.tile) for roof in sources]) - tone, axis=1) / _TONE_SCALE
@@ -178,8 +194,9 @@ class Roofs:
 
         Those after the first get the first's colour.
         """
-        laid: list[LaidRoof] = []
-        for number, wing in enumerate(wings):
+        plain = self._plain_roof(wings, anchor, tone)
+        laid: list[LaidRoof] = [plain] if plain else []
+        for number, wing in enumerate(wings[len(laid) :], start=len(laid)):
             roof = self._chosen(wing, (*anchor, number), tone, laid[0].roof if laid else None)
             if roof is None:
                 break
@@ -188,6 +205,33 @@ class Roofs:
                 shift = laid[0].roof.colour + laid[0].shift - roof.colour
             laid.append(self._laid(roof, wing, (self.seed, *anchor, number), shift))
         return laid
+
+    def _plain_roof(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> LaidRoof | None:
+        """One plain roof for a building that is large and nearly a rectangle, made as large where none is; ``None`` for others."""
+        target = wings[0]
+        (sources, about), share = self._plain_sources, _share_of_first(wings)
+        longest = max(target.width, target.height)
+        if not _LONG_PX <= longest <= _LONGEST_PX or target.width * target.height < _LARGE_PX2 or share < _ALL:
+            return None
+        longer, wider = (np.log(side) - about[:, at] for at, side in enumerate((target.width, target.height)))
+        is_quilted = np.maximum(longer, wider) > np.log(MOST_STRETCH)
+        fits = ~is_quilted | np.array([plain.is_regular for _, plain in sources], bool)
+        if uniform(self.seed, _PLAIN_ROOF, *anchor) * _ENOUGH >= fits.sum():
+            return None  # else all halls of a place would have the same one
+        against = about[:, 3] / _OFF_SCALE + _apart(about[:, 2], target.angle) / _TURN + _CUT * about[:, 4] + _QUILTED * is_quilted
+        against += _ENLARGED * (np.maximum(longer, 0) + np.maximum(wider, 0))
+        against += np.linalg.norm(np.array([self.library.tone(roof.tile) for roof, _ in sources]) - tone, axis=1) / _TONE_SCALE
+        # A ridge runs along the longer side, unless both are nearly as long.
+        if longest > _RIDGE * min(target.width, target.height):
+            runs = ALONG if target.width > target.height else ACROSS
+            against += _ACROSS * np.array([plain.ridge not in (FLAT, runs) for _, plain in sources])
+        at = self._drawn(range(len(sources)), np.where(fits, against, np.inf), (*anchor, 0))
+        (roof, plain), keys = sources[at], (self.seed, *anchor, 0)
+        shift = _TONE_SHARE * (tone - self.library.tone(roof.tile))
+        if not is_quilted[at]:
+            return self._laid(roof, target, keys, shift)
+        picture = upright(self.library.images[roof.tile], roof.rectangle)
+        return LaidRoof(roof, target, quilted(picture, plain.ridge, (target.width, target.height), keys=keys), shift)
 
     def _chosen(self, target: Rectangle, keys: tuple[int, ...], tone: np.ndarray, first: Roof | None) -> Roof | None:
         """A roof for a wing of a building, like its ``first`` wing's where that is given."""
@@ -205,10 +249,11 @@ class Roofs:
         if first is not None:
             off = np.linalg.norm(colours - first.colour, axis=1) / _COLOUR_SCALE
             off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
-        against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off + about[:, 7]
+        against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
+        against += about[:, 7] * _seen(target)
         return self._drawn(sources, against, keys)
 
-    def _drawn(self, sources: list[Roof], against: np.ndarray, keys: tuple[int, ...]) -> Roof:
+    def _drawn(self, sources: Sequence[Taken], against: np.ndarray, keys: tuple[int, ...]) -> Taken:
         """One of the roofs that least speaks ``against``, by chance.
 
         A building is dealt half of all, so that neighbours differ.
@@ -232,15 +277,7 @@ class Roofs:
         ridge_along = source.width > source.height
         if max(sides) < _RIDGE * min(sides):
             ridge_along = target.width / source.width > target.height / source.height
-        lengths = [target.width, target.height]
-        if not ridge_along:
-            picture, lengths = picture.swapaxes(0, 1), lengths[::-1]
-        ridge = axis_of(picture, lengths[0], keys=(*keys, 0))
-        lines = np.arange(len(picture))[:, None]
-        longer = picture[lines, ridge.shown(np.arange(ridge.length) + 0.5, lines + 0.5).astype(int).clip(0, ridge.source - 1)]
-        slopes = slopes_of(longer.swapaxes(0, 1), lengths[1], keys=(*keys, 1))
-        axes = (ridge, slopes) if ridge_along else (slopes, ridge)
-        return LaidRoof(roof, target, *axes, ridge_along, shift)
+        return LaidRoof(roof, target, stretched(picture, (target.width, target.height), ridge_along, keys=keys), shift)
 
     def lay(self, laid: LaidRoof, window: Window, own: np.ndarray) -> np.ndarray:
         """The pixels (h, w, B) float32 of a roof in a window of the absolute pixels in which its target is counted.
@@ -262,6 +299,8 @@ class Roofs:
             axis=-1,
         )
         image = softened(image, *(np.abs(np.diff(source, axis=axis)).max(axis=0) > _CUT_PX for axis in (1, 2)))
+        if isinstance(laid.made, Quilted):
+            image -= laid.made.levelled(*laid.target.local(rows, cols))
         image += laid.shift.astype(np.float32)
         inside = ndimage.map_coordinates(self._own(laid.roof), source, order=1, mode="constant")
         own = np.pad(own, _AROUND_PX)
@@ -278,6 +317,8 @@ class Roofs:
 
         Where its own building has neighbours, or is of another outline, nothing is.
         """
+        if isinstance(laid.made, Quilted):  # Beside it its own surroundings would come again and again.
+            return np.zeros((*off_px.shape, self.library.bands), np.float32), np.zeros(off_px.shape), np.zeros(off_px.shape)
         rows, cols = np.mgrid[window.row : window.row + window.height, window.col : window.col + window.width]
         at, tile = laid.beside(rows, cols), laid.roof.tile
         there = ndimage.map_coordinates(self.library.off_buildings(tile), at, order=1, mode="constant", cval=-1)
@@ -327,9 +368,20 @@ def _toned(shown: np.ndarray, tone: np.ndarray) -> np.ndarray:
     return light * np.exp(-off / (2 * _SOIL**2))
 
 
+def _share_of_first(wings: list[Rectangle]) -> float:
+    """The share of a building that its first wing is, of a single one how much of the rectangle there is."""
+    first, *others = (wing.width * wing.height for wing in wings)
+    return first / (first + sum(others)) if others else wings[0].fill
+
+
 def _apart(angles: np.ndarray | list[float], angle: float) -> np.ndarray:
     """By how many radians directions differ from another one."""
     return np.abs((np.asarray(angles) - angle + np.pi / 2) % np.pi - np.pi / 2)
+
+
+def _seen(target: Rectangle) -> float:
+    """How much more leaves on its roof are disliked, the larger a building is."""
+    return 1 + _SEEN * max(0.0, float(np.log(target.width * target.height / _SEEN_PX2)))
 
 
 def _leafy(roofs: list[Roof]) -> np.ndarray:

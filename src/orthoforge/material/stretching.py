@@ -52,6 +52,38 @@ class Axis:
         return shown
 
 
+@dataclass(frozen=True)
+class Stretched:
+    """A roof's two axes. Where it is made longer its ridge goes by ``along`` where ``ridge_along``, else by ``across``."""
+
+    along: Axis
+    across: Axis
+    ridge_along: bool
+
+    def shown(self, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The place in the source that is shown at a place on the building, in parts of its sides from their middles."""
+        along, across = self.along.at(along), self.across.at(across)
+        if self.ridge_along:
+            across = self.across.shown(across, along)
+            along = self.along.shown(along, across)
+        else:
+            along = self.along.shown(along, across)
+            across = self.across.shown(across, along)
+        return along / self.along.source - 0.5, across / self.across.source - 0.5
+
+
+def stretched(picture: np.ndarray, sides: tuple[float, float], ridge_along: bool, *, keys: tuple[int, ...]) -> Stretched:
+    """A roof of ``sides`` px (along, across) of a source's ``picture`` (h, w, B) float32."""
+    lengths = list(sides)
+    if not ridge_along:
+        picture, lengths = picture.swapaxes(0, 1), lengths[::-1]
+    ridge = axis_of(picture, lengths[0], keys=(*keys, 0))
+    lines = np.arange(len(picture))[:, None]
+    longer = picture[lines, ridge.shown(np.arange(ridge.length) + 0.5, lines + 0.5).astype(int).clip(0, ridge.source - 1)]
+    slopes = slopes_of(longer.swapaxes(0, 1), lengths[1], keys=(*keys, 1))
+    return Stretched(ridge, slopes, True) if ridge_along else Stretched(slopes, ridge, False)
+
+
 def length_of(target: float, source: int) -> int:
     """How many of a source's pixels to lay on so many of a building: within what it may be stretched and shrunk, all of them.
 
