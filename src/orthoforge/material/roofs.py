@@ -11,8 +11,7 @@ from scipy import ndimage
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import softened
-from orthoforge.material.library import LOW_PX, Library, Roof
-from orthoforge.material.open_ground import smooth
+from orthoforge.material.library import Library, Roof
 from orthoforge.material.plain_roofs import ACROSS, ALONG, FLAT, Plainness, inner_sides, upright
 from orthoforge.material.quilted_roofs import Quilted, quilted
 from orthoforge.material.rectangles import Rectangle
@@ -104,7 +103,7 @@ class Roofs:
     seed: int
     turned: np.ndarray | None = None
     _splines: dict[int, np.ndarray] = field(default_factory=dict)
-    _owns: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+    _owns: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
 
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
@@ -282,8 +281,8 @@ class Roofs:
     def lay(self, laid: LaidRoof, window: Window, own: np.ndarray) -> np.ndarray:
         """The pixels (h, w, B) float32 of a roof in a window of the absolute pixels in which its target is counted.
 
-        ``own`` (h, w) is where the wing stands. What its source does not cover there gets the tone around,
-        or the colour of the roof.
+        ``own`` (h, w) is where the wing stands. What its source does not cover there shows the roof beside it once more,
+        mirrored at its edge.
         """
         # Some pixels more each way, so that what is beside one is the same in any window.
         rows, cols = np.meshgrid(
@@ -291,6 +290,7 @@ class Roofs:
             indexing="ij",
         )
         source = laid.source_of(rows, cols)
+        source = np.where(np.pad(own, _AROUND_PX), self._on_roof(laid.roof, source), source)
         image = np.stack(
             [
                 ndimage.map_coordinates(band, source, order=3, prefilter=False, mode="mirror")
@@ -302,12 +302,6 @@ class Roofs:
         if isinstance(laid.made, Quilted):
             image -= laid.made.levelled(*laid.target.local(rows, cols))
         image += laid.shift.astype(np.float32)
-        inside = ndimage.map_coordinates(self._own(laid.roof), source, order=1, mode="constant")
-        own = np.pad(own, _AROUND_PX)
-        share = np.where(own, np.clip(2 * inside - 1, 0, 1), 1).astype(np.float32)[..., None]
-        if share.min() < 1:
-            good = own & ndimage.binary_erosion(inside > 0.5, border_value=1)
-            image = share * image + (1 - share) * smooth(image, good, LOW_PX / 2, laid.roof.colour + laid.shift)
         return image[_AROUND_PX:-_AROUND_PX, _AROUND_PX:-_AROUND_PX]
 
     def lay_beside(self, laid: LaidRoof, window: Window, off_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -340,12 +334,25 @@ class Roofs:
                 remembered.clear()
         return self
 
-    def _own(self, roof: Roof) -> np.ndarray:
-        """(S, S) float32: 1 on the building that a roof is of, cracks in it included."""
+    def _on_roof(self, roof: Roof, source: np.ndarray) -> np.ndarray:
+        """Places (2, ...) in a roof's tile, those beside its building mirrored at its edge."""
+        own, nearest = self._own(roof)
+        at = np.rint(source).astype(int).clip(0, self.library.size_px - 1)
+        edge = nearest[:, *at]
+        mirrored = 2 * edge - source
+        is_on = own[tuple(np.rint(mirrored).astype(int).clip(0, self.library.size_px - 1))]
+        return np.where(own[tuple(at)], source, np.where(is_on, mirrored, edge))
+
+    def _own(self, roof: Roof) -> tuple[np.ndarray, np.ndarray]:
+        """Where the building stands that a roof is of, cracks in it included, (S, S) bool, and the pixel of it nearest to each,
+        (2, S, S)."""
         key = roof.tile, roof.label
         if key not in self._owns:
             own = np.pad(self.library.labels(roof.tile) == roof.label, 3, mode="edge")
-            self._owns[key] = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3].astype(np.float32)
+            own = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3]
+            inner = ndimage.binary_erosion(own, border_value=1)  # pixels of its walls show what lies beside them too
+            own = inner if inner.any() else own
+            self._owns[key] = own, ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
         return self._owns[key]
 
     def _spline(self, tile: int) -> np.ndarray:
