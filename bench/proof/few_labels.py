@@ -110,7 +110,7 @@ def main() -> None:
     if options.hours:
         ends_at = time.monotonic() + 3600 * options.hours
         cases = _cases(options.data, options.state, options.places, options.tiles, options.seeds)
-        run_arms(cases, {arm: (ARMS | BOTH_WAYS)[arm] for arm in options.arms}, ends_at)
+        run_arms(cases, {arm: {**ARMS, **BOTH_WAYS}[arm] for arm in options.arms}, ends_at)
         return
     keep([row for tiles in FEW for row in collect(tiles, options.data, options.state)], RESULTS)
     write_table()
