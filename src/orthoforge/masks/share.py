@@ -8,8 +8,9 @@ from orthoforge.geo.rasters import percent
 
 # Above this share a mask is hardly one of buildings, whatever it looks like.
 FULL_SHARE = 0.9
-# Above this one it is inverted if its outlines enclose holes like buildings. Of 688 real masks (up to 86 % building, in dense towns
-# and in chips of one roof) one is called inverted. Of the same masks inverted 499 are; most others have less building then.
+# Above this one it is inverted if its outlines enclose holes like buildings. Of 687 real masks (up to 86 % building, in dense towns
+# and in chips of one roof) one is called inverted. Of the same masks inverted 498 are; most others have less building then
+# (bench/inverted.py).
 MOSTLY_SHARE = 0.7
 # One hole, or parts of some at the frame, may be a yard. Smaller ones than any building are gaps between the roofs of a dense town:
 # 16 and 24 px on average in two masks of Dhaka, and 660 at least in masks that were inverted.
