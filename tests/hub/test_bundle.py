@@ -455,7 +455,7 @@ def test_utility_takes_it_and_knows_its_tiles(town):
     source = open_source(town / "town-s", store, store.ids("test"), device="cpu", allow_leaks=False)
     assert source.facts["sha256"] == load_generator(town / "town-s").sha256
     assert source.facts["trained_on_these"] is True
-    with pytest.raises(DataError, match="the run was trained on"):
+    with pytest.raises(DataError, match="town-s: was trained on 7 of the 7 held-out tiles"):
         open_source(town / "town-s", store, store.ids("train"), device="cpu", allow_leaks=False)
 
 

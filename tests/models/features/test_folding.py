@@ -65,9 +65,13 @@ def test_convolutions_by_channel_pass_on_the_gradients_that_they_should(kernel, 
     found = convolved_by_channel(x, weight, bias)
     assert torch.equal(found, expected)
     incoming = torch.randn_like(expected)
-    slopes = [torch.autograd.grad(made, x, incoming)[0] for made in (expected, found)]
-    torch.testing.assert_close(*slopes)
-    assert slopes[1].is_contiguous(memory_format=torch.channels_last)
+    slope = torch.autograd.grad(found, x, incoming)[0]
+    assert slope.is_contiguous(memory_format=torch.channels_last)
+    # To what is exact: PyTorch's own bfloat16 is off by more on processors without it.
+    precise = x.detach().double().requires_grad_()
+    of_precise = nn.functional.conv2d(precise, weight.double(), bias.double(), stride=2, groups=4)
+    exact = torch.autograd.grad(of_precise, precise, incoming.double())[0]
+    torch.testing.assert_close(slope.double(), exact, rtol=0, atol=torch.finfo(kind).eps * float(exact.abs().max()))
 
 
 def test_features_that_are_learnt_from_convolve_by_channel(plain, monkeypatch):
