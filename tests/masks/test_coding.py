@@ -65,7 +65,7 @@ def test_transparency_is_no_class(tmp_path, mode):
 
 
 def test_numbers_with_a_palette_of_colours_say_what_is_missing(coded):
-    with pytest.raises(DataError, match=r'palette of values, as in \{"Building": 1\}'):
+    with pytest.raises(DataError, match=r'with --palette FILE, a JSON file such as \{"Building": 1\}'):
         own_reader(Classes(("a",), (((1, 2, 3),),))).labels(coded)
 
 
