@@ -2,7 +2,7 @@
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -196,12 +196,8 @@ def rows_of_few_labels(
 
     Outcomes by place, arm and seed, and how many tiles test in each place. Validation tiles of the places choose the best free arm.
     """
-    places = [_Place(name, arms, weights, tested[name]) for name, arms in found.items()]
     rows: list[Row] = []
-    for some in [*([place] for place in places), *([places] if len(places) > 1 else [])]:
-        if not (seeds := _seeds(some)):
-            continue
-        name = some[0].name if len(some) == 1 else f"{len(some)} places"
+    for name, some, seeds in _each_and_all([_Place(name, arms, weights, tested[name]) for name, arms in found.items()]):
         scores = _validation_scores(some, seeds)
         best = max(free, key=scores.__getitem__)
         for setting, arms, baseline in (
@@ -227,12 +223,8 @@ def rows_of_two(
 ) -> list[Row]:  # fmt: skip
     """Rows of two ways to make the same synthetic pairs, ``one`` against the ``other``: of each place, and of all with the same
     seeds."""
-    places = [_Place(name, arms, weights, tested[name]) for name, arms in found.items()]
     rows: list[Row] = []
-    for some in [*([place] for place in places), *([places] if len(places) > 1 else [])]:
-        if not (seeds := _seeds(some)):
-            continue
-        name = some[0].name if len(some) == 1 else f"{len(some)} places"
+    for name, some, seeds in _each_and_all([_Place(name, arms, weights, tested[name]) for name, arms in found.items()]):
         scores = _validation_scores(some, seeds)
         common = {
             "setting": f"{name}, {tiles} tiles and weights of other places, {setting}", "place": name, "tiles": tiles,
@@ -241,6 +233,14 @@ def rows_of_two(
         }  # fmt: skip
         rows += [_row(arm, some, seeds, other, other) | common | {"validation_iou": scores[arm]} for arm in (other, one)]
     return rows
+
+
+def _each_and_all(places: Sequence[_Place]) -> Iterator[tuple[str, Sequence[_Place], list[int]]]:
+    """Each of the places, and where there are several all of them, with a name and the seeds that all arms have; those without any
+    are left out."""
+    for some in [*([place] for place in places), *([places] if len(places) > 1 else [])]:
+        if seeds := _seeds(some):
+            yield some[0].name if len(some) == 1 else f"{len(some)} places", some, seeds
 
 
 def _seeds(places: Sequence[_Place]) -> list[int]:

@@ -15,7 +15,7 @@ import difflib
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -86,6 +86,18 @@ class SavedGenerator:
         network never saw anything, and changes nothing."""
         usual = 0.0 if self.state.tiles.material else 1.0
         return usual if self.state.refinement is None else self.state.refinement
+
+    def with_refinement(self, share: float) -> "SavedGenerator":
+        """The same whose canvases get this share unless another is asked for. ``ConfigError`` for one that refines no canvas, and
+        for a share outside 0 to 1."""
+        if not 0 <= share <= 1:
+            raise ConfigError(
+                f"refinement is {share:g}; it is a share from 0 (the canvas as it is) to 1 (all that the network changes)."
+            )
+        if self.material is None:
+            raise ConfigError(f"{self.recipe.name} refines no canvas, so there is no share of it. Leave the refinement out.")
+        usual = replace(self, state=replace(self.state, refinement=None))
+        return usual if share == usual.refinement else replace(usual, state=replace(usual.state, refinement=float(share)))
 
     @property
     def attribution(self) -> str:

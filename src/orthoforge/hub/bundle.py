@@ -98,7 +98,7 @@ def save_pretrained(
         generator = read_generator(checkpoint)
     _require_all_styles(generator)
     if refinement is not None:
-        generator = _refined_by(generator, refinement)
+        generator = generator.with_refinement(refinement)
     facts = _facts(card)
     name = name or folder.resolve().name
     if not re.fullmatch(NAME_PATTERN, name):
@@ -237,21 +237,6 @@ def _kept(generator: SavedGenerator) -> str:
     ground = f"a thumbnail of its ground, {GROUND_SIDE} × {GROUND_SIDE} cells of {GROUND_CELL} px, whose layout images follow"
     kinds = ["colours of its roofs"] * colours.roofs + [ground] * colours.ground
     return f"of each look, {' and '.join(kinds)}" if kinds else ""
-
-
-def _refined_by(generator: SavedGenerator, refinement: float) -> SavedGenerator:
-    """The generator with another default. ``ConfigError`` where it refines no canvas, or for no share."""
-    if generator.material is None:
-        raise ConfigError(f"{generator.recipe.name} refines no canvas, so there is no share of it. Leave the refinement out.")
-    if not 0 <= refinement <= 1:
-        raise ConfigError(f"refinement is {refinement:g}; it is a share from 0 (the canvas as it is) to 1 (all of the changes).")
-    state = dataclasses.replace(generator.state, refinement=None)
-    usual = dataclasses.replace(generator, state=state)
-    return (
-        usual
-        if refinement == usual.refinement
-        else dataclasses.replace(usual, state=dataclasses.replace(state, refinement=refinement))
-    )
 
 
 def _refinement(generator: SavedGenerator) -> str:

@@ -296,14 +296,9 @@ class TrainedGenerator:
         Raises:
             ConfigError: a network that refines no canvas, or a share outside 0 to 1.
         """
-        if not 0 <= share <= 1:
-            raise ConfigError(
-                f"refinement is {share:g}; it is a share from 0 (the canvas as it is) to 1 (all that the network changes)."
-            )
-        if self.library is None:
-            raise ConfigError(f"{self.recipe.name} refines no canvas, so there is no share of it. Leave the refinement out.")
         view = copy.copy(self)
-        view.refinement = float(share)
+        view.saved = self.saved.with_refinement(share)
+        view.refinement = view.saved.refinement
         return view
 
     def with_histograms(self, tiles: str | Path | TileStore) -> "TrainedGenerator":
@@ -394,8 +389,6 @@ class TrainedGenerator:
     def save_pretrained(self, folder: str | Path, **options: Any) -> Path:
         """Write the generator as a pretrained folder, with its refinement. ``options`` are those of
         ``orthoforge.hub.save_pretrained``."""
-        if self.library is not None:
-            options.setdefault("refinement", self.refinement)
         return hub.save_pretrained(replace(self.saved, network=self.network), folder, **options)
 
     @staticmethod
