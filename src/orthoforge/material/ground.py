@@ -9,6 +9,7 @@ from scipy import ndimage
 
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
+from orthoforge.material.continuing import Beside, in_cells
 from orthoforge.material.cuts import between, softened
 from orthoforge.material.library import Library
 from orthoforge.material.open_ground import smooth
@@ -35,6 +36,7 @@ class _Patch:
     tile: np.ndarray
     piece: np.ndarray
     wanted: Wanted
+    beside: Beside | None
 
 
 @dataclass
@@ -122,7 +124,8 @@ class Quilt:
     def _made(self, patch: tuple[int, int]) -> _Patch:
         """A whole patch, laid of its pieces."""
         if patch not in self._recent:
-            self._recent[patch] = self._laid(patch, self._wanted(self._window(patch)))
+            wanted = self._wanted(self._window(patch))
+            self._recent[patch] = self._laid(patch, wanted, self._beside(patch, wanted.needed))
             if len(self._recent) > _KEPT:
                 self._recent.popitem(last=False)
         self._recent.move_to_end(patch)
@@ -136,11 +139,35 @@ class Quilt:
         wanted = self.wanted(window)
         return wanted._replace(kinds=self._pieces.known(wanted.kinds))
 
-    def _laid(self, patch: tuple[int, int], wanted: Wanted) -> _Patch:
+    def _beside(self, patch: tuple[int, int], needed: np.ndarray) -> Beside | None:
+        """What lies where ground is ``needed`` (P, P) of a patch and is overlapped by patches that come before it, if anything.
+
+        Patches of even rows and columns come first, then those beside them, those below them, and last those between four.
+        """
+        laid, count = np.zeros((*needed.shape, self.library.bands), np.float32), np.zeros(needed.shape, np.float32)
+        for down, right in ((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)):
+            other = patch[0] + down, patch[1] + right
+            (here, there) = zip(*(self._common(step) for step in (down, right)), strict=True)
+            if _turn(other) < _turn(patch) and needed[here].any():
+                made = self._made(other)
+                laid[here] += made.tone[there] + made.texture[there]
+                count[here] += 1
+        share = in_cells(needed & (count > 0), CELL_PX)
+        if not share.any():
+            return None
+        seen = laid * (needed / np.maximum(count, 1))[..., None]
+        return Beside(in_cells(seen, CELL_PX) / np.maximum(share, 1e-6)[..., None], share)
+
+    def _common(self, step: int) -> tuple[slice, slice]:
+        """Which rows or columns a patch has in common with the one so many ``step`` farther on: its own, and those of the other."""
+        first, last = slice(0, self._overlap), slice(self._hop, self._side)
+        return {-1: (first, last), 0: (slice(None), slice(None)), 1: (last, first)}[step]
+
+    def _laid(self, patch: tuple[int, int], wanted: Wanted, beside: Beside | None) -> _Patch:
         kinds, shape = wanted.kinds, (self._side, self._side)
         low, high = (np.zeros((*shape, self.library.bands), np.float32) for _ in range(2))
         source, number, missing = np.full(shape, -1, np.int32), np.zeros(shape, np.int32), np.ones(shape, bool)
-        chosen = self._pieces.of(patch, wanted)
+        chosen = self._pieces.of(patch, wanted, beside)
         for count, strip in enumerate(chosen.strips, start=1):
             for layer, of_strip in zip((low, high), strip.layers(self.library), strict=True):
                 layer.reshape(-1, self.library.bands)[strip.at] = of_strip
@@ -156,7 +183,7 @@ class Quilt:
             number.ravel()[at] = count
             missing.ravel()[at] = False
         self._fill(patch, chosen, wanted.kinds, missing, low, high, source)
-        return _Patch(low, high, source, number, wanted)
+        return _Patch(low, high, source, number, wanted, beside)
 
     def _layers(self, piece: Piece, at: np.ndarray) -> Iterator[np.ndarray]:
         """Tone and texture, (n, B) float16, that a piece has at pixels ``at`` (n,) of its patch, counted line by line."""
@@ -219,3 +246,8 @@ class Quilt:
             into = at[0][left[found]], at[1][left[found]]
             high[into] = texture[there[0][found], there[1][found]]
             left = left[~found]
+
+
+def _turn(patch: tuple[int, int]) -> int:
+    """When a patch is laid: those of a higher turn go on from those of a lower one that they overlap."""
+    return 2 * (patch[0] % 2) + patch[1] % 2

@@ -8,7 +8,7 @@ import numpy as np
 from orthoforge.material.library import Library
 from orthoforge.material.sun import turns_by_sun
 
-_ENOUGH = 40  # tiles, turned ones among them: beyond, finding what fits a patch would take longer
+_ENOUGH = 165  # tiles, turned ones among them: beyond, finding what fits a patch would take longer
 _MOST_OFF = 90.0  # degrees that the sun stands elsewhere in a turned tile: shadows of trees never fall towards it
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from scipy import fft
 
 from orthoforge.material.chance import uniform
+from orthoforge.material.continuing import Beside, Continuing, in_cells
 from orthoforge.material.library import Library
 from orthoforge.material.lines import MOST_HALF_PX
 from orthoforge.material.strips import Strip, Strips
@@ -27,6 +28,8 @@ _TONE_HOPS = 4
 _CHANCE = 0.05
 _AS_GOOD = 0.03
 _AGAIN = 0.3
+_JOIN = 1.0  # how much a cell counts that goes on as what lies beside it, to one that is covered
+_JOIN_SCALE = 40.0  # levels off: so much, and a cell had better not be covered
 _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
 
@@ -98,6 +101,7 @@ class Pieces:
         self._lenders = np.stack([*(_lenders(of_kind) for of_kind in shares.T), np.arange(count)])  # (K + 1, tiles)
         if library.kind_count == 1:
             self._lenders[:] = np.arange(count)  # ground as such is that of all tiles alike
+        self._continuing = Continuing(library, tiles, is_open, CELL_PX)
         self._known = np.full(257, ANY, np.int16)
         present = shares.max(axis=0) > 0
         self._known[: library.kind_count][present] = np.flatnonzero(present)
@@ -113,10 +117,10 @@ class Pieces:
         """``kinds`` of which there is ground; ``ANY`` in place of the others."""
         return self._known[kinds]
 
-    def of(self, patch: tuple[int, int], wanted: Wanted) -> Chosen:
-        """What a patch is made of."""
+    def of(self, patch: tuple[int, int], wanted: Wanted, beside: Beside | None = None) -> Chosen:
+        """What a patch is made of, so that it goes on from what lies ``beside`` it."""
         if patch not in self._chosen:
-            self._chosen[patch] = self._choose(patch, wanted)
+            self._chosen[patch] = self._choose(patch, wanted, beside)
         return self._chosen[patch]
 
     def fits(self, piece: Piece, kinds: np.ndarray) -> np.ndarray:
@@ -149,7 +153,7 @@ class Pieces:
         (top, down), (left, along) = (divmod(value / spacing, 1) for value in (row, col))
         return uniform(self.seed, _TONE, int(top) + np.arange(2)[:, None], int(left) + np.arange(2)), down, along
 
-    def _choose(self, patch: tuple[int, int], wanted: Wanted) -> Chosen:
+    def _choose(self, patch: tuple[int, int], wanted: Wanted, beside: Beside | None) -> Chosen:
         liking = self._liking(patch) - _BUILT * np.maximum(wanted.built - self._built, 0)
         middle = [index * self.hop + self.side / 2 for index in patch]
         targets, strips = self._tones_at(*middle), list[Strip]()
@@ -168,17 +172,18 @@ class Pieces:
                 np.average([strip.target for strip in found], axis=0, weights=[len(strip.at) for strip in found])
                 if found else weights @ self._strips.tone(kind, MOST_HALF_PX, own.mean(), corners.ravel())
             )  # fmt: skip
-        return Chosen(strips, self._choose_pieces(patch, wanted, left, liking, targets), targets)
+        return Chosen(strips, self._choose_pieces(patch, wanted, left, liking, targets, beside), targets)
 
     def _choose_pieces(
-        self, patch: tuple[int, int], wanted: Wanted, left: np.ndarray, liking: np.ndarray, targets: np.ndarray
-    ) -> list[Piece]:
+        self, patch: tuple[int, int], wanted: Wanted, left: np.ndarray, liking: np.ndarray, targets: np.ndarray,
+        beside: Beside | None,
+    ) -> list[Piece]:  # fmt: skip
         """Pieces for what is ``left`` (P, P) of a patch."""
         present = np.unique(wanted.kinds[left]).tolist() or [ANY]
         pieces: list[Piece] = []
         # The first piece is of all kinds at once, so that what lies beside each other in it does so here; then kind by kind.
         for kinds in [present, *([kind] for kind in present for _ in range(MOST_PIECES - 1))]:
-            cells = {kind: self._in_cells(left & (wanted.kinds == kind)) for kind in kinds}
+            cells = {kind: in_cells(left & (wanted.kinds == kind), CELL_PX) for kind in kinds}
             total = float(sum(of_kind.sum() for of_kind in cells.values()))
             if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
                 continue
@@ -188,9 +193,12 @@ class Pieces:
                 * np.linalg.norm(self._tones[:, kind] - targets[kind], axis=1) / _TONE_SCALE
                 for kind, of_kind in cells.items()
             )  # fmt: skip
-            fit = np.minimum(cover.reshape(len(cover), -1).max(axis=1), _GOOD_COVER) + liking - off
+            fits = np.minimum(cover, _GOOD_COVER) if beside else cover
+            if beside and total:
+                fits = fits - self._off(beside, sum(cells.values()), targets) / total
+            fit = np.minimum(fits.reshape(len(cover), -1).max(axis=1), _GOOD_COVER) + liking - off
             chosen = int(fit.argmax())
-            shifts = np.argwhere(cover[chosen] >= cover[chosen].max() - _AS_GOOD)
+            shifts = np.argwhere(fits[chosen] >= fits[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
             row, col = (CELL_PX * shifts[pick]).tolist()
             pieces.append(Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen])))
@@ -207,10 +215,12 @@ class Pieces:
         chance = uniform(self.seed, _TILE, *patch, self.allowed)
         return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - _NOT_DEALT * (dealt != own)
 
-    def _in_cells(self, of_patch: np.ndarray) -> np.ndarray:
-        """The share of each cell that is so."""
-        side = self.side // CELL_PX
-        return of_patch.reshape(side, CELL_PX, side, CELL_PX).mean(axis=(1, 3), dtype=np.float32)
+    def _off(self, beside: Beside, needed: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        """(tiles, shifts, shifts): by how many cells less a tile covers of what is ``needed`` (C, C), for going on otherwise than
+        what lies ``beside``."""
+        shifts = _TONE_SHARE * (targets[ANY] - self._tones[:, ANY])
+        off, _ = self._continuing.off(Beside(beside.colours, beside.share * needed), shifts)
+        return _JOIN * off / _JOIN_SCALE**2
 
     def _cover(self, cells: dict[int, np.ndarray]) -> np.ndarray:
         """(tiles, shifts, shifts): how many cells each allowed tile has open, of the kind that is needed in them, at each shift."""
