@@ -1,11 +1,14 @@
 """Places with few tiles have turned copies of them for ground."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from made_library import make_library
 
 from orthoforge.geo.grid import Window
 from orthoforge.material.ground import Quilt
+from orthoforge.material.library import Library
 from orthoforge.material.more_ground import more_ground
 from orthoforge.material.pieces import ANY, Wanted
 from orthoforge.material.sun import turns_by_sun
@@ -70,7 +73,18 @@ def test_other_places_give_nothing():
 
 
 def test_places_with_many_tiles_have_no_copies():
-    library = make_library(24)
-    more = more_ground(library, np.arange(3, 24))
+    few = make_library(2)
+    images, masks = (np.concatenate([layer] * 42) for layer in (few.images, few.masks))
+    library = Library(images, masks, np.zeros(84, int), few.place_names, few.names * 42)
+    more = more_ground(library, np.arange(3, 84))
     assert more.library is library
-    np.testing.assert_array_equal(more.allowed, np.arange(3, 24))
+    np.testing.assert_array_equal(more.allowed, np.arange(3, 84))
+
+
+def test_ground_of_a_turned_copy_is_the_turned_ground():
+    library = make_library(3)
+    more = more_ground(library, np.arange(3)).library
+    afresh = replace(more)
+    for tile in range(len(more)):
+        np.testing.assert_array_equal(more.open_ground(tile), afresh.open_ground(tile))
+        np.testing.assert_array_equal(more.shade(tile), afresh.shade(tile))

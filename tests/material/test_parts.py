@@ -223,7 +223,8 @@ def test_under_an_overcast_sky_there_is_no_direction():
 def test_a_shadow_falls_away_from_the_sun_as_far_as_the_building_is_high():
     ids = np.zeros((40, 40), np.int32)
     ids[10:20, 10:20], ids[10:20, 30:35] = 1, 2
-    dark = cast_shadow(ids, np.array([8.0, 3.0]), Light((1.0, 0.0), 8, np.full(3, 0.5), np.zeros(3), np.full(3, 128.0)))
+    covered = (ids > 0).astype(np.float32)
+    dark = cast_shadow(ids, covered, np.array([8.0, 3.0]), Light((1.0, 0.0), 8, np.full(3, 0.5), np.zeros(3), np.full(3, 128.0)))
     assert dark[24, 15] > 0.9
     assert dark[30, 15] < 0.1
     assert dark[5, 15] < 0.3
@@ -236,7 +237,7 @@ def test_the_sunny_side_of_a_house_has_no_dark_rim():
     ids = np.zeros((40, 40), int)
     ids[12:28, 12:28] = 1
     light = Light((1.0, 0.0), 6.0, np.full(3, 0.5), np.zeros(3), np.full(3, 128.0))
-    depth = cast_shadow(ids, np.array([6.0]), light)
+    depth = cast_shadow(ids, (ids > 0).astype(np.float32), np.array([6.0]), light)
     assert depth[28:32, 14:26].min() > 0.8
     assert depth[:12, 14:26].max() < 0.1
 

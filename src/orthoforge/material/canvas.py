@@ -25,7 +25,7 @@ from orthoforge.material.shapes import shape_of
 from orthoforge.material.sun import sunlit
 from orthoforge.material.wings import nearest_wing, wings_of
 
-VERSION = 11  # raised when the same tiles, mask and seed give another canvas
+VERSION = 12  # raised when the same tiles, mask and seed give another canvas
 Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _HEIGHT = 300
@@ -154,17 +154,18 @@ class Composer:
         around = _grown(window, REACH_PX)
         ids = self.edges.drawn(self._ids(around), self._absolute(around))
         tone, texture, copied = self.quilt.lay(self._absolute(around))
-        ground = shaded(tone + texture, self._shadow(ids), self.light)
+        covered = self.edges.covered(ids, self._absolute(around))
+        ground = shaded(tone + texture, self._shadow(ids, covered), self.light)
         roofs = self._roofs_laid(ids, around)
         beside = softened(roofs.toned[..., None] * tone + roofs.texture, *between(roofs.near))
         ground = _under_roofs(ground + roofs.seen[..., None] * (beside - ground), ids > 0)
-        alpha = (self.edges.covered(ids, self._absolute(around)) * (roofs.near > 0))[..., None]
+        alpha = (covered * (roofs.near > 0))[..., None]
         image = ground + alpha * (roofs.image - ground)
         source = np.where((ids > 0) | (roofs.seen > 0.5), roofs.tile, self.more.origin[copied])
         inner = slice(REACH_PX, -REACH_PX), slice(REACH_PX, -REACH_PX)
         return Canvas(np.clip(np.rint(image[inner]), 0, 255).astype(np.uint8), source[inner])
 
-    def _shadow(self, ids: np.ndarray) -> np.ndarray:
+    def _shadow(self, ids: np.ndarray, covered: np.ndarray) -> np.ndarray:
         present = np.unique(ids)
         present = present[present > 0]
         if not len(present):
@@ -172,7 +173,7 @@ class Composer:
         anchors = self.buildings.anchor[present - 1]
         chance = uniform(self.seed, _HEIGHT, anchors[:, 0], anchors[:, 1])
         reach = np.minimum(self.light.length_px * (0.5 + chance), SHADE_REACH_PX)
-        return cast_shadow(np.where(ids > 0, np.searchsorted(present, ids) + 1, 0), reach, self.light)
+        return cast_shadow(np.where(ids > 0, np.searchsorted(present, ids) + 1, 0), covered, reach, self.light)
 
     def _roofs_laid(self, ids: np.ndarray, window: Window) -> _Laid:
         """The roofs of all buildings of a window, and what lies beside them."""

@@ -60,12 +60,17 @@ class Quilt:
         self._recent: OrderedDict[tuple[int, int], _Patch] = OrderedDict()
 
     def keep(self, before: "Quilt") -> None:
-        """Take over patches of a quilt of the same tiles and seed, and their seams, where the same ground is wanted."""
-        for patch, made in before._recent.items():
-            if made.wanted.is_like(self._wanted(self._window(patch))):
+        """Take over patches of a quilt of the same tiles and seed, and their seams, where the same ground is wanted and the same
+        lies beside them."""
+        self._pieces = before._pieces.afresh()
+        kept = set()
+        for patch, made in sorted(before._recent.items(), key=lambda item: _turn(item[0])):
+            if made.wanted.is_like(self._wanted(self._window(patch))) and _alike(
+                made.beside, self._beside(patch, made.wanted.needed)
+            ):
                 self._recent[patch] = made
-        self._pieces = before._pieces.keeping(self._recent)
-        self._seams.keep(before._seams, self._recent)
+                kept.add(patch)
+        self._seams.keep(before._seams, kept)
 
     def lay(self, window: Window) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Tone and texture of the ground of a window, (h, w, B) float32 each, and the tile that each pixel is of, (h, w) int32."""
@@ -246,6 +251,13 @@ class Quilt:
             into = at[0][left[found]], at[1][left[found]]
             high[into] = texture[there[0][found], there[1][found]]
             left = left[~found]
+
+
+def _alike(one: Beside | None, other: Beside | None) -> bool:
+    """Whether the same lies beside a patch."""
+    if one is None or other is None:
+        return one is other
+    return all(np.array_equal(*both) for both in zip(one, other, strict=True))
 
 
 def _turn(patch: tuple[int, int]) -> int:

@@ -119,6 +119,11 @@ class Library:
     def _ground(self, tile: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         return open_ground(self.images[tile], self.masks[tile], self.kinds[tile])
 
+    def take_ground(self, tile: int, turned: Callable[[np.ndarray], np.ndarray], library: "Library", origin: int) -> None:
+        """Take over what ``library`` knows of the ground of its tile ``origin``, of which a tile is a ``turned`` copy."""
+        found = tuple(turned(layer[None])[0] for layer in library._ground(origin))
+        self.__dict__.setdefault("_each__ground", {})[tile] = found
+
     def open_ground(self, tile: int) -> np.ndarray:
         """(S, S) bool: sunlit ground off walls, without what may be a building that the mask lacks."""
         return self._ground(tile)[0]

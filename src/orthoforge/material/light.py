@@ -11,6 +11,7 @@ _RING_PX = (3, 5, 7)
 # Below this contrast between the sunny and the shady side of walls the sky is taken to be overcast.
 _LEAST_CONTRAST = 0.03
 SHADE_REACH_PX = 16
+_OUTLINE_PX = 2  # an outline leaves its mask by no more
 _TINT = 1.1
 _LIFT = 0.5  # the sky lights shade evenly, yet what is darker in the sun stays so
 _FLOOR, _DEPTH = 0.25, 0.4  # quantiles of the pixels beside walls on the side away from the sun: shade leaves some of them out
@@ -101,17 +102,29 @@ def shaded(image: np.ndarray, depth: np.ndarray, light: Light) -> np.ndarray:
     return out
 
 
-def cast_shadow(ids: np.ndarray, reach_px: np.ndarray, light: Light) -> np.ndarray:
+def cast_shadow(ids: np.ndarray, covered: np.ndarray, reach_px: np.ndarray, light: Light) -> np.ndarray:
     """How deep in shadow each pixel of the ground lies, (H, W) float32 in [0, 1]; 0 on buildings.
 
-    ``ids`` (H, W) is 0 on the ground and i + 1 on building i, whose shadow reaches ``reach_px[i]``.
+    ``ids`` (H, W) is 0 on the ground and i + 1 on building i, whose shadow reaches ``reach_px[i]``; roofs are ``covered`` (H, W) of
+    each pixel, so that edges of shadows are lines as those of roofs are.
     """
     dark = np.zeros(ids.shape, np.float32)
-    reach = np.concatenate([[0.0], reach_px])[ids]
+    reach = ndimage.maximum_filter(np.concatenate([[0.0], reach_px]).astype(np.float32)[ids], 2 * _OUTLINE_PX + 1)
     for step in range(1, int(np.ceil(reach_px.max(initial=0))) + 1):
-        rows, cols = round(step * light.direction[0]), round(step * light.direction[1])
-        np.maximum(dark, np.clip(shifted(reach, rows, cols) - step + 0.5, 0, 1), out=dark)
+        cast = np.clip(reach - step + 0.5, 0, 1) * covered
+        np.maximum(dark, _between_pixels(cast, step * light.direction[0], step * light.direction[1]), out=dark)
     return ndimage.gaussian_filter(dark, 0.7, truncate=3) * (ids == 0)
+
+
+def _between_pixels(array: np.ndarray, rows: float, cols: float) -> np.ndarray:
+    """``shifted`` by parts of pixels as well, bilinearly."""
+    (top, down), (left, right) = ((int(np.floor(by)), by - np.floor(by)) for by in (rows, cols))
+    return sum(
+        (weight_down * weight_right * shifted(array, top + at_row, left + at_col)
+        for at_row, weight_down in ((0, 1 - down), (1, down)) for at_col, weight_right in ((0, 1 - right), (1, right))
+        if weight_down * weight_right),
+        start=np.zeros(array.shape, np.float32),
+    )  # fmt: skip
 
 
 def shifted(array: np.ndarray, rows: int, cols: int) -> np.ndarray:

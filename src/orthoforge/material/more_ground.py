@@ -1,4 +1,4 @@
-"""More ground where a place has few tiles: the same tiles turned by right angles and mirrored, so that less of it comes again."""
+"""More ground: the same tiles turned by right angles and mirrored, so that less of it comes again and more of it goes on."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -8,7 +8,7 @@ import numpy as np
 from orthoforge.material.library import Library
 from orthoforge.material.sun import turns_by_sun
 
-_ENOUGH = 165  # tiles, turned ones among them: beyond, finding what fits a patch would take longer
+_ENOUGH = 165  # tiles, turned ones among them: beyond, finding what fits a patch takes longer
 _MOST_OFF = 90.0  # degrees that the sun stands elsewhere in a turned tile: shadows of trees never fall towards it
 
 
@@ -21,7 +21,7 @@ class MoreGround(NamedTuple):
 
 
 def more_ground(library: Library, allowed: np.ndarray) -> MoreGround:
-    """Tiles for ground: those that are ``allowed``, and where their places have few, turned copies of them as well.
+    """Tiles for ground: those that are ``allowed``, and as long as these are not many, turned copies of them as well.
 
     A copy has the sun within 90° of where it stands in the tile, the nearest ones first. It is remembered by the library.
     """
@@ -53,4 +53,8 @@ def _turned(library: Library, places: Sequence[int], copies: int) -> tuple[Libra
     classes = None if library.classes is None else turned(library.classes)
     names = tuple(library.names[tile] for tile in origin.tolist())
     images, masks = turned(library.images), turned(library.masks)
-    return Library(images, masks, library.places[origin], library.place_names, names, classes), origin
+    more = Library(images, masks, library.places[origin], library.place_names, names, classes)
+    turns = [turn for own, turn in parts for _ in own]
+    for tile, (turn, of) in enumerate(zip(turns, origin.tolist(), strict=True)):
+        more.take_ground(tile, turn.of, library, of)
+    return more, origin

@@ -1,7 +1,6 @@
 """Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
 
 import copy
-from collections.abc import Container
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -107,10 +106,10 @@ class Pieces:
         self._known[: library.kind_count][present] = np.flatnonzero(present)
         self._strips = Strips(library, self.allowed, self.seed, _TONE_SHARE)
 
-    def keeping(self, patches: Container[tuple[int, int]]) -> "Pieces":
-        """The same, with what was chosen for ``patches`` alone."""
+    def afresh(self) -> "Pieces":
+        """The same, before anything was chosen."""
         other = copy.copy(self)
-        other._chosen = {patch: chosen for patch, chosen in self._chosen.items() if patch in patches}
+        other._chosen = {}
         return other
 
     def known(self, kinds: np.ndarray) -> np.ndarray:

@@ -19,8 +19,8 @@ from orthoforge.material.shapes import likeness
 from orthoforge.material.stretching import MOST_STRETCH, Stretched, stretched
 
 REACH_PX = 24  # three times LOW_PX
-_CANDIDATES = 8
-_CHOICE = 0.12
+_CANDIDATES = 12
+_CHOICE = 0.2
 _TONE_SCALE = 250.0
 _COLOUR_SCALE = 15.0  # levels by which the roof of a further wing may differ from the first's as if it were turned by 22 degrees
 _ALIKE = 20.0
@@ -33,7 +33,7 @@ BESIDE_PX, _FADING_PX = 10.0, 5.0  # so far off its walls a roof brings what lie
 _OFF_PX = 2.5  # by which the distances off walls may differ
 _SOIL = 15.0  # levels; what differs more from the tone of the ground, in the sun or in the shade, is something else
 _GAPS = 2.0  # how much a roof is disliked that does not fill its rectangle
-_PLAIN = 1.0  # how much a varied roof is disliked where it has to be repeated
+_PLAIN = 12.0  # how much a varied roof is disliked where it has to be repeated
 _EARTHY = 0.8  # and one of the colour of the ground, as walls without a roof have; also on buildings larger than _LARGE_PX2
 _EARTHY_SCALE = 25.0
 _LARGE_PX2 = 2500.0
@@ -43,7 +43,7 @@ _OFF_SCALE = 20.0  # levels off plain, as if turned by 22 degrees
 _ENLARGED, _QUILTED = 0.3, 0.4
 _ENOUGH = 4  # plain roofs has a place for all of its large buildings
 _ACROSS = 3.0
-_FOLIAGE = 4.0  # how much one is disliked that is all leaves
+_FOLIAGE = 2.5  # how much one is disliked that is all leaves
 _SEEN, _SEEN_PX2 = 2.0, 1000.0  # the more so, the larger a building is
 _MOST_LEAFY = 1.0  # so much, and no building of several wings gets it whole
 _LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
@@ -51,27 +51,31 @@ _UNLIKE = 4.0
 _NOT_DEALT = 0.8
 _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
-_ROOF, _DEALT, _PLAIN_ROOF = 200, 201, 202
+_ROOF, _DEALT, _PLAIN_ROOF, _MIRRORED = 200, 201, 202, 203
 _REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
 Taken = TypeVar("Taken")
 
 
 @dataclass(frozen=True)
 class LaidRoof:
-    """A roof on the rectangle ``target``, ``made`` as large as that, its colours moved by ``shift`` (B,)."""
+    """A roof on the rectangle ``target``, ``made`` as large as that, its colours moved by ``shift`` (B,).
+
+    ``mirrored`` is -1 for the axis, along or across, that the other way round is the roof's own, else 1.
+    """
 
     roof: Roof
     target: Rectangle
     made: Stretched | Quilted
     shift: np.ndarray
+    mirrored: tuple[int, int] = (1, 1)
 
     def source_of(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """Where in the roof's tile to look for the pixels at (rows, cols): (2, ...) rows and columns."""
-        return np.stack(self.roof.rectangle.place(*self._shown(*self.target.local(rows, cols))))
+        return np.stack(self.roof.rectangle.place(*self._shown(*self._local(rows, cols))))
 
     def beside(self, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
         """The same for pixels beside the walls: as far off the walls of the roof's own building."""
-        places = self.target.local(rows, cols)
+        places = self._local(rows, cols)
         sides = self.target.width / 2, self.target.height / 2
         on_walls = [np.clip(place, -side, side) for place, side in zip(places, sides, strict=True)]
         off = [place - on_wall for place, on_wall in zip(places, on_walls, strict=True)]
@@ -82,6 +86,9 @@ class LaidRoof:
             for inside, away, wall in zip(self._shown(*on_walls), off, walls, strict=True)
         )
         return np.stack(source.place(*shown))
+
+    def _local(self, rows: np.ndarray, cols: np.ndarray) -> list[np.ndarray]:
+        return [sign * place for sign, place in zip(self.mirrored, self.target.local(rows, cols), strict=True)]
 
     def _shown(self, along: np.ndarray, across: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """What the source's rectangle shows at places in the target's, along and across."""
@@ -202,7 +209,8 @@ class Roofs:
             shift = _TONE_SHARE * (tone - self.library.tone(roof.tile))
             if laid:
                 shift = laid[0].roof.colour + laid[0].shift - roof.colour
-            laid.append(self._laid(roof, wing, (self.seed, *anchor, number), shift))
+            keys = self.seed, *anchor, number
+            laid.append(replace(self._laid(roof, wing, keys, shift), mirrored=self._mirrored(roof, keys)))
         return laid
 
     def _plain_roof(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> LaidRoof | None:
@@ -251,6 +259,16 @@ class Roofs:
         against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
         against += about[:, 7] * _seen(target)
         return self._drawn(sources, against, keys)
+
+    def _mirrored(self, roof: Roof, keys: tuple[int, ...]) -> tuple[int, int]:
+        """Whether a roof is mirrored, by chance: along the axis that is most nearly square to the light, which then still comes from
+        its side. So the same roof is not as easily seen to be the same."""
+        if uniform(_MIRRORED, *keys) < 0.5:
+            return 1, 1
+        down, right = self.library.light(int(self.library.places[roof.tile])).direction
+        rectangle = roof.rectangle
+        along, across = rectangle.local(np.array(rectangle.row + down), np.array(rectangle.col + right))
+        return (-1, 1) if abs(along) <= abs(across) else (1, -1)
 
     def _drawn(self, sources: Sequence[Taken], against: np.ndarray, keys: tuple[int, ...]) -> Taken:
         """One of the roofs that least speaks ``against``, by chance.
