@@ -1,5 +1,6 @@
 """The canvas: real ground, shadows and real roofs, composed for any window of a mask as a function of seed and place."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,9 +18,10 @@ from orthoforge.material.ground import Quilt
 from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
 from orthoforge.material.more_ground import more_ground
+from orthoforge.material.neighbours import Cell, earlier
 from orthoforge.material.pieces import ANY, Wanted
 from orthoforge.material.rectangles import Rectangle, rectangle_of
-from orthoforge.material.roofs import BESIDE_PX, LaidRoof, Roofs
+from orthoforge.material.roofs import BESIDE_PX, LaidRoof, Near, Roofs
 from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
 from orthoforge.material.shapes import shape_of
 from orthoforge.material.sun import sunlit
@@ -29,6 +31,7 @@ VERSION = 12  # raised when the same tiles, mask and seed give another canvas
 Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _HEIGHT = 300
+_CELL_PX = 128  # buildings of a cell and of those around it have roofs of their own, where there are enough
 
 
 @dataclass(frozen=True)
@@ -40,14 +43,23 @@ class Canvas:
 
 
 @dataclass(frozen=True)
+class _Roofed:
+    """The roofs of a building's ``wings``, chosen where so many buildings ``near`` had others."""
+
+    wings: list[LaidRoof]
+    near: Near
+
+
+@dataclass(frozen=True)
 class _ShownRoof:
-    """What the roofs of a building show from ``place`` (row, column) on, where it is the ``nearest`` (h, w) bool.
+    """What the roofs of a building's ``wings`` show from ``place`` (row, column) on, where it is the ``nearest`` (h, w) bool.
 
     It stands on its ``own`` (h, w). ``image`` (h, w, B) float32 are roofs, which go on beyond their walls; what lies
     beside the walls is ``texture`` (h, w, B) and ``toned`` (h, w) of the tone of the ground, of which ``seen`` (h, w) is to be
     seen. They are pixels of ``tile`` (h, w).
     """
 
+    wings: list[LaidRoof]
     place: tuple[int, int]
     nearest: np.ndarray
     own: np.ndarray
@@ -57,8 +69,10 @@ class _ShownRoof:
     seen: np.ndarray
     tile: np.ndarray
 
-    def is_of(self, place: tuple[int, int], nearest: np.ndarray, own: np.ndarray) -> bool:
-        return self.place == place and np.array_equal(self.nearest, nearest) and np.array_equal(self.own, own)
+    def is_of(self, wings: list[LaidRoof], place: tuple[int, int], nearest: np.ndarray, own: np.ndarray) -> bool:
+        return (
+            self.wings is wings and self.place == place and np.array_equal(self.nearest, nearest) and np.array_equal(self.own, own)
+        )
 
 
 @dataclass(frozen=True)
@@ -92,7 +106,8 @@ class Composer:
     """By how many radians clockwise roofs of each place are turned, (P,)."""
     keeps: bool = False
     """Whether pixels of roofs are kept for ``after``: for masks that are looked at as a whole."""
-    _laid: dict[int, list[LaidRoof]] = field(default_factory=dict)
+    _laid: dict[int, _Roofed] = field(default_factory=dict)
+    _before: dict[int, _Roofed] = field(default_factory=dict)
     _shown: dict[int, _ShownRoof] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -132,7 +147,7 @@ class Composer:
         other.roofs = self.roofs.trimmed()
         other.quilt.keep(self.quilt)
         same = self._same(other)
-        other._laid = _renumbered(self._laid, same)
+        other._before = _renumbered(self._laid, same)
         other.edges.keep(self.edges, same)
         other._shown = _renumbered(self._shown, same)
         return other
@@ -194,7 +209,7 @@ class Composer:
                 near[box][nearest] = 0
                 continue
             shown = self._shown.get(number - 1)
-            if shown is None or not shown.is_of(place, nearest, own):
+            if shown is None or not shown.is_of(wings, place, nearest, own):
                 shown = self._shown_roof(wings, place, nearest, own)
                 if self.keeps:
                     self._shown[number - 1] = shown
@@ -233,23 +248,47 @@ class Composer:
                     np.copyto(share[part], its, where=beside)
         # Pixels that the outline crosses show the roof at its wall, on which side soever their middles lie.
         image = softened(image[tuple(at_wall)], *between(wing_of))
-        return _ShownRoof(place, nearest, own, image, texture, toned, seen, tile)
+        return _ShownRoof(wings, place, nearest, own, image, texture, toned, seen, tile)
 
     def roofs_on(self, building: int) -> list[LaidRoof]:
         """The roofs of a building's wings, in absolute pixels."""
         if building not in self._laid:
-            wings = self._wings(building)
-            tone = self.quilt.tone_at(wings[0].row, wings[0].col)
-            anchor = tuple(self.buildings.anchor[building].tolist())
-            whole = self._whole_roof(building, anchor, tone) if len(wings) > 1 else []
-            self._laid[building] = whole or self.roofs.of_building(wings, anchor, tone)
-        return self._laid[building]
+            self._lay_cell(_cell_of(self.buildings.anchor[building].tolist()))
+        return self._laid[building].wings
 
-    def _whole_roof(self, building: int, anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
+    def _lay_cell(self, cell: Cell) -> None:
+        """Choose the roofs of all buildings of a cell, others than lie around it in cells of an earlier turn."""
+        near: Counter[tuple[int, int]] = Counter()
+        for other, _ in earlier(cell):
+            for building in self._cells.get(other, ()):
+                near.update({wing.roof.building for wing in self.roofs_on(building)})
+        for building in self._cells[cell]:
+            before = self._before.get(building)
+            if before is None or before.near != near:
+                before = _Roofed(self._roofs_of(building, near), near.copy())
+            self._laid[building] = before
+            near.update({wing.roof.building for wing in before.wings})
+
+    @cached_property
+    def _cells(self) -> dict[Cell, list[int]]:
+        """The buildings of each cell, in the order of their first pixels."""
+        cells: dict[Cell, list[int]] = {}
+        for row, col, number in sorted((*anchor, number) for number, anchor in enumerate(self.buildings.anchor.tolist())):
+            cells.setdefault(_cell_of((row, col)), []).append(number)
+        return cells
+
+    def _roofs_of(self, building: int, near: Near) -> list[LaidRoof]:
+        wings = self._wings(building)
+        tone = self.quilt.tone_at(wings[0].row, wings[0].col)
+        anchor = tuple(self.buildings.anchor[building].tolist())
+        whole = self._whole_roof(building, anchor, tone, near) if len(wings) > 1 else []
+        return whole or self.roofs.of_building(wings, anchor, tone, near)
+
+    def _whole_roof(self, building: int, anchor: tuple[int, int], tone: np.ndarray, near: Near) -> list[LaidRoof]:
         """The roof of another building of its shape, if there is one."""
         own, box = self._own(building), self.buildings.bbox[building].tolist()
         around = rectangle_of(own)
-        return self.roofs.of_shape(around.moved(*box[:2]), shape_of(own, around), anchor, tone)
+        return self.roofs.of_shape(around.moved(*box[:2]), shape_of(own, around), anchor, tone, near)
 
     def _wings(self, building: int) -> list[Rectangle]:
         box = Window(*self.buildings.bbox[building].tolist())
@@ -329,6 +368,11 @@ def _under_roofs(ground: np.ndarray, built: np.ndarray) -> np.ndarray:
     if built.all() or not built.any():
         return ground
     return ground[tuple(ndimage.distance_transform_edt(built, return_distances=False, return_indices=True))]
+
+
+def _cell_of(anchor: Sequence[int]) -> Cell:
+    row, col = anchor
+    return row // _CELL_PX, col // _CELL_PX
 
 
 def _grown(window: Window, by: int) -> Window:

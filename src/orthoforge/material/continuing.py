@@ -10,11 +10,12 @@ from orthoforge.material.library import Library
 
 
 class Beside(NamedTuple):
-    """What is laid already where a patch overlaps others: colours (C, C, B) of its cells, and the share of each, (C, C) from 0 to
-    1, that is laid and to be seen."""
+    """What is laid already where a patch overlaps others: colours (C, C, B) of its cells, the share of each, (C, C) from 0 to 1,
+    that is laid and to be seen, and the names of the ``tiles`` that those patches are of."""
 
     colours: np.ndarray
     share: np.ndarray
+    tiles: frozenset[str] = frozenset()
 
 
 class Continuing:
@@ -35,25 +36,20 @@ class Continuing:
         squares = (colours**2 / np.maximum(share, 1e-6)).sum(axis=0)
         self._open, self._colours, self._squares = (fft.rfft2(of) for of in (share, colours, squares))
 
-    def off(self, beside: Beside, shifts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """For each tile and each shift of a patch on it: the squared differences to what lies ``beside``, in levels, summed over
-        cells that both have, and how many cells these are, (T, R, R) each. Tones of tiles are moved by ``shifts`` (T, B) first.
-        """
-        cells = len(beside.share)
-        share = self._spectrum(beside.share)
-        moved = shifts.T[:, :, None, None]  # (B, T, 1, 1)
-        colours = np.stack([self._spectrum(beside.share * band) for band in np.moveaxis(beside.colours, 2, 0)])[:, None]
+    def off(self, beside: Beside, tiles: np.ndarray, shifts: np.ndarray) -> np.ndarray:
+        """(n, R, R): for each of ``tiles`` (n,), by index, and each shift of a patch on it, the squared differences to what lies
+        ``beside``, in levels, summed over cells that both have. Tones of tiles are moved by ``shifts`` (n, B) first."""
+        share, shifts = self._spectrum(beside.share), shifts.astype(np.float32)
+        colours = np.stack([self._spectrum(beside.share * band) for band in np.moveaxis(beside.colours, 2, 0)])
         squares = self._spectrum(beside.share * (beside.colours**2).sum(axis=2))
         # Of (a - b - s)²: a lies beside, b is of a tile, s is by how much it is moved.
-        of_open = squares - (2 * moved * colours).sum(axis=0) + (moved**2).sum(axis=0) * share
-        spectrum = self._open * of_open + self._squares * share
-        for own, laid, by in zip(self._colours, colours, moved, strict=True):
-            spectrum += 2 * own * (by * share - laid)
-        room = self._side - cells + 1
-        off, common = (
-            fft.irfft2(of, (self._side, self._side))[:, :room, :room] for of in (spectrum, self._open * share)
-        )
-        return np.maximum(off, 0) / len(shifts[0]), np.maximum(common, 0)
+        moved = (shifts**2).sum(axis=1)[:, None, None] * share - 2 * np.tensordot(shifts, colours, 1)
+        spectrum = self._open[tiles] * (squares + moved) + self._squares[tiles] * share
+        for own, laid, by in zip(self._colours, colours, shifts.T, strict=True):
+            spectrum += 2 * own[tiles] * (by[:, None, None] * share - laid)
+        room = self._side - len(beside.share) + 1
+        off = fft.irfft2(spectrum, (self._side, self._side))[:, :room, :room]
+        return np.maximum(off, 0) / shifts.shape[1]
 
     def _spectrum(self, of_patch: np.ndarray) -> np.ndarray:
         """Of what is correlated with tiles: (S, S/2 + 1)."""

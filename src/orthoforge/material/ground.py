@@ -12,6 +12,7 @@ from orthoforge.material.chance import uniform
 from orthoforge.material.continuing import Beside, in_cells
 from orthoforge.material.cuts import between, softened
 from orthoforge.material.library import Library
+from orthoforge.material.neighbours import earlier, turn_of
 from orthoforge.material.open_ground import smooth
 from orthoforge.material.pieces import ANY, CELL_PX, Chosen, Piece, Pieces, Wanted
 from orthoforge.material.seams import Seams
@@ -28,8 +29,8 @@ _GRAIN = 104  # a purpose of chance
 
 @dataclass(frozen=True)
 class _Patch:
-    """``tone`` and ``texture`` (P, P, B) float32 of a patch, ``tile`` and number of the ``piece`` (P, P) that each pixel is of, and
-    what was ``wanted`` there."""
+    """``tone`` and ``texture`` (P, P, B) float32 of a patch, ``tile`` and number of the ``piece`` (P, P) that each pixel is of, what
+    was ``wanted`` there and lay ``beside`` it, and the names of the ``tiles`` that its pieces are of."""
 
     tone: np.ndarray
     texture: np.ndarray
@@ -37,6 +38,7 @@ class _Patch:
     piece: np.ndarray
     wanted: Wanted
     beside: Beside | None
+    tiles: frozenset[str]
 
 
 @dataclass
@@ -64,7 +66,7 @@ class Quilt:
         lies beside them."""
         self._pieces = before._pieces.afresh()
         kept = set()
-        for patch, made in sorted(before._recent.items(), key=lambda item: _turn(item[0])):
+        for patch, made in sorted(before._recent.items(), key=lambda item: turn_of(item[0])):
             if made.wanted.is_like(self._wanted(self._window(patch))) and _alike(
                 made.beside, self._beside(patch, made.wanted.needed)
             ):
@@ -145,23 +147,21 @@ class Quilt:
         return wanted._replace(kinds=self._pieces.known(wanted.kinds))
 
     def _beside(self, patch: tuple[int, int], needed: np.ndarray) -> Beside | None:
-        """What lies where ground is ``needed`` (P, P) of a patch and is overlapped by patches that come before it, if anything.
-
-        Patches of even rows and columns come first, then those beside them, those below them, and last those between four.
-        """
+        """What lies where ground is ``needed`` (P, P) of a patch and is overlapped by patches that come before it, if anything."""
         laid, count = np.zeros((*needed.shape, self.library.bands), np.float32), np.zeros(needed.shape, np.float32)
-        for down, right in ((down, right) for down in (-1, 0, 1) for right in (-1, 0, 1)):
-            other = patch[0] + down, patch[1] + right
-            (here, there) = zip(*(self._common(step) for step in (down, right)), strict=True)
-            if _turn(other) < _turn(patch) and needed[here].any():
+        near = set[str]()
+        for other, steps in earlier(patch):
+            here, there = zip(*(self._common(step) for step in steps), strict=True)
+            if needed[here].any():
                 made = self._made(other)
                 laid[here] += made.tone[there] + made.texture[there]
                 count[here] += 1
+                near.update(made.tiles)
         share = in_cells(needed & (count > 0), CELL_PX)
         if not share.any():
             return None
         seen = laid * (needed / np.maximum(count, 1))[..., None]
-        return Beside(in_cells(seen, CELL_PX) / np.maximum(share, 1e-6)[..., None], share)
+        return Beside(in_cells(seen, CELL_PX) / np.maximum(share, 1e-6)[..., None], share, frozenset(near))
 
     def _common(self, step: int) -> tuple[slice, slice]:
         """Which rows or columns a patch has in common with the one so many ``step`` farther on: its own, and those of the other."""
@@ -188,7 +188,8 @@ class Quilt:
             number.ravel()[at] = count
             missing.ravel()[at] = False
         self._fill(patch, chosen, wanted.kinds, missing, low, high, source)
-        return _Patch(low, high, source, number, wanted, beside)
+        shown = frozenset(self.library.names[piece.tile] for piece in chosen.pieces)
+        return _Patch(low, high, source, number, wanted, beside, shown)
 
     def _layers(self, piece: Piece, at: np.ndarray) -> Iterator[np.ndarray]:
         """Tone and texture, (n, B) float16, that a piece has at pixels ``at`` (n,) of its patch, counted line by line."""
@@ -257,9 +258,4 @@ def _alike(one: Beside | None, other: Beside | None) -> bool:
     """Whether the same lies beside a patch."""
     if one is None or other is None:
         return one is other
-    return all(np.array_equal(*both) for both in zip(one, other, strict=True))
-
-
-def _turn(patch: tuple[int, int]) -> int:
-    """When a patch is laid: those of a higher turn go on from those of a lower one that they overlap."""
-    return 2 * (patch[0] % 2) + patch[1] % 2
+    return one.tiles == other.tiles and all(np.array_equal(*both) for both in zip(one[:2], other[:2], strict=True))

@@ -48,6 +48,11 @@ class Roof:
     variety: float
     foliage: float
 
+    @property
+    def building(self) -> tuple[int, int]:
+        """Which building of the library it is of."""
+        return self.tile, self.label
+
 
 def once_for_each(make: "Callable[[Library, int], _Made]") -> "Callable[[Library, int], _Made]":
     """A method that remembers what it made of each tile, or place."""

@@ -27,8 +27,9 @@ _TONE_HOPS = 4
 _CHANCE = 0.05
 _AS_GOOD = 0.03
 _AGAIN = 0.3
-_JOIN = 1.0  # how much a cell counts that goes on as what lies beside it, to one that is covered
-_JOIN_SCALE = 40.0  # levels off: so much, and a cell had better not be covered
+_BESIDE_ITSELF = 0.5  # how much a tile is disliked, also turned, that a patch beside shows
+_JOIN_SCALE = 40.0  # levels off what lies beside: so much, and a cell had better not be covered
+_COMPARED = 40  # tiles that fit best are compared with what lies beside
 _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
 
@@ -154,6 +155,8 @@ class Pieces:
 
     def _choose(self, patch: tuple[int, int], wanted: Wanted, beside: Beside | None) -> Chosen:
         liking = self._liking(patch) - _BUILT * np.maximum(wanted.built - self._built, 0)
+        if beside:
+            liking -= _BESIDE_ITSELF * np.array([self.library.names[tile] in beside.tiles for tile in self.allowed.tolist()])
         middle = [index * self.hop + self.side / 2 for index in patch]
         targets, strips = self._tones_at(*middle), list[Strip]()
         corners, down, along = self._corners(*middle)
@@ -186,16 +189,7 @@ class Pieces:
             total = float(sum(of_kind.sum() for of_kind in cells.values()))
             if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
                 continue
-            cover = self._cover(cells) / max(total, 1.0)
-            off = sum(
-                (float(of_kind.sum()) / total if total else 1.0)
-                * np.linalg.norm(self._tones[:, kind] - targets[kind], axis=1) / _TONE_SCALE
-                for kind, of_kind in cells.items()
-            )  # fmt: skip
-            fits = np.minimum(cover, _GOOD_COVER) if beside else cover
-            if beside and total:
-                fits = fits - self._off(beside, sum(cells.values()), targets) / total
-            fit = np.minimum(fits.reshape(len(cover), -1).max(axis=1), _GOOD_COVER) + liking - off
+            fits, fit = self._fits(cells, total, targets, liking, beside)
             chosen = int(fit.argmax())
             shifts = np.argwhere(fits[chosen] >= fits[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
@@ -214,12 +208,31 @@ class Pieces:
         chance = uniform(self.seed, _TILE, *patch, self.allowed)
         return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - _NOT_DEALT * (dealt != own)
 
-    def _off(self, beside: Beside, needed: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        """(tiles, shifts, shifts): by how many cells less a tile covers of what is ``needed`` (C, C), for going on otherwise than
-        what lies ``beside``."""
-        shifts = _TONE_SHARE * (targets[ANY] - self._tones[:, ANY])
-        off, _ = self._continuing.off(Beside(beside.colours, beside.share * needed), shifts)
-        return _JOIN * off / _JOIN_SCALE**2
+    def _fits(
+        self, cells: dict[int, np.ndarray], total: float, targets: np.ndarray, liking: np.ndarray, beside: Beside | None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """How well each tile fits at each shift, (tiles, shifts, shifts), and at its best one, (tiles,).
+
+        That is its ``liking`` (tiles,) and the share of ``total`` cells that it covers, less what its tone is off the ``targets``,
+        less what it shows otherwise than lies ``beside``.
+        """
+        cover = self._cover(cells) / max(total, 1.0)
+        off = sum(
+            (float(of_kind.sum()) / total if total else 1.0)
+            * np.linalg.norm(self._tones[:, kind] - targets[kind], axis=1) / _TONE_SCALE
+            for kind, of_kind in cells.items()
+        )  # fmt: skip
+        fits, surplus = cover + np.reshape(liking - off, (-1, 1, 1)), np.maximum(cover - _GOOD_COVER, 0)
+        if beside and total:
+            best = np.argsort(-(fits - surplus).max(axis=(1, 2)), kind="stable")[:_COMPARED]
+            shifts = _TONE_SHARE * (targets[ANY] - self._tones[best, ANY])
+            still = beside._replace(share=beside.share * sum(cells.values()))
+            against = self._continuing.off(still, best, shifts) / _JOIN_SCALE**2 / total
+            others = np.ones(len(fits), bool)
+            others[best] = False
+            fits[best] -= against
+            fits[others] = -np.inf
+        return fits, (fits - surplus).max(axis=(1, 2))
 
     def _cover(self, cells: dict[int, np.ndarray]) -> np.ndarray:
         """(tiles, shifts, shifts): how many cells each allowed tile has open, of the kind that is needed in them, at each shift."""

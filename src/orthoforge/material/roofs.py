@@ -1,9 +1,8 @@
 """Roofs: for each wing of a building a real one of like size, length and direction, laid on its outline."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TypeVar
 
 import numpy as np
 from scipy import ndimage
@@ -48,12 +47,15 @@ _SEEN, _SEEN_PX2 = 2.0, 1000.0  # the more so, the larger a building is
 _MOST_LEAFY = 1.0  # so much, and no building of several wings gets it whole
 _LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
 _UNLIKE = 4.0
-_NOT_DEALT = 0.8
+_NOT_DEALT = 0.4
+_SEEN_NEAR = 1.0  # how much a roof is disliked for each building near that has it
 _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
 _ROOF, _DEALT, _PLAIN_ROOF, _MIRRORED = 200, 201, 202, 203
 _REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
-Taken = TypeVar("Taken")
+Near = Mapping[tuple[int, int], int]
+"""How many buildings near have a roof of which building of the library."""
+NOTHING: Near = {}
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,9 @@ class Roofs:
         """The direction of a roof's axis once it is turned."""
         return roof.rectangle.angle + (0.0 if self.turned is None else float(self.turned[self.library.places[roof.tile]]))
 
-    def of_shape(self, around: Rectangle, shape: np.ndarray, anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
+    def of_shape(
+        self, around: Rectangle, shape: np.ndarray, anchor: tuple[int, int], tone: np.ndarray, near: Near = NOTHING
+    ) -> list[LaidRoof]:
         """One roof for a building of several wings: of a whole building of nearly its ``shape``, size and direction; else none.
 
         ``around`` is the rectangle around it, ``shape`` how it fills that, (CELLS, CELLS) bool.
@@ -192,18 +196,20 @@ class Roofs:
             return []
         off = np.linalg.norm(np.array([self.library.tone(roof.tile) for roof in sources]) - tone, axis=1) / _TONE_SCALE
         against = _UNLIKE * (1 - alike) + np.abs(longer) + np.abs(wider) + turned / _TURN + leafy + off
-        roof = self._drawn(sources, np.where(fits, against, np.inf), anchor)
+        roof = sources[self._drawn(sources, np.where(fits, against, np.inf), anchor, near)]
         return [self._laid(roof, around, (self.seed, *anchor), _TONE_SHARE * (tone - self.library.tone(roof.tile)))]
 
-    def of_building(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> list[LaidRoof]:
+    def of_building(
+        self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray, near: Near = NOTHING
+    ) -> list[LaidRoof]:
         """Roofs for the wings of the building whose first pixel is ``anchor``, among ground of ``tone``; none where there is none.
 
-        Those after the first get the first's colour.
+        Those after the first get the first's colour. Roofs of buildings ``near`` are taken again where nothing else fits.
         """
-        plain = self._plain_roof(wings, anchor, tone)
+        plain = self._plain_roof(wings, anchor, tone, near)
         laid: list[LaidRoof] = [plain] if plain else []
         for number, wing in enumerate(wings[len(laid) :], start=len(laid)):
-            roof = self._chosen(wing, (*anchor, number), tone, laid[0].roof if laid else None)
+            roof = self._chosen(wing, (*anchor, number), tone, laid[0].roof if laid else None, near)
             if roof is None:
                 break
             shift = _TONE_SHARE * (tone - self.library.tone(roof.tile))
@@ -213,7 +219,7 @@ class Roofs:
             laid.append(replace(self._laid(roof, wing, keys, shift), mirrored=self._mirrored(roof, keys)))
         return laid
 
-    def _plain_roof(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray) -> LaidRoof | None:
+    def _plain_roof(self, wings: list[Rectangle], anchor: tuple[int, int], tone: np.ndarray, near: Near) -> LaidRoof | None:
         """One plain roof for a building that is large and nearly a rectangle, made as large where none is; ``None`` for others."""
         target = wings[0]
         (sources, about), share = self._plain_sources, _share_of_first(wings)
@@ -232,7 +238,7 @@ class Roofs:
         if longest > _RIDGE * min(target.width, target.height):
             runs = ALONG if target.width > target.height else ACROSS
             against += _ACROSS * np.array([plain.ridge not in (FLAT, runs) for _, plain in sources])
-        at = self._drawn(range(len(sources)), np.where(fits, against, np.inf), (*anchor, 0))
+        at = self._drawn([roof for roof, _ in sources], np.where(fits, against, np.inf), (*anchor, 0), near)
         (roof, plain), keys = sources[at], (self.seed, *anchor, 0)
         shift = _TONE_SHARE * (tone - self.library.tone(roof.tile))
         if not is_quilted[at]:
@@ -240,7 +246,7 @@ class Roofs:
         picture = upright(self.library.images[roof.tile], roof.rectangle)
         return LaidRoof(roof, target, quilted(picture, plain.ridge, (target.width, target.height), keys=keys), shift)
 
-    def _chosen(self, target: Rectangle, keys: tuple[int, ...], tone: np.ndarray, first: Roof | None) -> Roof | None:
+    def _chosen(self, target: Rectangle, keys: tuple[int, ...], tone: np.ndarray, first: Roof | None, near: Near) -> Roof | None:
         """A roof for a wing of a building, like its ``first`` wing's where that is given."""
         sources, about = self._sources
         if not sources:
@@ -258,28 +264,33 @@ class Roofs:
             off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
         against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
         against += about[:, 7] * _seen(target)
-        return self._drawn(sources, against, keys)
+        return sources[self._drawn(sources, against, keys, near)]
 
     def _mirrored(self, roof: Roof, keys: tuple[int, ...]) -> tuple[int, int]:
-        """Whether a roof is mirrored, by chance: along the axis that is most nearly square to the light, which then still comes from
-        its side. So the same roof is not as easily seen to be the same."""
+        """Whether a roof is mirrored, by chance, along an axis that is nearly square to the light, which then still comes from its
+        side. So the same roof is not as easily seen to be the same."""
         if uniform(_MIRRORED, *keys) < 0.5:
             return 1, 1
         down, right = self.library.light(int(self.library.places[roof.tile])).direction
         rectangle = roof.rectangle
         along, across = rectangle.local(np.array(rectangle.row + down), np.array(rectangle.col + right))
-        return (-1, 1) if abs(along) <= abs(across) else (1, -1)
+        less, more = sorted((abs(along), abs(across)))
+        if less > np.tan(_TURN) * more:
+            return 1, 1
+        return (-1, 1) if less == abs(along) else (1, -1)
 
-    def _drawn(self, sources: Sequence[Taken], against: np.ndarray, keys: tuple[int, ...]) -> Taken:
-        """One of the roofs that least speaks ``against``, by chance.
+    def _drawn(self, sources: Sequence[Roof], against: np.ndarray, keys: tuple[int, ...], near: Near) -> int:
+        """The number of one of the roofs that least speaks ``against``, by chance.
 
-        A building is dealt half of all, so that neighbours differ.
+        A building is dealt half of all, and what is ``near`` is not to be seen again.
         """
         against = against + _NOT_DEALT * (uniform(self.seed, _DEALT, *keys, np.arange(len(sources))) < 0.5)
+        if near:
+            against += _SEEN_NEAR * np.array([near.get(roof.building, 0) for roof in sources])
         nearest = np.argsort(against, kind="stable")[:_CANDIDATES]
         chance = np.exp(-(against[nearest] - against[nearest[0]]) / _CHOICE).cumsum()
         at = np.searchsorted(chance, float(uniform(self.seed, _ROOF, *keys)) * chance[-1])
-        return sources[int(nearest[min(at, len(nearest) - 1)])]
+        return int(nearest[min(at, len(nearest) - 1)])
 
     def _laid(self, roof: Roof, target: Rectangle, keys: tuple[int, ...], shift: np.ndarray) -> LaidRoof:
         """A roof made as long and as wide as ``target``."""
