@@ -1,6 +1,5 @@
 """The canvas: real ground, shadows and real roofs, composed for any window of a mask as a function of seed and place."""
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -48,6 +47,10 @@ class _Roofed:
 
     wings: list[LaidRoof]
     near: Near
+
+    def has(self, wings: list[LaidRoof]) -> bool:
+        """Whether the same building has the same roofs as on these ``wings``."""
+        return len(self.wings) == len(wings) and all(one.roof is other.roof for one, other in zip(self.wings, wings, strict=True))
 
 
 @dataclass(frozen=True)
@@ -258,14 +261,15 @@ class Composer:
 
     def _lay_cell(self, cell: Cell) -> None:
         """Choose the roofs of all buildings of a cell, others than lie around it in cells of an earlier turn."""
-        near: Counter[tuple[int, int]] = Counter()
+        near = set[tuple[int, int]]()
         for other, _ in earlier(cell):
             for building in self._cells.get(other, ()):
                 near.update({wing.roof.building for wing in self.roofs_on(building)})
         for building in self._cells[cell]:
             before = self._before.get(building)
             if before is None or before.near != near:
-                before = _Roofed(self._roofs_of(building, near), near.copy())
+                wings = self._roofs_of(building, near)
+                before = _Roofed(before.wings if before and before.has(wings) else wings, frozenset(near))
             self._laid[building] = before
             near.update({wing.roof.building for wing in before.wings})
 

@@ -29,8 +29,10 @@ _GRAIN = 104  # a purpose of chance
 
 @dataclass(frozen=True)
 class _Patch:
-    """``tone`` and ``texture`` (P, P, B) float32 of a patch, ``tile`` and number of the ``piece`` (P, P) that each pixel is of, what
-    was ``wanted`` there and lay ``beside`` it, and the names of the ``tiles`` that its pieces are of."""
+    """``tone`` and ``texture`` (P, P, B) float32 of a patch, ``tile`` and number of the ``piece`` (P, P) that each pixel is of.
+
+    Beside them what was ``wanted`` there and lay ``beside`` it, and the names of the ``tiles`` that its pieces are of.
+    """
 
     tone: np.ndarray
     texture: np.ndarray

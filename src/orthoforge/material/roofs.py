@@ -1,6 +1,6 @@
 """Roofs: for each wing of a building a real one of like size, length and direction, laid on its outline."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -48,14 +48,14 @@ _MOST_LEAFY = 1.0  # so much, and no building of several wings gets it whole
 _LEAST_ALIKE = 0.8  # are a building of several wings and one whose roof it gets whole
 _UNLIKE = 4.0
 _NOT_DEALT = 0.4
-_SEEN_NEAR = 1.0  # how much a roof is disliked for each building near that has it
+_SEEN_NEAR = 1.0  # how much a roof is disliked that a building near has
 _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
 _ROOF, _DEALT, _PLAIN_ROOF, _MIRRORED = 200, 201, 202, 203
 _REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
-Near = Mapping[tuple[int, int], int]
-"""How many buildings near have a roof of which building of the library."""
-NOTHING: Near = {}
+Near = Set[tuple[int, int]]
+"""Of which buildings of the library the buildings near have roofs."""
+NOTHING: Near = frozenset()
 
 
 @dataclass(frozen=True)
@@ -286,7 +286,7 @@ class Roofs:
         """
         against = against + _NOT_DEALT * (uniform(self.seed, _DEALT, *keys, np.arange(len(sources))) < 0.5)
         if near:
-            against += _SEEN_NEAR * np.array([near.get(roof.building, 0) for roof in sources])
+            against += _SEEN_NEAR * np.array([roof.building in near for roof in sources])
         nearest = np.argsort(against, kind="stable")[:_CANDIDATES]
         chance = np.exp(-(against[nearest] - against[nearest[0]]) / _CHOICE).cumsum()
         at = np.searchsorted(chance, float(uniform(self.seed, _ROOF, *keys)) * chance[-1])
