@@ -534,7 +534,7 @@ def test_a_store_is_the_same_as_ever(tmp_path):
 
 def test_shards_of_small_scenes_are_on_the_medium_before_the_store_is_there(data, tmp_path, monkeypatch):
     forced = []
-    monkeypatch.setattr(files, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
+    monkeypatch.setattr(shards, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
     prepare(data, tmp_path / "tiles", grid=2, size=32)
     made = list((tmp_path / "tiles/together").glob("*.npy"))
     assert len(made) == 2

@@ -16,7 +16,7 @@ _known: dict[CrsTags, CRS | None] = {}
 
 
 class Reader(DatasetReader):  # type: ignore[misc]  # rasterio has no types
-    """What ``rasterio.open`` gives, of a local file. ``tags`` are those that say its CRS, see ``crs_tags``."""
+    """A dataset of rasterio, of a local file. ``tags`` are those that say its CRS, see ``crs_tags``."""
 
     def __init__(self, path: Path, tags: CrsTags | None, **options: object) -> None:
         self._path, self._crs_tags = path, tags
