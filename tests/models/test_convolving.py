@@ -28,7 +28,7 @@ def slow(monkeypatch):
 @pytest.fixture
 def everywhere(monkeypatch, slow):
     """There, whatever the size; by Winograd from 8 channels on."""
-    for name, least in {"_MANY_CHANNELS": 8, "_WIDE_PX": 0, "_FEW_CHANNELS": 0, "_LARGE_MAP": 0, "_WINOGRAD_PX": 0}.items():
+    for name, least in {"_MANY_CHANNELS": 8, "_WIDE_PX": 0, "_FEW_CHANNELS": 0, "_LARGE_MAP": 0}.items():
         monkeypatch.setattr(convolving, name, least)
 
 

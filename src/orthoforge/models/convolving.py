@@ -15,10 +15,9 @@ from torch import Tensor, nn
 from orthoforge.models import winograd
 
 _IS_SLOW_HERE = torch.backends.cpu.get_cpu_capability() == "AVX2"
-# From how much on it is faster, measured on a Zen 3 (docs/decisions/speed.md). Channels are the fewer of those of both sides.
-_MANY_CHANNELS, _WIDE_PX = 128, 16 * 16
-_FEW_CHANNELS, _LARGE_MAP = 32, 400_000  # numbers in a map
-_WINOGRAD_PX = 32 * 32
+# From how much on it pays, measured on a Zen 3. Channels are the fewer of those of both sides, numbers those of an image's map.
+_MANY_CHANNELS, _WIDE_PX = 128, 32 * 32
+_FEW_CHANNELS, _LARGE_MAP = 32, 400_000
 
 
 class Conv2d(nn.Conv2d):
@@ -42,7 +41,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     if not _learns_slowly(x, weight):
         return F.conv2d(x, weight, bias, stride, padding)
     made: Tensor
-    if stride == 1 and weight.shape[2] == winograd.KERNEL and _suits_winograd(x, weight):
+    if stride == 1 and weight.shape[2] == winograd.KERNEL and _is_wide(x.shape, weight):
         made = _Winograd.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
     elif _suits_products(x.shape, weight):
         made = _Convolution.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
@@ -157,9 +156,8 @@ def _learns_slowly(x: Tensor, weight: Tensor) -> bool:
 
 def _suits_products(image: torch.Size, weight: Tensor) -> bool:
     """Whether products of matrices are the faster gradient; ``image`` (N, C, H, W) is the larger of both sides."""
-    channels, pixels = min(weight.shape[:2]), image[2] * image[3]
-    is_large = channels >= _FEW_CHANNELS and image[1] * pixels >= _LARGE_MAP
-    return is_large or (channels >= _MANY_CHANNELS and pixels >= _WIDE_PX)
+    is_large = min(weight.shape[:2]) >= _FEW_CHANNELS and image[1:].numel() >= _LARGE_MAP
+    return is_large or _is_wide(image, weight)
 
 
 def _enlarged(x: Tensor, weight: Tensor, stride: int) -> torch.Size:
@@ -167,5 +165,5 @@ def _enlarged(x: Tensor, weight: Tensor, stride: int) -> torch.Size:
     return torch.Size((len(x), weight.shape[1], x.shape[2] * stride, x.shape[3] * stride))
 
 
-def _suits_winograd(x: Tensor, weight: Tensor) -> bool:
-    return min(weight.shape[:2]) >= _MANY_CHANNELS and x.shape[2] * x.shape[3] >= _WINOGRAD_PX
+def _is_wide(image: torch.Size, weight: Tensor) -> bool:
+    return min(weight.shape[:2]) >= _MANY_CHANNELS and image[2] * image[3] >= _WIDE_PX
