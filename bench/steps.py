@@ -29,10 +29,11 @@ def work(tiles: str, recipe_name: str, precision: str, threads: int, batch_size:
 
     import torch
 
+    from orthoforge import devices
     from orthoforge.config import load_recipe
     from orthoforge.tiles.store import TileStore
-    from orthoforge.training import hardware
     from orthoforge.training.batches import epoch_batches
+    from orthoforge.training.hardware import new_fabric
     from orthoforge.training.state import TrainingState
     from orthoforge.training.step import train_step
     from orthoforge.training.training import Training
@@ -40,10 +41,10 @@ def work(tiles: str, recipe_name: str, precision: str, threads: int, batch_size:
     torch.set_num_threads(threads)
     recipe, store = load_recipe(recipe_name, precision=precision), TileStore.open(tiles)
     recipe = replace(recipe, batch_size=batch_size or recipe.batch_size, compile=compiles)
-    fabric = hardware.new_fabric(recipe)
+    fabric = new_fabric(recipe)
     training = Training(fabric, recipe, store, TrainingState(fabric, recipe, store), Path("run"))
     batches = [batch for batch, _ in zip(epoch_batches(training), range(BATCHES), strict=False)]
-    with getattr(hardware, "freed_memory_kept", contextlib.nullcontext)():
+    with getattr(devices, "freed_memory_kept", contextlib.nullcontext)():
         print("ready", flush=True)
         for number, _ in enumerate(sys.stdin):
             began = time.process_time()

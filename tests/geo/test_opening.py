@@ -89,7 +89,7 @@ def test_a_crs_that_names_a_file_is_refused_before_gdal_reads_it(tmp_path, monke
         srs = "<SRS>+proj=longlat +ellps=clrk66 +nadgrids=.&#47;shifts.gsb</SRS>"
         (tmp_path / where).write_text(f"<PAMDataset>{srs}</PAMDataset>")
     opened = []
-    monkeypatch.setattr("orthoforge.geo.rasters.raster.open_quietly", lambda *args, **options: opened.append(args))
+    monkeypatch.setattr("orthoforge.geo.rasters.raster.Reader", lambda *args, **options: opened.append(args))
     file = "a.tif" if where == "geokeys" else where
     with pytest.raises(DataError, match=rf"{file}: has a CRS that needs the file '\./shifts\.gsb'; .* Give a\.tif a CRS of EPSG's"):
         grid_of(path)

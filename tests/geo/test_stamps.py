@@ -71,3 +71,36 @@ def test_stamps_of_earlier_versions_and_odd_ones(source):
     for odd in (None, [], {}, "x", [[]], [None], [["town1.tif", state.st_size]], [1, [2]]):
         assert not stamps.unchanged(source, odd)
     assert not stamps.unchanged(source.with_name("nowhere.tif"), recorded(source))
+
+
+@pytest.mark.parametrize("beside", ["town1.tfw", "town1.TFW", "town1.wld", "town1.tif.aux.xml", "town1.tif.msk", "town1.tif.MSK"])
+def test_a_list_of_the_folder_says_what_belongs_to_a_source(source, beside):
+    source.with_name(beside).write_text("0.3")
+    assert stamps.stamp(source, stamps.Listed()) == stamps.stamp(source)
+    assert stamps.unchanged(source, recorded(source), stamps.Listed())
+    source.with_name(beside).unlink()
+    assert len(stamps.stamp(source, stamps.Listed())) == 1
+
+
+@pytest.mark.parametrize("name", ["ΣΑΣ.tif", "straße.tif", "İ.TIF"])
+def test_names_in_any_letters_are_found_in_a_list(tmp_path, name):
+    path = write_tiff(tmp_path / name, make_mask(), make_grid(), driver="GTiff")
+    path.with_suffix(".tfw").write_text("0.3")
+    assert len(stamps.stamp(path, stamps.Listed())) == len(stamps.stamp(path)) == 2
+
+
+def test_where_a_folder_lists_nothing_every_name_is_asked_for(source, monkeypatch):
+    source.with_suffix(".tfw").write_text("0.3")
+    monkeypatch.setattr(os, "listdir", lambda folder: [])
+    assert stamps.stamp(source, stamps.Listed()) == stamps.stamp(source)
+
+
+def test_many_sources_of_a_folder_ask_for_no_name_that_is_not_there(source, monkeypatch):
+    asked = []
+    state = os.stat
+    monkeypatch.setattr(stamps.os, "stat", lambda file, *args, **options: asked.append(file) or state(file, *args, **options))
+    stamps.state(source)
+    assert len(asked) > 40
+    asked.clear()
+    stamps.stamp(source, stamps.Listed())
+    assert len([file for file in asked if str(file).startswith(str(source.with_suffix("")))]) <= 3

@@ -2,6 +2,8 @@ import json
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -281,6 +283,38 @@ def test_bad_scenes_are_named(data, tmp_path, capsys, monkeypatch):
         prepare(data, tiles)
 
 
+def test_all_bad_pairs_are_named(data, tmp_path):
+    for name, size in (("austin2", 60), ("austin4", 48)):
+        write_tiff(data / "masks" / f"{name}.tif", make_mask(size), make_grid(size))
+    with pytest.raises(DataError) as raised:
+        prepare(data, tmp_path / "tiles", grid=2, size=32)
+    first, *lines = str(raised.value).splitlines()
+    assert first == "2 scenes cannot be used. Mend them, or pass --skip-bad to leave them out."
+    assert [line.partition(": mask is")[0] for line in lines] == ["- austin2", "- austin4"]
+    for number in range(10, 20):
+        make_pair(data, f"austin{number}")
+        (data / "masks" / f"austin{number}.tif").write_bytes(b"II*\0")
+    with pytest.raises(DataError, match=r"^12 scenes cannot be used") as raised:
+        prepare(data, tmp_path / "tiles", grid=2, size=32)
+    lines = str(raised.value).splitlines()
+    assert len(lines) == 12 and lines[-1] == "- and 2 more"
+    for number in range(10, 12):
+        (data / "masks" / f"austin{number}.tif").unlink()
+    with pytest.raises(DataError, match=r"^2 files cannot be paired.*--skip-bad") as raised:
+        prepare(data, tmp_path / "tiles", grid=2, size=32)
+    assert [Path(line.split(": ")[0]).name for line in str(raised.value).splitlines()[1:]] == ["austin10.tif", "austin11.tif"]
+
+
+def test_chips_that_keep_their_pixels_need_neither_torch_nor_pandas(data, tmp_path):
+    code = (
+        "import sys; from orthoforge.tiles.prepare import prepare; prepare(*sys.argv[1:], size=64); "
+        "print(sorted({'torch', 'pandas', 'pyogrio', 'scipy'} & sys.modules.keys()))"
+    )
+    command = [sys.executable, "-c", code, str(data), str(tmp_path / "tiles")]
+    said = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": str(SRC)})
+    assert said.stdout.splitlines()[-1] == "[]"
+
+
 def test_nothing_usable_is_an_error(data, tmp_path):
     with pytest.raises(DataError, match=r"no scene can be used\. The first: austin1: its pixels are"):
         prepare(data, tmp_path / "tiles", gsd=0.1, skip_bad=True)
@@ -473,9 +507,9 @@ def test_killed_and_run_again_it_goes_on(warm_python, tmp_path, capsys, monkeypa
 
 def test_a_small_pair_is_opened_once(data, tmp_path, monkeypatch):
     opened = []
-    quietly = raster_module.open_quietly
+    reader = raster_module.Reader
     monkeypatch.setattr(
-        raster_module, "open_quietly", lambda path, *args, **options: opened.append(path) or quietly(path, **options)
+        raster_module, "Reader", lambda path, *args, **options: opened.append(path) or reader(path, *args, **options)
     )
     prepare(data, tmp_path / "tiles", grid=2, size=32)
     assert sorted(opened) == sorted(data.glob("*/*.tif"))
@@ -500,7 +534,7 @@ def test_a_store_is_the_same_as_ever(tmp_path):
 
 def test_shards_of_small_scenes_are_on_the_medium_before_the_store_is_there(data, tmp_path, monkeypatch):
     forced = []
-    monkeypatch.setattr(files, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
+    monkeypatch.setattr(shards, "sync", lambda path: forced.append((path.name, (tmp_path / "tiles/store.json").exists())))
     prepare(data, tmp_path / "tiles", grid=2, size=32)
     made = list((tmp_path / "tiles/together").glob("*.npy"))
     assert len(made) == 2

@@ -4,9 +4,10 @@ A stamp holds size, times and a checksum of each. Where size and times are as th
 times is that of the last change of the file's entry (ctime), which nobody can set back. Otherwise the bytes decide.
 """
 
+import contextlib
 import hashlib
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -29,9 +30,29 @@ def source_files(path: Path) -> list[Path]:
     return [Path(file) for file, _ in _found(path)]
 
 
-def stamp(path: Path) -> Stamp:
+class Listed:
+    """Names in folders, read once for all sources in them: to ask for each file that may lie beside a small one takes longer than
+    reading it. What is put there later is not seen."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, set[str]] = {}
+
+    def endings(self, path: Path) -> Iterable[str]:
+        """What may follow the stem in the names of the source and of the files that belong to it; all where the folder says
+        nothing of it."""
+        folder, name = os.path.split(path)
+        if folder not in self._names:
+            with contextlib.suppress(OSError):
+                self._names[folder] = {other.casefold() for other in os.listdir(folder or ".")}
+        names, stem = self._names.get(folder, ()), name.removesuffix(path.suffix).casefold()
+        if name.casefold() not in names:
+            return _endings(path.suffix)
+        return [ending for ending in _endings(path.suffix) if stem + ending.casefold() in names]
+
+
+def stamp(path: Path, listed: Listed | None = None) -> Stamp:
     """Name, size, both times and checksum of a source and of the files that belong to it, as plain values. Reads them."""
-    return [[*_entry(file, state), sha256_of(Path(file))] for file, state in _found(path)]
+    return [[*_entry(file, state), sha256_of(Path(file))] for file, state in _found(path, listed)]
 
 
 def state(path: Path) -> Stamp:
@@ -39,12 +60,12 @@ def state(path: Path) -> Stamp:
     return [_entry(file, found) for file, found in _found(path)]
 
 
-def unchanged(path: Path, recorded: object) -> bool:
+def unchanged(path: Path, recorded: object, listed: Listed | None = None) -> bool:
     """Whether a source is as its ``stamp`` says. Reads only files of another time; an odd stamp fits no file.
 
     Of a stamp by an earlier version, size and time of the file itself are compared.
     """
-    found = list(_found(path))
+    found = list(_found(path, listed))
     if not isinstance(recorded, list) or not found:
         return False
     if recorded and not isinstance(recorded[0], list):
@@ -74,12 +95,12 @@ def _entry(file: str, state: os.stat_result) -> list[Any]:
     return [os.path.basename(file), state.st_size, state.st_mtime_ns, state.st_ctime_ns]
 
 
-def _found(path: Path) -> Iterator[tuple[str, os.stat_result]]:
+def _found(path: Path, listed: Listed | None = None) -> Iterator[tuple[str, os.stat_result]]:
     """Files that are there, with their state, each once: some disks tell no capitals from small letters."""
     suffix = path.suffix
     stem = str(path).removesuffix(suffix)
     seen: set[tuple[int, int]] = set()
-    for ending in _endings(suffix):
+    for ending in listed.endings(path) if listed else _endings(suffix):
         file = stem + ending
         try:
             state = os.stat(file)

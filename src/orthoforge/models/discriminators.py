@@ -5,6 +5,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from orthoforge.models.convolving import Conv2d
 from orthoforge.models.layers import has_bias, norm_layer
 
 Kind = Literal["patch", "pixel", "projected"]
@@ -23,17 +24,17 @@ class PatchDiscriminator(nn.Module):
     ) -> None:
         super().__init__()
         seen = condition_channels + bands
-        modules: list[nn.Module] = [nn.Conv2d(seen, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
+        modules: list[nn.Module] = [Conv2d(seen, width, 4, stride=2, padding=1), nn.LeakyReLU(0.2, True)]
         inside = width
         for level in range(1, layers + 1):
             outside, stride = width * min(2**level, 8), 2 if level < layers else 1
             modules += [
-                nn.Conv2d(inside, outside, 4, stride=stride, padding=1, bias=has_bias(norm)),
+                Conv2d(inside, outside, 4, stride=stride, padding=1, bias=has_bias(norm)),
                 norm_layer(norm, outside),
                 nn.LeakyReLU(0.2, True),
             ]
             inside = outside
-        self.layers = nn.Sequential(*modules, nn.Conv2d(inside, 1, 4, stride=1, padding=1))
+        self.layers = nn.Sequential(*modules, Conv2d(inside, 1, 4, stride=1, padding=1))
 
     def forward(self, condition: Tensor, image: Tensor) -> Tensor:
         return self.layers(torch.cat([condition, image], dim=1))

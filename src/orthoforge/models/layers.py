@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from orthoforge.models.convolving import conv2d, conv_transpose2d
 from orthoforge.models.noise import NoiseField, draw
 
 Norm = Literal["batch", "instance", "group"]
@@ -81,10 +82,10 @@ class ResizeConv2d(nn.Conv2d):
 
     def forward(self, x: Tensor) -> Tensor:
         if x.shape[2] * x.shape[3] <= SMALL_MAP_PX:
-            return F.conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), self.weight, self.bias, padding=1)
+            return conv2d(F.interpolate(x, scale_factor=2, mode="nearest"), self.weight, self.bias, padding=1)
         shifted = [F.pad(self.weight.flip(2, 3), (col, 1 - col, row, 1 - row)) for row in (0, 1) for col in (0, 1)]
         kernel = torch.stack(shifted).sum(dim=0).transpose(0, 1)  # (in, out, 4, 4)
-        return F.conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
+        return conv_transpose2d(x, kernel, self.bias, stride=2, padding=1)
 
 
 class NoiseDropout(nn.Module):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from orthoforge.models.colours import Colours
 from orthoforge.models.conditions import encode_canvas
+from orthoforge.models.convolving import conv2d
 from orthoforge.models.generator import Generator, Shown
 from orthoforge.models.layers import ResizeConv2d, reflected
 from orthoforge.models.modulating import SLOPE, modulated, modulated_plainly, noised
@@ -286,4 +287,4 @@ class _Convolution(nn.Conv2d):
 
     def of(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         """``x`` convolved as this one does it, by other weights."""
-        return F.conv2d(reflected(x, 1), weight, bias, self.stride)
+        return conv2d(reflected(x, 1), weight, bias, self.stride[0])

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from orthoforge.models.convolving import Conv2d, ConvTranspose2d
 from orthoforge.models.generator import Generator
 from orthoforge.models.layers import Norm, ReflectionPad2d, ResizeConv2d, Upsample, has_bias, norm_layer
 
@@ -35,7 +36,7 @@ class ResNetGenerator(Generator):
         self.skips = skips
         w = width
         self.stem = nn.Sequential(
-            ReflectionPad2d(3), nn.Conv2d(in_channels, w, 7, bias=has_bias(norm)), norm_layer(norm, w), nn.ReLU(True)
+            ReflectionPad2d(3), Conv2d(in_channels, w, 7, bias=has_bias(norm)), norm_layer(norm, w), nn.ReLU(True)
         )
         self.down1 = _down(w, 2 * w, norm)
         self.down2 = _down(2 * w, 4 * w, norm)
@@ -43,7 +44,7 @@ class ResNetGenerator(Generator):
         concatenated = 2 if skips else 1
         self.up2 = _up(concatenated * 4 * w, 2 * w, norm, upsample)
         self.up1 = _up(concatenated * 2 * w, w, norm, upsample)
-        self.head = nn.Sequential(ReflectionPad2d(3), nn.Conv2d(concatenated * w, out_channels, 7), nn.Tanh())
+        self.head = nn.Sequential(ReflectionPad2d(3), Conv2d(concatenated * w, out_channels, 7), nn.Tanh())
 
     def forward(self, condition: Tensor) -> Tensor:
         height, width = condition.shape[2:]
@@ -63,8 +64,8 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, norm: Norm) -> None:
         super().__init__()
         self.body = nn.Sequential(
-            ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels), nn.ReLU(True),
-            ReflectionPad2d(1), nn.Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels),
+            ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels), nn.ReLU(True),
+            ReflectionPad2d(1), Conv2d(channels, channels, 3, bias=has_bias(norm)), norm_layer(norm, channels),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ def reach(blocks: int) -> int:
 
 def _down(inside: int, outside: int, norm: Norm) -> nn.Sequential:
     return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride=2, padding=1, bias=has_bias(norm)),
+        Conv2d(inside, outside, 3, stride=2, padding=1, bias=has_bias(norm)),
         norm_layer(norm, outside),
         nn.ReLU(True),
     )
@@ -90,7 +91,7 @@ def _up(inside: int, outside: int, norm: Norm, upsample: Upsample) -> nn.Sequent
     bias = has_bias(norm)
     grow: list[nn.Module]
     if upsample == "transposed":
-        grow = [nn.ConvTranspose2d(inside, outside, 3, stride=2, padding=1, output_padding=1, bias=bias)]
+        grow = [ConvTranspose2d(inside, outside, 3, stride=2, padding=1, output_padding=1, bias=bias)]
     else:
         grow = [ResizeConv2d(inside, outside, 3, bias=bias)]
     return nn.Sequential(*grow, norm_layer(norm, outside), nn.ReLU(True))

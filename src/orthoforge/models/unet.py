@@ -6,6 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from orthoforge.models.convolving import Conv2d, ConvTranspose2d
 from orthoforge.models.generator import Generator
 from orthoforge.models.layers import NoiseDropout, Norm, ResizeConv2d, Upsample, has_bias, norm_layer
 
@@ -39,7 +40,7 @@ class UNetGenerator(Generator):
         self.stride = self.least_px = 2**halvings
         self.width, self.reach = width, reach(halvings)
         channels = [width * min(2**level, 8) for level in range(halvings)]  # 64, 128, 256, 512, 512, …
-        encoder: list[nn.Module] = [nn.Conv2d(in_channels, channels[0], 4, stride=2, padding=1)]
+        encoder: list[nn.Module] = [Conv2d(in_channels, channels[0], 4, stride=2, padding=1)]
         for level, (inside, outside) in enumerate(pairwise(channels), start=1):
             encoder.append(_down(inside, outside, "none" if level == halvings - 1 else norm))
         # The innermost layer has no skip: its input is the encoder's output already.
@@ -76,7 +77,7 @@ def _down(inside: int, outside: int, norm: Norm | Literal["none"]) -> nn.Sequent
     # ReLU(LeakyReLU(x)) = ReLU(x).
     return nn.Sequential(
         nn.LeakyReLU(0.2, True),
-        nn.Conv2d(inside, outside, 4, stride=2, padding=1, bias=has_bias(norm)),
+        Conv2d(inside, outside, 4, stride=2, padding=1, bias=has_bias(norm)),
         norm_layer(norm, outside),
     )
 
@@ -87,5 +88,5 @@ def _up(inside: int, outside: int, norm: Norm, upsample: Upsample) -> list[nn.Mo
 
 def _grow(inside: int, outside: int, upsample: Upsample, *, bias: bool) -> nn.Module:
     if upsample == "transposed":
-        return nn.ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
+        return ConvTranspose2d(inside, outside, 4, stride=2, padding=1, bias=bias)
     return ResizeConv2d(inside, outside, 3, bias=bias)

@@ -8,8 +8,6 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
-from torch.nn.functional import interpolate
 
 from orthoforge.errors import ConfigError, GridError
 from orthoforge.geo.grid import Grid, Window
@@ -174,6 +172,9 @@ def _resize(pixels: np.ndarray, height: int, width: int) -> np.ndarray:
     """(H, W, B) uint8 to (height, width, B)."""
     if pixels.shape[:2] == (height, width):
         return pixels
+    import torch  # takes seconds, and tiles that have the scene's own pixels need none of it
+    from torch.nn.functional import interpolate
+
     rows, cols, bands = pixels.shape
     # (1, B, H, W), channels last: six times faster than planar. Strides are given because those of a view with one image are
     # ambiguous, and torch would answer with planar.

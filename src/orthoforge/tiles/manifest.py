@@ -10,7 +10,6 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import torch
 from affine import Affine
 from pydantic import ValidationError
 from rasterio.crs import CRS
@@ -146,6 +145,8 @@ def mapped(shard: Path, shape: tuple[int, ...]) -> np.ndarray:
 
     By torch, whose maps keep no file open: numpy's do, and a data set of some hundred scenes would meet the system's limit.
     """
+    import torch
+
     header = shard_header(shape)
     try:
         content = torch.from_file(str(shard), shared=False, size=len(header) + math.prod(shape), dtype=torch.uint8).numpy()

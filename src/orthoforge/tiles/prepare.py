@@ -21,6 +21,7 @@ from orthoforge.errors import ConfigError, DataError, OutputExistsError
 from orthoforge.files import lock, new_file, require_free_space, require_place
 from orthoforge.geo.grid import Grid
 from orthoforge.geo.pixel_sizes import PixelSizes, overruled_note
+from orthoforge.geo.stamps import Listed
 from orthoforge.masks.classes import plain_classes
 from orthoforge.masks.layered import MapFiles
 from orthoforge.masks.reader import own_reader, palette_of
@@ -36,11 +37,15 @@ from orthoforge.tiles.settings import Settings, versions
 from orthoforge.tiles.shards import Made, Shard
 from orthoforge.tiles.splits import SYNTHETIC_SPLIT, Method, Site, assign_splits, require_numbers
 from orthoforge.tiles.store import TileStore
-from orthoforge.tiles.survey import Ahead, survey_scene
+from orthoforge.tiles.survey import Ahead, survey_scenes
 
 # What cutting a scene of Inria's size takes at most, and the process that does it (bench/prepare.py).
 _A_SCENE = Need(memory_bytes=4e8)
-_Item = TypeVar("_Item", Pair, Shard)
+# Headers of so many pairs are read together where there are many: small ones take a millisecond.
+_MOST_HEADERS, _LEAST_BATCHES = 16, 64
+# Of several scenes that cannot be used.
+_MOST_NAMED = 10
+_Header = Scene | DataError | ConfigError
 _Result = TypeVar("_Result")
 
 
@@ -182,11 +187,13 @@ def _prepare(
         return finished
     recorded = records.recorded_scenes(tiles)
     ahead = None if settings.layers else Ahead({scene for ones in recorded.values() for scene in ones})
-    read = partial(_survey, settings=settings, ahead=ahead)
-    headers = here.answers(read, pairs, _A_SCENE)
-    surveyed = _for_each(pairs, headers, "reading headers", left_out if skip_bad else None)
+    surveyed = _surveyed(pairs, partial(survey_scenes, settings=settings, ahead=ahead), here)
     unknown = {name: str(found) for name, found in surveyed.items() if isinstance(found, UnknownPixelSize)}
     scenes = {name: scene for name, scene in surveyed.items() if isinstance(scene, Scene)}
+    bad = {name: error for name, error in surveyed.items() if name not in unknown and isinstance(error, Exception)}
+    if bad and not skip_bad:
+        raise _all_bad(list(bad.values()))
+    left_out |= {name: str(error) for name, error in bad.items()}
     if unknown and not scenes and not left_out:
         raise UnknownPixelSize(next(unknown[pair.name] for pair in pairs if pair.name in unknown))
     require_numbers([name for name, scene in scenes.items() if not scene.synthetic], settings.split)
@@ -234,17 +241,41 @@ def _usable(found: Pairs, skip_bad: bool) -> tuple[list[Pair], dict[str, str]]:
     left_out = {path.name: f"{path}: has no partner of the same name." for path in found.lonely}
     left_out |= {files[0].stem: twins_message(files) for files in found.twins}
     if left_out and not skip_bad:
-        more = f" {len(left_out) - 1} more files have none either." if len(left_out) > 1 else ""
-        raise DataError(f"{next(iter(left_out.values()))}{more} Add what is missing, or pass --skip-bad to leave them out.")
+        way_out = "Add what is missing, or pass --skip-bad to leave them out."
+        reasons = list(left_out.values())
+        many = f"{len(reasons)} files cannot be paired. {way_out}{_listed(reasons)}"
+        raise DataError(f"{reasons[0]} {way_out}" if len(reasons) == 1 else many)
     return list(found.pairs), left_out
 
 
-def _survey(pair: Pair, settings: Settings, ahead: Ahead | None) -> Scene | UnknownPixelSize:
-    """As ``survey_scene``; that pixels are of unknown size is returned: it must not stop the other scenes."""
-    try:
-        return survey_scene(pair, settings, ahead)
-    except UnknownPixelSize as error:
-        return error
+def _surveyed(pairs: Sequence[Pair], read: Callable[[Sequence[Pair]], list[_Header]], here: Team) -> dict[str, _Header]:
+    """What the headers of each pair said, by its name. What is wrong with one, and that its pixels are of unknown size, stops no
+    other."""
+    at_once = max(1, min(_MOST_HEADERS, len(pairs) // _LEAST_BATCHES))
+    batches = [pairs[first : first + at_once] for first in range(0, len(pairs), at_once)]
+    surveyed: dict[str, _Header] = {}
+    with Progress().task("reading headers", len(pairs)) as step:
+        for batch, answer in zip(batches, here.answers(read, batches, _A_SCENE), strict=True):
+            for pair, header in zip(batch, answer.result(), strict=True):
+                surveyed[pair.name] = header
+                step()
+    return surveyed
+
+
+def _all_bad(errors: Sequence[DataError | ConfigError]) -> DataError | ConfigError:
+    """The only error, or one that names the first bad scenes. Settings that do not fit one scene will hardly fit the others: so of
+    these the first is said."""
+    bad = [error for error in errors if isinstance(error, DataError)]
+    if len(bad) < 2 or isinstance(errors[0], ConfigError):
+        return errors[0]
+    way_out = "Mend them, or pass --skip-bad to leave them out."
+    return DataError(f"{len(bad)} scenes cannot be used. {way_out}{_listed([str(error) for error in bad])}")
+
+
+def _listed(reasons: Sequence[str]) -> str:
+    """The first of them, a line each, and how many there are more."""
+    more = [f"and {len(reasons) - _MOST_NAMED} more"] if len(reasons) > _MOST_NAMED else []
+    return "".join(f"\n- {one}" for one in [*reasons[:_MOST_NAMED], *more])
 
 
 def _notes(settings: Settings, scenes: Sequence[Scene]) -> list[str]:
@@ -283,7 +314,8 @@ def _open_finished(tiles: Path, settings: Settings, pairs: Sequence[Pair], skip_
 def _same_scenes(pairs: Sequence[Pair], sources: object) -> bool:
     if not isinstance(sources, dict) or sources.keys() != {pair.name for pair in pairs}:
         return False
-    return all(records.unchanged(pair, sources[pair.name]) for pair in pairs)
+    listed = Listed()
+    return all(records.unchanged(pair, sources[pair.name], listed) for pair in pairs)
 
 
 def _kept(shard: Shard, tiles: Path, settings: Settings) -> records.Kept:
@@ -302,26 +334,15 @@ def _made(todo: Sequence[Shard], make: Callable[[Shard], Made], here: Team, team
     return (next(near if shard.name in cut else far) for shard in todo)
 
 
-def _for_each(
-    items: Sequence[_Item], answers: Iterable[Answer[_Result]], title: str, left_out: dict[str, str] | None = None
-) -> dict[str, _Result]:
-    """Results by the item's name, in the order of ``items``. Bad ones raise, or go to ``left_out``."""
+def _for_each(shards: Sequence[Shard], answers: Iterable[Answer[_Result]], title: str) -> dict[str, _Result]:
+    """Results by the shard's name, in their order. The first bad one raises."""
     results: dict[str, _Result] = {}
-    with Progress().task(title, sum(map(_scene_count, items))) as step:
-        for item, answer in zip(items, answers, strict=True):  # in order: of several bad scenes the first is named
-            try:
-                results[item.name] = answer.result()
-            except (DataError, ConfigError) as error:
-                if left_out is None:
-                    raise
-                left_out[item.name] = str(error)
-            for _ in range(_scene_count(item)):
+    with Progress().task(title, sum(len(shard.scenes) for shard in shards)) as step:
+        for shard, answer in zip(shards, answers, strict=True):
+            results[shard.name] = answer.result()
+            for _ in shard.scenes:
                 step()
     return results
-
-
-def _scene_count(item: Pair | Shard) -> int:
-    return len(item.scenes) if isinstance(item, Shard) else 1
 
 
 def _require_space(tiles: Path, todo: list[Shard], settings: Settings) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from orthoforge.errors import DataError
 from orthoforge.files import replaced_file
 from orthoforge.geo import stamps
+from orthoforge.geo.stamps import Listed
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles import manifest
 from orthoforge.tiles.manifest import TOGETHER, TileRow
@@ -119,10 +120,12 @@ def _sound(
     return sound
 
 
-def unchanged(pair: Pair, recorded: object) -> bool:
+def unchanged(pair: Pair, recorded: object, listed: Listed | None = None) -> bool:
     """Whether both files are as a ``stamp`` says."""
     files = (pair.image, pair.mask)
-    return isinstance(recorded, list) and len(recorded) == len(files) and all(map(stamps.unchanged, files, recorded))
+    if not isinstance(recorded, list) or len(recorded) != len(files):
+        return False
+    return all(stamps.unchanged(file, of_file, listed) for file, of_file in zip(files, recorded, strict=True))
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from orthoforge.errors import DataError, ResourceError
 from orthoforge.geo import stamps
 from orthoforge.geo.grid import Grid, Window
 from orthoforge.geo.rasters import Raster, open_raster, read_image, reading_many
-from orthoforge.geo.stamps import Stamp
+from orthoforge.geo.stamps import Listed, Stamp
 from orthoforge.masks.layer_mask import LayerMask
 from orthoforge.masks.layered import LayeredMask, layered
 from orthoforge.masks.reader import RasterMask
@@ -101,8 +101,11 @@ def cut_open(scene: Scene, image: Raster, mask: RasterMask | LayeredMask | Layer
     with _second_thread(cut) as beside:
         pixels = _speaking_of_the_whole(partial(read_image, image, bands=settings.bands))
         labels = _speaking_of_the_whole(mask.labels)
+        later = beside(cut_masks, labels, cut, 0, size, settings.classes)
         for row in range(cut.rows):
-            masks_beside = beside(cut_masks, labels, cut, row, size, settings.classes)
+            masks_beside = later
+            if row + 1 < cut.rows:  # masks take longer than images, so theirs is always begun
+                later = beside(cut_masks, labels, cut, row + 1, size, settings.classes)
             images = cut_images(pixels, cut, row, size)
             masks, shares = masks_beside()
             data = _data_shares(image, cut, row)
@@ -134,9 +137,9 @@ def _stamped_meanwhile(scene: Scene) -> Iterator[Callable[[], list[Stamp]]]:
         yield stamped
 
 
-def stamp(pair: Pair) -> list[Stamp]:
+def stamp(pair: Pair, listed: Listed | None = None) -> list[Stamp]:
     """How both files are, with what lies beside them, see ``stamps.stamp``. Reads them."""
-    return [stamps.stamp(pair.image), stamps.stamp(pair.mask)]
+    return [stamps.stamp(pair.image, listed), stamps.stamp(pair.mask, listed)]
 
 
 def _state(pair: Pair) -> list[Stamp]:

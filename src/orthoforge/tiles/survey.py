@@ -4,7 +4,7 @@ pixels.
 
 import math
 import threading
-from collections.abc import Container
+from collections.abc import Container, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from orthoforge.errors import ConfigError, DataError
 from orthoforge.geo.grid import grid_of_pair, require_same_grid
 from orthoforge.geo.rasters import open_raster, reading_many
+from orthoforge.geo.stamps import Listed
 from orthoforge.scenes.sources import Pair
 from orthoforge.tiles.cutting import Cut, cut_by_gsd, cut_by_number
 from orthoforge.tiles.scene_tiles import Ready, Scene, cut_open, stamp
@@ -28,6 +29,7 @@ class Ahead:
     def __init__(self, recorded: Container[str]) -> None:
         self._recorded, self._lock = recorded, threading.Lock()
         self._room_bytes = _AHEAD_BYTES
+        self.listed = Listed()
 
     def takes(self, pair: Pair) -> bool:
         """Whether a pair is small, and nothing says that it was finished before."""
@@ -49,9 +51,22 @@ class Ahead:
         return True
 
 
+def survey_scenes(pairs: Sequence[Pair], settings: Settings, ahead: Ahead | None = None) -> list[Scene | DataError | ConfigError]:
+    """As ``survey_scene`` of each; what is raised of a pair stands in its place. GDAL's options are set once for all."""
+    with reading_many():
+        return [_surveyed(pair, settings, ahead) for pair in pairs]
+
+
+def _surveyed(pair: Pair, settings: Settings, ahead: Ahead | None) -> Scene | DataError | ConfigError:
+    try:
+        return survey_scene(pair, settings, ahead)
+    except (DataError, ConfigError) as error:
+        return error
+
+
 def survey_scene(pair: Pair, settings: Settings, ahead: Ahead | None = None) -> Scene:
     """Read both headers and plan the cut; of a scene that ``ahead`` takes, cut it. ``DataError`` when the pair does not fit."""
-    sources = stamp(pair) if ahead and ahead.takes(pair) else None  # before opening, as in ``cut_scene``
+    sources = stamp(pair, ahead.listed) if ahead and ahead.takes(pair) else None  # before opening, as in ``cut_scene``
     with reading_many(), open_raster(pair.image) as image, open_raster(pair.mask) as mask:
         require_same_grid(pair.name, image.grid, mask.grid)
         grid = grid_of_pair(image.grid, mask.grid)

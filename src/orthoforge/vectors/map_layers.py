@@ -13,7 +13,6 @@ from orthoforge.errors import DataError
 from orthoforge.geo.grid import Grid
 from orthoforge.vectors.chunks import Chunk, Source, Tags
 from orthoforge.vectors.complexity import refuse_tangled_lines
-from orthoforge.vectors.containers import read_container_layers, read_zip_layers
 from orthoforge.vectors.foreign import refuse_content
 from orthoforge.vectors.geojson import read_document, read_lines
 from orthoforge.vectors.geopackage import read_tables
@@ -83,6 +82,8 @@ def _layers(path: Path, keys: Collection[str], *, repair: bool, within: Grid | N
     require_readable(path)
     if suffix == ".gpkg":
         return read_tables(path, keys, repair=repair)
+    from orthoforge.vectors.containers import read_container_layers, read_zip_layers  # see ``reading``
+
     if suffix == ".zip":
         return read_zip_layers(path, keys, repair=repair)
     if suffix in (".shp", ".fgb", ".pbf", ".osm.pbf"):

@@ -15,7 +15,6 @@ from orthoforge.files import no_such_file
 from orthoforge.geo.grid import Grid, crs_name
 from orthoforge.vectors.chunks import Chunk, Source
 from orthoforge.vectors.complexity import refuse_many_rings, refuse_tangles
-from orthoforge.vectors.containers import read_container, read_zip
 from orthoforge.vectors.foreign import refuse_content, refuse_foreign
 from orthoforge.vectors.geojson import read_document, read_lines
 from orthoforge.vectors.geopackage import read_geopackage
@@ -174,6 +173,8 @@ def _open(path: Path, *, layer: str | None, repair: bool) -> Source:
         return read_parquet(path, repair=repair)
     if suffix == ".osm":
         return read_osm(path)
+    from orthoforge.vectors.containers import read_container, read_zip  # with pandas, where that is installed: a second, 70 MB
+
     if suffix == ".zip":
         return read_zip(path, layer=layer, repair=repair)
     if suffix == ".gpkg":

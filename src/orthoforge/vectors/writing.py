@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import pyogrio.raw
 import shapely
 from rasterio.crs import CRS
 
@@ -36,6 +35,8 @@ def write_footprints(
         if driver == "Parquet":
             write_parquet(partial, path, table, crs)
             return
+        import pyogrio.raw  # with pandas, where that is installed: a second, 70 MB
+
         # GDAL minds that the temporary name does not end in .gpkg, pyogrio that a drawing may have no CRS.
         with warnings.catch_warnings(action="ignore"):
             pyogrio.raw.write(

@@ -7,6 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from orthoforge.geo.grid import POSSIBLE_PIXEL_M, Grid, Window, require_possible
 from orthoforge.geo.heights import horizontal
 from orthoforge.geo.rasters.files import driver_of, require_own_side_files
 from orthoforge.geo.rasters.memory import require_memory
-from orthoforge.geo.rasters.named_files import require_no_named_files
+from orthoforge.geo.rasters.named_files import CrsTags, crs_tags
 from orthoforge.geo.rasters.orientation import require_upright
 from orthoforge.geo.rasters.plain_rows import has_plain_rows, read_plain_rows
+from orthoforge.geo.rasters.reader import Reader
 
 # A header may declare any size. 50 000² is four times the area of the largest scenes in use.
 MAX_PIXELS = 50_000**2
@@ -213,16 +215,16 @@ def open_raster(path: Path) -> Iterator[Raster]:
     path = Path(path)
     driver = driver_of(path)
     require_own_side_files(path)
-    require_no_named_files(path)
+    tags = crs_tags(path)
     with contextlib.ExitStack() as stack:
         if not getattr(_thread, "reads_many", False):
             stack.enter_context(rasterio.Env(**READ_OPTIONS))
         try:
-            dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False))
+            dataset = stack.enter_context(_opened(path, tags, driver=driver))
             _require_sane(path, dataset)
             large = driver == "GTiff" and math.prod(dataset.block_shapes[0]) >= _THREADED_BLOCK_PIXELS
             if large and (threads := gdal_threads()):
-                dataset = stack.enter_context(open_quietly(path, driver=driver, sharing=False, **threads))
+                dataset = stack.enter_context(_opened(path, tags, driver=driver, **threads))
             crs = None if dataset.crs is None else _own_crs(path, dataset.crs)
             grid = Grid(dataset.height, dataset.width, dataset.transform, crs)
             has_alpha = dataset.count > 1 and dataset.colorinterp[-1] == ColorInterp.alpha
@@ -235,6 +237,11 @@ def open_raster(path: Path) -> Iterator[Raster]:
             require_upright(path, driver, dataset.tags())
         plain = has_plain_rows(path, dataset)
         yield Raster(path, grid, dataset.count, dataset.dtypes[0], has_mask, dataset, has_plain_rows=plain)
+
+
+def _opened(path: Path, tags: CrsTags | None, **options: str) -> Reader:
+    with quiet_about_places():
+        return Reader(path, tags, sharing=False, **options)
 
 
 @contextlib.contextmanager
@@ -272,9 +279,14 @@ def _with_told_pixel_size(grid: Grid, told: str | None) -> Grid:
 def _own_crs(path: Path, crs: CRS) -> CRS:
     """The horizontal part of a file's CRS. ``DataError`` for one that names a file: PROJ would open it."""
     try:
-        require_no_files(crs.to_wkt())
+        return _without_files(crs)
     except ValueError as error:
         raise DataError(f"{path}: has {error}. Give it a CRS of EPSG's registry, or leave it out.") from error
+
+
+@lru_cache(maxsize=64)
+def _without_files(crs: CRS) -> CRS:
+    require_no_files(crs.to_wkt())
     return horizontal(crs)
 
 
