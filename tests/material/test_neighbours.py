@@ -51,10 +51,10 @@ def test_what_differs_from_what_lies_beside_is_the_sum_over_common_cells():
 def crossed_by_paths(tiles=12, size=112):
     """Tiles of open ground, each crossed by a path from left to right, higher or lower."""
     rng = np.random.default_rng(0)
-    images = np.full((tiles, size, size, 3), (90, 120, 70), np.uint8)
+    images = np.full((tiles, size, size, 3), (70, 90, 55), np.uint8)
     for number, image in enumerate(images):
         first = 6 + number * (size - 24) // tiles
-        image[first : first + 10] = (150, 140, 120)
+        image[first : first + 10] = (195, 185, 165)
     images = (images + rng.integers(0, 6, images.shape)).astype(np.uint8)
     return Library(images, np.zeros((tiles, size, size), bool), np.zeros(tiles, int), ("farm",), tuple(map(str, range(tiles))))
 
@@ -76,14 +76,14 @@ def test_paths_go_on_from_patch_to_patch(monkeypatch):
     monkeypatch.setattr(Quilt, "_beside", lambda *_: None)
     by_themselves = np.mean([jumps(library, seed) for seed in range(4)])
     print(f"{going_on:.0f} and {by_themselves:.0f} squared levels")
-    assert going_on < 0.8 * by_themselves
+    assert going_on < 0.7 * by_themselves
 
 
-def test_a_tile_is_not_shown_beside_itself():
-    quilt = Quilt(crossed_by_paths(), np.arange(12), 0, all_open)
-    for patch in [(row, col) for row in range(4) for col in range(4)]:
-        for other, _ in earlier(patch):
-            assert not quilt._made(patch).tiles & quilt._made(other).tiles
+def test_a_tile_is_seldom_shown_beside_itself():
+    quilt = Quilt(crossed_by_paths(24), np.arange(24), 0, all_open)
+    pairs = [(patch, other) for patch in np.ndindex(6, 6) for other, _ in earlier(patch)]
+    again = [bool(quilt._made(patch).tiles & quilt._made(other).tiles) for patch, other in pairs]
+    assert len(pairs) > 100 and np.mean(again) < 0.05
 
 
 def test_ground_is_the_same_whichever_part_is_looked_at():

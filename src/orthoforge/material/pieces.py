@@ -27,8 +27,8 @@ _TONE_HOPS = 4
 _CHANCE = 0.05
 _AS_GOOD = 0.03
 _AGAIN = 0.3
-_BESIDE_ITSELF = 0.5  # how much a tile is disliked, also turned, that a patch beside shows
-_JOIN_SCALE = 40.0  # levels off what lies beside: so much, and a cell had better not be covered
+_BESIDE_ITSELF = 0.3  # how much a tile is disliked, also turned, that a patch beside shows
+_JOIN_SCALE = 60.0  # levels off what lies beside: so much, and a cell had better not be covered
 _COMPARED = 40  # tiles that fit best are compared with what lies beside
 _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
@@ -189,7 +189,7 @@ class Pieces:
             total = float(sum(of_kind.sum() for of_kind in cells.values()))
             if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
                 continue
-            fits, fit = self._fits(cells, total, targets, liking, beside)
+            fits, fit = self._fits(cells, total, targets, liking, None if pieces else beside)
             chosen = int(fit.argmax())
             shifts = np.argwhere(fits[chosen] >= fits[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
