@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import resource
@@ -290,6 +291,14 @@ def test_a_decoder_answers_a_server_of_a_thousand_connections(tmp_path):
             (folder / "mask.png").write_bytes(png(MASK))
             asyncio.run(decoders.decode(order(folder)))
             assert (folder / "labels.npy").exists()
+
+
+@pytest.mark.parametrize(("number", "kind"), [(errno.ENOMEM, "too-large"), (errno.ENOSPC, "no-room")])
+def test_memory_that_the_system_refuses_is_no_full_disk(number, kind):
+    def refused(line):
+        raise OSError(number, os.strerror(number))
+
+    assert answer(b"", refused)["error"] == kind
 
 
 def test_a_file_that_needs_more_memory_than_a_decoder_has_is_refused(tmp_path):

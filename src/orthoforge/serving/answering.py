@@ -3,6 +3,7 @@
 An answer is ``{}``, and what was made lies in the order's folder; or the error's kind and words.
 """
 
+import errno
 import json
 import os
 import resource
@@ -14,6 +15,7 @@ from orthoforge.errors import DataError, OrthoforgeError
 from orthoforge.serving.wording import over_http
 
 _FILES = 64  # open at once
+_TOO_LARGE = {"error": "too-large", "words": "this needs more memory than the server gives to it. Send something smaller."}
 
 
 UNFORESEEN = "unforeseen"
@@ -33,8 +35,10 @@ def answer(line: bytes, work: Callable[[bytes], None]) -> dict[str, str]:
     except OrthoforgeError as error:
         return {"error": "invalid", "words": over_http(str(error))}
     except MemoryError:
-        return {"error": "too-large", "words": "this needs more memory than the server gives to it. Send something smaller."}
+        return _TOO_LARGE
     except OSError as error:
+        if error.errno == errno.ENOMEM:
+            return _TOO_LARGE
         return {"error": "no-room", "words": f"the server could not read or write a file of its own ({error.strerror})."}
     except Exception as error:
         traceback.print_exc()  # into the server's log: a fault of ours, which the client need not read
