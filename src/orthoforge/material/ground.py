@@ -22,7 +22,7 @@ BORDER_PX = 0.7  # and tones of two kinds of ground over so much: borders in ima
 REACH_PX = 24  # three times both, and the cells of a border
 _FILLS = 0.05  # of a tile: with so much of a kind it has texture for what no piece covers
 _ATTEMPTS = 32  # for each kind
-_KEPT = 64  # patches: those that a block of a scene meets
+_KEPT = 128  # patches, of 1 MB each: those that a block of a scene meets, and those that these go on from
 _PIECES = 1000  # more than a patch has
 _GRAIN = 104  # a purpose of chance
 
