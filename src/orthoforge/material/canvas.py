@@ -43,10 +43,10 @@ class Canvas:
 
 @dataclass(frozen=True)
 class _Roofed:
-    """The roofs of a building's ``wings``, chosen where so many buildings ``near`` had others."""
+    """The roofs of a building's ``wings``, and those ``near`` beside which they were chosen, where that is kept."""
 
     wings: list[LaidRoof]
-    near: Near
+    near: Near | None
 
     def has(self, wings: list[LaidRoof]) -> bool:
         """Whether the same building has the same roofs as on these ``wings``."""
@@ -269,7 +269,8 @@ class Composer:
             before = self._before.get(building)
             if before is None or before.near != near:
                 wings = self._roofs_of(building, near)
-                before = _Roofed(before.wings if before and before.has(wings) else wings, frozenset(near))
+                kept = frozenset(near) if self.keeps else None  # of a large scene that would be much
+                before = _Roofed(before.wings if before and before.has(wings) else wings, kept)
             self._laid[building] = before
             near.update({wing.roof.building for wing in before.wings})
 

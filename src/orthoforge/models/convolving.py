@@ -112,7 +112,9 @@ class _Convolution(torch.autograd.Function):
 
 class _Transposed(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, output_padding: int) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, output_padding: tuple[int, int]
+    ) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.steps = stride, padding
         return F.conv_transpose2d(x, weight, bias, stride, padding, output_padding)
