@@ -81,7 +81,7 @@ def tiles_seen(library: Library, allowed: np.ndarray, side_px: int, seed: int) -
 
     def all_open(window: Window) -> Wanted:
         shape = window.height, window.width
-        return Wanted(np.full(shape, ANY, np.int16), np.ones(shape, bool))
+        return Wanted(np.full(shape, ANY, np.int16), np.ones(shape, bool), np.zeros(shape, bool))
 
     source = Quilt(library, allowed, seed, all_open).lay(Window(0, 0, side_px, side_px))[2]
     return float(1 / ((np.bincount(source.ravel()) / source.size) ** 2).sum())

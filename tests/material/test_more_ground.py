@@ -16,7 +16,7 @@ from orthoforge.material.sun import turns_by_sun
 
 def all_open(window):
     shape = window.height, window.width
-    return Wanted(np.full(shape, ANY, np.int16), np.ones(shape, bool))
+    return Wanted(np.full(shape, ANY, np.int16), np.ones(shape, bool), np.zeros(shape, bool))
 
 
 def effective(library, allowed):

@@ -18,7 +18,7 @@ CELL = 4
 
 def all_open(window):
     shape = window.height, window.width
-    return Wanted(np.full(shape, ANY, np.int16), np.ones(shape, bool))
+    return Wanted(np.full(shape, ANY, np.int16), np.ones(shape, bool), np.zeros(shape, bool))
 
 
 def test_neighbours_have_other_turns_and_questions_end():

@@ -13,6 +13,7 @@ from orthoforge.material.cuts import between, least_cut, softened
 from orthoforge.material.edges import softly
 from orthoforge.material.light import Light, cast_shadow, light_of, shaded, shifted
 from orthoforge.material.outlines import line_outline
+from orthoforge.material.pieces import Pieces
 from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.stretching import axis_of, slopes_of
 from orthoforge.material.wings import nearest_wing, wings_of
@@ -271,9 +272,23 @@ def test_open_ground_is_off_walls_and_never_a_building():
 
 def test_what_looks_like_an_unmapped_roof_is_no_open_ground():
     library = make_library()
-    library.images[0, 90:102, 10:30] = (40, 60, 220)
-    assert not library.open_ground(0)[90:102, 10:30].any()
-    assert library.open_ground(1)[92:100, 40:60].any()
+    library.images[0, 34:40, 10:30] = (40, 60, 220)
+    assert not library.open_ground(0)[34:40, 10:30].any()
+    assert library.open_ground(1)[34:40, 10:30].any()
+
+
+def test_a_bright_terrace_at_a_wall_is_ground_and_a_roof_beyond_its_outline_is_not():
+    library = make_library(2)
+    mask = np.zeros((112, 112), bool)
+    mask[40:60, 40:60] = True
+    for tile, colour in enumerate([(250, 250, 250), (170, 60, 50)]):
+        library.masks[tile], library.images[tile] = mask, (90, 130, 80)
+        library.images[tile][mask] = (170, 60, 50)
+        library.images[tile][40:60, 61:72] = colour
+    terrace, roof = (library.open_ground(tile)[42:58, 66:70] for tile in (0, 1))
+    assert terrace.all()
+    assert not roof.any()
+    assert (library.off_buildings(0)[42:58, 61:72] > 0).all()
 
 
 @pytest.mark.parametrize("bands", [3, 4])
@@ -313,3 +328,14 @@ def test_a_damaged_library_is_refused_or_whole(at, bits, cut):
     else:
         refused = "weights/material.zip" * (library.images.shape == (2, SIZE, SIZE, 3))
     assert "weights/material.zip" in refused
+
+
+def test_ground_has_the_tone_of_tiles_that_are_as_much_built():
+    library = make_library(10)
+    built = np.arange(10) % 2 == 0
+    library.masks[~built] = False
+    library.images[...] = np.where(built[:, None, None, None], 150, 60)
+    pieces = Pieces(library, np.arange(10), 0, 88, 64)
+    dense, empty = (np.stack([pieces.tone_at(at, 2 * at, share) for at in range(0, 2000, 90)]) for share in (0.2, 0.0))
+    np.testing.assert_allclose(dense, 150)
+    np.testing.assert_allclose(empty, 60)

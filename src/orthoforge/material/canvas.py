@@ -18,7 +18,7 @@ from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
 from orthoforge.material.more_ground import more_ground
 from orthoforge.material.neighbours import Cell, earlier
-from orthoforge.material.pieces import ANY, Wanted
+from orthoforge.material.pieces import ANY, NEAR_PX, Wanted
 from orthoforge.material.rectangles import Rectangle, rectangle_of
 from orthoforge.material.roofs import BESIDE_PX, LaidRoof, Near, Roofs
 from orthoforge.material.roofs import REACH_PX as ROOF_REACH_PX
@@ -26,7 +26,7 @@ from orthoforge.material.shapes import shape_of
 from orthoforge.material.sun import sunlit
 from orthoforge.material.wings import nearest_wing, wings_of
 
-VERSION = 12  # raised when the same tiles, mask and seed give another canvas
+VERSION = 13  # raised when the same tiles, mask and seed give another canvas
 Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _HEIGHT = 300
@@ -43,14 +43,17 @@ class Canvas:
 
 @dataclass(frozen=True)
 class _Roofed:
-    """The roofs of a building's ``wings``, and those ``near`` beside which they were chosen, where that is kept."""
+    """The roofs of a building's ``wings``, the ``tone`` (B,) of the ground around, and those ``near`` beside which they were chosen,
+    where that is kept."""
 
     wings: list[LaidRoof]
+    tone: np.ndarray
     near: Near | None
 
-    def has(self, wings: list[LaidRoof]) -> bool:
-        """Whether the same building has the same roofs as on these ``wings``."""
-        return len(self.wings) == len(wings) and all(one.roof is other.roof for one, other in zip(self.wings, wings, strict=True))
+    def has(self, wings: list[LaidRoof], tone: np.ndarray) -> bool:
+        """Whether the same building has the same roofs as on these ``wings``, among ground of the same ``tone``."""
+        same = len(self.wings) == len(wings) and all(one.roof is other.roof for one, other in zip(self.wings, wings, strict=True))
+        return same and np.array_equal(self.tone, tone)
 
 
 @dataclass(frozen=True)
@@ -266,11 +269,11 @@ class Composer:
             for building in self._cells.get(other, ()):
                 near.update({wing.roof.building for wing in self.roofs_on(building)})
         for building in self._cells[cell]:
-            before = self._before.get(building)
-            if before is None or before.near != near:
-                wings = self._roofs_of(building, near)
+            before, tone = self._before.get(building), self._tone_around(building)
+            if before is None or before.near != near or not np.array_equal(before.tone, tone):
+                wings = self._roofs_of(building, tone, near)
                 kept = frozenset(near) if self.keeps else None  # of a large scene that would be much
-                before = _Roofed(before.wings if before and before.has(wings) else wings, kept)
+                before = _Roofed(before.wings if before and before.has(wings, tone) else wings, tone, kept)
             self._laid[building] = before
             near.update({wing.roof.building for wing in before.wings})
 
@@ -282,9 +285,12 @@ class Composer:
             cells.setdefault(_cell_of((row, col)), []).append(number)
         return cells
 
-    def _roofs_of(self, building: int, near: Near) -> list[LaidRoof]:
+    def _tone_around(self, building: int) -> np.ndarray:
+        row, col, height, width = self.buildings.bbox[building].tolist()
+        return self.quilt.tone_at(row + height / 2, col + width / 2)
+
+    def _roofs_of(self, building: int, tone: np.ndarray, near: Near) -> list[LaidRoof]:
         wings = self._wings(building)
-        tone = self.quilt.tone_at(wings[0].row, wings[0].col)
         anchor = tuple(self.buildings.anchor[building].tolist())
         whole = self._whole_roof(building, anchor, tone, near) if len(wings) > 1 else []
         return whole or self.roofs.of_building(wings, anchor, tone, near)
@@ -312,7 +318,7 @@ class Composer:
     def _wanted(self, window: Window) -> Wanted:
         """The ground of a window in absolute pixels; it is needed beside buildings, inside the mask."""
         row, col = self.buildings.origin
-        around = _grown(window._replace(row=window.row - row, col=window.col - col), 3)
+        around = _grown(window._replace(row=window.row - row, col=window.col - col), NEAR_PX)
         ids = self._inside(self._houses, around, 0)
         is_there = self._inside(_everywhere, around, 0).astype(bool)
         is_free = ~ndimage.binary_dilation(ids > 0, iterations=2) & is_there
@@ -321,7 +327,8 @@ class Composer:
             kinds = np.zeros(ids.shape, np.int16)
         else:
             kinds = np.where(ids > 0, ANY, self._inside(self.classes, around, ANY))
-        return Wanted(kinds[3:-3, 3:-3], is_free[3:-3, 3:-3], built)
+        near, inner = ndimage.maximum_filter(ids > 0, 2 * NEAR_PX + 1), np.s_[NEAR_PX:-NEAR_PX, NEAR_PX:-NEAR_PX]
+        return Wanted(kinds[inner], is_free[inner], near[inner], built)
 
     def _houses(self, window: Window) -> np.ndarray:
         """``Buildings.ids``; of a mask that is looked at as a whole, found once."""

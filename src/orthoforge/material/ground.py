@@ -62,6 +62,7 @@ class Quilt:
         self._pieces = Pieces(self.library, self.allowed, self.seed, self._side, self._hop)
         self._seams = Seams(self._side, self._overlap, self._seen)
         self._recent: OrderedDict[tuple[int, int], _Patch] = OrderedDict()
+        self._built: dict[tuple[int, int], float] = {}
 
     def keep(self, before: "Quilt") -> None:
         """Take over patches of a quilt of the same tiles and seed, and their seams, where the same ground is wanted and the same
@@ -90,7 +91,10 @@ class Quilt:
 
     def tone_at(self, row: float, col: float) -> np.ndarray:
         """The tone that ground has around a place, (B,)."""
-        return self._pieces.tone_at(row, col)
+        down, right = (round((place - self._side / 2) / self._hop) for place in (row, col))
+        if (down, right) not in self._built:
+            self._built[down, right] = self._wanted(self._window((down, right))).built
+        return self._pieces.tone_at(row, col, self._built[down, right])
 
     def _joined(self, low: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         """Tones of pieces run into each other, of each of the ``kinds`` among themselves."""

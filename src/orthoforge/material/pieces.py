@@ -19,11 +19,14 @@ MOST_PIECES = 4  # of each kind: the first covers most, the others what it leave
 _ENOUGH = 0.02  # of a patch: so little is left to its neighbours' tones
 _TONE_SCALE = 500.0  # levels of colour that weigh as much as a patch without any fit; a piece is moved to its tone anyway
 _GOOD_COVER = 0.8  # more is no better: further pieces fill the rest, and tiles with little on them would be everywhere
+NEAR_PX = 20  # off a wall
+_NEAR = 0.5  # how much less a cell is covered by ground that was near buildings and is not to be, or the other way round
 _BUILT = 4.0  # by how much less is built in a tile: yards and lanes lie between houses, squares do not
 _DEAL = 3  # tiles are dealt to blocks of so many patches each way, where there are enough
 _NOT_DEALT = 0.5
 _TONE_SHARE = 0.7  # of the way, each piece is moved to the tone of its surroundings
 _TONE_HOPS = 4
+_AS_BUILT = 0.3  # of a place's tiles lend tones to a patch: those as much built over, for land between houses is lighter than woods
 _CHANCE = 0.05
 _AS_GOOD = 0.03
 _AGAIN = 0.3
@@ -35,16 +38,16 @@ _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
 class Wanted(NamedTuple):
     """What ground a window is to have: its ``kinds`` (h, w) int16, ``ANY`` where it does not matter, and where it is ``needed``
-    (h, w) bool, as it will be seen. ``built`` is the share of it that buildings take."""
+    (h, w) bool, as it will be seen, and whether it is ``near`` buildings (h, w) bool. ``built`` is the share of it that they take."""
 
     kinds: np.ndarray
     needed: np.ndarray
+    near: np.ndarray
     built: float = 0.0
 
     def is_like(self, other: "Wanted") -> bool:
         """Whether the same ground is wanted."""
-        same = np.array_equal(self.kinds, other.kinds) and np.array_equal(self.needed, other.needed)
-        return same and self.built == other.built
+        return self.built == other.built and all(np.array_equal(*both) for both in zip(self[:3], other[:3], strict=True))
 
 
 @dataclass(frozen=True)
@@ -88,6 +91,8 @@ class Pieces:
         tiles = self.allowed.tolist()
         is_open = np.stack([library.open_ground(tile)[:size, :size] for tile in tiles])
         maps = [is_open]
+        sides = np.stack([_near_or_far(library.off_buildings(tile)[:size, :size] <= NEAR_PX) for tile in tiles])
+        self._near_or_far = fft.rfft2(np.stack([in_cells(of, CELL_PX) for of in is_open * sides]))
         if library.kind_count > 1:
             kinds = library.kinds[self.allowed][:, :size, :size]
             maps = [is_open & (kinds == kind) for kind in range(library.kind_count)] + maps
@@ -136,16 +141,22 @@ class Pieces:
             return np.stack([self.library.tone(tile) for tile in range(len(self.library))]).mean(axis=0)
         return np.ascontiguousarray(self._tones[:, kind]).mean(axis=0)
 
-    def tone_at(self, row: float, col: float) -> np.ndarray:
-        """The tone that ground has around a place, (B,): changes from tile to tile over some hundred metres."""
-        return self._tones_at(row, col)[ANY]
+    def tone_at(self, row: float, col: float, built: float) -> np.ndarray:
+        """The tone that ground has around a place, (B,), where so much is ``built``: changes over some hundred metres."""
+        return self._tones_at(row, col, built)[ANY]
 
-    def _tones_at(self, row: float, col: float) -> np.ndarray:
+    def _tones_at(self, row: float, col: float, built: float) -> np.ndarray:
         corners, down, along = self._corners(row, col)
-        drawn = self._lenders[:, (corners * len(self.allowed)).astype(int)]  # (K + 1, 2, 2)
+        lenders = self._lenders if self.library.kind_count > 1 else self._as_built(built)[None]
+        drawn = lenders[:, (corners * lenders.shape[1]).astype(int)]  # (K + 1, 2, 2)
         tones = self._tones[drawn, np.arange(len(drawn))[:, None, None]]  # (K + 1, 2, 2, B)
         upper, lower = np.moveaxis(tones[:, :, 0] * (1 - along) + tones[:, :, 1] * along, 1, 0)
         return upper * (1 - down) + lower * down
+
+    def _as_built(self, built: float) -> np.ndarray:
+        """(n,): the tiles of which nearly the same share is ``built``."""
+        count = max(1, round(_AS_BUILT * len(self.allowed)))
+        return np.argsort(np.abs(self._built - built), kind="stable")[:count]
 
     def _corners(self, row: float, col: float) -> tuple[np.ndarray, float, float]:
         """What chance says, (2, 2), at the four corners around a place, and how far down and along it lies between them."""
@@ -158,7 +169,7 @@ class Pieces:
         if beside:
             liking -= _BESIDE_ITSELF * np.array([self.library.names[tile] in beside.tiles for tile in self.allowed.tolist()])
         middle = [index * self.hop + self.side / 2 for index in patch]
-        targets, strips = self._tones_at(*middle), list[Strip]()
+        targets, strips = self._tones_at(*middle, wanted.built), list[Strip]()
         corners, down, along = self._corners(*middle)
         weights = np.outer((1 - down, down), (1 - along, along)).ravel()
         left = wanted.needed.copy()
@@ -189,7 +200,8 @@ class Pieces:
             total = float(sum(of_kind.sum() for of_kind in cells.values()))
             if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
                 continue
-            fits, fit = self._fits(cells, total, targets, liking, None if pieces else beside)
+            near_or_far = in_cells(left * _near_or_far(wanted.near), CELL_PX)
+            fits, fit = self._fits(cells, near_or_far, total, targets, liking, None if pieces else beside)
             chosen = int(fit.argmax())
             shifts = np.argwhere(fits[chosen] >= fits[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
@@ -209,14 +221,15 @@ class Pieces:
         return -_CHANCE * np.log(-np.log(np.clip(chance, 1e-9, 1 - 1e-9))) - _NOT_DEALT * (dealt != own)
 
     def _fits(
-        self, cells: dict[int, np.ndarray], total: float, targets: np.ndarray, liking: np.ndarray, beside: Beside | None
-    ) -> tuple[np.ndarray, np.ndarray]:
+        self, cells: dict[int, np.ndarray], near_or_far: np.ndarray, total: float, targets: np.ndarray, liking: np.ndarray,
+        beside: Beside | None,
+    ) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """How well each tile fits at each shift, (tiles, shifts, shifts), and at its best one, (tiles,).
 
         That is its ``liking`` (tiles,) and the share of ``total`` cells that it covers, less what its tone is off the ``targets``,
         less what it shows otherwise than lies ``beside``.
         """
-        cover = self._cover(cells) / max(total, 1.0)
+        cover = self._cover(cells, near_or_far) / max(total, 1.0)
         off = sum(
             (float(of_kind.sum()) / total if total else 1.0)
             * np.linalg.norm(self._tones[:, kind] - targets[kind], axis=1) / _TONE_SCALE
@@ -234,16 +247,33 @@ class Pieces:
             fits[others] = -np.inf
         return fits, (fits - surplus).max(axis=(1, 2))
 
-    def _cover(self, cells: dict[int, np.ndarray]) -> np.ndarray:
-        """(tiles, shifts, shifts): how many cells each allowed tile has open, of the kind that is needed in them, at each shift."""
-        side = self.side // CELL_PX
+    def _cover(self, cells: dict[int, np.ndarray], near_or_far: np.ndarray) -> np.ndarray:
+        """(tiles, shifts, shifts): how many cells each allowed tile has open, of the kind that is needed in them, at each shift.
+
+        Those that are near buildings in one of both, and not in the other, count less; where kinds of ground are known, these say
+        what lies near buildings.
+        """
+        side, weight = self.side // CELL_PX, 1.0
         both: np.ndarray | float = 0.0
+        if self.library.kind_count == 1:
+            weight = 1 - _NEAR / 2
+            both = _NEAR / 2 * self._near_or_far * self._spectrum(near_or_far)
         for kind, needed in cells.items():
-            padded = np.zeros((self._cells, self._cells), np.float32)
-            padded[:side, :side] = needed
-            both = both + self._spectra[kind] * np.conj(fft.rfft2(padded))
+            both = both + weight * self._spectra[kind] * self._spectrum(needed)
         room = self._cells - side + 1
         return fft.irfft2(both, (self._cells, self._cells))[:, :room, :room]
+
+
+    def _spectrum(self, of_patch: np.ndarray) -> np.ndarray:
+        """Of what is correlated with tiles."""
+        padded = np.zeros((self._cells, self._cells), np.float32)
+        padded[: len(of_patch), : len(of_patch)] = of_patch
+        return np.conj(fft.rfft2(padded))
+
+
+def _near_or_far(near: np.ndarray) -> np.ndarray:
+    """1 where something is ``near``, -1 elsewhere."""
+    return np.where(near, np.float32(1), np.float32(-1))
 
 
 def _lenders(shares: np.ndarray) -> np.ndarray:
