@@ -226,6 +226,8 @@ class Roofs:
         longest = max(target.width, target.height)
         if not _LONG_PX <= longest <= _LONGEST_PX or target.width * target.height < _LARGE_PX2 or share < _ALL:
             return None
+        if self._as_large(target).sum() >= _ENOUGH:
+            return None  # no need to make any larger
         longer, wider = (np.log(side) - about[:, at] for at, side in enumerate((target.width, target.height)))
         is_quilted = np.maximum(longer, wider) > np.log(MOST_STRETCH)
         fits = ~is_quilted | np.array([plain.is_regular for _, plain in sources], bool)
@@ -245,6 +247,12 @@ class Roofs:
             return self._laid(roof, target, keys, shift)
         picture = upright(self.library.images[roof.tile], roof.rectangle)
         return LaidRoof(roof, target, quilted(picture, plain.ridge, (target.width, target.height), keys=keys), shift)
+
+    def _as_large(self, target: Rectangle) -> np.ndarray:
+        """(n,): which of the roofs that may be taken are about as large as a wing and lie in its direction."""
+        _, about = self._sources
+        longer, wider = np.abs(np.log(target.width) - about[:, 0]), np.abs(np.log(target.height) - about[:, 1])
+        return (np.maximum(longer, wider) <= np.log(MOST_STRETCH)) & (_apart(about[:, 2], target.angle) <= _TURN)
 
     def _chosen(self, target: Rectangle, keys: tuple[int, ...], tone: np.ndarray, first: Roof | None, near: Near) -> Roof | None:
         """A roof for a wing of a building, like its ``first`` wing's where that is given."""
