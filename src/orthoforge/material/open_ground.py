@@ -8,8 +8,8 @@ _SHADE_PX = 26  # from a wall
 _DARK = 0.58  # of what ground of its kind has
 # Looks that are roofs in one place are the soil of another: where so much of a tile's ground of a kind has one, it is ground.
 _COMMON = 0.15
-# What lies at a wall is a terrace, or the wall itself in the sun, where it is unlike the roof; else the roof goes on beyond its outline.
-_AT_WALL_PX, _ROOF_PX, _OTHER = 3, 4.0, 35.0
+# What has a look is no roof where this is so seldom on roofs: in some places walls in the sun and terraces are white.
+_OF_ROOFS = 0.3
 
 
 def open_ground(image: np.ndarray, mask: np.ndarray, kinds: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -25,15 +25,17 @@ def open_ground(image: np.ndarray, mask: np.ndarray, kinds: np.ndarray) -> tuple
     green_to_yellow = (shown[..., 1] >= shown[..., 2]) & (shown[..., 0] - shown[..., 1] < 0.73 * chroma)
     painted = (chroma > 0.37 * value) & (value > 70) & ~green_to_yellow
     white = (value > 215) & (chroma < 0.24 * value)
+    of_roofs = [not mask.any() or (look & mask).sum() >= _OF_ROOFS * look.sum() for look in (painted, white)]
     painted, white = (ndimage.binary_opening(look & ~mask, iterations=rounds) for look, rounds in ((painted, 1), (white, 2)))
+    looks = [look for look, is_of_roofs in zip((painted, white), of_roofs, strict=True) if is_of_roofs]
     unlike, dark = np.zeros(mask.shape, bool), np.zeros(mask.shape, bool)
     for kind in np.unique(kinds[~mask]):
         own = (kinds == kind) & ~mask
-        for look in (painted & own, white & own):
-            if look.sum() < _COMMON * own.sum():
-                unlike |= look
+        for look in looks:
+            if (look & own).sum() < _COMMON * own.sum():
+                unlike |= look & own
         dark |= own & (brightness < _DARK * np.median(brightness[own])) & (distance < _SHADE_PX)
-    unlike = ndimage.binary_dilation(_standing_alone(_larger(unlike, 25), shown, mask), iterations=5)
+    unlike = ndimage.binary_dilation(_larger(unlike, 25), iterations=5)
     at_walls = (distance <= 2) & ~mask
     labels, _ = ndimage.label(dark | at_walls)
     touching = np.unique(labels[at_walls])
@@ -53,20 +55,6 @@ def smooth(values: np.ndarray, known: np.ndarray, sigma: float, far: np.ndarray 
     level = far.astype(np.float32)
     summed = ndimage.gaussian_filter((values - level) * known[..., None], (sigma, sigma, 0), truncate=3, mode="constant")
     return level + summed / weight
-
-
-def _standing_alone(found: np.ndarray, image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """The connected parts of what was ``found`` (S, S) that lie at no wall of the ``mask``, or have the colours of the roof there."""
-    if not found.any() or not mask.any():
-        return found
-    distance, at = ndimage.distance_transform_edt(~mask, return_indices=True)
-    inner = ndimage.binary_erosion(mask, iterations=2)
-    off = image - smooth(image, inner if inner.any() else mask, _ROOF_PX)[tuple(at)]
-    labels, count = ndimage.label(found)
-    numbers = np.arange(1, count + 1)
-    differs = np.sqrt(np.mean([ndimage.mean(band, labels, numbers) ** 2 for band in np.moveaxis(off, 2, 0)], axis=0))
-    is_at_wall = ndimage.minimum(distance, labels, numbers) <= _AT_WALL_PX
-    return found & np.isin(labels, numbers[~(is_at_wall & (differs > _OTHER))])
 
 
 def _borders(kinds: np.ndarray) -> np.ndarray:
