@@ -43,8 +43,8 @@ class Canvas:
 
 @dataclass(frozen=True)
 class _Roofed:
-    """The roofs of a building's ``wings``, the ``tone`` (B,) of the ground around, and those ``near`` beside which they were chosen,
-    where that is kept."""
+    """The roofs of a building's ``wings``, the ``tone`` (B,) of the ground around them, and those ``near`` beside which they were
+    chosen, where that is kept."""
 
     wings: list[LaidRoof]
     tone: np.ndarray

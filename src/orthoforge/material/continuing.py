@@ -8,6 +8,8 @@ from scipy import fft
 
 from orthoforge.material.library import Library
 
+CELL_PX = 4  # fit is judged by cells of so many pixels
+
 
 class Beside(NamedTuple):
     """What is laid already where a patch overlaps others: colours (C, C, B) of its cells, the share of each, (C, C) from 0 to 1,

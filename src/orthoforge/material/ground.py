@@ -9,12 +9,12 @@ from scipy import ndimage
 
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
-from orthoforge.material.continuing import Beside, in_cells
+from orthoforge.material.continuing import CELL_PX, Beside, in_cells
 from orthoforge.material.cuts import between, softened
 from orthoforge.material.library import Library
 from orthoforge.material.neighbours import earlier, turn_of
 from orthoforge.material.open_ground import smooth
-from orthoforge.material.pieces import ANY, CELL_PX, Chosen, Piece, Pieces, Wanted
+from orthoforge.material.pieces import ANY, Chosen, Piece, Pieces, Wanted
 from orthoforge.material.seams import Seams
 
 JOIN_PX = 6.0  # tones of neighbouring pieces run into each other over so much

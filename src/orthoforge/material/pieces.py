@@ -1,20 +1,20 @@
 """Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
 from scipy import fft
 
 from orthoforge.material.chance import uniform
-from orthoforge.material.continuing import Beside, Continuing, in_cells
+from orthoforge.material.continuing import CELL_PX, Beside, Continuing, in_cells
+from orthoforge.material.filling import Laid
 from orthoforge.material.library import Library
 from orthoforge.material.lines import MOST_HALF_PX
 from orthoforge.material.strips import Strip, Strips
 
 ANY = -1  # no kind of ground in particular
-CELL_PX = 4  # fit is judged by cells of so many pixels
 MOST_PIECES = 4  # of each kind: the first covers most, the others what it leaves, as under its own roofs
 _ENOUGH = 0.02  # of a patch: so little is left to its neighbours' tones
 _TONE_SCALE = 500.0  # levels of colour that weigh as much as a patch without any fit; a piece is moved to its tone anyway
@@ -38,7 +38,7 @@ _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
 class Wanted(NamedTuple):
     """What ground a window is to have: its ``kinds`` (h, w) int16, ``ANY`` where it does not matter, and where it is ``needed``
-    (h, w) bool, as it will be seen, and whether it is ``near`` buildings (h, w) bool. ``built`` is the share of it that they take."""
+    (h, w) bool, as it will be seen, and whether it is ``near`` buildings (h, w) bool, which take the share ``built`` of it."""
 
     kinds: np.ndarray
     needed: np.ndarray
@@ -194,6 +194,7 @@ class Pieces:
         """Pieces for what is ``left`` (P, P) of a patch."""
         present = np.unique(wanted.kinds[left]).tolist() or [ANY]
         pieces: list[Piece] = []
+        laid = Laid.nothing(left.shape, self.library.bands)
         # The first piece is of all kinds at once, so that what lies beside each other in it does so here; then kind by kind.
         for kinds in [present, *([kind] for kind in present for _ in range(MOST_PIECES - 1))]:
             cells = {kind: in_cells(left & (wanted.kinds == kind), CELL_PX) for kind in kinds}
@@ -201,13 +202,23 @@ class Pieces:
             if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
                 continue
             near_or_far = in_cells(left * _near_or_far(wanted.near), CELL_PX)
-            fits, fit = self._fits(cells, near_or_far, total, targets, liking, None if pieces else beside)
+            if pieces:
+                beside = laid.around(left)
+            elif beside:
+                beside = beside._replace(share=beside.share * sum(cells.values()))
+            fits, fit = self._fits(cells, near_or_far, total, targets, liking, beside)
             chosen = int(fit.argmax())
             shifts = np.argwhere(fits[chosen] >= fits[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
             row, col = (CELL_PX * shifts[pick]).tolist()
-            pieces.append(Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen])))
-            left = left & ~self.fits(pieces[-1], wanted.kinds)
+            piece = Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen]))
+            covers = self.fits(piece, wanted.kinds)
+            shown = self.library.images[piece.tile][piece.part(self.side)].astype(np.float32)
+            if pieces and self.library.kind_count == 1:
+                piece = replace(piece, shifts=laid.shifts(shown, covers, left, piece.shifts))
+            pieces.append(piece)
+            laid.add(shown + piece.shifts[ANY], covers & left)
+            left = left & ~covers
             liking[chosen] -= _AGAIN  # another one may have what this one lacks
         return pieces
 
@@ -239,8 +250,7 @@ class Pieces:
         if beside and total:
             best = np.argsort(-(fits - surplus).max(axis=(1, 2)), kind="stable")[:_COMPARED]
             shifts = _TONE_SHARE * (targets[ANY] - self._tones[best, ANY])
-            still = beside._replace(share=beside.share * sum(cells.values()))
-            against = self._continuing.off(still, best, shifts) / _JOIN_SCALE**2 / total
+            against = self._continuing.off(beside, best, shifts) / _JOIN_SCALE**2 / total
             others = np.ones(len(fits), bool)
             others[best] = False
             fits[best] -= against
@@ -262,7 +272,6 @@ class Pieces:
             both = both + weight * self._spectra[kind] * self._spectrum(needed)
         room = self._cells - side + 1
         return fft.irfft2(both, (self._cells, self._cells))[:, :room, :room]
-
 
     def _spectrum(self, of_patch: np.ndarray) -> np.ndarray:
         """Of what is correlated with tiles."""
