@@ -1,6 +1,5 @@
 """Ground over the plane: overlapping patches of real ground, of pieces that have the kind of ground that the mask has there."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.continuing import Beside, in_cells
 from orthoforge.material.cuts import between, softened
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.neighbours import earlier, turn_of
 from orthoforge.material.open_ground import smooth
@@ -61,18 +61,18 @@ class Quilt:
         self._hop = self._side - self._overlap
         self._pieces = Pieces(self.library, self.allowed, self.seed, self._side, self._hop)
         self._seams = Seams(self._side, self._overlap, self._seen)
-        self._recent: OrderedDict[tuple[int, int], _Patch] = OrderedDict()
+        self._recent = Lately[tuple[int, int], _Patch](_KEPT)
 
     def keep(self, before: "Quilt") -> None:
         """Take over patches of a quilt of the same tiles and seed, and their seams, where the same ground is wanted and the same
         lies beside them."""
         self._pieces = before._pieces.afresh()
         kept = set()
-        for patch, made in sorted(before._recent.items(), key=lambda item: turn_of(item[0])):
+        for patch, made in sorted(before._recent.kept(), key=lambda item: turn_of(item[0])):
             if made.wanted.is_like(self._wanted(self._window(patch))) and _alike(
                 made.beside, self._beside(patch, made.wanted.needed)
             ):
-                self._recent[patch] = made
+                self._recent.take([(patch, made)])
                 kept.add(patch)
         self._seams.keep(before._seams, kept)
 
@@ -132,13 +132,11 @@ class Quilt:
 
     def _made(self, patch: tuple[int, int]) -> _Patch:
         """A whole patch, laid of its pieces."""
-        if patch not in self._recent:
-            wanted = self._wanted(self._window(patch))
-            self._recent[patch] = self._laid(patch, wanted, self._beside(patch, wanted.needed))
-            if len(self._recent) > _KEPT:
-                self._recent.popitem(last=False)
-        self._recent.move_to_end(patch)
-        return self._recent[patch]
+        return self._recent.of(patch, self._laid_anew)
+
+    def _laid_anew(self, patch: tuple[int, int]) -> _Patch:
+        wanted = self._wanted(self._window(patch))
+        return self._laid(patch, wanted, self._beside(patch, wanted.needed))
 
     def _window(self, patch: tuple[int, int]) -> Window:
         row, col = (index * self._hop for index in patch)

@@ -1,7 +1,7 @@
 """Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
 
 import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +9,7 @@ from scipy import fft
 
 from orthoforge.material.chance import uniform
 from orthoforge.material.continuing import Beside, Continuing, in_cells
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.lines import MOST_HALF_PX
 from orthoforge.material.strips import Strip, Strips
@@ -30,6 +31,7 @@ _AGAIN = 0.3
 _BESIDE_ITSELF = 0.3  # how much a tile is disliked, also turned, that a patch beside shows
 _JOIN_SCALE = 60.0  # levels off what lies beside: so much, and a cell had better not be covered
 _COMPARED = 40  # tiles that fit best are compared with what lies beside
+_KEPT_BYTES = 48e6  # of patches that were chosen: some 2 KB each without strips, 100 KB with many
 _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
 
@@ -80,9 +82,9 @@ class Pieces:
     seed: int
     side: int
     hop: int
-    _chosen: dict[tuple[int, int], Chosen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._chosen = _remembering()
         library, self._cells = self.library, self.library.size_px // CELL_PX
         size, count = self._cells * CELL_PX, len(self.allowed)
         tiles = self.allowed.tolist()
@@ -110,7 +112,7 @@ class Pieces:
     def afresh(self) -> "Pieces":
         """The same, before anything was chosen."""
         other = copy.copy(self)
-        other._chosen = {}
+        other._chosen = _remembering()
         return other
 
     def known(self, kinds: np.ndarray) -> np.ndarray:
@@ -119,9 +121,7 @@ class Pieces:
 
     def of(self, patch: tuple[int, int], wanted: Wanted, beside: Beside | None = None) -> Chosen:
         """What a patch is made of, so that it goes on from what lies ``beside`` it."""
-        if patch not in self._chosen:
-            self._chosen[patch] = self._choose(patch, wanted, beside)
-        return self._chosen[patch]
+        return self._chosen.of(patch, lambda patch: self._choose(patch, wanted, beside))
 
     def fits(self, piece: Piece, kinds: np.ndarray) -> np.ndarray:
         """(P, P) bool: where a piece has open ground of the wanted ``kinds``."""
@@ -244,6 +244,10 @@ class Pieces:
             both = both + self._spectra[kind] * np.conj(fft.rfft2(padded))
         room = self._cells - side + 1
         return fft.irfft2(both, (self._cells, self._cells))[:, :room, :room]
+
+
+def _remembering() -> Lately[tuple[int, int], Chosen]:
+    return Lately(_KEPT_BYTES, lambda chosen: 2000 + sum(of.at.nbytes + of.rows.nbytes + of.cols.nbytes for of in chosen.strips))
 
 
 def _lenders(shares: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy import ndimage
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import softened
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library, Roof
 from orthoforge.material.plain_roofs import ACROSS, ALONG, FLAT, Plainness, inner_sides, upright
 from orthoforge.material.quilted_roofs import Quilted, quilted
@@ -53,6 +54,7 @@ _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
 _ROOF, _DEALT, _PLAIN_ROOF, _MIRRORED = 200, 201, 202, 203
 _REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
+_KEPT_BYTES = 64e6  # of buildings of the library, of 0.1 MB each in tiles of 224 px
 Near = Set[tuple[int, int]]
 """Of which buildings of the library the buildings near have roofs."""
 NOTHING: Near = frozenset()
@@ -112,7 +114,9 @@ class Roofs:
     seed: int
     turned: np.ndarray | None = None
     _splines: dict[int, np.ndarray] = field(default_factory=dict)
-    _owns: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._owns = Lately[tuple[int, int], np.ndarray](_KEPT_BYTES, lambda nearest: nearest.nbytes)
 
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
@@ -358,31 +362,33 @@ class Roofs:
 
     def trimmed(self) -> "Roofs":
         """The same, without what it remembers of tiles where that has become much."""
-        for remembered in (self._splines, self._owns):
-            if len(remembered) > _REMEMBERED:
-                remembered.clear()
+        if len(self._splines) > _REMEMBERED:
+            self._splines.clear()
         return self
 
     def _on_roof(self, roof: Roof, source: np.ndarray) -> np.ndarray:
         """Places (2, ...) in a roof's tile, those beside its building mirrored at its edge."""
-        own, nearest = self._own(roof)
+        nearest = self._owns.of(roof.building, self._nearest)
         at = np.rint(source).astype(int).clip(0, self.library.size_px - 1)
-        edge = nearest[:, *at]
+        edge = nearest[:, *at].astype(int)
+        off = (edge != at).any(axis=0)
+        if not off.any():
+            return source
         mirrored = 2 * edge - source
-        is_on = own[tuple(np.rint(mirrored).astype(int).clip(0, self.library.size_px - 1))]
-        return np.where(own[tuple(at)], source, np.where(is_on, mirrored, edge))
+        there = np.rint(mirrored).astype(int).clip(0, self.library.size_px - 1)
+        is_on = (nearest[:, *there] == there).all(axis=0)
+        return np.where(off, np.where(is_on, mirrored, edge), source)
 
-    def _own(self, roof: Roof) -> tuple[np.ndarray, np.ndarray]:
-        """Where the building stands that a roof is of, cracks in it included, (S, S) bool, and the pixel of it nearest to each,
-        (2, S, S)."""
-        key = roof.tile, roof.label
-        if key not in self._owns:
-            own = np.pad(self.library.labels(roof.tile) == roof.label, 3, mode="edge")
-            own = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3]
-            inner = ndimage.binary_erosion(own, border_value=1)  # pixels of its walls show what lies beside them too
-            own = inner if inner.any() else own
-            self._owns[key] = own, ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
-        return self._owns[key]
+    def _nearest(self, building: tuple[int, int]) -> np.ndarray:
+        """The pixel nearest to each of a tile where a building of it stands, cracks in it included, (2, S, S): itself, where it
+        does."""
+        tile, label = building
+        own = np.pad(self.library.labels(tile) == label, 3, mode="edge")
+        own = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3]
+        inner = ndimage.binary_erosion(own, border_value=1)  # pixels of its walls show what lies beside them too
+        own = inner if inner.any() else own
+        nearest = ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
+        return nearest.astype(np.min_scalar_type(self.library.size_px))
 
     def _spline(self, tile: int) -> np.ndarray:
         """(B, S, S) coefficients of cubic splines through a tile's image."""
