@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from made_land_cover import BUILDING, make_land_cover
 from made_library import make_library, make_town
 
+from made_land_cover import BUILDING, make_land_cover
 from orthoforge.geo.grid import Window
 from orthoforge.geo.houses import Houses
 from orthoforge.material import canvas as canvases

@@ -34,6 +34,7 @@ REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _HEIGHT = 300
 _CELL_PX = 128  # buildings of a cell and of those around it have roofs of their own, where there are enough
 _KEPT_ROOFS = 10_000  # buildings, of 4 KB each: of a town as many as a row of blocks has in a scene of 20 000 px
+_KEPT_OWN_BYTES = 8e6  # of pixels of buildings, which outlines and wings are found in
 
 
 @dataclass(frozen=True)
@@ -120,6 +121,7 @@ class Composer:
         self.quilt = Quilt(self.more.library, self.more.allowed, self.seed, self._wanted)
         self.roofs = Roofs(self.library, self.allowed, self.seed, self.turned)
         self.edges = Edges(self.buildings, self._own, keeps=self.keeps)
+        self._owns = Lately[int, np.ndarray](_KEPT_OWN_BYTES, lambda own: own.nbytes)
         self._laid = Lately[Cell, dict[int, _Roofed]](math.inf if self.keeps else _KEPT_ROOFS, len)
 
     @staticmethod
@@ -246,7 +248,7 @@ class Composer:
                 np.copyto(image[part], self.roofs.lay(wing, window, covers), where=covers[..., None])
             for part, beside in _parts(mine & (off_px > 0)):
                 window = Window(top + part[0].start, left + part[1].start, *beside.shape)
-                its_texture, *its_shares = self.roofs.lay_beside(wing, window, off_px[part])
+                its_texture, *its_shares = self.roofs.lay_beside(wing, window, off_px[part], beside)
                 np.copyto(texture[part], its_texture, where=beside[..., None])
                 for share, its in zip((toned, seen), its_shares, strict=True):
                     np.copyto(share[part], its, where=beside)
@@ -312,6 +314,9 @@ class Composer:
 
     def _own(self, building: int) -> np.ndarray:
         """(h, w) bool: a building within its bounds."""
+        return self._owns.of(building, self._found)
+
+    def _found(self, building: int) -> np.ndarray:
         row, col = self.buildings.origin
         box = Window(*self.buildings.bbox[building].tolist())
         return self._houses(box._replace(row=box.row - row, col=box.col - col)) == building + 1

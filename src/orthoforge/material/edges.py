@@ -13,6 +13,7 @@ from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
 from orthoforge.material.lately import Lately
 from orthoforge.material.outlines import outline_of
+from orthoforge.vectors.outlines import in_one_environment
 
 LARGEST_PX = 2048  # longer buildings keep the stairs of the mask
 SOFT_PX = 0.4  # a camera's blur
@@ -48,8 +49,10 @@ class Edges:
         """``ids`` (h, w) of a window in absolute pixels, each building inside of its outline. Where two touch, they do, also across
         a crack."""
         drawn, touching = ids.copy(), _touching(ids)
-        for number in _numbers(ids):
-            outline = self._outline(number - 1)
+        numbers = _numbers(ids)
+        with in_one_environment():
+            outlines = [self._outline(number - 1) for number in numbers]
+        for number, outline in zip(numbers, outlines, strict=True):
             if outline is None:
                 continue
             box, rows, cols = self._box(number - 1, window)
@@ -177,8 +180,12 @@ def _without_cracks(ids: np.ndarray) -> np.ndarray:
 def _whole(built: np.ndarray) -> np.ndarray:
     """What is ``built`` (h, w), without cracks and holes of a pixel: a mask has broken lines between houses, which would be rows of
     dots."""
-    ground = np.pad(~built, 2, constant_values=True)
-    return ~ndimage.binary_opening(ground, np.ones((2, 2), bool))[2:-2, 2:-2]
+    ground = np.ones((built.shape[0] + 2, built.shape[1] + 2), bool)
+    ground[1:-1, 1:-1] = ~built
+    lines = ground[1:] & ground[:-1]
+    squares = lines[:, 1:] & lines[:, :-1]  # of 2 × 2 px that are all ground
+    lines = squares[1:] | squares[:-1]
+    return ~(lines[:, 1:] | lines[:, :-1])
 
 
 def _numbers(ids: np.ndarray) -> list[int]:
