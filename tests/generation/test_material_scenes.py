@@ -19,6 +19,7 @@ from orthoforge.generation.scene import Scene
 from orthoforge.geo.grid import Window
 from orthoforge.geo.rasters import read_tags
 from orthoforge.hub import publish
+from orthoforge.material.canvas import Composer
 from orthoforge.material.packing import pack
 from orthoforge.trained_generator import TrainedGenerator, load_generator
 
@@ -123,6 +124,14 @@ def test_no_network_is_asked_where_nothing_is_refined(run, monkeypatch):
     generator = load_generator(run).with_refinement(0)
     monkeypatch.setattr(type(generator.network), "made", lambda *_, **__: pytest.fail("the network was asked"))
     assert generator(TOWN).shape == (*TOWN.shape, 3)
+
+
+def test_no_margin_is_composed_where_no_network_looks_at_it(generator, monkeypatch):
+    bare, composed, canvas = generator.with_refinement(0), [], Composer.canvas
+    assert generator.with_refinement(0.5).reach_px == generator.reach_px > 0 == bare.reach_px
+    monkeypatch.setattr(Composer, "canvas", lambda self, window: composed.append(window) or canvas(self, window))
+    scene_of(bare).block(Window(64, 32, 48, 64))
+    assert composed == [Window(64, 32, 48, 64)]
 
 
 @pytest.mark.parametrize("share", [-0.1, 1.5, float("nan")])

@@ -1,6 +1,7 @@
 """The canvas: real ground, shadows and real roofs, composed for any window of a mask as a function of seed and place."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeVar
@@ -14,6 +15,7 @@ from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import between, softened
 from orthoforge.material.edges import LARGEST_PX, MEETING_PX, Edges
 from orthoforge.material.ground import Quilt
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.light import SHADE_REACH_PX, Light, cast_shadow, shaded
 from orthoforge.material.more_ground import more_ground
@@ -31,6 +33,8 @@ Kept = TypeVar("Kept")
 REACH_PX = max(SHADE_REACH_PX, ROOF_REACH_PX) + 8
 _HEIGHT = 300
 _CELL_PX = 128  # buildings of a cell and of those around it have roofs of their own, where there are enough
+_KEPT_ROOFS = 10_000  # buildings, of 4 KB each: of a town as many as a row of blocks has in a scene of 20 000 px
+_KEPT_OWN_BYTES = 8e6  # of pixels of buildings, which outlines and wings are found in
 
 
 @dataclass(frozen=True)
@@ -112,7 +116,6 @@ class Composer:
     """By how many radians clockwise roofs of each place are turned, (P,)."""
     keeps: bool = False
     """Whether pixels of roofs are kept for ``after``: for masks that are looked at as a whole."""
-    _laid: dict[int, _Roofed] = field(default_factory=dict)
     _before: dict[int, _Roofed] = field(default_factory=dict)
     _shown: dict[int, _ShownRoof] = field(default_factory=dict)
 
@@ -120,12 +123,14 @@ class Composer:
         self.more = more_ground(self.library, self.allowed)
         self.quilt = Quilt(self.more.library, self.more.allowed, self.seed, self._wanted)
         self.roofs = Roofs(self.library, self.allowed, self.seed, self.turned)
-        self.edges = Edges(self.buildings, self._own)
+        self.edges = Edges(self.buildings, self._own, keeps=self.keeps)
+        self._owns = Lately[int, np.ndarray](_KEPT_OWN_BYTES, lambda own: own.nbytes)
+        self._laid = Lately[Cell, dict[int, _Roofed]](math.inf if self.keeps else _KEPT_ROOFS, len)
 
     @staticmethod
     def of(
         library: Library, buildings: Buildings, *, seed: int, place: int | None = None, without: Sequence[int] = (),
-        classes: Read | None = None, sun: float | None = None,
+        classes: Read | None = None, sun: float | None = None, keeps: bool = False,
     ) -> "Composer":  # fmt: skip
         """One that takes tiles of a ``place``, or of one that the seed chooses, ``without`` some of them.
 
@@ -139,9 +144,9 @@ class Composer:
             allowed = library.of_place(None, without=without)
         light = library.light(place)
         if sun is None:
-            return Composer(library, buildings, seed, allowed, light, classes)
+            return Composer(library, buildings, seed, allowed, light, classes, keeps=keeps)
         turned = sunlit(library, sun, library.places[allowed].tolist())
-        return Composer(turned.library, buildings, seed, allowed, light.under(sun), classes, turned.further)
+        return Composer(turned.library, buildings, seed, allowed, light.under(sun), classes, turned.further, keeps)
 
     def after(self, buildings: Buildings, classes: Read | None) -> "Composer":
         """One for another mask, which keeps of this one what the two have in common, as two states of one drawing do.
@@ -153,7 +158,7 @@ class Composer:
         other.roofs = self.roofs.trimmed()
         other.quilt.keep(self.quilt)
         same = self._same(other)
-        other._before = _renumbered(self._laid, same)
+        other._before = _renumbered({number: of for _, cell in self._laid.kept() for number, of in cell.items()}, same)
         other.edges.keep(self.edges, same)
         other._shown = _renumbered(self._shown, same)
         return other
@@ -205,9 +210,7 @@ class Composer:
             distance, (rows, cols) = ndimage.distance_transform_edt(ids == 0, return_indices=True)
             near = np.where(distance < BESIDE_PX, ids[rows, cols], 0)
         first, laid = self._absolute(window), dict[int, tuple[tuple[slice, slice], _ShownRoof]]()
-        for number, box in enumerate(ndimage.find_objects(near), start=1):
-            if box is None:
-                continue
+        for number, box in _boxes(near):
             box = _with_more(box, MEETING_PX, ids.shape)
             wings, place = self.roofs_on(number - 1), (first.row + box[0].start, first.col + box[1].start)
             nearest, own = near[box] == number, ids[box] == number
@@ -248,7 +251,7 @@ class Composer:
                 np.copyto(image[part], self.roofs.lay(wing, window, covers), where=covers[..., None])
             for part, beside in _parts(mine & (off_px > 0)):
                 window = Window(top + part[0].start, left + part[1].start, *beside.shape)
-                its_texture, *its_shares = self.roofs.lay_beside(wing, window, off_px[part])
+                its_texture, *its_shares = self.roofs.lay_beside(wing, window, off_px[part], beside)
                 np.copyto(texture[part], its_texture, where=beside[..., None])
                 for share, its in zip((toned, seen), its_shares, strict=True):
                     np.copyto(share[part], its, where=beside)
@@ -258,32 +261,38 @@ class Composer:
 
     def roofs_on(self, building: int) -> list[LaidRoof]:
         """The roofs of a building's wings, in absolute pixels."""
-        if building not in self._laid:
-            self._lay_cell(_cell_of(self.buildings.anchor[building].tolist()))
-        return self._laid[building].wings
+        return self._laid.of(_cell_of(self.buildings.anchor[building].tolist()), self._lay_cell)[building].wings
 
-    def _lay_cell(self, cell: Cell) -> None:
+    def _lay_cell(self, cell: Cell) -> dict[int, _Roofed]:
         """Choose the roofs of all buildings of a cell, others than lie around it in cells of an earlier turn."""
-        near = set[tuple[int, int]]()
+        near, laid = set[tuple[int, int]](), dict[int, _Roofed]()
         for other, _ in earlier(cell):
-            for building in self._cells.get(other, ()):
-                near.update({wing.roof.building for wing in self.roofs_on(building)})
-        for building in self._cells[cell]:
+            for roofed in self._laid.of(other, self._lay_cell).values():
+                near.update({wing.roof.building for wing in roofed.wings})
+        for building in self._in_cell(cell):
             before, tone = self._before.get(building), self._tone_around(building)
             if before is None or before.near != near or not np.array_equal(before.tone, tone):
                 wings = self._roofs_of(building, tone, near)
                 kept = frozenset(near) if self.keeps else None  # of a large scene that would be much
                 before = _Roofed(before.wings if before and before.has(wings, tone) else wings, tone, kept)
-            self._laid[building] = before
+            laid[building] = before
             near.update({wing.roof.building for wing in before.wings})
+        return laid
+
+    def _in_cell(self, cell: Cell) -> list[int]:
+        """The buildings of a cell, in the order of their first pixels."""
+        keys, numbers = self._by_cell
+        first, last = np.searchsorted(keys, _key_of(*cell) + np.arange(2))
+        found: list[int] = numbers[first:last].tolist()
+        return found
 
     @cached_property
-    def _cells(self) -> dict[Cell, list[int]]:
-        """The buildings of each cell, in the order of their first pixels."""
-        cells: dict[Cell, list[int]] = {}
-        for row, col, number in sorted((*anchor, number) for number, anchor in enumerate(self.buildings.anchor.tolist())):
-            cells.setdefault(_cell_of((row, col)), []).append(number)
-        return cells
+    def _by_cell(self) -> tuple[np.ndarray, np.ndarray]:
+        """The cell of each building as a number, sorted, and which building that is, (n,) each."""
+        rows, cols = self.buildings.anchor.T
+        keys = _key_of(rows // _CELL_PX, cols // _CELL_PX)
+        numbers = np.lexsort((cols, rows, keys))
+        return keys[numbers], numbers.astype(np.int32)
 
     def _tone_around(self, building: int) -> np.ndarray:
         row, col, height, width = self.buildings.bbox[building].tolist()
@@ -311,6 +320,9 @@ class Composer:
 
     def _own(self, building: int) -> np.ndarray:
         """(h, w) bool: a building within its bounds."""
+        return self._owns.of(building, self._found)
+
+    def _found(self, building: int) -> np.ndarray:
         row, col = self.buildings.origin
         box = Window(*self.buildings.bbox[building].tolist())
         return self._houses(box._replace(row=box.row - row, col=box.col - col)) == building + 1
@@ -385,6 +397,20 @@ def _under_roofs(ground: np.ndarray, built: np.ndarray) -> np.ndarray:
 def _cell_of(anchor: Sequence[int]) -> Cell:
     row, col = anchor
     return row // _CELL_PX, col // _CELL_PX
+
+
+def _key_of(row: np.ndarray | int, col: np.ndarray | int) -> np.ndarray:
+    """A cell, or several, as one whole number each."""
+    return np.asarray(row, np.int64) * 2**32 + col
+
+
+def _boxes(labels: np.ndarray) -> Iterable[tuple[int, tuple[slice, slice]]]:
+    """Each label above 0 of (h, w) int32, and the box around its pixels."""
+    if not labels.any():
+        return []
+    before = int(labels[labels > 0].min()) - 1  # numbers of a scene's buildings may be large
+    found = ndimage.find_objects(np.maximum(labels - before, 0))
+    return ((number, box) for number, box in enumerate(found, start=before + 1) if box is not None)
 
 
 def _grown(window: Window, by: int) -> Window:

@@ -1,7 +1,8 @@
 """Edges: buildings of a mask as lines, and how much of each pixel their roofs cover, so that no roof has the stairs of pixels."""
 
+import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import shapely
@@ -10,7 +11,9 @@ from shapely import affinity
 
 from orthoforge.geo.buildings import Buildings
 from orthoforge.geo.grid import Window
+from orthoforge.material.lately import Lately
 from orthoforge.material.outlines import outline_of
+from orthoforge.vectors.outlines import in_one_environment
 
 LARGEST_PX = 2048  # longer buildings keep the stairs of the mask
 SOFT_PX = 0.4  # a camera's blur
@@ -20,27 +23,36 @@ _TOUCH_PX, MEETING_PX = 5, 2
 _EDGE_PX, _EDGE_SLOPE = 1.8, 3.0
 _THIN_PX = 5
 _LEAST_COVER = 0.2  # of a building's pixel
+_KEPT_OUTLINES = 10_000  # of 2 KB
 _FAR = np.iinfo(np.int32).max
 
 
 @dataclass
 class Edges:
-    """Outlines of ``buildings``, in absolute pixels; ``own`` gives the pixels of one, (h, w) bool within its bounds."""
+    """Outlines of ``buildings``, in absolute pixels; ``own`` gives the pixels of one, (h, w) bool within its bounds.
+
+    What was looked at lately is remembered, or where this ``keeps`` it, all.
+    """
 
     buildings: Buildings
     own: Callable[[int], np.ndarray]
-    outlines: dict[int, shapely.Polygon | None] = field(default_factory=dict)
+    keeps: bool = False
+
+    def __post_init__(self) -> None:
+        self.outlines = Lately[int, shapely.Polygon | None](math.inf if self.keeps else _KEPT_OUTLINES)
 
     def keep(self, before: "Edges", numbers: Mapping[int, int]) -> None:
         """Take over outlines of another mask, by their ``numbers`` there and here."""
-        self.outlines |= {now: before.outlines[then] for then, now in numbers.items() if then in before.outlines}
+        self.outlines.take((numbers[then], outline) for then, outline in before.outlines.kept() if then in numbers)
 
     def drawn(self, ids: np.ndarray, window: Window) -> np.ndarray:
         """``ids`` (h, w) of a window in absolute pixels, each building inside of its outline. Where two touch, they do, also across
         a crack."""
         drawn, touching = ids.copy(), _touching(ids)
-        for number in _numbers(ids):
-            outline = self._outline(number - 1)
+        numbers = _numbers(ids)
+        with in_one_environment():
+            outlines = [self._outline(number - 1) for number in numbers]
+        for number, outline in zip(numbers, outlines, strict=True):
             if outline is None:
                 continue
             box, rows, cols = self._box(number - 1, window)
@@ -107,16 +119,17 @@ class Edges:
         return (slice(first[0], first[0] + len(rows)), slice(first[1], first[1] + len(cols))), rows, cols
 
     def _outline(self, building: int) -> shapely.Polygon | None:
-        if building not in self.outlines:
-            row, col, height, width = self.buildings.bbox[building].tolist()
-            outline = None
-            if max(height, width) <= LARGEST_PX:
-                more = self._cut_off(row, col, height, width)
-                outline = outline_of(np.pad(_whole(self.own(building)), more, mode="edge"))
-                outline = outline and affinity.translate(outline, col - more[1][0], row - more[0][0])
-            self.outlines[building] = outline
-            shapely.prepare(outline)
-        return self.outlines[building]
+        return self.outlines.of(building, self._outlined)
+
+    def _outlined(self, building: int) -> shapely.Polygon | None:
+        row, col, height, width = self.buildings.bbox[building].tolist()
+        if max(height, width) > LARGEST_PX:
+            return None
+        more = self._cut_off(row, col, height, width)
+        outline = outline_of(np.pad(_whole(self.own(building)), more, mode="edge"))
+        outline = outline and affinity.translate(outline, col - more[1][0], row - more[0][0])
+        shapely.prepare(outline)
+        return outline
 
     def _cut_off(self, row: int, col: int, height: int, width: int) -> tuple[tuple[int, int], tuple[int, int]]:
         """By how many pixels a building goes on beyond the mask: above and below, left and right."""
@@ -167,8 +180,12 @@ def _without_cracks(ids: np.ndarray) -> np.ndarray:
 def _whole(built: np.ndarray) -> np.ndarray:
     """What is ``built`` (h, w), without cracks and holes of a pixel: a mask has broken lines between houses, which would be rows of
     dots."""
-    ground = np.pad(~built, 2, constant_values=True)
-    return ~ndimage.binary_opening(ground, np.ones((2, 2), bool))[2:-2, 2:-2]
+    ground = np.ones((built.shape[0] + 2, built.shape[1] + 2), bool)
+    ground[1:-1, 1:-1] = ~built
+    lines = ground[1:] & ground[:-1]
+    squares = lines[:, 1:] & lines[:, :-1]  # of 2 × 2 px that are all ground
+    lines = squares[1:] | squares[:-1]
+    return ~(lines[:, 1:] | lines[:, :-1])
 
 
 def _numbers(ids: np.ndarray) -> list[int]:

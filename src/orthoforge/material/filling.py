@@ -1,4 +1,4 @@
-"""What fills the holes that the first piece of a patch leaves, as under the houses of its tile: ground that goes on from around them."""
+"""What fills the holes that the first piece of a patch leaves, as under the houses of its tile."""
 
 from dataclasses import dataclass
 
@@ -40,8 +40,8 @@ class Laid:
         return Beside(in_cells(self.shown * ring[..., None], CELL_PX) / np.maximum(share, 1e-6)[..., None], share)
 
     def shifts(self, shown: np.ndarray, covers: np.ndarray, left: np.ndarray, otherwise: np.ndarray) -> np.ndarray:
-        """(K + 1, B): by how much to move a piece that shows ``shown`` (P, P, B) where it ``covers`` (P, P), so that it has the tone
-        of what lies beside what is ``left`` (P, P); ``otherwise`` where the two have too little in common."""
+        """(K + 1, B): by how much to move a piece that shows ``shown`` (P, P, B) where it ``covers`` (P, P), so that it has the
+        tone of what lies beside what is ``left`` (P, P); ``otherwise`` where the two have too little in common."""
         both = self._ring(left) & covers
         if both.sum() < _LEAST_COMMON_PX:
             return otherwise

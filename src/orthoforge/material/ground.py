@@ -1,6 +1,5 @@
 """Ground over the plane: overlapping patches of real ground, of pieces that have the kind of ground that the mask has there."""
 
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -11,6 +10,7 @@ from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.continuing import CELL_PX, Beside, in_cells
 from orthoforge.material.cuts import between, softened
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.neighbours import earlier, turn_of
 from orthoforge.material.open_ground import smooth
@@ -23,6 +23,7 @@ REACH_PX = 24  # three times both, and the cells of a border
 _FILLS = 0.05  # of a tile: with so much of a kind it has texture for what no piece covers
 _ATTEMPTS = 32  # for each kind
 _KEPT = 128  # patches, of 1 MB each: those that a block of a scene meets, and those that these go on from
+_BUILT_KEPT = 10_000  # shares of patches that are built
 _PIECES = 1000  # more than a patch has
 _GRAIN = 104  # a purpose of chance
 
@@ -61,19 +62,19 @@ class Quilt:
         self._hop = self._side - self._overlap
         self._pieces = Pieces(self.library, self.allowed, self.seed, self._side, self._hop)
         self._seams = Seams(self._side, self._overlap, self._seen)
-        self._recent: OrderedDict[tuple[int, int], _Patch] = OrderedDict()
-        self._built: dict[tuple[int, int], float] = {}
+        self._recent = Lately[tuple[int, int], _Patch](_KEPT)
+        self._built = Lately[tuple[int, int], float](_BUILT_KEPT)
 
     def keep(self, before: "Quilt") -> None:
         """Take over patches of a quilt of the same tiles and seed, and their seams, where the same ground is wanted and the same
         lies beside them."""
         self._pieces = before._pieces.afresh()
         kept = set()
-        for patch, made in sorted(before._recent.items(), key=lambda item: turn_of(item[0])):
+        for patch, made in sorted(before._recent.kept(), key=lambda item: turn_of(item[0])):
             if made.wanted.is_like(self._wanted(self._window(patch))) and _alike(
                 made.beside, self._beside(patch, made.wanted.needed)
             ):
-                self._recent[patch] = made
+                self._recent.take([(patch, made)])
                 kept.add(patch)
         self._seams.keep(before._seams, kept)
 
@@ -92,9 +93,8 @@ class Quilt:
     def tone_at(self, row: float, col: float) -> np.ndarray:
         """The tone that ground has around a place, (B,)."""
         down, right = (round((place - self._side / 2) / self._hop) for place in (row, col))
-        if (down, right) not in self._built:
-            self._built[down, right] = self._wanted(self._window((down, right))).built
-        return self._pieces.tone_at(row, col, self._built[down, right])
+        built = self._built.of((down, right), lambda patch: self._wanted(self._window(patch)).built)
+        return self._pieces.tone_at(row, col, built)
 
     def _joined(self, low: np.ndarray, kinds: np.ndarray) -> np.ndarray:
         """Tones of pieces run into each other, of each of the ``kinds`` among themselves."""
@@ -136,13 +136,11 @@ class Quilt:
 
     def _made(self, patch: tuple[int, int]) -> _Patch:
         """A whole patch, laid of its pieces."""
-        if patch not in self._recent:
-            wanted = self._wanted(self._window(patch))
-            self._recent[patch] = self._laid(patch, wanted, self._beside(patch, wanted.needed))
-            if len(self._recent) > _KEPT:
-                self._recent.popitem(last=False)
-        self._recent.move_to_end(patch)
-        return self._recent[patch]
+        return self._recent.of(patch, self._laid_anew)
+
+    def _laid_anew(self, patch: tuple[int, int]) -> _Patch:
+        wanted = self._wanted(self._window(patch))
+        return self._laid(patch, wanted, self._beside(patch, wanted.needed))
 
     def _window(self, patch: tuple[int, int]) -> Window:
         row, col = (index * self._hop for index in patch)

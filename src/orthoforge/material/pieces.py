@@ -1,7 +1,7 @@
 """Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
 
 import copy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ from scipy import fft
 from orthoforge.material.chance import uniform
 from orthoforge.material.continuing import CELL_PX, Beside, Continuing, in_cells
 from orthoforge.material.filling import Laid
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.lines import MOST_HALF_PX
 from orthoforge.material.strips import Strip, Strips
@@ -33,6 +34,7 @@ _AGAIN = 0.3
 _BESIDE_ITSELF = 0.3  # how much a tile is disliked, also turned, that a patch beside shows
 _JOIN_SCALE = 60.0  # levels off what lies beside: so much, and a cell had better not be covered
 _COMPARED = 40  # tiles that fit best are compared with what lies beside
+_KEPT_BYTES = 48e6  # of patches that were chosen: some 2 KB each without strips, 100 KB with many
 _TONE, _TILE, _SHIFT, _TEAM = 100, 101, 102, 105  # purposes of chance
 
 
@@ -83,9 +85,9 @@ class Pieces:
     seed: int
     side: int
     hop: int
-    _chosen: dict[tuple[int, int], Chosen] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        self._chosen = _remembering()
         library, self._cells = self.library, self.library.size_px // CELL_PX
         size, count = self._cells * CELL_PX, len(self.allowed)
         tiles = self.allowed.tolist()
@@ -115,7 +117,7 @@ class Pieces:
     def afresh(self) -> "Pieces":
         """The same, before anything was chosen."""
         other = copy.copy(self)
-        other._chosen = {}
+        other._chosen = _remembering()
         return other
 
     def known(self, kinds: np.ndarray) -> np.ndarray:
@@ -124,9 +126,7 @@ class Pieces:
 
     def of(self, patch: tuple[int, int], wanted: Wanted, beside: Beside | None = None) -> Chosen:
         """What a patch is made of, so that it goes on from what lies ``beside`` it."""
-        if patch not in self._chosen:
-            self._chosen[patch] = self._choose(patch, wanted, beside)
-        return self._chosen[patch]
+        return self._chosen.of(patch, lambda patch: self._choose(patch, wanted, beside))
 
     def fits(self, piece: Piece, kinds: np.ndarray) -> np.ndarray:
         """(P, P) bool: where a piece has open ground of the wanted ``kinds``."""
@@ -168,9 +168,9 @@ class Pieces:
         liking = self._liking(patch) - _BUILT * np.maximum(wanted.built - self._built, 0)
         if beside:
             liking -= _BESIDE_ITSELF * np.array([self.library.names[tile] in beside.tiles for tile in self.allowed.tolist()])
-        middle = [index * self.hop + self.side / 2 for index in patch]
-        targets, strips = self._tones_at(*middle, wanted.built), list[Strip]()
-        corners, down, along = self._corners(*middle)
+        row, col = (index * self.hop + self.side / 2 for index in patch)
+        targets, strips = self._tones_at(row, col, wanted.built), list[Strip]()
+        corners, down, along = self._corners(row, col)
         weights = np.outer((1 - down, down), (1 - along, along)).ravel()
         left = wanted.needed.copy()
         for kind in self.library.line_kinds:
@@ -283,6 +283,10 @@ class Pieces:
 def _near_or_far(near: np.ndarray) -> np.ndarray:
     """1 where something is ``near``, -1 elsewhere."""
     return np.where(near, np.float32(1), np.float32(-1))
+
+
+def _remembering() -> Lately[tuple[int, int], Chosen]:
+    return Lately(_KEPT_BYTES, lambda chosen: 2000 + sum(of.at.nbytes + of.rows.nbytes + of.cols.nbytes for of in chosen.strips))
 
 
 def _lenders(shares: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from scipy import ndimage
 from orthoforge.geo.grid import Window
 from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import softened
+from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library, Roof
 from orthoforge.material.plain_roofs import ACROSS, ALONG, FLAT, Plainness, inner_sides, upright
 from orthoforge.material.quilted_roofs import Quilted, quilted
@@ -53,6 +54,7 @@ _TONE_SHARE = 0.4
 _RIDGE = 1.2  # so much longer than broad is a roof whose ridge is known
 _ROOF, _DEALT, _PLAIN_ROOF, _MIRRORED = 200, 201, 202, 203
 _REMEMBERED = 64  # tiles, of 0.6 MB, from one mask to the next
+_KEPT_BYTES = 64e6  # of buildings of the library, of 0.1 MB each in tiles of 224 px
 Near = Set[tuple[int, int]]
 """Of which buildings of the library the buildings near have roofs."""
 NOTHING: Near = frozenset()
@@ -112,7 +114,10 @@ class Roofs:
     seed: int
     turned: np.ndarray | None = None
     _splines: dict[int, np.ndarray] = field(default_factory=dict)
-    _owns: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._owns = Lately[tuple[int, int], np.ndarray](_KEPT_BYTES, lambda nearest: nearest.nbytes)
+        self._tones = Lately[int, np.ndarray](_KEPT_BYTES / 2, lambda tone: tone.nbytes)
 
     @cached_property
     def _sources(self) -> tuple[list[Roof], np.ndarray]:
@@ -132,6 +137,11 @@ class Roofs:
             for one in sources
         ]
         return sources, np.column_stack([np.array(rows).reshape(-1, 7), _leafy(sources)])
+
+    @cached_property
+    def _numbers(self) -> np.ndarray:
+        """(n,): the building of each of these roofs, as a number."""
+        return _numbers(self._sources[0])
 
     @cached_property
     def _colours(self) -> tuple[np.ndarray, np.ndarray]:
@@ -196,7 +206,7 @@ class Roofs:
             return []
         off = np.linalg.norm(np.array([self.library.tone(roof.tile) for roof in sources]) - tone, axis=1) / _TONE_SCALE
         against = _UNLIKE * (1 - alike) + np.abs(longer) + np.abs(wider) + turned / _TURN + leafy + off
-        roof = sources[self._drawn(sources, np.where(fits, against, np.inf), anchor, near)]
+        roof = sources[self._drawn(_numbers(sources), np.where(fits, against, np.inf), anchor, near)]
         return [self._laid(roof, around, (self.seed, *anchor), _TONE_SHARE * (tone - self.library.tone(roof.tile)))]
 
     def of_building(
@@ -240,7 +250,7 @@ class Roofs:
         if longest > _RIDGE * min(target.width, target.height):
             runs = ALONG if target.width > target.height else ACROSS
             against += _ACROSS * np.array([plain.ridge not in (FLAT, runs) for _, plain in sources])
-        at = self._drawn([roof for roof, _ in sources], np.where(fits, against, np.inf), (*anchor, 0), near)
+        at = self._drawn(_numbers([roof for roof, _ in sources]), np.where(fits, against, np.inf), (*anchor, 0), near)
         (roof, plain), keys = sources[at], (self.seed, *anchor, 0)
         shift = _TONE_SHARE * (tone - self.library.tone(roof.tile))
         if not is_quilted[at]:
@@ -256,7 +266,7 @@ class Roofs:
 
     def _chosen(self, target: Rectangle, keys: tuple[int, ...], tone: np.ndarray, first: Roof | None, near: Near) -> Roof | None:
         """A roof for a wing of a building, like its ``first`` wing's where that is given."""
-        sources, about = self._sources
+        (sources, about), numbers = self._sources, self._numbers
         if not sources:
             return None
         longer, wider = np.log(target.width) - about[:, 0], np.log(target.height) - about[:, 1]
@@ -272,7 +282,7 @@ class Roofs:
             off += _ALIKE * np.abs(about[:, 5] - first.variety) + _OTHER_ROOF * np.array([roof is not first for roof in sources])
         against = apart + turned / _TURN + _GAPS * (1 - about[:, 3]) + about[:, 4] + off
         against += about[:, 7] * _seen(target)
-        return sources[self._drawn(sources, against, keys, near)]
+        return sources[self._drawn(numbers, against, keys, near)]
 
     def _mirrored(self, roof: Roof, keys: tuple[int, ...]) -> tuple[int, int]:
         """Whether a roof is mirrored, by chance, along an axis that is nearly square to the light, which then still comes from its
@@ -287,14 +297,14 @@ class Roofs:
             return 1, 1
         return (-1, 1) if less == abs(along) else (1, -1)
 
-    def _drawn(self, sources: Sequence[Roof], against: np.ndarray, keys: tuple[int, ...], near: Near) -> int:
-        """The number of one of the roofs that least speaks ``against``, by chance.
+    def _drawn(self, numbers: np.ndarray, against: np.ndarray, keys: tuple[int, ...], near: Near) -> int:
+        """Which of the roofs that least speaks ``against``, by chance; ``numbers`` (n,) say of which building each is.
 
         A building is dealt half of all, and what is ``near`` is not to be seen again.
         """
-        against = against + _NOT_DEALT * (uniform(self.seed, _DEALT, *keys, np.arange(len(sources))) < 0.5)
+        against = against + _NOT_DEALT * (uniform(self.seed, _DEALT, *keys, np.arange(len(numbers))) < 0.5)
         if near:
-            against += _SEEN_NEAR * np.array([roof.building in near for roof in sources])
+            against += _SEEN_NEAR * np.isin(numbers, [_number(*building) for building in near])
         nearest = np.argsort(against, kind="stable")[:_CANDIDATES]
         chance = np.exp(-(against[nearest] - against[nearest[0]]) / _CHOICE).cumsum()
         at = np.searchsorted(chance, float(uniform(self.seed, _ROOF, *keys)) * chance[-1])
@@ -341,12 +351,15 @@ class Roofs:
         image += laid.shift.astype(np.float32)
         return image[_AROUND_PX:-_AROUND_PX, _AROUND_PX:-_AROUND_PX]
 
-    def lay_beside(self, laid: LaidRoof, window: Window, off_px: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def lay_beside(
+        self, laid: LaidRoof, window: Window, off_px: np.ndarray, asked: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """What lies beside the roof's own building, for the pixels (h, w) of a window that are ``off_px`` (h, w) off the walls: its
         texture (h, w, B) float32, and from 0 to 1, (h, w) each, how much of the ground's tone belongs below it and how much of both
         is to be seen.
 
-        Where its own building has neighbours, or is of another outline, nothing is.
+        Where its own building has neighbours, or is of another outline, nothing is. Texture and tone are made where they are
+        ``asked`` for, (h, w) bool.
         """
         if isinstance(laid.made, Quilted):  # Beside it its own surroundings would come again and again.
             return np.zeros((*off_px.shape, self.library.bands), np.float32), np.zeros(off_px.shape), np.zeros(off_px.shape)
@@ -356,41 +369,49 @@ class Roofs:
         fits = (there > 0) & (np.abs(there - off_px) <= _OFF_PX)
         seen = np.clip(2 * ndimage.gaussian_filter(fits.astype(np.float32), 1.0, truncate=2) - 1, 0, 1)
         seen *= np.clip((BESIDE_PX - off_px) / _FADING_PX, 0, 1)
-        shown = [ndimage.map_coordinates(band, at, order=3, prefilter=False, mode="mirror") for band in self._spline(tile)]
-        tone = [
-            ndimage.map_coordinates(band.astype(np.float32), at, order=1, mode="nearest")
-            for band in np.moveaxis(self.library.layers(tile)[0], 2, 0)
-        ]
-        toned = _toned(np.stack(shown), np.stack(tone))
-        return np.stack([colour - toned * of_ground for colour, of_ground in zip(shown, tone, strict=True)], axis=-1), toned, seen
+        at = at[:, asked]
+        shown = np.stack(
+            [ndimage.map_coordinates(band, at, order=3, prefilter=False, mode="mirror") for band in self._spline(tile)]
+        )
+        tone = np.stack([ndimage.map_coordinates(band, at, order=1, mode="nearest") for band in self._tones.of(tile, self._tone)])
+        texture, toned = np.zeros((*asked.shape, len(tone)), np.float32), np.zeros(asked.shape, np.float32)
+        share = _toned(shown, tone)
+        toned[asked], texture[asked] = share, (shown - share * tone).T
+        return texture, toned, seen
+
+    def _tone(self, tile: int) -> np.ndarray:
+        """(B, S, S): the tone of a tile's ground."""
+        return np.ascontiguousarray(np.moveaxis(self.library.layers(tile)[0], 2, 0), np.float32)
 
     def trimmed(self) -> "Roofs":
         """The same, without what it remembers of tiles where that has become much."""
-        for remembered in (self._splines, self._owns):
-            if len(remembered) > _REMEMBERED:
-                remembered.clear()
+        if len(self._splines) > _REMEMBERED:
+            self._splines.clear()
         return self
 
     def _on_roof(self, roof: Roof, source: np.ndarray) -> np.ndarray:
         """Places (2, ...) in a roof's tile, those beside its building mirrored at its edge."""
-        own, nearest = self._own(roof)
+        nearest = self._owns.of(roof.building, self._nearest)
         at = np.rint(source).astype(int).clip(0, self.library.size_px - 1)
-        edge = nearest[:, *at]
+        edge = nearest[:, *at].astype(int)
+        off = (edge != at).any(axis=0)
+        if not off.any():
+            return source
         mirrored = 2 * edge - source
-        is_on = own[tuple(np.rint(mirrored).astype(int).clip(0, self.library.size_px - 1))]
-        return np.where(own[tuple(at)], source, np.where(is_on, mirrored, edge))
+        there = np.rint(mirrored).astype(int).clip(0, self.library.size_px - 1)
+        is_on = (nearest[:, *there] == there).all(axis=0)
+        return np.where(off, np.where(is_on, mirrored, edge), source)
 
-    def _own(self, roof: Roof) -> tuple[np.ndarray, np.ndarray]:
-        """Where the building stands that a roof is of, cracks in it included, (S, S) bool, and the pixel of it nearest to each,
-        (2, S, S)."""
-        key = roof.tile, roof.label
-        if key not in self._owns:
-            own = np.pad(self.library.labels(roof.tile) == roof.label, 3, mode="edge")
-            own = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3]
-            inner = ndimage.binary_erosion(own, border_value=1)  # pixels of its walls show what lies beside them too
-            own = inner if inner.any() else own
-            self._owns[key] = own, ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
-        return self._owns[key]
+    def _nearest(self, building: tuple[int, int]) -> np.ndarray:
+        """The pixel nearest to each of a tile where a building of it stands, cracks in it included, (2, S, S): itself, where it
+        does."""
+        tile, label = building
+        own = np.pad(self.library.labels(tile) == label, 3, mode="edge")
+        own = ndimage.binary_closing(own, iterations=2)[3:-3, 3:-3]
+        inner = ndimage.binary_erosion(own, border_value=1)  # pixels of its walls show what lies beside them too
+        own = inner if inner.any() else own
+        nearest = ndimage.distance_transform_edt(~own, return_distances=False, return_indices=True)
+        return nearest.astype(np.min_scalar_type(self.library.size_px))
 
     def _spline(self, tile: int) -> np.ndarray:
         """(B, S, S) coefficients of cubic splines through a tile's image."""
@@ -403,13 +424,22 @@ class Roofs:
 
 
 def _toned(shown: np.ndarray, tone: np.ndarray) -> np.ndarray:
-    """(h, w) from 0 to 1: how much of the ``tone`` of the ground (B, h, w) there is in what is ``shown`` (B, h, w).
+    """(n,) from 0 to 1: how much of the ``tone`` of the ground (B, n) there is in what is ``shown`` (B, n).
 
     All in the sun, and in the shade as much as it leaves. In walls and leaves, of another colour, there is none.
     """
     light = np.clip((shown * tone).sum(axis=0) / np.maximum((tone**2).sum(axis=0), 1), 0, 1)
     off = ((shown - light * tone) ** 2).mean(axis=0)
     return light * np.exp(-off / (2 * _SOIL**2))
+
+
+def _numbers(roofs: Sequence[Roof]) -> np.ndarray:
+    """(n,): the building of each roof, as one whole number."""
+    return np.array([_number(*roof.building) for roof in roofs], np.int64)
+
+
+def _number(tile: int, label: int) -> int:
+    return tile * 2**32 + label
 
 
 def _share_of_first(wings: list[Rectangle]) -> float:

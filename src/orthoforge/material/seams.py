@@ -4,14 +4,16 @@ Each seam is a function of the patches that meet there and of no others, so that
 """
 
 from collections.abc import Callable, Container
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from orthoforge.material.cuts import least_cut
+from orthoforge.material.lately import Lately
 
 _STEP = 30.0  # what each pixel of a seam costs, as a difference of so many squared levels: under roofs, where nothing else does
 _END_PX = 4  # a seam ends where the columns that far off differ least
+_KEPT = 4096  # seams of 1 KB each: more than a row of blocks has in a scene of 60 000 px
 
 
 @dataclass
@@ -22,15 +24,19 @@ class Seams:
     side: int
     overlap: int
     patch: Callable[[tuple[int, int], tuple[slice, slice]], tuple[np.ndarray, np.ndarray]]
-    _beside: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
-    _below: dict[tuple[int, int], np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self._beside = Lately[tuple[int, int], np.ndarray](_KEPT)
+        self._below = Lately[tuple[int, int], np.ndarray](_KEPT)
 
     def keep(self, before: "Seams", patches: Container[tuple[int, int]]) -> None:
         """Take over the seams between ``patches``, which are the same here."""
         for reach, mine, its in ((1, self._beside, before._beside), (2, self._below, before._below)):
-            for (row, col), cut in its.items():
-                if all((row + down, col + right) in patches for down in range(reach) for right in range(2)):
-                    mine[row, col] = cut
+            mine.take(
+                ((row, col), cut)
+                for (row, col), cut in its.kept()
+                if all((row + down, col + right) in patches for down in range(reach) for right in range(2))
+            )
 
     def mine(self, patch: tuple[int, int], inside: tuple[slice, slice]) -> np.ndarray:
         """(h, w) bool: where a patch is seen, in a part of it."""
@@ -55,23 +61,25 @@ class Seams:
 
     def _cut_beside(self, row: int, col: int) -> np.ndarray:
         """(P,): from which column of their overlap on the patch right of (row, col) is seen, in each of their rows."""
-        if (row, col) not in self._beside:
-            hop, lines = self.side - self.overlap, slice(0, self.side)
-            left, seen = self.patch((row, col), (lines, slice(hop, self.side)))
-            right, _ = self.patch((row, col + 1), (lines, slice(0, self.overlap)))
-            self._beside[row, col] = least_cut(_cost(left, right, seen))
-        return self._beside[row, col]
+        return self._beside.of((row, col), self._beside_anew)
+
+    def _beside_anew(self, patch: tuple[int, int]) -> np.ndarray:
+        (row, col), hop, lines = patch, self.side - self.overlap, slice(0, self.side)
+        left, seen = self.patch((row, col), (lines, slice(hop, self.side)))
+        right, _ = self.patch((row, col + 1), (lines, slice(0, self.overlap)))
+        return least_cut(_cost(left, right, seen))
 
     def _cut_below(self, row: int, col: int) -> np.ndarray:
         """(hop,): from which row of their overlap on the patches below are seen, from the middle of patch (row, col) to that of the
         patch right of it."""
-        if (row, col) not in self._below:
-            hop = self.side - self.overlap
-            upper, seen = self._row(row, col, slice(hop, self.side))
-            lower, _ = self._row(row + 1, col, slice(0, self.overlap))
-            cost = _cost(upper, lower, seen).T
-            self._below[row, col] = least_cut(cost, first=self._end(row, col), last=self._end(row, col + 1))
-        return self._below[row, col]
+        return self._below.of((row, col), self._below_anew)
+
+    def _below_anew(self, patch: tuple[int, int]) -> np.ndarray:
+        (row, col), hop = patch, self.side - self.overlap
+        upper, seen = self._row(row, col, slice(hop, self.side))
+        lower, _ = self._row(row + 1, col, slice(0, self.overlap))
+        cost = _cost(upper, lower, seen).T
+        return least_cut(cost, first=self._end(row, col), last=self._end(row, col + 1))
 
     def _row(self, row: int, col: int, lines: slice) -> tuple[np.ndarray, np.ndarray]:
         """Some lines of a row of patches from the middle of one to that of the next: image, and where it is seen."""

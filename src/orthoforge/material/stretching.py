@@ -119,11 +119,12 @@ def axis_of(picture: np.ndarray, target: float, *, keys: tuple[int, ...]) -> Axi
     longest = max(1, int(_LONGEST_JUMP * width))
     count = -(-missing // longest) if missing > 0 else int(missing < 0)
     jumps, cuts, before, start = [], [], 0, 0
-    busy = _busy(picture)
+    busy = _busy(picture) if count else None
     for number in range(count):
         is_free = number < count - 1 and width >= _VARIED_PX
         varied = _VARIED * (uniform(*keys, _JUMP, number, np.arange(_TRIES)) - 0.5) * is_free
         tries = {round(missing * (number + 1 + more) / count) - before for more in varied.tolist()}
+        assert busy is not None
         _, jump, cut = min((_cut(picture, busy, jump, start) for jump in sorted(tries)), key=lambda found: found[0])
         jumps.append(jump)
         cuts.append(cut + before)

@@ -61,20 +61,18 @@ def _height(wing: Rectangle, rows: np.ndarray, cols: np.ndarray) -> np.ndarray:
 
 def _largest(free: np.ndarray) -> tuple[int, int, int, int]:
     """The largest rectangle of cells that are all ``free``: top, bottom, first and last column, the ends excluded."""
-    best, found = 0, (0, 1, 0, 1)
     height, width = free.shape
-    heights = np.zeros(width + 1, int)
-    for row in range(height):
-        heights[:-1] = np.where(free[row], heights[:-1] + 1, 0)
-        open_at: list[tuple[int, int]] = []  # (first column, height) of rectangles that go on
-        for col, tall in enumerate(heights.tolist()):
-            first = col
-            while open_at and open_at[-1][1] >= tall:
-                first, lower = open_at.pop()
-                if lower * (col - first) > best:
-                    best, found = lower * (col - first), (row - lower + 1, row + 1, first, col)
-            open_at.append((first, tall))
-    return found
+    rows, cols = np.arange(height, dtype=np.int32)[:, None], np.arange(width, dtype=np.int32)
+    tall = rows - np.maximum.accumulate(np.where(free, np.int32(-1), rows), axis=0)  # free cells from here upwards
+    # Of each row (H), last column (W) and first one (W, the rightmost first): how tall it is, how wide, and how large.
+    firsts = cols[::-1]
+    begun = cols[:, None] >= firsts
+    lower = np.minimum.accumulate(np.where(begun, tall[:, :, None], np.int32(height)), axis=1)
+    area = lower * np.maximum(cols[:, None] - firsts + 1, 0)
+    row, last, at = np.unravel_index(int(area.argmax()), area.shape)
+    if not area[row, last, at]:
+        return 0, 1, 0, 1
+    return int(row - lower[row, last, at] + 1), int(row + 1), int(firsts[at]), int(last + 1)
 
 
 def _grown(part: tuple[int, int, int, int], cells: np.ndarray, left: np.ndarray) -> tuple[int, int, int, int]:

@@ -433,11 +433,12 @@ class TrainedGenerator:
 
     @property
     def reach_px(self) -> int:
-        """How many pixels beyond an output pixel the network looks. Statistics of the image are not counted.
+        """How many pixels beyond an output pixel the network looks; 0 where it refines nothing and is not asked.
 
-        Which pixels are one building is not counted either, wherever the building ends: see ``buildings_of``.
+        Statistics of the image are not counted. Which pixels are one building is not counted either, wherever the building ends:
+        see ``buildings_of``. What a canvas needs around a window it reads itself.
         """
-        return self.network.reach
+        return 0 if self._is_bare else self.network.reach
 
     @property
     def is_noisy(self) -> bool:

@@ -76,8 +76,7 @@ class Composers:
         with self._lock:
             before = self._kept.pop(key, None)  # nobody else has it meanwhile
         if before is None:
-            composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes, sun=sun)
-            composer.keeps = True
+            composer = Composer.of(library, buildings, seed=seed, place=place, classes=classes, sun=sun, keeps=True)
         else:
             composer = before.after(buildings, classes)
         canvas = composer.canvas(Window(0, 0, *buildings.shape))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 import shapely
 from affine import Affine
+from rasterio import Env
 from rasterio.features import shapes
 
 from orthoforge.geo.grid import Grid
@@ -46,6 +47,11 @@ def footprints_of_strips(
     return list(shapely.transform(_without_stairs(exact, simplify_px), lambda xy: applied(grid.transform, xy)))
 
 
+def in_one_environment() -> Env:
+    """Calls within share an environment of GDAL, which else each makes anew: of small masks that is a part of the work."""
+    return Env()
+
+
 def _buildings(strips: Iterable[np.ndarray]) -> Iterator[shapely.Polygon]:
     """Outlines in pixels along the pixels' sides, whole also where a building lies in several strips."""
     return (outline for _, outline in connected_parts((strip > 0).view(np.uint8) for strip in strips))
@@ -84,6 +90,8 @@ def _without_stairs(exact: np.ndarray, simplify_px: float) -> np.ndarray:
     outlines = shapely.simplify(_steps_cut(exact), simplify_px, preserve_topology=True)
     changed = np.ones(len(exact), bool)
     broken = ~shapely.is_valid(outlines) | shapely.is_empty(outlines)
+    if len(exact) == 1:  # as of a building that is looked at by itself
+        return exact if broken[0] else outlines
     while True:
         outlines[broken] = exact[broken]
         changed[broken] = False
@@ -103,8 +111,10 @@ def _steps_cut(polygons: np.ndarray) -> np.ndarray:
 
     The middles lie on both sides of the edge that was rasterized, the steps' corners further off it.
     """
-    kind, points, (ring_ends, polygon_ends) = shapely.to_ragged_array(polygons)
-    starts, ends = ring_ends[:-1], ring_ends[1:] - 1  # each ring's last point is its first again
+    rings, polygon_of = shapely.get_rings(polygons, return_index=True)
+    points, ring_ends = shapely.get_coordinates(rings), np.cumsum(shapely.get_num_coordinates(rings))
+    ends = ring_ends - 1  # each ring's last point is its first again
+    starts = np.append(0, ring_ends[:-1])
     inner = np.ones(len(points), bool)
     inner[ends] = False
     along = np.diff(points, axis=0, append=points[-1:])[inner]  # from each corner to the next
@@ -119,5 +129,6 @@ def _steps_cut(polygons: np.ndarray) -> np.ndarray:
         -1, 2
     )
     closed = np.insert(cut, 2 * (first + lengths), cut[2 * first], axis=0)
-    ends_now = np.concatenate([[0], np.cumsum(2 * lengths + 1)])
-    return shapely.from_ragged_array(kind, closed, (ends_now, polygon_ends))
+    ring_of = np.repeat(np.arange(len(lengths)), 2 * lengths + 1)
+    rings_now = np.asarray(shapely.linearrings(closed, indices=ring_of))
+    return np.asarray(shapely.polygons(rings_now, indices=polygon_of))
