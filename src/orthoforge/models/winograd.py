@@ -42,13 +42,29 @@ def gradients(x: Tensor, weight: Tensor, gradient: Tensor, padding: int = 0) -> 
     kernels = torch.bmm(products.transpose(1, 2), _seen(x, padding))  # (36, O, C)
     of_weight = _along_both_axes(maps.kernel.t(), kernels).view(KERNEL, KERNEL, *weight.shape[:2]).permute(2, 3, 0, 1)
     seen = _along_both_axes(maps.seen.t(), torch.bmm(products, _kernels(weight)))  # (36, tiles, C)
-    seen = seen.view(SEEN, SEEN, count, rows, cols, -1)
-    image = x.new_zeros(count, rows * MADE + KERNEL - 1, cols * MADE + KERNEL - 1, x.shape[1])
-    for i in range(SEEN):
-        for j in range(SEEN):
-            image[:, i : i + rows * MADE : MADE, j : j + cols * MADE : MADE] += seen[i, j]
+    image = _overlaid(seen.view(SEEN, SEEN, count, rows, cols, -1).permute(2, 3, 0, 4, 1, 5))
     of_x = image[:, padding : padding + x.shape[2], padding : padding + x.shape[3]].permute(0, 3, 1, 2)
     return of_x.contiguous(memory_format=torch.channels_last), of_weight
+
+
+def tiles(image: torch.Size, padding: int) -> int:
+    """How many tiles images (N, C, H, W) between ``padding`` zeros are made in."""
+    count, _, *sides = image
+    rows, cols = (_tiles(side + 2 * padding - KERNEL + 1) for side in sides)
+    return count * rows * cols
+
+
+def _overlaid(seen: Tensor) -> Tensor:
+    """The sum, (N, H, W, C), of tiles (N, rows, 6, cols, 6, C) at their places: each sees two pixels of the next along both axes."""
+    count, rows, _, cols, _, channels = seen.shape
+    image = seen.new_empty(count, rows + 1, MADE, cols + 1, MADE, channels)
+    image[:, rows:], image[:, :rows, :, cols:] = 0, 0
+    image[:, :rows, :, :cols] = seen[:, :, :MADE, :, :MADE]
+    over = SEEN - MADE
+    image[:, 1:, :over, :cols] += seen[:, :, MADE:, :, :MADE]
+    image[:, :rows, :, 1:, :over] += seen[:, :, :MADE, :, MADE:]
+    image[:, 1:, :over, 1:, :over] += seen[:, :, MADE:, :, MADE:]
+    return image.view(count, (rows + 1) * MADE, (cols + 1) * MADE, channels)
 
 
 def _seen(x: Tensor, padding: int) -> Tensor:
