@@ -133,15 +133,18 @@ class _Transposed(torch.autograd.Function):
 class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        forms = winograd.forms(x, weight, padding)
+        ctx.save_for_backward(x, weight, *forms)
         ctx.padding = padding
-        made = winograd.convolved(x, weight, padding)
-        return made if bias is None else made.add_(bias[:, None, None])
+        return winograd.convolved(x, weight, padding, bias, forms)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        of_x, of_weight = winograd.gradients(x, weight, gradient.contiguous(memory_format=torch.channels_last), ctx.padding)
+        x, weight, *forms = ctx.saved_tensors
+        # Where gradients shall have gradients, forms have to follow from x and weight again.
+        given = None if torch.is_grad_enabled() else winograd.Forms(*forms)
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        of_x, of_weight = winograd.gradients(x, weight, gradient, ctx.padding, given)
         return of_x, of_weight, _bias_gradient(ctx, gradient), None
 
 

@@ -1,6 +1,6 @@
 """What networks are made of: norms, upsampling, dropout, initial weights."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -57,9 +57,39 @@ def reflected(x: Tensor, px: int) -> Tensor:
     """
     kind = x.device.type
     if not torch.is_autocast_enabled(kind):
+        if kind == "cpu" and x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            made: Tensor = _Reflected.apply(x, px)  # type: ignore[no-untyped-call]
+            return made
         return F.pad(x, (px,) * 4, mode="reflect")
     with torch.autocast(kind, enabled=False):
         return F.pad(x.to(torch.get_autocast_dtype(kind)), (px,) * 4, mode="reflect")
+
+
+class _Reflected(torch.autograd.Function):
+    """On a processor PyTorch takes several passes for the gradient; but for the borders it is a copy."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, px: int) -> Tensor:
+        ctx.px = px
+        return F.pad(x, (px,) * 4, mode="reflect")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        px = ctx.px
+        height, width = (side - 2 * px for side in gradient.shape[2:])
+        # Where pixels come from, and what they were reflected to, along both axes; the first of each are not reflected.
+        rows, cols = (
+            ((slice(0, side), slice(px, px + side)), (slice(1, px + 1), slice(0, px)), (slice(side - px - 1, side - 1), slice(-px, None)))
+            for side in (height, width)
+        )
+        of_x = gradient[..., rows[0][1], cols[0][1]].clone(memory_format=torch.preserve_format)
+        for row, (here, there) in enumerate(rows):
+            for col, (left, seen) in enumerate(cols):
+                if row or col:
+                    flipped = [axis for axis, is_reflected in ((2, row), (3, col)) if is_reflected and px > 1]
+                    border = gradient[..., there, seen]
+                    of_x[..., here, left] += border.flip(flipped) if flipped else border
+        return of_x, None
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):
