@@ -1,6 +1,6 @@
 """What networks are made of: norms, upsampling, dropout, initial weights."""
 
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -75,21 +75,24 @@ class _Reflected(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        px = ctx.px
-        height, width = (side - 2 * px for side in gradient.shape[2:])
-        # Where pixels come from, and what they were reflected to, along both axes; the first of each are not reflected.
-        rows, cols = (
-            ((slice(0, side), slice(px, px + side)), (slice(1, px + 1), slice(0, px)), (slice(side - px - 1, side - 1), slice(-px, None)))
-            for side in (height, width)
-        )
-        of_x = gradient[..., rows[0][1], cols[0][1]].clone(memory_format=torch.preserve_format)
-        for row, (here, there) in enumerate(rows):
-            for col, (left, seen) in enumerate(cols):
-                if row or col:
-                    flipped = [axis for axis, is_reflected in ((2, row), (3, col)) if is_reflected and px > 1]
-                    border = gradient[..., there, seen]
-                    of_x[..., here, left] += border.flip(flipped) if flipped else border
+        (itself_row, *rows), (itself_col, *cols) = (_reflections(side - 2 * ctx.px, ctx.px) for side in gradient.shape[2:])
+        of_x = gradient[..., itself_row.lies, itself_col.lies].clone()
+        borders = [(row, itself_col, [2]) for row in rows] + [(itself_row, col, [3]) for col in cols]
+        for row, col, axes in [*borders, *((row, col, [2, 3]) for row in rows for col in cols)]:
+            border = gradient[..., row.lies, col.lies]
+            of_x[..., row.comes_from, col.comes_from] += border.flip(axes) if ctx.px > 1 else border
         return of_x, None
+
+
+class _Reflection(NamedTuple):
+    comes_from: slice
+    lies: slice
+
+
+def _reflections(side: int, px: int) -> list[_Reflection]:
+    """Along an axis: the pixels themselves, and those that are reflected before and after them."""
+    places = slice(0, side), slice(1, px + 1), slice(side - px - 1, side - 1)
+    return [_Reflection(*both) for both in zip(places, (slice(px, px + side), slice(0, px), slice(px + side, None)), strict=True)]
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):

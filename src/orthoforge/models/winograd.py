@@ -73,7 +73,7 @@ def tiles(image: torch.Size, padding: int) -> int:
 
 
 def _overlaid(seen: Tensor) -> Tensor:
-    """The sum, (N, H, W, C), of tiles (N, rows, 6, cols, 6, C) at their places: each sees two pixels of the next along both axes."""
+    """The sum, (N, H, W, C), of tiles (N, rows, 6, cols, 6, C) at their places: each sees two pixels of the next."""
     count, rows, _, cols, _, channels = seen.shape
     image = seen.new_empty(count, rows + 1, MADE, cols + 1, MADE, channels)
     image[:, rows:], image[:, :rows, :, cols:] = 0, 0
