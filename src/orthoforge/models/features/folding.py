@@ -156,7 +156,8 @@ class _Clamped(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         (y,) = ctx.saved_tensors
-        return torch.ops.aten.hardtanh_backward(gradient, y, 0, 6)
+        passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, y, 0, 6)
+        return passed
 
 
 def _only_looks(x: Tensor) -> bool:
