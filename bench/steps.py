@@ -3,14 +3,15 @@
     python -m bench.steps --against PATH [--recipe orthoforge-s] [--rounds 12] [--precision auto] [--threads 1]
                           [--batch N] [--compile]
 
-Two processes, one of each checkout, take the same steps on the same crops in turns. Medians of CPU seconds, and the median ratio:
-other work on the machine slows both alike. Nothing but the package is taken from the other checkout. ``--batch`` takes fewer images
-than the recipe has in a batch. With ``--compile`` the networks here are compiled, and there they are not: ``--against .`` says what
-that brings, and after how long.
+Two processes, one of each checkout, take the same steps on the same crops in turns. Medians of CPU seconds, the median ratio, and
+that of the quickest steps: other work on the machine slows both, but seldom alike. Then the most memory of both processes. Nothing
+but the package is taken from the other checkout. ``--batch`` takes fewer images than the recipe has in a batch. With ``--compile``
+the networks here are compiled, and there they are not: ``--against .`` says what that brings, and after how long.
 """
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -50,6 +51,7 @@ def work(tiles: str, recipe_name: str, precision: str, threads: int, batch_size:
             began = time.process_time()
             train_step(training, batches[number % len(batches)])
             print(time.process_time() - began, flush=True)
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)  # Linux says kB
 
 
 def started(checkout: Path, *words: str) -> subprocess.Popen[str]:
@@ -95,13 +97,14 @@ def main() -> None:
         if options.compile:
             print(f"the first two steps of both took {time.monotonic() - began:.0f} s of clock, compilation included", flush=True)
         rounds = [[step_s(process) for process in processes] for _ in range(options.rounds)]
-        for process in processes:
-            process.communicate()
+        peaks = [float(process.communicate()[0]) for process in processes]
     other, own = map(statistics.median, zip(*rounds, strict=True))
+    least = min(first for first, _ in rounds) / min(second for _, second in rounds)
     ratios = [first / second for first, second in rounds]
     batch = f", batches of {options.batch}" if options.batch else ""
     print(f"{options.recipe}{batch}, {options.precision}, {options.threads} threads: {other:.3f} s there, {own:.3f} s here, of CPU")
     print(f"  ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f} over {len(ratios)} rounds)")
+    print(f"  ratio of the quickest steps {least:.2f}; at most {peaks[0]:.0f} MB there, {peaks[1]:.0f} MB here")
 
 
 if __name__ == "__main__":

@@ -74,9 +74,12 @@ def test_with_classes_too(forgetful, monkeypatch):
 def test_roofs_that_were_forgotten_are_chosen_again_with_few_more(forgetful, monkeypatch):
     monkeypatch.setattr(canvases, "_KEPT_ROOFS", 60)  # of a block and of what lies around it
     chosen, choose = [], Composer._roofs_of
-    monkeypatch.setattr(
-        Composer, "_roofs_of", lambda self, building, *among: chosen.append(building) or choose(self, building, *among)
-    )
+
+    def counted(self, building, *among):
+        chosen.append(building)
+        return choose(self, building, *among)
+
+    monkeypatch.setattr(Composer, "_roofs_of", counted)
     composer, _ = strip_of()
     assert len(chosen) < 2 * len(composer.buildings)
 

@@ -28,7 +28,8 @@ def slow(monkeypatch):
 @pytest.fixture
 def everywhere(monkeypatch, slow):
     """There, whatever the size; by Winograd from 8 channels on."""
-    for name, least in {"_MANY_CHANNELS": 8, "_WIDE_PX": 0, "_FEW_CHANNELS": 0, "_LARGE_MAP": 0}.items():
+    winograds = {"_WINOGRAD_CHANNELS": 8, "_WINOGRAD_TILES": 0}
+    for name, least in {**winograds, "_MANY_CHANNELS": 8, "_WIDE_PX": 0, "_FEW_CHANNELS": 0, "_LARGE_MAP": 0}.items():
         monkeypatch.setattr(convolving, name, least)
 
 
@@ -191,6 +192,11 @@ def test_weights_have_their_usual_names_and_copies(everywhere):
 )
 def test_sizes_for_which_it_pays_take_it(slow, layer, side, way):
     assert layer(image(1, layer.in_channels, side, side)).grad_fn.name() == way
+
+
+@pytest.mark.parametrize(("images", "way"), [(8, "_WinogradBackward"), (7, "ConvolutionBackward0")])
+def test_winograds_convolutions_pay_for_small_maps_of_many_images(slow, images, way):
+    assert Conv2d(192, 192, 3)(image(images, 192, 10, 10)).grad_fn.name() == way
 
 
 def test_nothing_changes_where_it_does_not_pay(everywhere, monkeypatch):

@@ -150,3 +150,17 @@ def test_autocast_pads_what_a_convolution_takes_and_in_its_type(pad):
     padded.sum().backward()
     assert x.grad.dtype == torch.float32
     assert x.grad.sum() == padded.numel()
+
+
+@pytest.mark.parametrize("sides", [(5, 6), (4, 4)])
+@pytest.mark.parametrize("px", [1, 3])
+def test_gradients_of_a_reflection_and_theirs_are_right_and_lie_as_its_image_does(px, sides):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *sides, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    padded = reflected(x, px)
+    assert padded.grad_fn.name() == "_ReflectedBackward"
+    assert torch.equal(padded, nn.ReflectionPad2d(px)(x))
+    (gradient,) = torch.autograd.grad(padded, x, torch.ones_like(padded))
+    assert gradient.is_contiguous(memory_format=torch.channels_last)
+    assert torch.autograd.gradcheck(reflected, (x, px))
+    assert torch.autograd.gradgradcheck(reflected, (x, px))

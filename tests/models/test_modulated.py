@@ -190,6 +190,15 @@ def test_a_pixel_is_normalised_over_its_channels_alone():
     torch.testing.assert_close(layer(x, spatial, code), torch.nn.functional.leaky_relu(3 * out + 3, 0.2), atol=1e-5, rtol=0)
 
 
+def test_a_modulation_that_learns_makes_what_one_that_does_not_learn_makes():
+    layer = Modulation(8, 3)
+    torch.nn.init.normal_(layer.by_mask.bias)
+    x, spatial, code = torch.randn(2, 8, 4, 5), torch.randn(2, 3, 4, 5), torch.randn(2, CODE)
+    with torch.no_grad():
+        expected = layer(x, spatial, code)
+    torch.testing.assert_close(layer(x.requires_grad_(), spatial, code), expected)
+
+
 def test_no_norm_takes_the_images_statistics(network):
     assert not has_image_statistics(network)
 

@@ -50,3 +50,32 @@ def test_what_it_makes_lies_in_channels_last():
     made, of_x, _ = by_winograd(*drawn(3, 5, 18, 18, 1), 1)
     assert made.is_contiguous(memory_format=torch.channels_last)
     assert of_x.is_contiguous(memory_format=torch.channels_last)
+
+
+def test_forms_that_are_given_are_not_made_again(monkeypatch):
+    x, weight, gradient = drawn(3, 5, 13, 21, 1)
+    given = winograd.forms(x, weight, 1)
+    expected = winograd.convolved(x, weight, 1), *winograd.gradients(x, weight, gradient, 1)
+    monkeypatch.delattr(winograd, "forms")
+    found = winograd.convolved(x, weight, 1, given=given), *winograd.gradients(x, weight, gradient, 1, given)
+    for one, other in zip(found, expected, strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_bias_is_added():
+    x, weight, _ = drawn(3, 5, 13, 21, 1)
+    bias = torch.arange(5.0, dtype=torch.float64)
+    torch.testing.assert_close(winograd.convolved(x, weight, 1, bias), F.conv2d(x, weight, bias, padding=1), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("channels", [48, 192])
+def test_narrow_maps_round_little_more_than_plain_float32(channels):
+    x, weight, gradient = drawn(channels, channels, 18, 18, 0)
+    rounded = by_winograd(*(each.float() for each in (x, weight, gradient)), 0)
+    for one, exact in zip(rounded, plain(x, weight, gradient, 0), strict=True):
+        assert float((one - exact).norm()) < 3e-6 * float(exact.norm())
+
+
+def test_a_gradient_of_weights_lies_in_memory_as_weights_do():
+    _, of_weight = winograd.gradients(*drawn(3, 5, 12, 12, 0), 0)
+    assert of_weight.is_contiguous(memory_format=torch.channels_last)

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 from orthoforge.models import winograd
 
 _IS_SLOW_HERE = torch.backends.cpu.get_cpu_capability() == "AVX2"
-# From how much on it pays, measured on a Zen 3. Channels are the fewer of those of both sides, numbers those of an image's map.
+# From how much on it pays, measured on a Zen 3. Channels are the fewer of those of both sides.
+_WINOGRAD_CHANNELS, _WINOGRAD_TILES = 48, 32  # tiles of 4×4 px of all images: fewer do not pay for bringing the kernels into form
 _MANY_CHANNELS, _WIDE_PX = 128, 32 * 32
-_FEW_CHANNELS, _LARGE_MAP = 32, 400_000
+_FEW_CHANNELS, _LARGE_MAP = 32, 400_000  # numbers of an image's map
 
 
 class Conv2d(nn.Conv2d):
@@ -41,7 +42,7 @@ def conv2d(x: Tensor, weight: Tensor, bias: Tensor | None = None, stride: int = 
     if not _learns_slowly(x, weight):
         return F.conv2d(x, weight, bias, stride, padding)
     made: Tensor
-    if stride == 1 and weight.shape[2] == winograd.KERNEL and _is_wide(x.shape, weight):
+    if stride == 1 and _suits_winograd(x.shape, weight, padding):
         made = _Winograd.apply(x, weight, bias, padding)  # type: ignore[no-untyped-call]
     elif _suits_products(x.shape, weight):
         made = _Convolution.apply(x, weight, bias, stride, padding)  # type: ignore[no-untyped-call]
@@ -132,15 +133,18 @@ class _Transposed(torch.autograd.Function):
 class _Winograd(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
-        ctx.save_for_backward(x, weight)
+        forms = winograd.forms(x, weight, padding)
+        ctx.save_for_backward(x, weight, *forms)
         ctx.padding = padding
-        made = winograd.convolved(x, weight, padding)
-        return made if bias is None else made.add_(bias[:, None, None])
+        return winograd.convolved(x, weight, padding, bias, forms)
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        x, weight = ctx.saved_tensors
-        of_x, of_weight = winograd.gradients(x, weight, gradient.contiguous(memory_format=torch.channels_last), ctx.padding)
+        x, weight, *forms = ctx.saved_tensors
+        # Where gradients shall have gradients, forms have to follow from x and weight again.
+        given = None if torch.is_grad_enabled() else winograd.Forms(*forms)
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        of_x, of_weight = winograd.gradients(x, weight, gradient, ctx.padding, given)
         return of_x, of_weight, _bias_gradient(ctx, gradient), None
 
 
@@ -154,6 +158,13 @@ def _learns_slowly(x: Tensor, weight: Tensor) -> bool:
         return False
     is_float32 = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
     return is_float32 and x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last)
+
+
+def _suits_winograd(image: torch.Size, weight: Tensor, padding: int) -> bool:
+    """Whether Winograd's convolution and its gradients are the faster; ``image`` (N, C, H, W) is what is convolved."""
+    if weight.shape[2] != winograd.KERNEL or min(weight.shape[:2]) < _WINOGRAD_CHANNELS:
+        return False
+    return winograd.tiles(image, padding) >= _WINOGRAD_TILES
 
 
 def _suits_products(image: torch.Size, weight: Tensor) -> bool:

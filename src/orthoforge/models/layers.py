@@ -1,6 +1,6 @@
 """What networks are made of: norms, upsampling, dropout, initial weights."""
 
-from typing import Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -57,9 +57,42 @@ def reflected(x: Tensor, px: int) -> Tensor:
     """
     kind = x.device.type
     if not torch.is_autocast_enabled(kind):
+        if kind == "cpu" and x.requires_grad and torch.is_grad_enabled() and not torch.compiler.is_compiling():
+            made: Tensor = _Reflected.apply(x, px)  # type: ignore[no-untyped-call]
+            return made
         return F.pad(x, (px,) * 4, mode="reflect")
     with torch.autocast(kind, enabled=False):
         return F.pad(x.to(torch.get_autocast_dtype(kind)), (px,) * 4, mode="reflect")
+
+
+class _Reflected(torch.autograd.Function):
+    """On a processor PyTorch takes several passes for the gradient; but for the borders it is a copy."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, px: int) -> Tensor:
+        ctx.px = px
+        return F.pad(x, (px,) * 4, mode="reflect")
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (itself_row, *rows), (itself_col, *cols) = (_reflections(side - 2 * ctx.px, ctx.px) for side in gradient.shape[2:])
+        of_x = gradient[..., itself_row.lies, itself_col.lies].clone()
+        borders = [(row, itself_col, [2]) for row in rows] + [(itself_row, col, [3]) for col in cols]
+        for row, col, axes in [*borders, *((row, col, [2, 3]) for row in rows for col in cols)]:
+            border = gradient[..., row.lies, col.lies]
+            of_x[..., row.comes_from, col.comes_from] += border.flip(axes) if ctx.px > 1 else border
+        return of_x, None
+
+
+class _Reflection(NamedTuple):
+    comes_from: slice
+    lies: slice
+
+
+def _reflections(side: int, px: int) -> list[_Reflection]:
+    """Along an axis: the pixels themselves, and those that are reflected before and after them."""
+    places = slice(0, side), slice(1, px + 1), slice(side - px - 1, side - 1)
+    return [_Reflection(*both) for both in zip(places, (slice(px, px + side), slice(0, px), slice(px + side, None)), strict=True)]
 
 
 class ReflectionPad2d(nn.ReflectionPad2d):

@@ -58,8 +58,8 @@ def cut(maps: Tensor, part: Part, place: Place = (0, 0)) -> Tensor:
 
 
 def copied(maps: Tensor, part: Part, place: Place = (0, 0)) -> Tensor:
-    """A copy of the same. It lies in memory as ``maps`` do, channels last where they do, and so do its gradients."""
+    """A copy of the same, or ``maps`` where that is all. In memory it lies as they do, channels last or not; so do gradients."""
     (top, bottom), (left, right) = (
         (side.start - at, min(side.stop - at, size) - size) for side, at, size in zip(part, place, maps.shape[2:], strict=True)
     )
-    return F.pad(maps, (-left, right, -top, bottom))
+    return F.pad(maps, (-left, right, -top, bottom)) if top or bottom or left or right else maps

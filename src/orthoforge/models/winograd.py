@@ -20,35 +20,69 @@ SEEN = MADE + KERNEL - 1  # pixels along each axis that it sees
 _POINTS = (0.0, 1.0, -1.0, 0.5, -2.0)  # and infinity
 
 
-def convolved(x: Tensor, weight: Tensor, padding: int = 0) -> Tensor:
-    """``x`` (N, C, H, W) between ``padding`` zeros, convolved with ``weight`` (O, C, 3, 3)."""
+class Forms(NamedTuple):
+    """What is multiplied: of images ``seen`` (36, tiles, C), of a weight the ``kernels`` (36, O, C)."""
+
+    seen: Tensor
+    kernels: Tensor
+
+
+def forms(x: Tensor, weight: Tensor, padding: int = 0) -> Forms:
+    """Of ``x`` (N, C, H, W) between ``padding`` zeros, and ``weight`` (O, C, 3, 3)."""
+    return Forms(_seen(x, padding), _kernels(weight))
+
+
+def convolved(x: Tensor, weight: Tensor, padding: int = 0, bias: Tensor | None = None, given: Forms | None = None) -> Tensor:
+    """``x`` (N, C, H, W) between ``padding`` zeros, convolved with ``weight`` (O, C, 3, 3); ``given`` are both their forms."""
     count, _, *sides = x.shape
     height, width = (side + 2 * padding - KERNEL + 1 for side in sides)
     rows, cols = _tiles(height), _tiles(width)
-    products = torch.bmm(_seen(x, padding), _kernels(weight).transpose(1, 2))  # (36, tiles, O)
+    seen, kernels = given or forms(x, weight, padding)
+    products = torch.bmm(seen, kernels.transpose(1, 2))  # (36, tiles, O)
     made = _along_both_axes(_maps(x.dtype).made.t(), products).view(MADE, MADE, count, rows, cols, -1)
-    image = made.permute(2, 3, 0, 4, 1, 5).reshape(count, rows * MADE, cols * MADE, -1)
+    image = made.new_empty(count, rows, MADE, cols, MADE, made.shape[-1])
+    image.copy_(made.permute(2, 3, 0, 4, 1, 5))
+    if bias is not None:
+        image += bias
+    image = image.view(count, rows * MADE, cols * MADE, -1)
     return image[:, :height, :width].permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
 
 
-def gradients(x: Tensor, weight: Tensor, gradient: Tensor, padding: int = 0) -> tuple[Tensor, Tensor]:
+def gradients(x: Tensor, weight: Tensor, gradient: Tensor, padding: int = 0, given: Forms | None = None) -> tuple[Tensor, Tensor]:
     """Those of ``convolved`` to ``x`` and to ``weight``, of the ``gradient`` (N, O, H', W') to what it made."""
     count, out, height, width = gradient.shape
     rows, cols = _tiles(height), _tiles(width)
     maps = _maps(x.dtype)
+    seen, kernels = given or forms(x, weight, padding)
     made = F.pad(gradient.permute(0, 2, 3, 1), (0, 0, 0, cols * MADE - width, 0, rows * MADE - height))
     made = made.reshape(count, rows, MADE, cols, MADE, out).permute(2, 4, 0, 1, 3, 5)
     products = _along_both_axes(maps.made, made.reshape(MADE**2, -1, out))  # (36, tiles, O)
-    kernels = torch.bmm(products.transpose(1, 2), _seen(x, padding))  # (36, O, C)
-    of_weight = _along_both_axes(maps.kernel.t(), kernels).view(KERNEL, KERNEL, *weight.shape[:2]).permute(2, 3, 0, 1)
-    seen = _along_both_axes(maps.seen.t(), torch.bmm(products, _kernels(weight)))  # (36, tiles, C)
-    seen = seen.view(SEEN, SEEN, count, rows, cols, -1)
-    image = x.new_zeros(count, rows * MADE + KERNEL - 1, cols * MADE + KERNEL - 1, x.shape[1])
-    for i in range(SEEN):
-        for j in range(SEEN):
-            image[:, i : i + rows * MADE : MADE, j : j + cols * MADE : MADE] += seen[i, j]
+    of_weight = _along_both_axes(maps.kernel.t(), torch.bmm(products.transpose(1, 2), seen))  # (9, O, C)
+    of_weight = of_weight.transpose(0, 1).contiguous().view(-1, KERNEL, KERNEL, x.shape[1]).permute(0, 3, 1, 2)
+    of_seen = _along_both_axes(maps.seen.t(), torch.bmm(products, kernels))  # (36, tiles, C)
+    image = _overlaid(of_seen.view(SEEN, SEEN, count, rows, cols, -1).permute(2, 3, 0, 4, 1, 5))
     of_x = image[:, padding : padding + x.shape[2], padding : padding + x.shape[3]].permute(0, 3, 1, 2)
     return of_x.contiguous(memory_format=torch.channels_last), of_weight
+
+
+def tiles(image: torch.Size, padding: int) -> int:
+    """How many tiles images (N, C, H, W) between ``padding`` zeros are made in."""
+    count, _, *sides = image
+    rows, cols = (_tiles(side + 2 * padding - KERNEL + 1) for side in sides)
+    return count * rows * cols
+
+
+def _overlaid(seen: Tensor) -> Tensor:
+    """The sum, (N, H, W, C), of tiles (N, rows, 6, cols, 6, C) at their places: each sees two pixels of the next."""
+    count, rows, _, cols, _, channels = seen.shape
+    image = seen.new_empty(count, rows + 1, MADE, cols + 1, MADE, channels)
+    image[:, rows:], image[:, :rows, :, cols:] = 0, 0
+    image[:, :rows, :, :cols] = seen[:, :, :MADE, :, :MADE]
+    over = SEEN - MADE
+    image[:, 1:, :over, :cols] += seen[:, :, MADE:, :, :MADE]
+    image[:, :rows, :, 1:, :over] += seen[:, :, :MADE, :, MADE:]
+    image[:, 1:, :over, 1:, :over] += seen[:, :, MADE:, :, MADE:]
+    return image.view(count, (rows + 1) * MADE, (cols + 1) * MADE, channels)
 
 
 def _seen(x: Tensor, padding: int) -> Tensor:

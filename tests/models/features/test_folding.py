@@ -3,10 +3,11 @@
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from orthoforge.models.features import folding
 from orthoforge.models.features.efficientnet import InvertedBottleneck
-from orthoforge.models.features.folding import convolved_by_channel, folded
+from orthoforge.models.features.folding import clamped, convolved_by_channel, folded
 from orthoforge.models.perceptual import load_features
 
 LAYERS = ("stem", "stage2", "stage5", "stage7", "head")
@@ -85,3 +86,21 @@ def test_features_that_are_learnt_from_convolve_by_channel(plain, monkeypatch):
     assert sizes == [96, 144, 240, 672], "of the four stages that halve the map"
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=1e-4 * float(other.abs().max()))
+
+
+def test_a_clamp_passes_on_the_gradients_of_a_relu6_and_keeps_no_copy():
+    torch.manual_seed(0)
+    x = (torch.randn(2, 3, 4, 5, dtype=torch.float64) * 6).requires_grad_()
+    assert torch.equal(clamped(x * 1), nn.functional.relu6(x))
+    assert torch.autograd.gradcheck(lambda x: clamped(x * 1), x)
+    called = []
+
+    class Calls(TorchDispatchMode):
+        def __torch_dispatch__(self, operation, types, args=(), kwargs=None):
+            called.append(str(operation))
+            return operation(*args, **(kwargs or {}))
+
+    y = x * 1
+    with Calls():
+        clamped(y)
+    assert set(called) == {"aten.clamp_.default", "aten.detach.default"}

@@ -74,7 +74,7 @@ class _Pointwise(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if _LINEAR is None or not _only_looks(x):
             y = F.conv2d(x, self.weight[:, :, None, None], self.bias)
-            return F.relu6(y, inplace=True) if self.clamped else y
+            return clamped(y) if self.clamped else y
         y = _LINEAR(x.permute(0, 2, 3, 1), self.weight, self.bias, *(_RELU6 if self.clamped else _NO_ACTIVATION))
         return y.permute(0, 3, 1, 2)
 
@@ -97,13 +97,13 @@ class _Convolution(nn.Module):
         if self.stride > 1 and (any(side % self.stride for side in x.shape[2:]) or not _only_looks(x)):
             by_channel = self.stride == 2 and self.plain.groups == x.shape[1] and x.device.type == "cpu"
             y = convolved_by_channel(self.plain.padded(x), self.plain.weight, self.plain.bias) if by_channel else self.plain(x)
-            return F.relu6(y, inplace=True) if self.clamped else y
+            return clamped(y) if self.clamped else y
         step, padding, groups = [self.stride] * 2, [self.padding_px] * 2, self.plain.groups
         if _CONVOLUTION is not None and _only_looks(x):
             activation: Any = _RELU6 if self.clamped else _NO_ACTIVATION
             return _CONVOLUTION(x, self.weight, self.plain.bias, padding, step, [1, 1], groups, *activation)
         y = F.conv2d(x, self.weight, self.plain.bias, step, padding, groups=groups)
-        return F.relu6(y, inplace=True) if self.clamped else y
+        return clamped(y) if self.clamped else y
 
 
 def convolved_by_channel(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -132,6 +132,31 @@ class _ByChannel(torch.autograd.Function):
         apart = torch.empty(shape, dtype=gradient.dtype, memory_format=torch.channels_last).zero_()
         apart[:, :, ::2, ::2] = gradient
         return F.conv2d(apart, weight.flip(2, 3).to(gradient.dtype), padding=kernel - 1, groups=channels).to(ctx.type), None, None
+
+
+def clamped(y: Tensor) -> Tensor:
+    """ReLU6, written over ``y``, which nothing else needs."""
+    if not (torch.is_grad_enabled() and y.requires_grad) or torch.compiler.is_compiling():
+        return F.relu6(y, inplace=True)
+    made: Tensor = _Clamped.apply(y)  # type: ignore[no-untyped-call]
+    return made
+
+
+class _Clamped(torch.autograd.Function):
+    """PyTorch's own keeps a copy of its input. Its output says as well where gradients pass."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor) -> Tensor:
+        ctx.mark_dirty(y)
+        y.clamp_(0, 6)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        passed: Tensor = torch.ops.aten.hardtanh_backward(gradient, y, 0, 6)
+        return passed
 
 
 def _only_looks(x: Tensor) -> bool:
