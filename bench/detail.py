@@ -1,12 +1,14 @@
-"""How much detail canvases have where, beside the real tiles of the same masks.
+"""How much detail canvases have where, and how light their ground is, beside the real tiles of the same masks.
 
     python -m bench.detail DATA STATE [--place rf_arid] [--tiles 22] [--weights orthoforge-material]
 
 Detail is a standard deviation in levels: fine is what a Gaussian of 1 px takes away, middling what one of 4 px then takes away.
-A segmenter that learns from canvases can tell buildings by any detail that canvases lack there, and then looks for that.
+A segmenter that learns from canvases can tell buildings by any detail that canvases lack there, and then looks for that. Then come
+quantiles of brightness of the ground by its distance off buildings.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -15,11 +17,9 @@ from scipy import ndimage
 from bench.proof.places import PLACES, tiles_of
 from bench.shortcuts import given_tiles, parser_of_a_place
 
-EDGE_PX, BESIDE_PX, OFF_PX = (
-    2,
-    5,
-    4,
-)  # an edge reaches so far to both sides, what lies beside walls so far out, other ground is so far off
+# An edge reaches so far to both sides, what lies beside walls so far out, other ground is so far off.
+EDGE_PX, BESIDE_PX, OFF_PX = 2, 5, 4
+BANDS_PX, QUANTILES = (1, 5, 10, 20, 40, 200), (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
 def parts_of(mask: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,6 +53,17 @@ def measured(pairs: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[tuple[s
         yield name, float(both[0]), float(both[1])
 
 
+def brightness(images: Iterable[np.ndarray], masks: Iterable[np.ndarray]) -> Iterator[tuple[str, np.ndarray]]:
+    """Bands of ground by how many pixels off buildings, and the ``QUANTILES`` of their brightness in levels."""
+    found: list[list[np.ndarray]] = [[] for _ in pairwise(BANDS_PX)]
+    for image, mask in zip(images, masks, strict=True):
+        off_px = ndimage.distance_transform_edt(mask == 0) if mask.any() else np.full(mask.shape, 1e3)
+        for values, (least, most) in zip(found, pairwise(BANDS_PX), strict=True):
+            values.append(image.mean(axis=2)[(off_px > least) & (off_px <= most)])
+    for values, (least, most) in zip(found, pairwise(BANDS_PX), strict=True):
+        yield f"{least} to {most} px", np.quantile(np.concatenate(values), QUANTILES)
+
+
 def main() -> None:
     """Measure and print."""
     options = parser_of_a_place(__doc__).parse_args()
@@ -63,6 +74,9 @@ def main() -> None:
     real, made = (measured(zip(images, tiles.masks, strict=True)) for images in (tiles.images, canvases))
     for (name, *of_real), (_, *of_made) in zip(real, made, strict=True):
         print(f"| {name} | {of_real[0]:.1f}, {of_real[1]:.1f} | {of_made[0]:.1f}, {of_made[1]:.1f} |")
+    print(f"brightness of ground: quantiles {QUANTILES} of real tiles and canvases")
+    for (band, real_levels), (_, levels) in zip(*(brightness(of, tiles.masks) for of in (tiles.images, canvases)), strict=True):
+        print(f"| {band} | {' / '.join(f'{one:.0f}' for one in real_levels)} | {' / '.join(f'{one:.0f}' for one in levels)} |")
 
 
 if __name__ == "__main__":
