@@ -11,7 +11,6 @@ from orthoforge.material import packing
 from orthoforge.material.chance import uniform
 from orthoforge.material.cuts import between, least_cut, softened
 from orthoforge.material.edges import softly
-from orthoforge.material.filling import Laid
 from orthoforge.material.light import Light, cast_shadow, light_of, shaded, shifted
 from orthoforge.material.outlines import line_outline
 from orthoforge.material.pieces import Pieces
@@ -340,17 +339,3 @@ def test_ground_has_the_tone_of_tiles_that_are_as_much_built():
     dense, empty = (np.stack([pieces.tone_at(at, 2 * at, share) for at in range(0, 2000, 90)]) for share in (0.2, 0.0))
     np.testing.assert_allclose(dense, 150)
     np.testing.assert_allclose(empty, 60)
-
-
-def test_what_fills_a_hole_has_the_tone_of_what_lies_around_it():
-    left = np.zeros((40, 40), bool)
-    left[15:25, 15:25] = True
-    laid, otherwise = Laid.nothing(left.shape, 3), np.full((2, 3), 7.0)
-    everywhere = np.ones(left.shape, bool)
-    assert laid.around(left) is None
-    np.testing.assert_array_equal(laid.shifts(np.full((40, 40, 3), 120.0), everywhere, left, otherwise), otherwise)
-    laid.add(np.full((40, 40, 3), 100.0), ~left)
-    beside = laid.around(left)
-    np.testing.assert_allclose(beside.colours[beside.share > 0], 100)
-    assert beside.share[4:6, 4:6].max() == 0  # the hole itself
-    np.testing.assert_allclose(laid.shifts(np.full((40, 40, 3), 120.0), everywhere, left, otherwise), -20)

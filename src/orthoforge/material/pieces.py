@@ -1,7 +1,7 @@
 """Which pieces of real ground a patch of the plane is made of: those whose ground fits best what the mask has there."""
 
 import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,6 @@ from scipy import fft
 
 from orthoforge.material.chance import uniform
 from orthoforge.material.continuing import CELL_PX, Beside, Continuing, in_cells
-from orthoforge.material.filling import Laid
 from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.lines import MOST_HALF_PX
@@ -194,7 +193,6 @@ class Pieces:
         """Pieces for what is ``left`` (P, P) of a patch."""
         present = np.unique(wanted.kinds[left]).tolist() or [ANY]
         pieces: list[Piece] = []
-        laid = Laid.nothing(left.shape, self.library.bands)
         # The first piece is of all kinds at once, so that what lies beside each other in it does so here; then kind by kind.
         for kinds in [present, *([kind] for kind in present for _ in range(MOST_PIECES - 1))]:
             cells = {kind: in_cells(left & (wanted.kinds == kind), CELL_PX) for kind in kinds}
@@ -202,23 +200,13 @@ class Pieces:
             if pieces and total * CELL_PX**2 < _ENOUGH / len(present) * left.size:
                 continue
             near_or_far = in_cells(left * _near_or_far(wanted.near), CELL_PX)
-            if pieces:
-                beside = laid.around(left)
-            elif beside:
-                beside = beside._replace(share=beside.share * sum(cells.values()))
-            fits, fit = self._fits(cells, near_or_far, total, targets, liking, beside)
+            fits, fit = self._fits(cells, near_or_far, total, targets, liking, None if pieces else beside)
             chosen = int(fit.argmax())
             shifts = np.argwhere(fits[chosen] >= fits[chosen].max() - _AS_GOOD)
             pick = int(uniform(self.seed, _SHIFT, *patch, len(pieces)) * len(shifts))
             row, col = (CELL_PX * shifts[pick]).tolist()
-            piece = Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen]))
-            covers = self.fits(piece, wanted.kinds)
-            shown = self.library.images[piece.tile][piece.part(self.side)].astype(np.float32)
-            if pieces and self.library.kind_count == 1:
-                piece = replace(piece, shifts=laid.shifts(shown, covers, left, piece.shifts))
-            pieces.append(piece)
-            laid.add(shown + piece.shifts[ANY], covers & left)
-            left = left & ~covers
+            pieces.append(Piece(int(self.allowed[chosen]), row, col, _TONE_SHARE * (targets - self._tones[chosen])))
+            left = left & ~self.fits(pieces[-1], wanted.kinds)
             liking[chosen] -= _AGAIN  # another one may have what this one lacks
         return pieces
 
@@ -250,7 +238,8 @@ class Pieces:
         if beside and total:
             best = np.argsort(-(fits - surplus).max(axis=(1, 2)), kind="stable")[:_COMPARED]
             shifts = _TONE_SHARE * (targets[ANY] - self._tones[best, ANY])
-            against = self._continuing.off(beside, best, shifts) / _JOIN_SCALE**2 / total
+            still = beside._replace(share=beside.share * sum(cells.values()))
+            against = self._continuing.off(still, best, shifts) / _JOIN_SCALE**2 / total
             others = np.ones(len(fits), bool)
             others[best] = False
             fits[best] -= against
