@@ -41,23 +41,24 @@ class Continuing:
     def off(self, beside: Beside, tiles: np.ndarray, shifts: np.ndarray) -> np.ndarray:
         """(n, R, R): for each of ``tiles`` (n,), by index, and each shift of a patch on it, the squared differences to what lies
         ``beside``, in levels, summed over cells that both have. Tones of tiles are moved by ``shifts`` (n, B) first."""
-        share, shifts = self._spectrum(beside.share), shifts.astype(np.float32)
-        colours = np.stack([self._spectrum(beside.share * band) for band in np.moveaxis(beside.colours, 2, 0)])
-        squares = self._spectrum(beside.share * (beside.colours**2).sum(axis=2))
+        share, shifts = spectrum(beside.share, self._side), shifts.astype(np.float32)
+        colours = np.stack([spectrum(beside.share * band, self._side) for band in np.moveaxis(beside.colours, 2, 0)])
+        squares = spectrum(beside.share * (beside.colours**2).sum(axis=2), self._side)
         # Of (a - b - s)²: a lies beside, b is of a tile, s is by how much it is moved.
         moved = (shifts**2).sum(axis=1)[:, None, None] * share - 2 * np.tensordot(shifts, colours, 1)
-        spectrum = self._open[tiles] * (squares + moved) + self._squares[tiles] * share
+        summed = self._open[tiles] * (squares + moved) + self._squares[tiles] * share
         for own, laid, by in zip(self._colours, colours, shifts.T, strict=True):
-            spectrum += 2 * own[tiles] * (by[:, None, None] * share - laid)
+            summed += 2 * own[tiles] * (by[:, None, None] * share - laid)
         room = self._side - len(beside.share) + 1
-        off = fft.irfft2(spectrum, (self._side, self._side))[:, :room, :room]
+        off = fft.irfft2(summed, (self._side, self._side))[:, :room, :room]
         return np.maximum(off, 0) / shifts.shape[1]
 
-    def _spectrum(self, of_patch: np.ndarray) -> np.ndarray:
-        """Of what is correlated with tiles: (S, S/2 + 1)."""
-        padded = np.zeros((self._side, self._side), np.float32)
-        padded[: len(of_patch), : len(of_patch)] = of_patch
-        return np.conj(fft.rfft2(padded))
+
+def spectrum(of_patch: np.ndarray, side: int) -> np.ndarray:
+    """Of what is correlated with tiles of ``side`` cells, by a product with theirs: (S, S/2 + 1) of (C, C)."""
+    padded = np.zeros((side, side), np.float32)
+    padded[: len(of_patch), : len(of_patch)] = of_patch
+    return np.conj(fft.rfft2(padded))
 
 
 def in_cells(of_pixels: np.ndarray, cell_px: int) -> np.ndarray:

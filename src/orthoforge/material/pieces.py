@@ -8,7 +8,7 @@ import numpy as np
 from scipy import fft
 
 from orthoforge.material.chance import uniform
-from orthoforge.material.continuing import CELL_PX, Beside, Continuing, in_cells
+from orthoforge.material.continuing import CELL_PX, Beside, Continuing, in_cells, spectrum
 from orthoforge.material.lately import Lately
 from orthoforge.material.library import Library
 from orthoforge.material.lines import MOST_HALF_PX
@@ -256,17 +256,11 @@ class Pieces:
         both: np.ndarray | float = 0.0
         if self.library.kind_count == 1:
             weight = 1 - _NEAR / 2
-            both = _NEAR / 2 * self._near_or_far * self._spectrum(near_or_far)
+            both = _NEAR / 2 * self._near_or_far * spectrum(near_or_far, self._cells)
         for kind, needed in cells.items():
-            both = both + weight * self._spectra[kind] * self._spectrum(needed)
+            both = both + weight * self._spectra[kind] * spectrum(needed, self._cells)
         room = self._cells - side + 1
         return fft.irfft2(both, (self._cells, self._cells))[:, :room, :room]
-
-    def _spectrum(self, of_patch: np.ndarray) -> np.ndarray:
-        """Of what is correlated with tiles."""
-        padded = np.zeros((self._cells, self._cells), np.float32)
-        padded[: len(of_patch), : len(of_patch)] = of_patch
-        return np.conj(fft.rfft2(padded))
 
 
 def _near_or_far(near: np.ndarray) -> np.ndarray:

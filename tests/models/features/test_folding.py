@@ -93,6 +93,7 @@ def test_a_clamp_passes_on_the_gradients_of_a_relu6_and_keeps_no_copy():
     x = (torch.randn(2, 3, 4, 5, dtype=torch.float64) * 6).requires_grad_()
     assert torch.equal(clamped(x * 1), nn.functional.relu6(x))
     assert torch.autograd.gradcheck(lambda x: clamped(x * 1), x)
+    assert torch.autograd.gradgradcheck(lambda x: clamped(x * 1), x), "as a gradient penalty asks"
     called = []
 
     class Calls(TorchDispatchMode):
